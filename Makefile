@@ -1,0 +1,35 @@
+# Every target sets up .venv by itself: all it takes is make and Python 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: course test lab bench lock data clean
+
+course: .venv/ready ## check the data, train, score, cut a person out
+	$(BIN)/segkit course
+
+test: .venv/ready ## prove everything
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+lab: .venv/ready ## open the notebooks
+	$(BIN)/jupyter lab notebooks
+
+bench: .venv/ready ## segkit beside the plain recipe; prints ratios
+	$(BIN)/python tests/bench/train_speed.py
+
+# requirements.lock is used as constraints: pyproject.toml says what, the lock says which version.
+.venv/ready: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "segkit needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[lab,data,tensorboard,test]"
+	@touch $@
+
+lock: .venv/ready ## pin the newest versions that pyproject.toml allows
+	$(BIN)/python -m pip install --quiet uv
+	echo "torch==2.13.0" > .venv/torch.txt
+	$(BIN)/uv pip compile pyproject.toml --all-extras --python-version 3.11 -c .venv/torch.txt \
+		--find-links "$(PIP_FIND_LINKS)" --no-header --no-annotate -q | sed 's/+cpu//' > requirements.lock
+
+clean: ## remove the environment and everything that was run
+	rm -rf .venv runs

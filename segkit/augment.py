@@ -1,0 +1,78 @@
+"""One random change for image, mask and parts together. Introduced in notebook 06.
+
+The only room that knows albumentations.
+"""
+
+import os
+
+# Importing albumentations asks the network for a newer version unless told not to.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+import albumentations as A
+import cv2
+import numpy as np
+
+from segkit.files import UserError
+
+
+class Augmentation:
+    """Flips, crops, turns and recolours a photograph; its mask follows wherever pixels move.
+
+    strength: 0 changes nothing, 1 is the default for training, 2 is as far as it goes.
+    Masks are resampled by nearest neighbour, so they keep their labels.
+    """
+
+    def __init__(self, strength: float = 1.0):
+        if not 0 <= strength <= 2:
+            raise UserError(f"the augmentation strength goes from 0 to 2, found {strength}.")
+        self.strength = strength
+        self._compose = A.Compose(_steps(strength), additional_targets={"parts": "mask"})
+
+    def __call__(
+        self, image: np.ndarray, mask: np.ndarray, parts: np.ndarray | None = None, seed: int | None = None
+    ) -> tuple[np.ndarray, ...]:
+        """Change all of them by the same random draw.
+
+        image: uint8 (H, W, 3).   mask, parts: uint8 (H, W).   seed: the same seed, the same draw.
+        Returns: (image, mask), or (image, mask, parts) when parts were given, sizes unchanged.
+        """
+        if seed is not None:
+            self._compose.set_random_seed(seed)
+        arrays = {"image": image, "mask": mask} | ({} if parts is None else {"parts": parts})
+        changed = self._compose(**arrays)
+        return tuple(changed[key] for key in arrays)
+
+
+def _steps(strength: float) -> list[A.BasicTransform]:
+    s = strength
+    if s == 0:
+        return []
+    return [
+        A.HorizontalFlip(p=0.5),
+        # People come near and far, and the edge of the picture cuts them anywhere.
+        A.Affine(
+            scale=(1 - 0.35 * s / 2, 1 + 0.7 * s),
+            translate_percent=(-0.12 * s, 0.12 * s),
+            rotate=(-12 * s, 12 * s),
+            shear=(-4 * s, 4 * s),
+            keep_ratio=False,  # photographs of other shapes are squeezed into the square too
+            interpolation=cv2.INTER_LINEAR,
+            mask_interpolation=cv2.INTER_NEAREST,
+            border_mode=cv2.BORDER_REFLECT_101,
+            p=min(1.0, 0.8 * s),
+        ),
+        A.ColorJitter(
+            brightness=(1 - 0.3 * s, 1 + 0.3 * s),
+            contrast=(1 - 0.3 * s, 1 + 0.3 * s),
+            saturation=(1 - 0.4 * s, 1 + 0.4 * s),
+            hue=(-0.04 * s, 0.04 * s),
+            p=min(1.0, 0.8 * s),
+        ),
+        A.RandomGamma(gamma_limit=(100 - 30 * s, 100 + 40 * s), p=0.2),
+        A.ToGray(p=0.05 * s),
+        A.OneOf([A.GaussianBlur(sigma_limit=(0.3, 1.0 + s)), A.MotionBlur(blur_limit=(3, 7))], p=0.12 * s),
+        A.OneOf(
+            [A.GaussNoise(std_range=(0.01, 0.05 * s + 0.01)), A.ISONoise(intensity=(0.1, 0.3))], p=0.12 * s
+        ),
+        A.ImageCompression(quality_range=(40, 90), p=0.15 * s),
+    ]

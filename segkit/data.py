@@ -1,0 +1,310 @@
+"""From a folder of photographs and masks to arrays a network can train on. Introduced in notebook 02.
+
+A data set is a folder: images/NAME.jpg|png, masks/NAME.png, and optionally splits.csv (name,split).
+"""
+
+import csv
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm.auto import tqdm
+
+from segkit.files import UserError, atomic_path, cache_folder, list_images, read_image, read_mask
+
+SPLITS = ("train", "val", "test")
+SPLIT_SHARES = (0.7, 0.15, 0.15)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One photograph and its mask on disk."""
+
+    name: str
+    image: Path
+    mask: Path
+    split: str
+
+
+def find_samples(folder: str | Path, seed: int = 0) -> list[Sample]:
+    """Pair every picture in images/ with its mask, and say which split each belongs to.
+
+    seed: changes how names fall into splits; without effect where splits.csv decides.
+    Returns: samples sorted by name.
+    Raises: UserError when the folder is not a data set, or with the names of pictures without a mask.
+    """
+    folder = Path(folder)
+    images, masks = pictures_by_name(folder / "images"), pictures_by_name(folder / "masks")
+    if not images:
+        raise UserError(f"'{folder}' holds no pictures: expected images/NAME.jpg and masks/NAME.png in it.")
+    if missing := sorted(images.keys() - masks.keys()):
+        raise UserError(
+            f"{len(missing)} of {len(images)} pictures in '{folder}' have no mask: {_some(missing)}. "
+            "Add masks/NAME.png for each or take the picture out; a picture with nobody in it needs an all-black mask."
+        )
+    splits = read_splits(folder, images.keys(), seed)
+    return [Sample(name, images[name], masks[name], splits[name]) for name in sorted(images)]
+
+
+def pictures_by_name(folder: Path) -> dict[str, Path]:
+    """The pictures of a folder by their names without suffix.   Raises: UserError if two share a name."""
+    found: dict[str, Path] = {}
+    for path in list_images(folder):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise UserError(f"'{found[name]}' and '{path}' share a name: which one is meant? Rename one.")
+        found[name] = path
+    return found
+
+
+def read_splits(folder: Path, names: Iterable[str], seed: int = 0) -> dict[str, str]:
+    """The split of every name: from splits.csv where there is one, else by `assign_splits`.
+
+    Raises: UserError when splits.csv lacks a name or names a split that does not exist.
+    """
+    names = sorted(names)
+    table = folder / "splits.csv"
+    if not table.exists():
+        return assign_splits(names, seed)
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or not {"name", "split"} <= rows[0].keys():
+        raise UserError(
+            f"'{table}' needs a first line with the columns name and split, and a line per picture."
+        )
+    splits = {row["name"]: row["split"] for row in rows}
+    if unknown := sorted({str(split) for split in splits.values()} - set(SPLITS)):
+        raise UserError(f"'{table}' names the split {_some(unknown)}: the splits are {', '.join(SPLITS)}.")
+    if missing := [name for name in names if name not in splits]:
+        raise UserError(f"'{table}' has no line for {len(missing)} pictures: {_some(missing)}.")
+    return {name: splits[name] for name in names}
+
+
+def assign_splits(names: list[str], seed: int = 0) -> dict[str, str]:
+    """Deal names into train, val and test (70, 15 and 15 in 100).
+
+    Each name's place depends on that name and the seed alone, so adding pictures moves none of the
+    others. In a set so small that a split stays empty, the names nearest to it move over.
+    """
+    places = {name: _place(name, seed) for name in names}
+    train_end, val_end = SPLIT_SHARES[0], SPLIT_SHARES[0] + SPLIT_SHARES[1]
+    splits = {
+        name: "train" if place < train_end else "val" if place < val_end else "test"
+        for name, place in places.items()
+    }
+    by_place = sorted(names, key=places.get)
+    if len(names) >= 3 and len(set(splits.values())) < 3:
+        splits |= {by_place[0]: "train", by_place[-2]: "val", by_place[-1]: "test"}
+    return splits
+
+
+def _place(name: str, seed: int) -> float:
+    """A number in [0, 1) that looks random and is always the same for the same name and seed."""
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return int.from_bytes(digest[:8]) / 2**64
+
+
+def _some(names: list[str], most: int = 10) -> str:
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a photograph becomes the network's input. It travels inside the checkpoint. Notebook 08."""
+
+    size: int = 256
+    """The photograph is resized to size x size, and the answer is resized back."""
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    """Mean and spread of ImageNet's colours in [0, 1], which pretrained networks expect."""
+
+    def __post_init__(self):
+        object.__setattr__(self, "mean", tuple(self.mean))
+        object.__setattr__(self, "std", tuple(self.std))
+        if not (isinstance(self.size, int) and 8 <= self.size <= 4096):
+            raise UserError(f"the input size must be a whole number from 8 to 4096, found {self.size!r}.")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise UserError(f"mean and std must be three numbers each, std above 0: {self.mean}, {self.std}.")
+
+    def resize(self, image: np.ndarray, size: int | None = None) -> np.ndarray:
+        """uint8 RGB (H, W, 3) -> uint8 (size, size, 3). Shrinking averages, so thin things do not flicker."""
+        size = size or self.size
+        shrinking = image.shape[0] * image.shape[1] > size * size
+        return cv2.resize(
+            image, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+        )
+
+    def resize_mask(self, mask: np.ndarray) -> np.ndarray:
+        """Labels (H, W) -> (size, size). Nearest neighbour, so that no label appears that was not there."""
+        # NEAREST_EXACT: plain NEAREST shifts the mask by up to half a pixel against the image.
+        return cv2.resize(mask, (self.size, self.size), interpolation=cv2.INTER_NEAREST_EXACT)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 (N, 3, H, W) -> float32 (N, 3, H, W): each colour minus its mean, over its spread."""
+        mean = torch.tensor(self.mean, device=images.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.std, device=images.device).view(1, 3, 1, 1)
+        return (images.float() / 255 - mean) / std
+
+
+class SegmentationDataset(Dataset):
+    """Pairs at the network's size. dataset[i] -> image uint8 (3, S, S), mask uint8 {0, 1} (1, S, S).
+
+    samples: what to load.
+    preprocessing: gives the size S.
+    transform: called as transform(image=..., mask=..., seed=...) on uint8 arrays; see segkit.augment.
+        The seed depends on (seed, epoch, i) alone, so an epoch looks the same whatever the number of
+        workers or processes, and after a resume.
+    cache: "memory" decodes every picture once and keeps the small arrays; "disk" keeps them in a
+        memory-mapped file that later runs find again; "none" decodes every time. Decoding a
+        photograph takes longer than all the rest of the loading.
+    """
+
+    def __init__(
+        self,
+        samples: list[Sample],
+        preprocessing: Preprocessing | None = None,
+        transform: Callable | None = None,
+        cache: str = "memory",
+        seed: int = 0,
+    ):
+        if cache not in ("memory", "disk", "none"):
+            raise UserError(f"cache is 'memory', 'disk' or 'none', found {cache!r}.")
+        self.samples, self.transform, self.seed, self.epoch = samples, transform, seed, 0
+        self.preprocessing = preprocessing or Preprocessing()
+        self.arrays = None if cache == "none" else self._fill_cache(on_disk=cache == "disk")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the augmentation which epoch this is."""
+        self.epoch = epoch
+
+    def pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image uint8 (S, S, 3) and mask uint8 {0, 1} (S, S), not augmented."""
+        if self.arrays is None:
+            return load_pair(self.samples[index], self.preprocessing)
+        images, masks = self.arrays
+        return images[index], masks[index]
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        image, mask = self.pair(index)
+        if self.transform is not None:
+            seed = np.random.SeedSequence((self.seed, self.epoch, index)).generate_state(1)[0]
+            image, mask = self.transform(image=image, mask=mask, seed=int(seed))
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1), torch.from_numpy(np.array(mask))[None]
+
+    def _fill_cache(self, on_disk: bool) -> tuple[np.ndarray, np.ndarray]:
+        size, count = self.preprocessing.size, len(self.samples)
+        shapes = {"images": (count, size, size, 3), "masks": (count, size, size)}
+        if not on_disk:
+            arrays = [np.empty(shape, np.uint8) for shape in shapes.values()]
+            self._decode_into(*arrays)
+            return tuple(arrays)
+        folder = cache_folder() / "arrays" / self._fingerprint()
+        paths = [folder / f"{kind}.npy" for kind in shapes]
+        if not all(path.exists() for path in paths):
+            with atomic_path(paths[0]) as images, atomic_path(paths[1]) as masks:
+                arrays = [
+                    open_memmap(path, "w+", np.uint8, shape)
+                    for path, shape in zip((images, masks), shapes.values(), strict=True)
+                ]
+                self._decode_into(*arrays)
+                for array in arrays:
+                    array.flush()
+        return tuple(np.load(path, mmap_mode="r") for path in paths)
+
+    def _fingerprint(self) -> str:
+        """Changes when a file changes, so that an old cache is never taken for a new set."""
+        stats = [
+            (str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns)
+            for s in self.samples
+            for p in (s.image, s.mask)
+        ]
+        return hashlib.sha256(json.dumps([self.preprocessing.size, stats]).encode()).hexdigest()[:24]
+
+    def _decode_into(self, images: np.ndarray, masks: np.ndarray) -> None:
+        def decode(index: int) -> None:
+            images[index], masks[index] = load_pair(self.samples[index], self.preprocessing)
+
+        # Threads are enough: Pillow and OpenCV let go of Python's lock while they decode.
+        with ThreadPoolExecutor() as pool:
+            jobs = pool.map(decode, range(len(self.samples)))
+            # Short sets decode before anyone could read the bar.
+            for _ in tqdm(jobs, total=len(self.samples), desc="decoding", unit="img", leave=False, delay=1):
+                pass
+
+
+def load_pair(sample: Sample, preprocessing: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
+    """Read one pair at the network's size: image uint8 (S, S, 3), mask uint8 {0, 1} (S, S).
+
+    Raises: UserError when a file is unreadable or the sizes of image and mask differ.
+    """
+    image, mask = load_pair_full(sample, at_least=preprocessing.size)
+    return preprocessing.resize(image), preprocessing.resize_mask(mask)
+
+
+def load_pair_full(sample: Sample, at_least: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Read one pair at its own size: image uint8 (H, W, 3), mask uint8 {0, 1} (H, W).
+
+    at_least: lets the image (not the mask) come smaller, see segkit.files.read_image.
+    Raises: UserError when a file is unreadable or the sizes of image and mask differ.
+    """
+    mask = read_mask(sample.mask)
+    height, width = displayed_size(sample.image)
+    if mask.shape != (height, width):
+        raise UserError(
+            f"image '{sample.image}' is {width}x{height} but its mask is {mask.shape[1]}x{mask.shape[0]}: "
+            "they must be of one size."
+        )
+    return read_image(sample.image, at_least), mask
+
+
+def displayed_size(path: Path) -> tuple[int, int]:
+    """(height, width) after the EXIF rotation, read from the header alone.   Raises: UserError."""
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+            turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    except OSError:
+        return read_image(path).shape[:2]  # says what is wrong with the file
+    return (width, height) if turned else (height, width)
+
+
+def load_dataset(
+    *folders: str | Path,
+    split: str,
+    size: int = 256,
+    transform: Callable | None = None,
+    cache: str = "memory",
+    seed: int = 0,
+    limit: int | None = None,
+) -> SegmentationDataset:
+    """One split of one or several folders as a data set for training.
+
+    limit: take only the first `limit` samples in a fixed random order, to try something out.
+    Other arguments: as in SegmentationDataset.   Raises: UserError.   Introduced in notebook 02.
+    """
+    if split not in SPLITS:
+        raise UserError(f"there is no split '{split}': the splits are {', '.join(SPLITS)}.")
+    found = [sample for folder in folders for sample in find_samples(folder)]
+    samples = [sample for sample in found if sample.split == split]
+    if not samples:
+        raise UserError(
+            f"the {split} split of {_some([repr(str(f)) for f in folders])} is empty ({len(found)} pictures in all): "
+            "add pictures, or say in splits.csv which belong to it."
+        )
+    if limit is not None:
+        samples = sorted(samples, key=lambda sample: _place(sample.name, seed))[:limit]
+    return SegmentationDataset(samples, Preprocessing(size=size), transform, cache, seed)

@@ -1,0 +1,470 @@
+"""The training loop, line by line as in notebook 07, with what a long run needs around it.
+
+The loop is ours because it is the lesson. Devices, mixed precision, several processes and gradient
+accumulation are accelerate's: the same code runs alone, under `accelerate launch` and under torchrun.
+"""
+
+import csv
+import json
+import math
+import platform
+import time
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate.utils import set_seed
+from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.utils.data import DataLoader, Sampler
+from tqdm.auto import tqdm
+
+from segkit.augment import Augmentation
+from segkit.checkpoint import CheckpointInfo, read_tensors, save_checkpoint, write_tensors
+from segkit.data import SegmentationDataset, load_dataset
+from segkit.files import UserError, atomic_path
+from segkit.losses import build_loss
+from segkit.metrics import Counts, count_pixels
+from segkit.models import build_model, count_parameters
+from segkit.plots import plot_curves
+
+
+@dataclass
+class TrainConfig:
+    """Every hyperparameter. A run records them all; a YAML file or flags set them."""
+
+    model: str = "unet"
+    """name of the network: unet, unet-7m, unet-13m, unet-17m, unet-31m"""
+    width: int | None = 16
+    """channels of the first stage of the model unet"""
+    model_settings: dict = field(default_factory=dict)
+    """further settings of the network, such as {"up": "transposed"}"""
+    size: int = 256
+    """pictures are resized to size x size"""
+    num_epochs: int = 40
+    """passes over the training split"""
+    batch_size: int = 16
+    """images per step, over all processes together"""
+    accumulate: int = 1
+    """cut each batch into this many pieces, one after the other, when memory is small"""
+    lr: float = 1e-3
+    """learning rate of Adam"""
+    weight_decay: float = 1e-5
+    """pull of the weights towards zero"""
+    loss: str = "bce-dice"
+    """bce-dice, bce, dice, focal or tversky"""
+    alpha: float = 0.5
+    """share of BCE in bce-dice; the rest is Dice"""
+    augment: float = 1.0
+    """strength of the augmentation, 0 to 2"""
+    clip: float = 1.0
+    """longest gradient allowed (its norm); 0 switches clipping off"""
+    plateau_patience: int = 4
+    """halve the learning rate after this many epochs without a better validation Dice"""
+    early_stop: int = 15
+    """stop after this many epochs without a better validation Dice"""
+    limit: int | None = None
+    """train on this many pictures only"""
+    cache: str = "memory"
+    """keep decoded pictures in memory, on disk, or none"""
+    workers: int = 0
+    """processes that load data; with a cache, none is fastest"""
+    precision: str = "auto"
+    """auto, fp32, bf16 or fp16; auto takes what this device does fastest"""
+    compile: bool = False
+    """compile the network first; pays on a GPU and in long runs"""
+    seed: int = 0
+    """the same seed, the same run"""
+    tensorboard: bool = False
+    """also write TensorBoard logs into the run folder"""
+
+    def __post_init__(self):
+        at_least = {"size": 8, "num_epochs": 1, "batch_size": 1, "accumulate": 1, "plateau_patience": 0}
+        at_least |= {"early_stop": 1, "workers": 0, "clip": 0, "weight_decay": 0}
+        for name, least in at_least.items():
+            if getattr(self, name) < least:
+                raise UserError(f"{name} must be at least {least}, found {getattr(self, name)}.")
+        if not (self.lr > 0 and math.isfinite(self.lr)):
+            raise UserError(f"lr must be above 0, found {self.lr}.")
+        if self.batch_size % self.accumulate:
+            raise UserError(
+                f"a batch of {self.batch_size} cannot be cut into {self.accumulate} equal pieces."
+            )
+        if self.precision not in ("auto", "fp32", "bf16", "fp16"):
+            raise UserError(f"precision is auto, fp32, bf16 or fp16, found '{self.precision}'.")
+
+
+@dataclass
+class Run:
+    """What a training run leaves behind."""
+
+    folder: Path
+    history: list[dict]
+    best_dice: float
+    best_epoch: int
+
+    @property
+    def checkpoint(self) -> Path:
+        """The weights of the epoch with the best validation Dice."""
+        return self.folder / "best.safetensors"
+
+
+class EpochSampler(Sampler):
+    """The order of one epoch: a shuffle that depends on seed and epoch alone, cut to whole batches."""
+
+    def __init__(self, length: int, batch_size: int, seed: int):
+        self.length, self.seed, self.epoch = length, seed, 0
+        self.count = length - length % batch_size
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        return iter(torch.randperm(self.length, generator=generator)[: self.count].tolist())
+
+
+def train(
+    folders: list[str | Path], run: str | Path, config: TrainConfig | None = None, resume: bool = False
+) -> Run:
+    """Load the train and val splits of the folders, build the network, and fit it. See `fit`."""
+    config = config or TrainConfig()
+    common = {"size": config.size, "cache": config.cache, "seed": config.seed}
+    transform = Augmentation(config.augment) if config.augment > 0 else None
+    train_set = load_dataset(*folders, split="train", transform=transform, limit=config.limit, **common)
+    val_set = load_dataset(*folders, split="val", **common)
+    set_seed(config.seed)  # before the network is built: its first weights are random
+    model = build_model(
+        config.model, config.width if config.model == "unet" else None, **config.model_settings
+    )
+    return fit(model, train_set, val_set, run, config, resume)
+
+
+def fit(
+    model: nn.Module,
+    train_set: SegmentationDataset,
+    val_set: SegmentationDataset,
+    run: str | Path,
+    config: TrainConfig | None = None,
+    resume: bool = False,
+) -> Run:
+    """Train a network and keep the weights with the best validation Dice.
+
+    model: images (N, 3, S, S) -> logits (N, 1, S, S), from build_model; it is trained in place.
+    run: folder for config.json, history.csv, curves.png, best.safetensors and last/ (what resuming needs).
+    resume: go on after the last whole epoch of that folder; the weights come out the very same as
+        from an unbroken run.
+    Returns: Run.   Raises: UserError, also when the loss stops being a number.   Notebook 07.
+    """
+    config, run = config or TrainConfig(), Path(run)
+    _check_run_folder(run, resume)
+    saved = _ResumeState.read(run) if resume else None
+    precision = saved.precision if saved else choose_precision(model, config)
+    accelerator = Accelerator(
+        mixed_precision={"fp32": "no"}.get(precision, precision),
+        gradient_accumulation_steps=config.accumulate,
+        # split_batches: a batch is shared out among the processes, so that two processes take the
+        # same steps as one.
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+        log_with="tensorboard" if config.tensorboard else None,
+        project_dir=run,
+    )
+    set_seed(config.seed)
+    main = accelerator.is_main_process
+
+    batch_size = min(config.batch_size, len(train_set))
+    if batch_size % (config.accumulate * accelerator.num_processes):
+        raise UserError(
+            f"a batch of {batch_size} images cannot be shared by {accelerator.num_processes} processes "
+            f"in {config.accumulate} pieces each: choose a batch size that divides evenly."
+        )
+    sampler = EpochSampler(len(train_set), batch_size, config.seed)
+    workers = {"num_workers": config.workers, "pin_memory": accelerator.device.type == "cuda"}
+    train_loader = DataLoader(train_set, batch_size // config.accumulate, sampler=sampler, **workers)
+    val_loader = DataLoader(val_set, max(batch_size, accelerator.num_processes), **workers)
+
+    model = model.to(memory_format=torch.channels_last)
+    loss_fn = build_loss(config.loss, config.alpha)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    scheduler = ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=config.plateau_patience)
+    if saved:
+        saved.restore(model, optimizer, scheduler, accelerator)
+    history = saved.history if saved else []
+    bare_model = model
+    if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    if config.compile:
+        model = torch.compile(model)
+    model, optimizer, train_loader, val_loader = accelerator.prepare(
+        model, optimizer, train_loader, val_loader
+    )
+
+    # A cut picture of the data: names and sizes go into the checkpoint, the pictures do not.
+    info = CheckpointInfo(
+        model=bare_model.built_as,
+        preprocessing=train_set.preprocessing,
+        trained_on=_describe(train_set),
+        config=asdict(replace(config, precision=precision)),
+    )
+    if main:
+        _write_json(run / "config.json", _record(config, precision, info, accelerator, bare_model, val_set))
+    if config.tensorboard:
+        accelerator.init_trackers("tensorboard")
+
+    try:
+        for epoch in range(len(history) + 1, config.num_epochs + 1):
+            started = time.perf_counter()
+            train_set.set_epoch(epoch)
+            sampler.set_epoch(epoch)
+            lr = optimizer.param_groups[0]["lr"]
+            bar = tqdm(
+                total=sampler.count, unit="img", desc=f"epoch {epoch:3}/{config.num_epochs}", disable=not main
+            )
+            train_loss = _train_epoch(
+                accelerator, model, train_loader, loss_fn, optimizer, train_set, config, bar
+            )
+            seconds = time.perf_counter() - started
+            if not math.isfinite(train_loss):
+                raise UserError(_advice_on_nan(run, epoch, lr, precision, history))
+            val_loss, counts = evaluate_loader(
+                accelerator, model, val_loader, loss_fn, train_set.preprocessing
+            )
+            row = {
+                "epoch": epoch,
+                "train_loss": train_loss,
+                "val_loss": val_loss,
+                "val_dice": counts.dice().mean().item(),
+                "val_iou": counts.iou().mean().item(),
+                "lr": lr,
+                "images_per_s": sampler.count / seconds,
+                "seconds": time.perf_counter() - started,
+            }
+            scheduler.step(row["val_dice"])
+            is_best = row["val_dice"] > max((r["val_dice"] for r in history), default=-1.0)
+            history.append(row)
+            bar.set_postfix_str(
+                f"loss {train_loss:.4f}, val Dice {row['val_dice']:.4f}{' *' if is_best else ''}"
+            )
+            bar.close()
+            if config.tensorboard:
+                accelerator.log(row, step=epoch)
+            if main:
+                if is_best:
+                    scores = {"split": "val", "images": len(val_set), "epoch": epoch}
+                    scores |= {key: round(row[key], 4) for key in ("val_dice", "val_iou")}
+                    save_checkpoint(run / "best.safetensors", bare_model, replace(info, scores=scores))
+                # The state is written last: an epoch counts as done once everything else of it is on disk.
+                _write_history(run / "history.csv", history)
+                _ResumeState.write(run, bare_model, optimizer, scheduler, accelerator, history, precision)
+            best_epoch = max(history, key=lambda r: r["val_dice"])["epoch"]
+            if epoch - best_epoch >= config.early_stop:
+                accelerator.print(f"no better validation Dice for {config.early_stop} epochs: stopping here.")
+                break
+    finally:
+        if main and history:
+            plot_curves(history, run / "curves.png")
+        accelerator.end_training()
+    best = max(history, key=lambda r: r["val_dice"])
+    return Run(run, history, best["val_dice"], best["epoch"])
+
+
+def _train_epoch(accelerator, model, loader, loss_fn, optimizer, train_set, config, bar) -> float:
+    """One pass over the training split; returns the mean loss."""
+    model.train()
+    total, steps = torch.zeros((), device=accelerator.device), 0
+    for images, masks in loader:
+        with accelerator.accumulate(model):
+            images = train_set.preprocessing.normalise(images).contiguous(memory_format=torch.channels_last)
+            with accelerator.autocast():
+                logits = model(images)
+            loss = loss_fn(logits, masks)
+            accelerator.backward(loss)
+            if accelerator.sync_gradients and config.clip > 0:
+                accelerator.clip_grad_norm_(model.parameters(), config.clip)
+            optimizer.step()
+            optimizer.zero_grad()
+        total += loss.detach()
+        steps += 1
+        bar.update(len(images) * accelerator.num_processes)
+        # Reading a number back makes a GPU wait, so this is done now and then, not at every step.
+        if steps % 10 == 0:
+            running = total.item() / steps
+            bar.set_postfix_str(f"loss {running:.4f}")
+            if not math.isfinite(running):
+                break
+    return accelerator.reduce(total / steps, "mean").item()
+
+
+@torch.inference_mode()
+def evaluate_loader(accelerator, model, loader, loss_fn, preprocessing) -> tuple[float, Counts]:
+    """Mean loss and per-image counts over a loader. Every image counts once, however many processes share it."""
+    model.eval()
+    losses, batches = [], []
+    for images, masks in loader:
+        images = preprocessing.normalise(images).contiguous(memory_format=torch.channels_last)
+        with accelerator.autocast():
+            logits = model(images)
+        # One loss per image: the padding that evens out the last batch can then be dropped again.
+        loss = torch.stack(
+            [loss_fn(one, mask) for one, mask in zip(logits.split(1), masks.split(1), strict=True)]
+        )
+        counts = count_pixels(logits > 0, masks)
+        # A logit above 0 is a probability above 0.5.
+        gathered = accelerator.gather_for_metrics((loss, counts.tp, counts.fp, counts.fn, counts.tn))
+        losses.append(gathered[0].cpu())
+        batches.append(Counts(*(count.cpu() for count in gathered[1:])))
+    return torch.cat(losses).mean().item(), Counts.cat(batches)
+
+
+def choose_precision(model: nn.Module, config: TrainConfig) -> str:
+    """What "auto" means here. GPU: bf16 where the card has it, else fp16. CPU: whichever of fp32 and bf16
+    takes a training step faster, measured; bf16 is slower on small networks and on older processors.
+    """
+    if config.precision != "auto":
+        return config.precision
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    # What the processor can do in hardware; emulated bf16 is never faster.
+    if not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+        return "fp32"
+    images = torch.randn(min(config.batch_size, 4), 3, config.size, config.size)
+    # A copy: trying out must not change the weights or the running statistics of the network.
+    trial = build_model(**model.built_as).to(memory_format=torch.channels_last)
+    images = images.contiguous(memory_format=torch.channels_last)
+
+    def seconds(enabled: bool) -> float:
+        times = []
+        for _ in range(3):  # the first one warms up
+            started = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                out = trial(images)
+            out.float().mean().backward()
+            times.append(time.perf_counter() - started)
+        return min(times[1:])
+
+    return "bf16" if seconds(True) < 0.9 * seconds(False) else "fp32"
+
+
+@dataclass
+class _ResumeState:
+    """All that an unbroken run would have had in memory after its last whole epoch.
+
+    One safetensors file, written whole or not at all. Order and augmentation need no state: they
+    follow from seed and epoch.
+    """
+
+    tensors: dict
+    optimizer_groups: list
+    scheduler: dict
+    scaler: dict
+    history: list[dict]
+    precision: str
+
+    @staticmethod
+    def path(run: Path) -> Path:
+        return run / "last" / "state.safetensors"
+
+    @classmethod
+    def write(cls, run, model, optimizer, scheduler, accelerator, history, precision) -> None:
+        state = optimizer.state_dict()
+        tensors = {f"model/{name}": t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+        for index, slots in state["state"].items():
+            tensors |= {f"adam/{index}/{slot}": value.cpu().contiguous() for slot, value in slots.items()}
+        rest = {
+            "optimizer_groups": state["param_groups"],
+            "scheduler": scheduler.state_dict(),
+            "scaler": accelerator.scaler.state_dict() if accelerator.scaler else {},
+            "history": history,
+            "precision": precision,
+        }
+        write_tensors(cls.path(run), tensors, {"segkit_state": json.dumps(rest)})
+
+    @classmethod
+    def read(cls, run: Path) -> "_ResumeState":
+        path = cls.path(run)
+        if not path.exists():
+            raise UserError(
+                f"'{run}' holds no {path.relative_to(run)} to resume from: train without --resume."
+            )
+        tensors, metadata = read_tensors(path)
+        if "segkit_state" not in metadata:
+            raise UserError(f"'{path}' was not written by a training run: there is nothing to resume.")
+        return cls(tensors, **json.loads(metadata["segkit_state"]))
+
+    def restore(self, model, optimizer, scheduler, accelerator) -> None:
+        try:
+            model.load_state_dict({k.removeprefix("model/"): t for k, t in self._under("model/").items()})
+        except RuntimeError:
+            raise UserError(
+                "the run was made with another network: resume it with the same settings."
+            ) from None
+        slots: dict[int, dict] = {}
+        for key, tensor in self._under("adam/").items():
+            _, index, slot = key.split("/")
+            slots.setdefault(int(index), {})[slot] = tensor
+        optimizer.load_state_dict({"state": slots, "param_groups": self.optimizer_groups})
+        scheduler.load_state_dict(self.scheduler)
+        if self.scaler and accelerator.scaler:
+            accelerator.scaler.load_state_dict(self.scaler)
+
+    def _under(self, prefix: str) -> dict:
+        return {key: tensor for key, tensor in self.tensors.items() if key.startswith(prefix)}
+
+
+def _check_run_folder(run: Path, resume: bool) -> None:
+    if not resume and (run / "history.csv").exists():
+        raise UserError(f"'{run}' already holds a run: choose another folder, or go on with it by --resume.")
+
+
+def _describe(dataset: SegmentationDataset) -> tuple[dict, ...]:
+    """Which folders, and how many pictures of each."""
+    counts: dict[str, int] = {}
+    for sample in dataset.samples:
+        folder = next(p.parent.name for p in sample.mask.parents if p.name == "masks")
+        counts[folder] = counts.get(folder, 0) + 1
+    return tuple({"name": name, "images": count} for name, count in counts.items())
+
+
+def _record(config, precision, info, accelerator, model, val_set) -> dict:
+    return {
+        "config": asdict(config),
+        "precision": precision,
+        "model": info.model,
+        "parameters": count_parameters(model),
+        "preprocessing": asdict(info.preprocessing),
+        "trained_on": info.trained_on,
+        "validated_on": _describe(val_set),
+        "device": str(accelerator.device),
+        "processes": accelerator.num_processes,
+        "versions": {
+            "segkit": version("segkit"),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def _write_json(path: Path, content: dict) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _write_history(path: Path, history: list[dict]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, history[0].keys())
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def _advice_on_nan(run: Path, epoch: int, lr: float, precision: str, history: list[dict]) -> str:
+    kept = f"The best weights so far are kept in '{run / 'best.safetensors'}'. " if history else ""
+    narrower = "" if precision == "fp32" else ", or --precision fp32"
+    return (
+        f"the loss is no longer a number in epoch {epoch} (learning rate {lr:g}, {precision}). {kept}"
+        f"Try a learning rate ten times lower, --clip 1{narrower}."
+    )
