@@ -108,6 +108,21 @@ def assign_splits(names: list[str], seed: int = 0) -> dict[str, str]:
     return splits
 
 
+def write_splits(folder: str | Path, seed: int = 0) -> tuple[Path, dict[str, int]]:
+    """Write splits.csv as `assign_splits` deals the names, to look at or change by hand.
+
+    Returns: its path and the count of each split.   Raises: UserError rather than replace a splits.csv.
+    """
+    path = Path(folder) / "splits.csv"
+    if path.exists():
+        raise UserError(f"'{path}' exists already and may be hand-made. Move it away to deal anew.")
+    names = sorted(pictures_by_name(Path(folder) / "images"))
+    splits = assign_splits(names, seed)
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("name", "split"), *splits.items()])
+    return path, {split: list(splits.values()).count(split) for split in SPLITS}
+
+
 def _place(name: str, seed: int) -> float:
     """A number in [0, 1) that looks random and is always the same for the same name and seed."""
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()

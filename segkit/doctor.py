@@ -31,7 +31,10 @@ def check_environment() -> tuple[str, bool]:
         healthy &= good
         lines.append(f"[{'OK' if good else 'FAIL'}]".ljust(7) + what + ("" if good else f" - {advice}"))
 
-    say(True, f"segkit {version('segkit')}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    say(
+        True,
+        f"segkit {version('segkit')}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
+    )
     for package in (*PACKAGES, *LAB_PACKAGES):
         try:
             say(True, f"{package} {version(package)}")
@@ -40,7 +43,11 @@ def check_environment() -> tuple[str, bool]:
             say(False, package, f"not installed. Run: pip install -e '.{extra}'")
     try:
         version("opencv-python")
-        say(False, "one OpenCV", "opencv-python lies over opencv-python-headless. Run: pip uninstall opencv-python")
+        say(
+            False,
+            "one OpenCV",
+            "opencv-python lies over opencv-python-headless. Run: pip uninstall opencv-python",
+        )
     except PackageNotFoundError:
         say(True, "one OpenCV")
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none (the course runs without)"
@@ -80,14 +87,20 @@ class DatasetReport:
     def text(self, most: int = 10) -> str:
         """The report for people: what the set holds, then each kind of finding with its names."""
         counts = {split: list(self.splits.values()).count(split) for split in ("train", "val", "test")}
-        lines = [f"{self.folder}: {len(self.splits)} pictures ({', '.join(f'{n} {s}' for s, n in counts.items())})"]
+        lines = [
+            f"{self.folder}: {len(self.splits)} pictures ({', '.join(f'{n} {s}' for s, n in counts.items())})"
+        ]
         if self.sizes:
             heights, widths = zip(*self.sizes.values(), strict=True)
             lines.append(f"sizes: {min(widths)}x{min(heights)} to {max(widths)}x{max(heights)} pixels")
         if self.shares:
             low, middle, high = np.percentile(list(self.shares.values()), [5, 50, 95])
-            lines.append(f"person pixels: {middle:.0%} in the middle picture, {low:.0%} to {high:.0%} in nine of ten")
-        for level, kind in dict.fromkeys((f.level, f.kind) for f in sorted(self.findings, key=lambda f: f.level)):
+            lines.append(
+                f"person pixels: {middle:.0%} in the middle picture, {low:.0%} to {high:.0%} in nine of ten"
+            )
+        for level, kind in dict.fromkeys(
+            (f.level, f.kind) for f in sorted(self.findings, key=lambda f: f.level)
+        ):
             same = [f for f in self.findings if (f.level, f.kind) == (level, kind)]
             lines.append(f"[{level.upper()}] {kind}: {len(same)}")
             lines += [f"    {f.name}: {f.message}" for f in same[:most]]
@@ -119,13 +132,23 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
     for name in sorted(images.keys() - masks.keys()):
         note("error", "picture without mask", name, f"expected masks/{name}.png")
     for name in sorted(masks.keys() - images.keys()):
-        note("warning", "mask without picture", name, f"'{masks[name].name}' belongs to no picture and is not used")
+        note(
+            "warning",
+            "mask without picture",
+            name,
+            f"'{masks[name].name}' belongs to no picture and is not used",
+        )
 
     thumbnails = {}
     with ThreadPoolExecutor() as pool:
         looks = pool.map(lambda name: _look_at(images[name], masks.get(name)), sorted(images))
         for name, (findings, size, share, thumbnail) in tqdm(
-            zip(sorted(images), looks, strict=True), total=len(images), desc="looking", unit="img", leave=False, delay=1
+            zip(sorted(images), looks, strict=True),
+            total=len(images),
+            desc="looking",
+            unit="img",
+            leave=False,
+            delay=1,
         ):
             report.findings += [Finding(level, kind, name, message) for level, kind, message in findings]
             if size:
@@ -136,9 +159,18 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
                 thumbnails[name] = thumbnail
     for first, second in near_duplicates(thumbnails):
         across = report.splits[first] != report.splits[second]
-        where = f"in {report.splits[first]} and {report.splits[second]}" if across else f"both in {report.splits[first]}"
+        where = (
+            f"in {report.splits[first]} and {report.splits[second]}"
+            if across
+            else f"both in {report.splits[first]}"
+        )
         message = f"looks the same as {second}, {where}"
-        note("error" if across else "warning", f"same picture {'across splits' if across else 'twice'}", first, message)
+        note(
+            "error" if across else "warning",
+            f"same picture {'across splits' if across else 'twice'}",
+            first,
+            message,
+        )
     return report
 
 
@@ -157,18 +189,30 @@ def _look_at(image_path: Path, mask_path: Path | None) -> tuple:
     except UserError as error:
         return [*findings, ("error", "unreadable mask", str(error))], size, share, thumbnail
     if size and labels.shape != size:
-        turned = " It fits the picture before its EXIF rotation: turn the mask." if labels.shape == size[::-1] else ""
+        turned = (
+            " It fits the picture before its EXIF rotation: turn the mask."
+            if labels.shape == size[::-1]
+            else ""
+        )
         sizes = f"picture {size[1]}x{size[0]}, mask {labels.shape[1]}x{labels.shape[0]}."
         findings.append(("error", "sizes differ", sizes + turned))
     values = np.unique(labels)
     share = float((labels > 127).mean())
     if 0 < values[-1] <= 127:
         found = ", ".join(map(str, values[:6])) + (" ..." if len(values) > 6 else "")
-        findings.append(("error", "no value over 127", f"holds {found}: it would read as empty. Multiply it to 255"))
+        findings.append(
+            ("error", "no value over 127", f"holds {found}: it would read as empty. Multiply it to 255")
+        )
     elif len(values) > 2 or (len(values) == 2 and values[0] != 0):
         jpeg = " (a JPEG: save masks as PNG)" if mask_path.suffix.lower() in (".jpg", ".jpeg") else ""
         between = int(((labels > 0) & (labels < 255)).sum())
-        findings.append(("error", "values other than two", f"{len(values)} values, {between} pixels between 0 and 255{jpeg}"))
+        findings.append(
+            (
+                "error",
+                "values other than two",
+                f"{len(values)} values, {between} pixels between 0 and 255{jpeg}",
+            )
+        )
     if share == 0 and values[-1] == 0:
         findings.append(("warning", "empty mask", "no person pixel: right only if nobody is in the picture"))
     return findings, size, share, thumbnail
@@ -180,7 +224,9 @@ def _thumbnail(image: np.ndarray) -> np.ndarray:
     return cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
-def near_duplicates(thumbnails: dict[str, np.ndarray], least_correlation: float = 0.985) -> list[tuple[str, str]]:
+def near_duplicates(
+    thumbnails: dict[str, np.ndarray], least_correlation: float = 0.985
+) -> list[tuple[str, str]]:
     """Pairs of names whose grey 32x32 thumbnails are nearly one picture, up to brightness and contrast.
 
     A copy that was saved again, resized or brightened keeps a correlation above 0.99; two photographs
@@ -206,7 +252,9 @@ def picture_of_dataset(report: DatasetReport, images: int = 18):
     """A figure of the set: pictures with their masks from least to most person, faulty ones first."""
     paths = pictures_by_name(report.folder / "images")
     masks = pictures_by_name(report.folder / "masks")
-    faulty = [n for n in dict.fromkeys(f.name for f in report.findings) if n in report.shares and n in report.sizes]
+    faulty = [
+        n for n in dict.fromkeys(f.name for f in report.findings) if n in report.shares and n in report.sizes
+    ]
     healthy = sorted(report.shares.keys() & report.sizes.keys() - set(faulty), key=report.shares.get)
     chosen = faulty[: images // 2]
     steps = np.linspace(0, len(healthy) - 1, min(len(healthy), images - len(chosen)))
@@ -216,5 +264,7 @@ def picture_of_dataset(report: DatasetReport, images: int = 18):
         image, labels = read_image(paths[name]), read_labels(masks[name])
         mask = cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 127
         pictures.append(overlay(image, mask))
-        titles.append(f"{name[-20:]}\n{'! ' + next(f.kind for f in report.findings if f.name == name) if name in faulty else format(report.shares[name], '.0%') + ' person'}")
+        titles.append(
+            f"{name[-20:]}\n{'! ' + next(f.kind for f in report.findings if f.name == name) if name in faulty else format(report.shares[name], '.0%') + ' person'}"
+        )
     return contact_sheet(pictures, titles, title=f"{report.folder.name}: {len(report.splits)} pictures")

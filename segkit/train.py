@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 from segkit.augment import Augmentation
 from segkit.checkpoint import CheckpointInfo, read_tensors, save_checkpoint, write_tensors
-from segkit.data import SegmentationDataset, load_dataset
+from segkit.data import Sample, SegmentationDataset, load_dataset
 from segkit.files import UserError, atomic_path
 from segkit.losses import build_loss
 from segkit.metrics import Counts, count_pixels
@@ -212,7 +212,9 @@ def fit(
         config=asdict(replace(config, precision=precision)),
     )
     if main:
-        _write_json(run / "config.json", _record(config, precision, info, accelerator, bare_model, val_set))
+        _write_json(
+            run / "config.json", _record(config, precision, info, accelerator, bare_model, train_set, val_set)
+        )
     if config.tensorboard:
         accelerator.init_trackers("tensorboard")
 
@@ -425,13 +427,19 @@ def _describe(dataset: SegmentationDataset) -> tuple[dict, ...]:
     """Which folders, and how many pictures of each."""
     counts: dict[str, int] = {}
     for sample in dataset.samples:
-        folder = next(p.parent.name for p in sample.mask.parents if p.name == "masks")
-        counts[folder] = counts.get(folder, 0) + 1
+        name = _folder_of(sample).resolve().name
+        counts[name] = counts.get(name, 0) + 1
     return tuple({"name": name, "images": count} for name, count in counts.items())
 
 
-def _record(config, precision, info, accelerator, model, val_set) -> dict:
+def _folder_of(sample: Sample) -> Path:
+    """The data set a sample belongs to: what holds its masks/."""
+    return next(parent.parent for parent in sample.mask.parents if parent.name == "masks")
+
+
+def _record(config, precision, info, accelerator, model, train_set, val_set) -> dict:
     return {
+        "data": sorted({str(_folder_of(sample).resolve()) for sample in train_set.samples}),
         "config": asdict(config),
         "precision": precision,
         "model": info.model,
