@@ -40,7 +40,8 @@ class CheckpointInfo:
 def save_checkpoint(path: str | Path, model: nn.Module, info: CheckpointInfo, half: bool = False) -> Path:
     """Write weights and info to one file, whole or not at all.
 
-    half: store float16, half the size; loading gives float32 back.   Returns: the path.   Raises: UserError.
+    half: store float16, half the size; loading gives float32 back.
+    Returns: the path.   Raises: UserError.
     """
     tensors = {}
     for name, tensor in model.state_dict().items():
@@ -68,7 +69,7 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, CheckpointInfo]:
         if stored["format_version"] > FORMAT_VERSION:
             raise UserError(
                 f"'{path}' is in format {stored['format_version']}, written by segkit {stored['segkit_version']}; "
-                f"this is segkit {version('segkit')}, which reads up to format {FORMAT_VERSION}. "
+                f"segkit {version('segkit')} reads up to format {FORMAT_VERSION}. "
                 f"Update segkit to {stored['segkit_version']} or newer."
             )
         info = CheckpointInfo(

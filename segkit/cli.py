@@ -19,10 +19,12 @@ def build_parser() -> ArgumentParser:
         description="Learn and use person segmentation. `segkit COMMAND --help` shows an example of each.",
     )
     commands = parser.add_subcommands(title="commands", metavar="COMMAND")
-    for name, (summary, example, add_arguments) in COMMANDS.items():
-        command = ArgumentParser(description=f"{summary} Example: {example}")
-        add_arguments(command)
-        commands.add_subcommand(name, command, help=summary)
+    made = {}
+    for name, (summary, example, _) in COMMANDS.items():
+        made[name] = ArgumentParser(description=f"{summary} Example: {example}")
+        commands.add_subcommand(name, made[name], help=summary)
+    for name, command in made.items():  # jsonargparse wants every command before the first sub-command
+        COMMANDS[name][2](command)
     return parser
 
 

@@ -50,7 +50,8 @@ def find_samples(folder: str | Path, seed: int = 0) -> list[Sample]:
     if missing := sorted(images.keys() - masks.keys()):
         raise UserError(
             f"{len(missing)} of {len(images)} pictures in '{folder}' have no mask: {_some(missing)}. "
-            "Add masks/NAME.png for each or take the picture out; a picture with nobody in it needs an all-black mask."
+            "Add masks/NAME.png for each or take the picture out; "
+            "a picture with nobody in it needs an all-black mask."
         )
     splits = read_splits(folder, images.keys(), seed)
     return [Sample(name, images[name], masks[name], splits[name]) for name in sorted(images)]
@@ -317,8 +318,8 @@ def load_dataset(
     samples = [sample for sample in found if sample.split == split]
     if not samples:
         raise UserError(
-            f"the {split} split of {_some([repr(str(f)) for f in folders])} is empty ({len(found)} pictures in all): "
-            "add pictures, or say in splits.csv which belong to it."
+            f"the {split} split of {_some([repr(str(f)) for f in folders])} is empty "
+            f"({len(found)} pictures in all): add pictures, or say in splits.csv which belong to it."
         )
     if limit is not None:
         samples = sorted(samples, key=lambda sample: _place(sample.name, seed))[:limit]

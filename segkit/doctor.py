@@ -31,10 +31,8 @@ def check_environment() -> tuple[str, bool]:
         healthy &= good
         lines.append(f"[{'OK' if good else 'FAIL'}]".ljust(7) + what + ("" if good else f" - {advice}"))
 
-    say(
-        True,
-        f"segkit {version('segkit')}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
-    )
+    system = f"{platform.system()} {platform.machine()}"
+    say(True, f"segkit {version('segkit')}, Python {platform.python_version()}, {system}")
     for package in (*PACKAGES, *LAB_PACKAGES):
         try:
             say(True, f"{package} {version(package)}")
@@ -264,7 +262,8 @@ def picture_of_dataset(report: DatasetReport, images: int = 18):
         image, labels = read_image(paths[name]), read_labels(masks[name])
         mask = cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 127
         pictures.append(overlay(image, mask))
+        faults = [finding.kind for finding in report.findings if finding.name == name]
         titles.append(
-            f"{name[-20:]}\n{'! ' + next(f.kind for f in report.findings if f.name == name) if name in faulty else format(report.shares[name], '.0%') + ' person'}"
+            f"{name[-20:]}\n" + (f"! {faults[0]}" if faults else f"{report.shares[name]:.0%} person")
         )
     return contact_sheet(pictures, titles, title=f"{report.folder.name}: {len(report.splits)} pictures")

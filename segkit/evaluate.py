@@ -1,4 +1,4 @@
-"""Scores of a trained network on a data set, at each photograph's own size. Introduced in notebooks 04 and 08."""
+"""Scores of a trained network on a data set, at each photograph's own size. Notebooks 04 and 08."""
 
 import csv
 from concurrent.futures import ThreadPoolExecutor

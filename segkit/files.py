@@ -94,7 +94,8 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
                 width, height = picture.size
                 if width * height > MAX_PIXELS:
                     raise UserError(
-                        f"'{path}' is {width}x{height} pixels: at most {MAX_PIXELS:,} are read. Make it smaller."
+                        f"'{path}' is {width}x{height} pixels: at most {MAX_PIXELS:,} are read. "
+                        "Make it smaller."
                     )
                 yield picture
     except FileNotFoundError:

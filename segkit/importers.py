@@ -37,6 +37,7 @@ TITLES = {
 }
 IMAGE_FOLDERS = {"images", "image", "imgs", "img", "photos"}
 MASK_FOLDERS = {"masks", "mask", "labels", "label", "mattes", "gt", "masks_human", "masks_machine"}
+MASK_FOLDERS |= {"masks_instances", "segmentationclass", "segmentationobject"}
 MASK_ENDINGS = ("", "_mask", "-mask", ".mask", "_masks", "_label", "_seg", "_segmentation", "_matte", "_gt")
 PERSON_WORDS = {"person", "persons", "people", "human", "humans", "pedestrian", "pedestrians"}
 NOT_WORDS = {"no", "non", "not", "without"}
@@ -149,10 +150,11 @@ def import_folder(
     if found is None:
         raise UserError(f"'{src}' does not look like this: {TITLES[layout]}. Try --layout auto.")
     wanted, used = _choose(found, classes)
+    names = _names(found)
     report = Report(found, out, used, notes=[*found.notes], failed=[*found.failed])
     remarks, splits, shares = defaultdict(list), {}, []
     with new_folder(out) as folder:
-        named = list(zip(_names(found), found.examples, strict=True))
+        named = list(zip(names, found.examples, strict=True))
         for name, example in tqdm(named, desc="import", unit="image", disable=not progress):
             if example.mask is None and empty == "skip":
                 report.left_out.append(example.image.name)
@@ -440,15 +442,20 @@ class _Tree:
         return found[0]
 
     def rest(self, examples: Iterable[Example]) -> list[Example]:
-        """The pictures that nobody annotated."""
+        """The pictures that nobody annotated; masks that an export carries along are not among them."""
         used = {example.image for example in examples}
-        return [Example(path, None) for path in self.images if path not in used]
+        photos = (path for path in self.images if not _below(path, self.root) & MASK_FOLDERS)
+        return [Example(path, None) for path in photos if path not in used]
 
     def split(self, path: Path) -> str:
         """The split that a folder (or a JSON file) names: train, val, test, or nothing."""
         names = path.relative_to(self.root).as_posix().lower()
         found = re.search(r"(?<![a-z])(train|val|test)(ing|id|idation)?(?![a-z])", names)
         return found[1] if found else ""
+
+
+def _below(path: Path, root: Path) -> set[str]:
+    return {part.lower() for part in path.relative_to(root).parts[:-1]}
 
 
 def _load(path: Path) -> Any:

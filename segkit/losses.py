@@ -98,7 +98,9 @@ class BCEDiceLoss(_LossFromLogits):
 
 
 class FocalLoss(_LossFromLogits):
-    """Cross-entropy that turns down what is already right: (1 - p)^gamma * BCE, p the true label's probability.
+    """Cross-entropy that turns down what is already right: (1 - p)^gamma * BCE.
+
+    p is the probability given to the true label.
 
     gamma: 0 gives BCE back; 2 is the paper's choice.
     balance: weight of person pixels, 1 - balance of the rest; None weighs both alike.

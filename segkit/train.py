@@ -304,7 +304,7 @@ def _train_epoch(accelerator, model, loader, loss_fn, optimizer, train_set, conf
 
 @torch.inference_mode()
 def evaluate_loader(accelerator, model, loader, loss_fn, preprocessing) -> tuple[float, Counts]:
-    """Mean loss and per-image counts over a loader. Every image counts once, however many processes share it."""
+    """Mean loss and per-image counts. Every image counts once, however many processes share the loader."""
     model.eval()
     losses, batches = [], []
     for images, masks in loader:

@@ -1,0 +1,55 @@
+"""Small real data sets for the tests: photographs from scikit-image's wheel and drawn people, made once."""
+
+import os
+
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the claims below are about the CPU; a GPU would round differently
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+import torch
+
+from segkit.files import write_image
+from segkit.models import build_model
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> np.ndarray:
+    """A real photograph of a person that ships inside a package: uint8 (512, 512, 3)."""
+    return skimage.data.astronaut()
+
+
+def draw_pair(seed: int, height: int = 96, width: int = 80) -> tuple[np.ndarray, np.ndarray]:
+    """A bright figure on a noisy ground, different for every seed: learnable in seconds."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 110, (height, width, 3), dtype=np.uint8)
+    image = cv2.GaussianBlur(image, (0, 0), 1 + 3 * rng.random())
+    mask = np.zeros((height, width), np.uint8)
+    x, y = int(width * rng.uniform(0.3, 0.7)), int(height * rng.uniform(0.35, 0.6))
+    cv2.ellipse(mask, (x, y + 14), (13, 26), rng.uniform(-20, 20), 0, 360, 255, -1)
+    cv2.circle(mask, (x, y - 16), 9, 255, -1)
+    image[mask > 0] = np.clip(image[mask > 0] // 3 + rng.integers(120, 200, 3), 0, 255)
+    return image, mask
+
+
+@pytest.fixture
+def make_dataset(tmp_path):
+    """Returns a function (count, name) that draws a data set and returns its folder."""
+
+    def make(count: int = 12, name: str = "drawn", **size):
+        folder = tmp_path / name
+        for i in range(count):
+            image, mask = draw_pair(i, **size)
+            write_image(folder / "images" / f"{i:03}.jpg", image)
+            write_image(folder / "masks" / f"{i:03}.png", mask)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def tiny_model() -> torch.nn.Module:
+    """A U-Net of two stages with fixed first weights."""
+    torch.manual_seed(0)
+    return build_model("unet", widths=(8, 16), bottleneck=16)

@@ -1,0 +1,104 @@
+import monai.losses
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segkit.files import UserError
+from segkit.losses import LOSSES, BCEDiceLoss, BCELoss, DiceLoss, FocalLoss, TverskyLoss, build_loss
+
+
+def random_pair(seed: int, empty: bool = False):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(3, 1, 16, 20, generator=generator) * 3
+    targets = (torch.rand(3, 1, 16, 20, generator=generator) > 0.7).float()
+    return logits, targets * (0 if empty else 1)
+
+
+PAIRS = [random_pair(0), random_pair(1), random_pair(2, empty=True)]
+ORACLES = [
+    (DiceLoss(), monai.losses.DiceLoss(sigmoid=True, smooth_nr=1, smooth_dr=1)),
+    (DiceLoss(pooled=True), monai.losses.DiceLoss(sigmoid=True, smooth_nr=1, smooth_dr=1, batch=True)),
+    (TverskyLoss(0.3, 0.7), monai.losses.TverskyLoss(sigmoid=True, alpha=0.3, beta=0.7, smooth_nr=1, smooth_dr=1)),
+    (FocalLoss(2.0), monai.losses.FocalLoss(gamma=2.0)),
+    (FocalLoss(1.5, balance=0.25), monai.losses.FocalLoss(gamma=1.5, alpha=0.25)),
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), ORACLES)
+@pytest.mark.parametrize("pair", PAIRS)
+def test_agrees_with_monai_to_a_millionth(ours, theirs, pair):
+    assert ours(*pair).item() == pytest.approx(theirs(*pair).item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_bce_is_torchs(pair):
+    assert BCELoss()(*pair) == F.binary_cross_entropy_with_logits(*pair)
+
+
+def test_bce_dice_is_the_weighted_sum_of_both():
+    bce, dice = BCELoss()(*PAIRS[0]), DiceLoss()(*PAIRS[0])
+    for alpha in (0, 0.3, 1):
+        assert BCEDiceLoss(alpha)(*PAIRS[0]).item() == pytest.approx((alpha * bce + (1 - alpha) * dice).item())
+
+
+def test_dice_loss_by_hand_on_2x2():
+    # Probabilities are 1, 0, 1, 0; the target is 1, 1, 0, 0: one pixel shared of two and two.
+    logits = torch.tensor([[[[99.0, -99.0], [99.0, -99.0]]]])
+    targets = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
+    assert DiceLoss(smooth=0)(logits, targets).item() == pytest.approx(1 - 2 * 1 / (2 + 2))
+
+
+def test_dice_is_per_image_unless_pooled():
+    logits = torch.full((2, 1, 8, 8), -99.0)
+    targets = torch.zeros(2, 1, 8, 8)
+    logits[0], targets[0] = 99.0, 1.0  # one image is right,
+    targets[1, 0, 0, 0] = 1  # the other misses its single pixel
+    assert DiceLoss(smooth=0)(logits, targets).item() == pytest.approx(0.5)
+    assert DiceLoss(smooth=0, pooled=True)(logits, targets).item() == pytest.approx(1 / 129, abs=1e-6)
+
+
+def test_tversky_with_equal_weights_is_nearly_dice():
+    assert TverskyLoss(0.5, 0.5, smooth=0)(*PAIRS[0]).item() == pytest.approx(DiceLoss(smooth=0)(*PAIRS[0]).item())
+
+
+def test_focal_without_gamma_is_bce():
+    assert FocalLoss(gamma=0)(*PAIRS[0]).item() == pytest.approx(BCELoss()(*PAIRS[0]).item())
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("logit", [-1e4, 0.0, 1e4])
+@pytest.mark.parametrize("target", [0.0, 1.0])
+def test_extreme_logits_and_empty_or_full_masks_stay_finite(name, logit, target):
+    logits = torch.full((2, 1, 8, 8), logit, requires_grad=True)
+    loss = build_loss(name)(logits, torch.full((2, 1, 8, 8), target))
+    loss.backward()
+    assert loss.isfinite()
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_are_float32_under_autocast(name):
+    logits, targets = PAIRS[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        under = build_loss(name)(logits, targets)
+    assert under.dtype == torch.float32
+    assert under == build_loss(name)(logits, targets)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@given(seed=st.integers(0, 10_000))
+def test_a_right_answer_costs_less_than_a_wrong_one(name, seed):
+    targets = (torch.rand(1, 1, 6, 6, generator=torch.Generator().manual_seed(seed)) > 0.5).float()
+    right = (targets * 2 - 1) * 6
+    assert 0 <= build_loss(name)(right, targets) < build_loss(name)(-right, targets)
+
+
+def test_bad_settings_and_shapes_are_refused():
+    with pytest.raises(UserError, match="alpha"):
+        BCEDiceLoss(1.5)
+    with pytest.raises(UserError, match="bce-dice"):
+        build_loss("hinge")
+    with pytest.raises(ValueError, match="differ in shape"):
+        DiceLoss()(torch.zeros(1, 1, 4, 4), torch.zeros(1, 4, 4))

@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+import torch
+import torchmetrics.functional.classification as oracle
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.ndimage import binary_erosion
+from scipy.spatial.distance import cdist
+
+from segkit.metrics import Counts, boundary_f, count_pixels, dice_score, iou_score, outline
+
+masks = arrays(np.bool_, (2, 1, 5, 6))
+
+
+def test_counts_and_scores_by_hand_on_4x4():
+    target = torch.tensor([[0, 1, 1, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]).view(1, 1, 4, 4)
+    pred = torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0]]).view(1, 1, 4, 4)
+    counts = count_pixels(pred, target)
+    assert [int(c) for c in (counts.tp, counts.fp, counts.fn, counts.tn)] == [3, 3, 3, 7]
+    assert counts.dice().item() == pytest.approx(6 / 12)
+    assert counts.iou().item() == pytest.approx(3 / 9)
+    assert counts.pixel_accuracy().item() == pytest.approx(10 / 16)
+    assert counts.precision().item() == pytest.approx(0.5)
+    assert counts.recall().item() == pytest.approx(0.5)
+
+
+@given(masks, masks)
+def test_dice_and_iou_are_tied_symmetric_and_bounded(a, b):
+    dice, iou = dice_score(a, b), iou_score(a, b)
+    assert torch.allclose(dice, 2 * iou / (1 + iou))
+    assert torch.equal(dice, dice_score(b, a))
+    assert ((0 <= iou) & (iou <= dice) & (dice <= 1)).all()
+
+
+@given(masks)
+def test_a_mask_agrees_with_itself(a):
+    counts = count_pixels(a, a)
+    for score in (counts.dice(), counts.iou(), counts.precision(), counts.recall(), counts.pixel_accuracy()):
+        assert (score == 1).all()
+    assert (boundary_f(a, a) == 1).all()
+
+
+def test_two_empty_masks_score_one_and_a_false_alarm_scores_zero():
+    empty, one = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
+    one[0, 0, 3:5, 3:5] = 1
+    for name in ("dice", "iou", "precision", "recall"):
+        assert getattr(count_pixels(empty, empty), name)().item() == 1
+        assert getattr(count_pixels(one, empty), name)().item() == 0
+        assert getattr(count_pixels(empty, one), name)().item() == 0
+    assert boundary_f(empty, empty).item() == 1
+    assert boundary_f(one, empty).item() == 0
+
+
+@settings(max_examples=30)
+@given(masks, masks)
+def test_scores_agree_with_torchmetrics(pred, target):
+    counts = count_pixels(pred, target)
+    for i in range(2):
+        p, t = torch.from_numpy(pred[i]), torch.from_numpy(target[i]).int()
+        if not (p.any() or t.any()):
+            continue  # torchmetrics has another rule for two empty masks
+        pairs = {
+            "dice": oracle.binary_f1_score,
+            "iou": oracle.binary_jaccard_index,
+            "precision": oracle.binary_precision,
+            "recall": oracle.binary_recall,
+            "pixel_accuracy": oracle.binary_accuracy,
+        }
+        for name, theirs in pairs.items():
+            assert getattr(counts, name)()[i].item() == pytest.approx(theirs(p.int(), t).item(), abs=1e-6)
+
+
+def test_the_mean_over_images_is_not_the_pooled_score():
+    target = torch.zeros(2, 1, 10, 10)
+    target[0, :, :, :8], target[1, :, 0, :2] = 1, 1
+    pred = target.clone()
+    pred[1] = 0  # the small person is missed
+    counts = count_pixels(pred, target)
+    assert counts.dice().mean().item() == pytest.approx(0.5)
+    assert counts.pooled().dice().item() == pytest.approx(160 / 162)
+    assert torch.equal(Counts.cat([counts, counts]).tp, torch.cat([counts.tp, counts.tp]))
+
+
+def slow_boundary_f(pred, target, tolerance):
+    """The same definition written another way: erosion by scipy, all distances by cdist."""
+    cross = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
+    rings = [np.argwhere(m & ~binary_erosion(m, cross, border_value=1)) for m in (pred, target)]
+    if not len(rings[0]) or not len(rings[1]):
+        return float(len(rings[0]) == len(rings[1]))
+    distances = cdist(*rings)
+    precision, recall = (distances.min(axis) <= tolerance for axis in (1, 0))
+    p, r = precision.mean(), recall.mean()
+    return 2 * p * r / (p + r) if p + r else 0.0
+
+
+@settings(max_examples=40)
+@given(arrays(np.bool_, (12, 14)), arrays(np.bool_, (12, 14)), st.sampled_from([1.0, 2.0, 3.0]))
+def test_boundary_f_agrees_with_all_distances_computed_one_by_one(pred, target, tolerance):
+    assert boundary_f(pred[None], target[None], tolerance).item() == pytest.approx(slow_boundary_f(pred, target, tolerance))
+
+
+def test_boundary_f_forgives_two_pixels_and_not_three():
+    target = np.zeros((1, 40, 40), bool)
+    target[:, 10:30, 10:30] = True
+    assert boundary_f(np.roll(target, 2, axis=2), target).item() == 1
+    assert boundary_f(np.roll(target, 3, axis=2), target).item() < 1
+
+
+def test_the_edge_of_the_picture_is_no_outline():
+    assert not outline(np.ones((6, 6))).any()
+
+
+def test_logits_probabilities_and_255_masks_are_refused_with_advice():
+    target = torch.zeros(1, 1, 4, 4)
+    for wrong in (target - 3.2, target + 0.4, target + 255):
+        with pytest.raises(ValueError, match="threshold"):
+            dice_score(wrong, target)
+    with pytest.raises(ValueError, match="expected"):
+        dice_score(torch.zeros(4, 4), target)
+    with pytest.raises(ValueError, match="differ in shape"):
+        dice_score(torch.zeros(1, 1, 4, 5), target)
