@@ -68,8 +68,9 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, CheckpointInfo]:
         stored = json.loads(metadata["segkit"])
         if stored["format_version"] > FORMAT_VERSION:
             raise UserError(
-                f"'{path}' is in format {stored['format_version']}, written by segkit {stored['segkit_version']}; "
-                f"segkit {version('segkit')} reads up to format {FORMAT_VERSION}. "
+                f"'{path}' is in format {stored['format_version']}, "
+                f"written by segkit {stored['segkit_version']}. "
+                f"This is segkit {version('segkit')}, which reads up to format {FORMAT_VERSION}. "
                 f"Update segkit to {stored['segkit_version']} or newer."
             )
         info = CheckpointInfo(

@@ -122,7 +122,7 @@ def import_folder(
     src: str | Path,
     out: str | Path,
     layout: str = "auto",
-    classes: Sequence[str] | None = None,
+    classes: str | Sequence[str] | None = None,
     empty: Literal["skip", "keep"] = "skip",
     crowd: Literal["person", "skip-image"] = "person",
     progress: bool = True,
@@ -135,13 +135,15 @@ def import_folder(
 
     src: a folder, or one COCO JSON file.
     layout: "auto", or a key of TITLES.
-    classes: what counts as person: class names, or mask values such as "1", "#ff0000" or ">127".
-        None takes what is called person, or the only class there is.
+    classes: what counts as person: class names, or mask values such as "1", "#ff0000" or ">127"; a list,
+        or one text with commas. None takes what is called person, or the only class there is.
     empty: pictures without any annotation are left out ("skip") or get an empty mask ("keep").
     crowd: COCO crowd regions count as person, or a picture that has one is left out.
     Raises: UserError when the classes are ambiguous or nothing can be imported; `out` is then not made.
     """
     src, out = Path(src), Path(out)
+    if isinstance(classes, str):
+        classes = [text.strip() for text in classes.split(",")]
     if out.resolve().is_relative_to(src.resolve()):
         raise UserError(f"'{out}' lies inside '{src}', the folder to import. Choose a place outside it.")
     if layout not in ("auto", *TITLES):
@@ -740,7 +742,16 @@ def _find_folders(tree: _Tree) -> Layout | None:
             images[path] = place
         else:
             masks[*place, path.stem].append(path)
-    return _pair("folders", tree, images, masks)
+    layout = _pair("folders", tree, images, masks)
+    others = len(tree.images) - len(images) - sum(map(len, masks.values()))
+    if layout and others:
+        layout.notes.append(f"{others} pictures stand in neither of the two folders and were not used")
+    if layout and (tree.root / "splits.csv").is_file():
+        with (tree.root / "splits.csv").open(newline="", encoding="utf-8-sig") as file:
+            splits = {row.get("name"): row.get("split") or "" for row in csv.DictReader(file)}
+        for example in layout.examples:
+            example.split = splits.get(example.image.stem, example.split)
+    return layout
 
 
 def _find_beside(tree: _Tree) -> Layout | None:

@@ -131,7 +131,10 @@ LOSSES = {
 
 
 def build_loss(name: str, alpha: float = 0.5) -> nn.Module:
-    """A loss by its name: bce, dice, bce-dice, focal or tversky. alpha goes to bce-dice.   Raises: UserError."""
+    """A loss by its name: bce, dice, bce-dice, focal or tversky. alpha goes to bce-dice.
+
+    Raises: UserError.
+    """
     if name not in LOSSES:
         raise UserError(f"there is no loss '{name}'. The names are: {', '.join(LOSSES)}.")
     return BCEDiceLoss(alpha) if name == "bce-dice" else LOSSES[name]()

@@ -14,8 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator, DataLoaderConfiguration
-from accelerate.utils import set_seed
+from accelerate import Accelerator, DataLoaderConfiguration, PartialState
+from accelerate.utils import broadcast_object_list, set_seed
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader, Sampler
@@ -164,7 +164,9 @@ def fit(
     config, run = config or TrainConfig(), Path(run)
     _check_run_folder(run, resume)
     saved = _ResumeState.read(run) if resume else None
-    precision = saved.precision if saved else choose_precision(model, config)
+    # Every process must take the same choice, so the first one's counts.
+    chosen = [saved.precision if saved else choose_precision(model, config)]
+    precision = broadcast_object_list(chosen)[0] if PartialState().num_processes > 1 else chosen[0]
     accelerator = Accelerator(
         mixed_precision={"fp32": "no"}.get(precision, precision),
         gradient_accumulation_steps=config.accumulate,
@@ -222,7 +224,7 @@ def fit(
         for epoch in range(len(history) + 1, config.num_epochs + 1):
             started = time.perf_counter()
             train_set.set_epoch(epoch)
-            sampler.set_epoch(epoch)
+            train_loader.set_epoch(epoch)  # reaches the sampler; accelerate would count from 0 after a resume
             lr = optimizer.param_groups[0]["lr"]
             bar = tqdm(
                 total=sampler.count, unit="img", desc=f"epoch {epoch:3}/{config.num_epochs}", disable=not main

@@ -1,0 +1,69 @@
+import os
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segkit.augment import Augmentation
+from segkit.files import UserError
+
+
+def figure_and_mask(size: int = 64):
+    mask = np.zeros((size, size), np.uint8)
+    mask[16:50, 20:40] = 1
+    return np.where(mask[..., None] > 0, 230, 20).astype(np.uint8).repeat(3, -1), mask
+
+
+@pytest.mark.parametrize("strength", [0, 0.3, 1, 2])
+def test_every_step_is_built_without_a_warning(strength):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # albumentations only warns about arguments it ignores
+        Augmentation(strength)(*figure_and_mask(), seed=0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.5, 1.0, 2.0]))
+def test_masks_keep_their_labels_type_and_size(seed, strength):
+    image, mask = figure_and_mask()
+    changed, moved, parts = Augmentation(strength)(image, mask, parts=mask * 5, seed=seed)
+    assert changed.shape == image.shape
+    assert changed.dtype == moved.dtype == parts.dtype == np.uint8
+    assert set(np.unique(moved)) <= {0, 1}
+    assert (parts == moved * 5).all()  # parts went the same way as the mask
+
+
+def test_the_mask_follows_the_figure():
+    image, mask = figure_and_mask()
+    overlaps = []
+    for seed in range(30):
+        changed, moved = Augmentation()(image, mask, seed=seed)
+        grey = changed.mean(-1)
+        if moved.any() and not moved.all():
+            bright = grey > (grey.max() + grey.min()) / 2
+            overlaps.append((bright & (moved > 0)).sum() / (bright | (moved > 0)).sum())
+    assert np.mean(overlaps) > 0.85
+
+
+def test_the_same_seed_is_the_same_draw_and_another_is_not():
+    image, mask = figure_and_mask()
+    augment = Augmentation()
+    first = augment(image, mask, seed=5)
+    augment(image, mask, seed=6)
+    again = augment(image, mask, seed=5)
+    assert all((a == b).all() for a, b in zip(first, again, strict=True))
+    assert any((augment(image, mask, seed=s)[0] != first[0]).any() for s in range(3))
+
+
+def test_strength_0_changes_nothing_and_odd_strengths_are_refused():
+    image, mask = figure_and_mask()
+    same, mask_again = Augmentation(0)(image, mask, seed=1)
+    assert (same == image).all()
+    assert (mask_again == mask).all()
+    with pytest.raises(UserError, match="0 to 2"):
+        Augmentation(3)
+
+
+def test_albumentations_is_told_not_to_ask_the_network():
+    assert os.environ["NO_ALBUMENTATIONS_UPDATE"] == "1"

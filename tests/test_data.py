@@ -1,0 +1,181 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+from segkit.augment import Augmentation
+from segkit.data import (
+    Preprocessing,
+    SegmentationDataset,
+    assign_splits,
+    find_samples,
+    load_dataset,
+    write_splits,
+)
+from segkit.files import UserError, write_image
+
+names = st.lists(st.text("abcdefgh0123", min_size=1, max_size=8), unique=True, max_size=60)
+
+
+def test_pictures_are_paired_with_their_masks(make_dataset):
+    samples = find_samples(make_dataset(6))
+    assert [s.name for s in samples] == [f"{i:03}" for i in range(6)]
+    assert all(s.image.stem == s.mask.stem == s.name for s in samples)
+
+
+def test_missing_masks_are_an_error_that_lists_the_names(make_dataset):
+    folder = make_dataset(6)
+    for name in ("001", "004"):
+        (folder / "masks" / f"{name}.png").unlink()
+    with pytest.raises(UserError, match=r"2 of 6 pictures .* have no mask: 001, 004"):
+        find_samples(folder)
+
+
+@given(names, st.integers(0, 5))
+def test_every_name_is_in_one_split_and_always_the_same(some, seed):
+    splits = assign_splits(some, seed)
+    assert splits.keys() == set(some)
+    assert splits == assign_splits(some[::-1], seed)
+    assert len(some) < 3 or set(splits.values()) == {"train", "val", "test"}
+
+
+def test_adding_pictures_moves_none_of_the_others():
+    before = assign_splits([f"p{i}" for i in range(200)])
+    after = assign_splits([f"p{i}" for i in range(300)])
+    assert all(after[name] == split for name, split in before.items())
+    assert before != assign_splits(list(before), seed=1)
+    shares = [list(after.values()).count(s) / 300 for s in ("train", "val", "test")]
+    assert shares == pytest.approx([0.7, 0.15, 0.15], abs=0.06)
+
+
+def test_splits_csv_decides_where_there_is_one(make_dataset):
+    folder = make_dataset(4)
+    (folder / "splits.csv").write_text("name,split,scene\n000,test,a\n001,train,b\n002,train,b\n003,val,c\n")
+    assert [s.split for s in find_samples(folder)] == ["test", "train", "train", "val"]
+    assert len(load_dataset(folder, split="train", size=32)) == 2
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("000,train\n", "columns name and split"),
+        ("name,split\n000,training\n", "training"),
+        ("name,split\n000,val\n", "no line"),
+    ],
+)
+def test_a_splits_csv_that_does_not_fit_is_refused(make_dataset, table, said):
+    folder = make_dataset(3)
+    (folder / "splits.csv").write_text(table)
+    with pytest.raises(UserError, match=said):
+        find_samples(folder)
+
+
+def test_written_splits_are_read_back_and_never_overwritten(make_dataset):
+    folder = make_dataset(10)
+    dealt = {s.name: s.split for s in find_samples(folder)}
+    write_splits(folder)
+    assert {s.name: s.split for s in find_samples(folder)} == dealt
+    with pytest.raises(UserError, match="exists already"):
+        write_splits(folder)
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk", "none"])
+def test_every_cache_gives_the_same_pairs(make_dataset, cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEGKIT_DATA", str(tmp_path / "cache"))
+    folder = make_dataset(8)
+    plain = load_dataset(folder, split="train", size=48, cache="none")
+    cached = load_dataset(folder, split="train", size=48, cache=cache)
+    for (a, m), (b, n) in zip(plain, cached, strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(m, n)
+        assert a.shape == (3, 48, 48)
+        assert m.shape == (1, 48, 48)
+        assert set(m.unique().tolist()) <= {0, 1}
+
+
+def test_the_disk_cache_is_found_again_and_notices_changed_files(make_dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEGKIT_DATA", str(tmp_path / "cache"))
+    folder = make_dataset(5)
+    first = load_dataset(folder, split="train", size=32, cache="disk")
+    decoded = []
+    monkeypatch.setattr(
+        "segkit.data.load_pair", lambda *a: decoded.append(a) or (np.zeros((32, 32, 3)), np.zeros((32, 32)))
+    )
+    again = load_dataset(folder, split="train", size=32, cache="disk")
+    assert not decoded
+    assert torch.equal(first[0][0], again[0][0])
+    write_image(first.samples[0].image, np.full((96, 80, 3), 7, np.uint8))
+    load_dataset(folder, split="train", size=32, cache="disk")
+    assert decoded
+
+
+def test_a_mask_of_another_size_is_refused_with_both_sizes(make_dataset):
+    folder = make_dataset(3)
+    write_image(folder / "masks" / "001.png", np.zeros((50, 60), np.uint8))
+    with pytest.raises(UserError, match=r"001.*80x96 .*60x50"):
+        [load_dataset(folder, split=s, size=32) for s in ("train", "val", "test")]
+
+
+def test_resizing_a_mask_keeps_its_labels_and_its_place():
+    mask = np.zeros((400, 300), np.uint8)
+    mask[100:300, 75:225] = 3
+    small = Preprocessing(size=100).resize_mask(mask)
+    assert set(np.unique(small)) == {0, 3}
+    rows, columns = np.nonzero(small)
+    assert rows.mean() == pytest.approx(49.5, abs=0.01)  # plain nearest would be off by up to half a pixel
+    assert columns.mean() == pytest.approx(49.5, abs=0.01)
+
+
+def test_normalised_imagenet_colours_have_mean_0_and_spread_1():
+    prep = Preprocessing()
+    mean = torch.tensor(prep.mean).view(1, 3, 1, 1)
+    std = torch.tensor(prep.std).view(1, 3, 1, 1)
+    assert prep.normalise(mean * 255).abs().max() < 1e-6
+    assert (prep.normalise((mean + std) * 255) - 1).abs().max() < 1e-6
+
+
+def test_an_epoch_looks_the_same_with_and_without_workers(make_dataset):
+    dataset = load_dataset(make_dataset(8), split="train", size=48, transform=Augmentation())
+    dataset.set_epoch(3)
+    alone = [image for image, _ in dataset]
+    with_workers = torch.cat([image for image, _ in DataLoader(dataset, 1, num_workers=2)])
+    assert torch.equal(torch.stack(alone), with_workers)
+    dataset.set_epoch(4)
+    assert not torch.equal(torch.stack(alone), torch.stack([image for image, _ in dataset]))
+
+
+def test_empty_folders_and_wrong_words_are_refused(tmp_path, make_dataset):
+    (tmp_path / "empty" / "images").mkdir(parents=True)
+    with pytest.raises(UserError, match="not a folder"):
+        find_samples(tmp_path / "none")
+    (tmp_path / "empty" / "masks").mkdir()
+    with pytest.raises(UserError, match="holds no pictures"):
+        find_samples(tmp_path / "empty")
+    with pytest.raises(UserError, match="no split"):
+        load_dataset(make_dataset(3), split="training")
+    one = make_dataset(1, "one")
+    (one / "splits.csv").write_text("name,split\n000,train\n")
+    with pytest.raises(UserError, match=r"val split .* is empty \(1 pictures"):
+        load_dataset(one, split="val")
+    with pytest.raises(UserError, match="cache"):
+        SegmentationDataset([], cache="tape")
+    with pytest.raises(UserError, match="input size"):
+        Preprocessing(size=0)
+
+
+def test_two_pictures_of_one_name_are_refused(make_dataset):
+    folder = make_dataset(3)
+    write_image(folder / "images" / "001.png", np.zeros((96, 80, 3), np.uint8))
+    with pytest.raises(UserError, match="share a name"):
+        find_samples(folder)
+
+
+def test_several_folders_are_joined_and_a_limit_is_a_fixed_sample(make_dataset):
+    folders = [make_dataset(10, "a"), make_dataset(10, "b")]
+    both = load_dataset(*folders, split="train", size=32)
+    assert len(both) == sum(len(load_dataset(f, split="train", size=32)) for f in folders)
+    few = load_dataset(*folders, split="train", size=32, limit=4)
+    assert few.samples == load_dataset(*folders, split="train", size=32, limit=4).samples
+    assert len(few) == 4

@@ -1,0 +1,313 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from accelerate import Accelerator, DataLoaderConfiguration
+from torch.utils.data import DataLoader
+
+from segkit.checkpoint import load_checkpoint, read_tensors
+from segkit.data import load_dataset
+from segkit.files import UserError
+from segkit.losses import DiceLoss
+from segkit.metrics import count_pixels
+from segkit.predict import Segmenter
+from segkit.train import EpochSampler, TrainConfig, evaluate_loader, train
+
+SMALL = {
+    "size": 32,
+    "batch_size": 4,
+    "precision": "fp32",
+    "model_settings": {"widths": (8, 16), "bottleneck": 16},
+    "width": None,
+}
+
+
+def small(**settings) -> TrainConfig:
+    return TrainConfig(**(SMALL | settings))
+
+
+def weights(run) -> dict:
+    return read_tensors(run / "last" / "state.safetensors")[0]
+
+
+def same(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_small_network_learns_the_drawn_figures(make_dataset, tmp_path):
+    run = train([make_dataset(40)], tmp_path / "run", small(num_epochs=12, lr=5e-3))
+    assert run.best_dice > 0.85
+    assert run.history[-1]["train_loss"] < run.history[0]["train_loss"] / 2
+    assert {p.name for p in run.folder.iterdir()} == {
+        "best.safetensors",
+        "config.json",
+        "curves.png",
+        "history.csv",
+        "last",
+    }
+
+
+def test_the_run_and_its_checkpoint_tell_how_they_came_about(make_dataset, tmp_path):
+    folder = make_dataset(12)
+    run = train([folder], tmp_path / "run", small(num_epochs=2, alpha=0.3))
+    recorded = json.loads((run.folder / "config.json").read_text())
+    assert recorded["config"]["alpha"] == 0.3
+    assert recorded["trained_on"] == [
+        {"name": "drawn", "images": len(load_dataset(folder, split="train", size=32))}
+    ]
+    _, info = load_checkpoint(run.checkpoint)
+    assert info.config["alpha"] == 0.3
+    assert info.preprocessing.size == 32
+    assert info.scores["val_dice"] == pytest.approx(run.best_dice, abs=1e-4)
+    with (run.folder / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(r["val_dice"]) for r in rows] == [r["val_dice"] for r in run.history]
+
+
+def test_the_best_checkpoint_is_that_of_the_best_validation_dice(make_dataset, tmp_path):
+    folder = make_dataset(20)
+    run = train([folder], tmp_path / "run", small(num_epochs=6, lr=2e-2))
+    person = Segmenter.load(run.folder)
+    val = load_dataset(folder, split="val", size=32)
+    prep = val.preprocessing
+    dice = []
+    for image, mask in val:
+        prob = person(image.permute(1, 2, 0).numpy())
+        dice.append(count_pixels(prob[None] > 0.5, mask).dice().item())
+    assert prep.size == 32
+    assert sum(dice) / len(dice) == pytest.approx(run.best_dice, abs=1e-3)
+    assert run.best_dice == max(row["val_dice"] for row in run.history)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(make_dataset, tmp_path):
+    folder = make_dataset(12)
+    runs = [
+        train([folder], tmp_path / str(i), small(num_epochs=2, seed=s)).folder
+        for i, s in enumerate((0, 0, 1))
+    ]
+    assert same(weights(runs[0]), weights(runs[1]))
+    assert not same(weights(runs[0]), weights(runs[2]))
+
+
+def test_a_resumed_run_ends_with_the_very_same_weights(make_dataset, tmp_path):
+    folder = make_dataset(16)
+    whole = train([folder], tmp_path / "whole", small(num_epochs=5, plateau_patience=0))
+    train([folder], tmp_path / "broken", small(num_epochs=2, plateau_patience=0))
+    again = train([folder], tmp_path / "broken", small(num_epochs=5, plateau_patience=0), resume=True)
+    assert same(weights(whole.folder), weights(again.folder))
+    for key in ("train_loss", "val_loss", "val_dice", "lr"):
+        assert [r[key] for r in whole.history] == [r[key] for r in again.history]
+    best = [read_tensors(run.checkpoint)[0] for run in (whole, again)]
+    assert same(*best)
+
+
+def start(folder, run, *more):
+    command = [
+        sys.executable,
+        "-m",
+        "segkit",
+        "train",
+        str(folder),
+        "-o",
+        str(run),
+        "--size=32",
+        "--precision=fp32",
+    ]
+    command += ["--batch_size=4", "--width=8", "--early_stop=1000", *more]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for_epochs(run, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if (run / "history.csv").exists() and len((run / "history.csv").read_text().splitlines()) > count:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the training did not get going within two minutes")
+
+
+def test_a_killed_run_loses_at_most_the_running_epoch(make_dataset, tmp_path):
+    folder, run = make_dataset(16), tmp_path / "run"
+    process = start(folder, run, "--num_epochs=500")
+    wait_for_epochs(run, 3)
+    process.kill()
+    process.communicate()
+    state, metadata = read_tensors(run / "last" / "state.safetensors")
+    done = len(json.loads(metadata["segkit_state"])["history"])
+    assert done >= 3
+    load_checkpoint(run / "best.safetensors")
+
+    resumed = subprocess.run(
+        [sys.executable, "-m", "segkit", "train", "--resume", "-o", str(run), f"--num_epochs={done + 2}"],
+        capture_output=True,
+        text=True,
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    unbroken = start(folder, tmp_path / "unbroken", f"--num_epochs={done + 2}")
+    assert unbroken.wait(120) == 0
+    unbroken.communicate()
+    assert same(weights(run), weights(tmp_path / "unbroken"))
+
+
+def test_ctrl_c_says_how_to_go_on(make_dataset, tmp_path):
+    process = start(make_dataset(16), tmp_path / "run", "--num_epochs=500")
+    wait_for_epochs(tmp_path / "run", 1)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--resume" in stderr
+    assert "Traceback" not in stderr
+    assert (tmp_path / "run" / "curves.png").exists()
+
+
+def test_pieces_of_a_batch_add_up_to_the_batch(make_dataset, tmp_path):
+    # Group norm: batch norm would see the pieces one by one.
+    settings = SMALL["model_settings"] | {"norm": "group"}
+    folder = make_dataset(16)
+    whole = train([folder], tmp_path / "1", small(num_epochs=2, batch_size=8, model_settings=settings))
+    pieces = train(
+        [folder], tmp_path / "2", small(num_epochs=2, batch_size=8, accumulate=4, model_settings=settings)
+    )
+    for a, b in zip(whole.history, pieces.history, strict=True):
+        assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-4)
+        assert a["val_loss"] == pytest.approx(b["val_loss"], rel=1e-3)
+
+
+def test_two_processes_reach_the_loss_of_one(make_dataset, tmp_path):
+    folder = make_dataset(23)
+    settings = [
+        "--num_epochs=3",
+        "--size=32",
+        "--batch_size=8",
+        "--width=8",
+        '--model_settings={"norm": "group"}',
+    ]
+    common = ["segkit", "train", str(folder), "--precision=fp32", *settings]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29511"]
+    env = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    for name, launcher in {"one": [sys.executable], "two": torchrun}.items():
+        done = subprocess.run(
+            [*launcher, "-m", *common, "-o", str(tmp_path / name)],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+    one, two = (list(csv.DictReader((tmp_path / n / "history.csv").open())) for n in ("one", "two"))
+    assert json.loads((tmp_path / "two" / "config.json").read_text())["processes"] == 2
+    for a, b in zip(one, two, strict=True):
+        for key in ("train_loss", "val_loss", "val_dice"):
+            assert float(a[key]) == pytest.approx(float(b[key]), abs=1e-3), key
+
+
+def test_evaluation_counts_every_image_once(make_dataset, tiny_model):
+    dataset = load_dataset(make_dataset(30), split="train", size=32)
+    accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True), cpu=True)
+    model, loader = accelerator.prepare(tiny_model, DataLoader(dataset, 4))
+    loss, counts = evaluate_loader(accelerator, model, loader, DiceLoss(), dataset.preprocessing)
+    assert len(counts.tp) == len(dataset)
+    images, masks = map(torch.stack, zip(*dataset, strict=True))
+    with torch.inference_mode():
+        logits = tiny_model.eval()(dataset.preprocessing.normalise(images))
+    assert loss == pytest.approx(DiceLoss()(logits, masks).item(), abs=1e-5)
+    assert torch.equal(counts.tp, count_pixels(logits > 0, masks).tp)
+
+
+def test_each_epoch_shuffles_anew_and_holds_whole_batches():
+    sampler = EpochSampler(22, 5, seed=3)
+    first = list(sampler)
+    assert len(first) == len(set(first)) == len(sampler) == 20
+    assert first == list(sampler)
+    sampler.set_epoch(1)
+    assert first != list(sampler)
+
+
+def test_a_loss_that_is_no_number_stops_with_advice_and_keeps_the_best(make_dataset, tmp_path, monkeypatch):
+    folder, run = make_dataset(16), tmp_path / "run"
+    train([folder], run, small(num_epochs=1))
+    before = (run / "best.safetensors").read_bytes()
+    monkeypatch.setattr(
+        "segkit.train.build_loss", lambda *_: lambda logits, masks: (logits * float("nan")).mean()
+    )
+    with pytest.raises(
+        UserError, match=r"no longer a number in epoch 2 .*best\.safetensors.*learning rate ten times lower"
+    ):
+        train([folder], run, small(num_epochs=3), resume=True)
+    assert (run / "best.safetensors").read_bytes() == before
+    assert len((run / "history.csv").read_text().splitlines()) == 2
+
+
+def test_a_full_disk_during_a_checkpoint_stops_with_one_sentence_and_the_run_resumes(
+    make_dataset, tmp_path, monkeypatch
+):
+    folder, run = make_dataset(16), tmp_path / "run"
+    train([folder], run, small(num_epochs=1))
+
+    def full(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(UserError, match="No space left"):
+        patched.setattr("segkit.checkpoint.save_file", full)
+        train([folder], run, small(num_epochs=3), resume=True)
+    whole = train([folder], tmp_path / "whole", small(num_epochs=3))
+    again = train([folder], run, small(num_epochs=3), resume=True)
+    assert same(weights(whole.folder), weights(again.folder))
+
+
+def test_early_stop_ends_a_run_that_gets_no_better(make_dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("segkit.train.build_loss", lambda *_: lambda logits, masks: 0 * logits.mean())
+    run = train([make_dataset(12)], tmp_path / "run", small(num_epochs=50, early_stop=2, weight_decay=0))
+    assert len(run.history) - run.best_epoch == 2
+
+
+def test_an_old_run_is_never_overwritten_and_resume_needs_one(make_dataset, tmp_path):
+    folder = make_dataset(12)
+    train([folder], tmp_path / "run", small(num_epochs=1))
+    with pytest.raises(UserError, match="already holds a run"):
+        train([folder], tmp_path / "run", small(num_epochs=1))
+    with pytest.raises(UserError, match="to resume from"):
+        train([folder], tmp_path / "none", small(num_epochs=1), resume=True)
+    with pytest.raises(UserError, match="another network"):
+        train(
+            [folder], tmp_path / "run", small(model_settings={"widths": (8,), "bottleneck": 8}), resume=True
+        )
+
+
+def test_tensorboard_logs_are_written_when_asked_for(make_dataset, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = train([make_dataset(12)], tmp_path / "run", small(num_epochs=2, tensorboard=True))
+    (events,) = {path.parent for path in run.folder.rglob("events.out.tfevents*")}
+    log = EventAccumulator(str(events)).Reload()
+    assert [e.value for e in log.Scalars("val_dice")] == pytest.approx([r["val_dice"] for r in run.history])
+
+
+@pytest.mark.parametrize("precision", ["bf16", "auto"])
+def test_mixed_precision_trains_to_about_the_same_loss(make_dataset, tmp_path, precision):
+    folder = make_dataset(16)
+    exact = train([folder], tmp_path / "fp32", small(num_epochs=3))
+    mixed = train([folder], tmp_path / "mixed", small(num_epochs=3, precision=precision))
+    assert mixed.history[-1]["train_loss"] == pytest.approx(exact.history[-1]["train_loss"], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"lr": 0}, "lr must be above 0"),
+        ({"batch_size": 6, "accumulate": 4}, "cannot be cut"),
+        ({"num_epochs": 0}, "num_epochs must be at least 1"),
+        ({"precision": "int8"}, "precision"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings, said):
+    with pytest.raises(UserError, match=said):
+        small(**settings)
