@@ -5,7 +5,7 @@ from segkit.data import load_dataset
 from segkit.files import UserError, read_image, read_mask
 from segkit.models import build_model
 from segkit.predict import Segmenter
-from segkit.train import TrainConfig, fit, train
+from segkit.train import TrainConfig, fit
 
 __all__ = [
     "Augmentation",
@@ -17,5 +17,4 @@ __all__ = [
     "load_dataset",
     "read_image",
     "read_mask",
-    "train",
 ]

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from segkit.files import UserError, atomic_path, cache_folder, list_images, read_image, read_mask
+from segkit.files import UserError, atomic_path, cache_folder, list_images, name_some, read_image, read_mask
 
 SPLITS = ("train", "val", "test")
 SPLIT_SHARES = (0.7, 0.15, 0.15)
@@ -49,7 +49,7 @@ def find_samples(folder: str | Path, seed: int = 0) -> list[Sample]:
         raise UserError(f"'{folder}' holds no pictures: expected images/NAME.jpg and masks/NAME.png in it.")
     if missing := sorted(images.keys() - masks.keys()):
         raise UserError(
-            f"{len(missing)} of {len(images)} pictures in '{folder}' have no mask: {_some(missing)}. "
+            f"{len(missing)} of {len(images)} pictures in '{folder}' have no mask: {name_some(missing)}. "
             "Add masks/NAME.png for each or take the picture out; "
             "a picture with nobody in it needs an all-black mask."
         )
@@ -85,9 +85,11 @@ def read_splits(folder: Path, names: Iterable[str], seed: int = 0) -> dict[str, 
         )
     splits = {row["name"]: row["split"] for row in rows}
     if unknown := sorted({str(split) for split in splits.values()} - set(SPLITS)):
-        raise UserError(f"'{table}' names the split {_some(unknown)}: the splits are {', '.join(SPLITS)}.")
+        raise UserError(
+            f"'{table}' names the split {name_some(unknown)}: the splits are {', '.join(SPLITS)}."
+        )
     if missing := [name for name in names if name not in splits]:
-        raise UserError(f"'{table}' has no line for {len(missing)} pictures: {_some(missing)}.")
+        raise UserError(f"'{table}' has no line for {len(missing)} pictures: {name_some(missing)}.")
     return {name: splits[name] for name in names}
 
 
@@ -128,11 +130,6 @@ def _place(name: str, seed: int) -> float:
     """A number in [0, 1) that looks random and is always the same for the same name and seed."""
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     return int.from_bytes(digest[:8]) / 2**64
-
-
-def _some(names: list[str], most: int = 10) -> str:
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 @dataclass(frozen=True)
@@ -318,7 +315,7 @@ def load_dataset(
     samples = [sample for sample in found if sample.split == split]
     if not samples:
         raise UserError(
-            f"the {split} split of {_some([repr(str(f)) for f in folders])} is empty "
+            f"the {split} split of {name_some([repr(str(f)) for f in folders])} is empty "
             f"({len(found)} pictures in all): add pictures, or say in splits.csv which belong to it."
         )
     if limit is not None:

@@ -3,7 +3,7 @@
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -188,3 +188,9 @@ def embedded_path(name: str) -> Path:
     raise UserError(
         f"'{name}' does not ship with this installation of segkit. Clone the repository to have it."
     )
+
+
+def name_some(names: Sequence[str], most: int = 10) -> str:
+    """The first names and how many more there are, for a sentence."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

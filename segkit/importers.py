@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 from tqdm.auto import tqdm
 
-from segkit.files import UserError, list_images, read_image, read_labels, write_image
+from segkit.files import UserError, list_images, name_some, read_image, read_labels, write_image
 
 TITLES = {
     "coco": "COCO JSON",
@@ -96,7 +96,7 @@ class Report:
         lines += [f"written:  {len(self.written)} pairs to {self.out}, {self.empty} of them without a person"]
         if self.left_out:
             lines += [
-                f"left out: {len(self.left_out)} without an annotation: {some(self.left_out)}. "
+                f"left out: {len(self.left_out)} without an annotation: {name_some(self.left_out)}. "
                 "--empty keep writes them as images without a person."
             ]
         lines += [f"note:     {note}" for note in self.notes]
@@ -179,7 +179,7 @@ def import_folder(
         if not report.written:
             reason = report.failed[0] if report.failed else "no image has a usable annotation."
             raise UserError(f"nothing could be imported from '{src}': {reason}")
-        report.notes += [f"{remark}: {some(names)}" for remark, names in remarks.items()]
+        report.notes += [f"{remark}: {name_some(names)}" for remark, names in remarks.items()]
         if np.mean(shares) > 0.7:
             report.notes.append(f"{np.mean(shares):.0%} of the pixels are person: are the masks inverted?")
         if len(set(splits.values())) > 1 and all(splits.values()):
@@ -292,11 +292,6 @@ def write_splits(folder: Path, rows: list[dict[str, Any]]) -> None:
         table.writerows(rows)
 
 
-def some(names: Sequence[str], most: int = 10) -> str:
-    """The first names of a long list, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
 def _names(layout: Layout) -> list[str]:
     """A name for each picture: its stem where that is unique, else its path with _ for / (and its suffix)."""
     paths = [example.image.relative_to(layout.root) for example in layout.examples]
@@ -362,7 +357,7 @@ def _choose_values(layout: Layout, classes: Sequence[str] | None) -> tuple[froze
     grey = not there or there[-1] < COLOUR
     if grey and (not there or any_jpeg or (len(there) >= 16 and near_an_end > 0.9 * total)):
         return OVER_127, "mask values over 127 (grey edges, or JPEG), written as 255"
-    shares = some([f"{_value_name(v)} ({n / total:.1%} of pixels)" for v, n in pixels.most_common()])
+    shares = name_some([f"{_value_name(v)} ({n / total:.1%} of pixels)" for v, n in pixels.most_common()])
     raise UserError(
         f"the masks in '{layout.root}' hold several values: {shares}. Say which ones are person "
         "with --classes, such as --classes 1, --classes '#ff0000' or --classes '>127'."
@@ -541,7 +536,7 @@ def _find_coco(tree: _Tree) -> Layout | None:
     twice = [path.name for path, n in Counter(example.image for example in layout.examples).items() if n > 1]
     if twice:
         raise UserError(
-            f"several JSON files in '{tree.root}' annotate the same pictures ({some(twice)}). "
+            f"several JSON files in '{tree.root}' annotate the same pictures ({name_some(twice)}). "
             "Import the one you mean by its path, such as annotations/instances_val.json."
         )
     if layout.examples and not tree.single:
@@ -721,7 +716,7 @@ def _voc_reader(path: Path, names: list[str], colours: dict[int, str]) -> Callab
         known = colours if values.max(initial=0) >= COLOUR else dict(enumerate(names))
         void = {255, COLOUR + 0xE0E0C0}
         if unknown := set(np.unique(values).tolist()) - known.keys() - void - {0}:
-            listed = some([_value_name(value) for value in sorted(unknown)])
+            listed = name_some([_value_name(value) for value in sorted(unknown)])
             raise UserError(f"mask '{path}' holds {listed}, which is no class of this set.")
         return np.isin(values, [value for value, name in known.items() if name in wanted])
 
@@ -782,7 +777,7 @@ def _pair(name: str, tree: _Tree, images: dict[Path, tuple], masks: dict[tuple, 
         found = [m for end in MASK_ENDINGS for m in masks.get((*place, image.stem + end), [])]
         found += masks.get((*place, image.name), [])  # x.jpg.png
         if len(found) > 1:
-            listed = some([str(path.relative_to(tree.root)) for path in found])
+            listed = name_some([str(path.relative_to(tree.root)) for path in found])
             raise UserError(f"'{image}' has several masks ({listed}): keep the one you mean.")
         used.update(found)
         layout.examples.append(
@@ -790,7 +785,7 @@ def _pair(name: str, tree: _Tree, images: dict[Path, tuple], masks: dict[tuple, 
         )
     lonely = [path.name for paths in masks.values() for path in paths if path not in used]
     if lonely:
-        layout.notes.append(f"{len(lonely)} masks have no picture: {some(lonely)}")
+        layout.notes.append(f"{len(lonely)} masks have no picture: {name_some(lonely)}")
     layout.value_files = sorted(used)
     return layout if used else None
 

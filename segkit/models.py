@@ -35,7 +35,7 @@ def build_model(name: str = "unet", width: int | None = None, **arguments) -> nn
             f"Its settings are: width, {', '.join(UNetConfig.__dataclass_fields__)}."
         ) from None
     model = UNet(config)
-    model.built_as = {"name": "unet", **asdict(config)}
+    model.built_as = {"name": "unet", **asdict(config), "widths": list(config.widths)}
     return model
 
 

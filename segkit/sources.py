@@ -22,8 +22,8 @@ from typing import Any, Literal
 
 from tqdm.auto import tqdm
 
-from segkit.files import UserError, atomic_path, cache_folder, read_labels
-from segkit.importers import coco_mask, new_folder, open_coco, some, upright, write_pair, write_splits
+from segkit.files import UserError, atomic_path, cache_folder, name_some, read_labels
+from segkit.importers import coco_mask, new_folder, open_coco, upright, write_pair, write_splits
 
 PERSON = 1  # COCO's category
 SINGLY_UP_TO = 1000
@@ -352,7 +352,7 @@ def _build_coco(
         chosen = {name: records[name] for name in _shuffled(records)[:limit]}
         with _coco_images(source, part, list(chosen), progress) as paths:
             if missing := [name for name in chosen if name not in paths]:
-                print(f"left out, no longer on the server: {some(missing)}")
+                print(f"left out, no longer on the server: {name_some(missing)}")
             for name in tqdm(paths, desc=f"{part} masks", unit="image", disable=not progress):
                 record = chosen[name]
                 try:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, PartialState
+from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list, set_seed
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -29,6 +30,7 @@ from segkit.losses import build_loss
 from segkit.metrics import Counts, count_pixels
 from segkit.models import build_model, count_parameters
 from segkit.plots import plot_curves
+from segkit.predict import best_device
 
 
 @dataclass
@@ -164,10 +166,16 @@ def fit(
     config, run = config or TrainConfig(), Path(run)
     _check_run_folder(run, resume)
     saved = _ResumeState.read(run) if resume else None
+    on_cpu = (
+        best_device() == "cpu"
+    )  # without this word, accelerate runs CPU processes side by side unconnected
     # Every process must take the same choice, so the first one's counts.
     chosen = [saved.precision if saved else choose_precision(model, config)]
-    precision = broadcast_object_list(chosen)[0] if PartialState().num_processes > 1 else chosen[0]
+    precision = broadcast_object_list(chosen)[0] if PartialState(cpu=on_cpu).num_processes > 1 else chosen[0]
+    # accelerate keeps its settings for the whole process; a notebook trains more than once.
+    AcceleratorState._reset_state()
     accelerator = Accelerator(
+        cpu=on_cpu,
         mixed_precision={"fp32": "no"}.get(precision, precision),
         gradient_accumulation_steps=config.accumulate,
         # split_batches: a batch is shared out among the processes, so that two processes take the

@@ -20,7 +20,10 @@ PAIRS = [random_pair(0), random_pair(1), random_pair(2, empty=True)]
 ORACLES = [
     (DiceLoss(), monai.losses.DiceLoss(sigmoid=True, smooth_nr=1, smooth_dr=1)),
     (DiceLoss(pooled=True), monai.losses.DiceLoss(sigmoid=True, smooth_nr=1, smooth_dr=1, batch=True)),
-    (TverskyLoss(0.3, 0.7), monai.losses.TverskyLoss(sigmoid=True, alpha=0.3, beta=0.7, smooth_nr=1, smooth_dr=1)),
+    (
+        TverskyLoss(0.3, 0.7),
+        monai.losses.TverskyLoss(sigmoid=True, alpha=0.3, beta=0.7, smooth_nr=1, smooth_dr=1),
+    ),
     (FocalLoss(2.0), monai.losses.FocalLoss(gamma=2.0)),
     (FocalLoss(1.5, balance=0.25), monai.losses.FocalLoss(gamma=1.5, alpha=0.25)),
 ]
@@ -40,7 +43,9 @@ def test_bce_is_torchs(pair):
 def test_bce_dice_is_the_weighted_sum_of_both():
     bce, dice = BCELoss()(*PAIRS[0]), DiceLoss()(*PAIRS[0])
     for alpha in (0, 0.3, 1):
-        assert BCEDiceLoss(alpha)(*PAIRS[0]).item() == pytest.approx((alpha * bce + (1 - alpha) * dice).item())
+        assert BCEDiceLoss(alpha)(*PAIRS[0]).item() == pytest.approx(
+            (alpha * bce + (1 - alpha) * dice).item()
+        )
 
 
 def test_dice_loss_by_hand_on_2x2():
@@ -60,7 +65,9 @@ def test_dice_is_per_image_unless_pooled():
 
 
 def test_tversky_with_equal_weights_is_nearly_dice():
-    assert TverskyLoss(0.5, 0.5, smooth=0)(*PAIRS[0]).item() == pytest.approx(DiceLoss(smooth=0)(*PAIRS[0]).item())
+    assert TverskyLoss(0.5, 0.5, smooth=0)(*PAIRS[0]).item() == pytest.approx(
+        DiceLoss(smooth=0)(*PAIRS[0]).item()
+    )
 
 
 def test_focal_without_gamma_is_bce():

@@ -17,7 +17,7 @@ def test_counts_and_scores_by_hand_on_4x4():
     target = torch.tensor([[0, 1, 1, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]).view(1, 1, 4, 4)
     pred = torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0]]).view(1, 1, 4, 4)
     counts = count_pixels(pred, target)
-    assert [int(c) for c in (counts.tp, counts.fp, counts.fn, counts.tn)] == [3, 3, 3, 7]
+    assert (int(counts.tp), int(counts.fp), int(counts.fn), int(counts.tn)) == (3, 3, 3, 7)
     assert counts.dice().item() == pytest.approx(6 / 12)
     assert counts.iou().item() == pytest.approx(3 / 9)
     assert counts.pixel_accuracy().item() == pytest.approx(10 / 16)
@@ -30,7 +30,7 @@ def test_dice_and_iou_are_tied_symmetric_and_bounded(a, b):
     dice, iou = dice_score(a, b), iou_score(a, b)
     assert torch.allclose(dice, 2 * iou / (1 + iou))
     assert torch.equal(dice, dice_score(b, a))
-    assert ((0 <= iou) & (iou <= dice) & (dice <= 1)).all()
+    assert ((iou >= 0) & (iou <= dice) & (dice <= 1)).all()
 
 
 @given(masks)
@@ -97,7 +97,9 @@ def slow_boundary_f(pred, target, tolerance):
 @settings(max_examples=40)
 @given(arrays(np.bool_, (12, 14)), arrays(np.bool_, (12, 14)), st.sampled_from([1.0, 2.0, 3.0]))
 def test_boundary_f_agrees_with_all_distances_computed_one_by_one(pred, target, tolerance):
-    assert boundary_f(pred[None], target[None], tolerance).item() == pytest.approx(slow_boundary_f(pred, target, tolerance))
+    assert boundary_f(pred[None], target[None], tolerance).item() == pytest.approx(
+        slow_boundary_f(pred, target, tolerance)
+    )
 
 
 def test_boundary_f_forgives_two_pixels_and_not_three():

@@ -138,9 +138,9 @@ def test_a_killed_run_loses_at_most_the_running_epoch(make_dataset, tmp_path):
     wait_for_epochs(run, 3)
     process.kill()
     process.communicate()
-    state, metadata = read_tensors(run / "last" / "state.safetensors")
+    _, metadata = read_tensors(run / "last" / "state.safetensors")
     done = len(json.loads(metadata["segkit_state"])["history"])
-    assert done >= 3
+    assert done >= 2  # the third may have been in the middle of being written
     load_checkpoint(run / "best.safetensors")
 
     resumed = subprocess.run(

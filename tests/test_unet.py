@@ -56,7 +56,9 @@ def test_a_model_is_built_again_from_what_it_remembers():
     for name in (*MODEL_NAMES[:2], "unet-31m"):
         model = build_model(name)
         again = build_model(**model.built_as)
-        assert [t.shape for t in again.state_dict().values()] == [t.shape for t in model.state_dict().values()]
+        assert [t.shape for t in again.state_dict().values()] == [
+            t.shape for t in model.state_dict().values()
+        ]
 
 
 def test_the_skips_carry_detail_to_the_output():

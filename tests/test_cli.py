@@ -1,0 +1,175 @@
+import csv
+import io
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from segkit.cli import COMMANDS, main
+from segkit.files import write_image
+
+QUICK = ["--size=32", "--batch_size=4", "--width=8", "--precision=fp32"]
+
+
+def call(capsys, *argv) -> tuple[int, str, str]:
+    """Run a command as the shell would: exit code, standard output, standard error."""
+    with pytest.raises(SystemExit) as stopped:
+        main([str(a) for a in argv])
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return stopped.value.code, out, err
+
+
+@pytest.fixture
+def trained(make_dataset, tmp_path, capsys):
+    folder, run = make_dataset(16), tmp_path / "run"
+    code, out, _ = call(capsys, "train", folder, "-o", run, "--num_epochs=1", *QUICK)
+    assert code == 0
+    assert "best.safetensors" in out
+    return folder, run
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_shows_an_example(capsys, command):
+    code, out, _ = call(capsys, command, "--help")
+    assert code == 0
+    assert "Example: segkit" in " ".join(out.split())
+
+
+def test_without_a_command_the_help_is_shown(capsys):
+    code, out, _ = call(capsys)
+    assert code == 2
+    assert all(command in out for command in COMMANDS)
+
+
+def test_train_evaluate_predict(trained, tmp_path, capsys):
+    folder, run = trained
+    code, out, _ = call(capsys, "evaluate", run, folder, "--split", "test", "-o", tmp_path / "scores")
+    assert code == 0
+    assert "dice" in out
+    assert list(csv.DictReader((tmp_path / "scores" / "per_image.csv").open()))
+
+    code, out, _ = call(
+        capsys, "predict", folder / "images", "-m", run, "-o", tmp_path / "out", "--write", "mask", "cutout"
+    )
+    assert code == 0
+    assert "32 files written" in out
+    assert Image.open(tmp_path / "out" / "003_mask.png").size == (80, 96)
+
+
+def test_predict_takes_a_list_on_standard_input_and_is_honest_about_failures(
+    trained, tmp_path, capsys, monkeypatch
+):
+    folder, run = trained
+    listed = f"{folder / 'images' / '001.jpg'}\n{tmp_path / 'none.jpg'}\n\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(listed))
+    code, out, err = call(
+        capsys, "predict", "-", "-m", run, "-o", tmp_path / "out", "--background", "#00ff00"
+    )
+    assert code == 1
+    assert "none.jpg" in err
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"001_mask.png", "001_background.jpg"}
+
+
+def test_settings_come_from_yaml_and_flags_go_before(make_dataset, tmp_path, capsys):
+    config = tmp_path / "c.yaml"
+    config.write_text(yaml.safe_dump({"lr": 0.01, "alpha": 0.2, "size": 32, "width": 8, "precision": "fp32"}))
+    run = tmp_path / "run"
+    code, *_ = call(
+        capsys, "train", make_dataset(8), "--config", config, "--alpha=0.9", "--num_epochs=1", "-o", run
+    )
+    assert code == 0
+    recorded = yaml.safe_load((run / "config.json").read_text())["config"]
+    assert (recorded["lr"], recorded["alpha"], recorded["width"]) == (0.01, 0.9, 8)
+
+
+def test_resume_takes_the_recorded_settings(trained, capsys):
+    _, run = trained
+    code, out, _ = call(capsys, "train", "--resume", "-o", run, "--num_epochs=3")
+    assert code == 0
+    assert len((run / "history.csv").read_text().splitlines()) == 4
+
+
+def test_doctor_is_honest_by_its_exit_code(make_dataset, tmp_path, capsys):
+    folder = make_dataset(6)
+    assert call(capsys, "doctor", folder, "--picture", tmp_path / "p.png")[0] == 0
+    assert Image.open(tmp_path / "p.png").size[0] > 300
+    (folder / "masks" / "002.png").unlink()
+    code, out, _ = call(capsys, "data", "check", folder)
+    assert code == 1
+    assert "picture without mask" in out
+    code, out, _ = call(capsys, "doctor")
+    assert code == 0
+    assert "[OK]" in out
+
+
+def test_data_commands_reach_their_rooms(make_dataset, tmp_path, capsys):
+    folder = make_dataset(10)
+    code, out, _ = call(capsys, "data", "split", folder)
+    assert code == 0
+    assert "train" in out
+    code, out, _ = call(capsys, "data", "list")
+    assert "penn-fudan" in out
+    code, out, err = call(capsys, "data", "import", folder, "-o", tmp_path / "mine")
+    assert code == 0, err
+    assert len(list((tmp_path / "mine" / "masks").iterdir())) == 10
+    code, _, err = call(capsys, "data", "get", "imagenet")
+    assert code == 1
+    assert "penn-fudan" in err
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["train"], "needs a data set"),
+        (["train", "{empty}", "-o", "{out}"], "holds no pictures"),
+        (["train", "{one}", "-o", "{out}"], "is empty"),
+        (["train", "{none}", "-o", "{out}"], "not a folder"),
+        (["train", "--resume"], "needs the run folder"),
+        (["train", "--resume", "-o", "{none}"], "no run to go on with"),
+        (["evaluate", "{none}", "{one}"], "no checkpoint"),
+        (["predict", "{one}", "-m", "{none}", "-o", "{out}"], "no checkpoint"),
+        (["doctor", "{none}"], "not a folder"),
+    ],
+)
+def test_a_users_mistake_is_one_sentence_and_exit_code_1(tmp_path, make_dataset, capsys, argv, said):
+    (tmp_path / "empty" / "images").mkdir(parents=True)
+    (tmp_path / "empty" / "masks").mkdir()
+    one = make_dataset(1, "one")
+    (one / "splits.csv").write_text("name,split\n000,train\n")
+    places = {name: str(tmp_path / name) for name in ("empty", "one", "none", "out")}
+    code, _, err = call(capsys, *(a.format(**places) for a in argv))
+    assert code == 1
+    assert said in err
+    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+
+def test_a_wrong_flag_is_exit_code_2(capsys):
+    assert call(capsys, "train", "x", "--learning_rate=1")[0] == 2
+    assert call(capsys, "train", "x", "--lr=fast")[0] == 2
+
+
+def test_odd_pictures_are_predicted_or_reported(trained, tmp_path, capsys):
+    _, run = trained
+    photos = tmp_path / "photos"
+    write_image(photos / "dot.png", np.zeros((1, 1, 3), np.uint8))
+    Image.new("1", (12_000, 9_000)).save(photos / "huge.png")
+    (photos / "text.jpg").write_text("hello")
+    code, out, err = call(capsys, "predict", photos, "-m", run, "-o", tmp_path / "out")
+    assert code == 1
+    assert "text.jpg" in err
+    assert Image.open(tmp_path / "out" / "dot_mask.png").size == (1, 1)
+    assert Image.open(tmp_path / "out" / "huge_mask.png").size == (12_000, 9_000)
+
+
+def test_the_course_runs_end_to_end(make_dataset, tmp_path, capsys):
+    code, out, _ = call(
+        capsys, "course", "--data", make_dataset(24), "-o", tmp_path / "runs", "--num_epochs=2", "--size=32"
+    )
+    assert code == 0, out
+    (made,) = (tmp_path / "runs").iterdir()
+    for picture in ("data.png", "train/curves.png", "evaluate/worst.png"):
+        assert str(made / picture) in out
+        assert (made / picture).stat().st_size > 1000
+    assert any((made / "predict").glob("*_cutout.png"))

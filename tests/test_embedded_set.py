@@ -1,0 +1,138 @@
+"""Claims about the embedded set in data/people: what data/README.md says of it is true of its files."""
+
+import csv
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PEOPLE = Path(__file__).resolve().parents[1] / "data" / "people"
+BUDGET_IMAGES, BUDGET_ALL = 20_000_000, 26_000_000
+CLIPS = sorted(p for p in (PEOPLE / "clips").glob("*") if p.is_dir())
+
+
+@cache
+def rows():
+    with open(PEOPLE / "splits.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def names(folder, pattern):
+    return {p.stem for p in (PEOPLE / folder).glob(pattern)}
+
+
+def pixels(path):
+    """A file as 8-bit grey, the way every loader reads a mask."""
+    return np.asarray(Image.open(path).convert("L"))
+
+
+def bytes_of(*folders):
+    return sum(p.stat().st_size for f in folders for p in (PEOPLE / f).rglob("*") if p.is_file())
+
+
+def fingerprint(path, size=16):
+    grey = np.asarray(Image.open(path).convert("L").resize((size + 1, size), Image.BILINEAR), int)
+    return (grey[:, 1:] > grey[:, :-1]).ravel()
+
+
+def test_there_are_at_least_600_images():
+    assert len(rows()) >= 600
+
+
+def test_every_image_has_a_mask_parts_and_a_row():
+    listed = {row["name"] for row in rows()}
+    assert len(listed) == len(rows())
+    assert names("images", "*.jpg") == names("masks", "*.png") == names("parts", "*.png") == listed
+
+
+def test_sizes_agree_and_the_longer_side_is_320():
+    for row in rows():
+        size = Image.open(PEOPLE / "images" / f"{row['name']}.jpg").size
+        assert size == Image.open(PEOPLE / "masks" / f"{row['name']}.png").size
+        assert size == (int(row["width"]), int(row["height"]))
+        assert max(size) == 320
+
+
+def test_masks_hold_0_and_255_and_parts_agree_with_them_pixel_by_pixel():
+    known = {int(i) for i in json.loads((PEOPLE / "parts.json").read_text())}
+    for row in rows():
+        mask = pixels(PEOPLE / "masks" / f"{row['name']}.png")
+        parts = np.asarray(Image.open(PEOPLE / "parts" / f"{row['name']}.png"))
+        assert set(np.unique(mask)) == {0, 255}, row["name"]  # neither empty nor full
+        assert set(np.unique(parts)) <= known, row["name"]
+        assert np.array_equal(mask > 0, parts > 0), row["name"]
+
+
+def test_the_parts_are_named_and_each_is_seen_often():
+    parts = json.loads((PEOPLE / "parts.json").read_text())
+    assert parts["0"] == "background"
+    assert {"head", "torso", "arms", "hands", "legs", "feet"} <= set(parts.values())
+    seen = np.zeros(len(parts), int)
+    for row in rows():
+        seen[np.unique(np.asarray(Image.open(PEOPLE / "parts" / f"{row['name']}.png")))] += 1
+    assert seen.min() >= 100, dict(zip(parts.values(), seen))
+
+
+def test_no_scene_is_in_two_splits_and_the_shares_are_70_15_15():
+    splits_of = {}
+    for row in rows():
+        splits_of.setdefault(row["scene"], set()).add(row["split"])
+    assert all(len(splits) == 1 for splits in splits_of.values())
+    for split, share in (("train", 0.7), ("val", 0.15), ("test", 0.15)):
+        assert abs(sum(row["split"] == split for row in rows()) / len(rows()) - share) < 0.03
+
+
+def test_no_near_duplicates_across_splits():
+    prints = np.array([fingerprint(PEOPLE / "images" / f"{row['name']}.jpg") for row in rows()]).astype(
+        np.int32
+    )
+    split = np.array([row["split"] for row in rows()])
+    differing = prints @ (1 - prints.T) + (1 - prints) @ prints.T  # bits of 256 that differ, all pairs
+    differing[split[:, None] == split[None]] = 256
+    a, b = np.unravel_index(differing.argmin(), differing.shape)
+    assert differing.min() >= 16, (rows()[a]["name"], rows()[b]["name"])
+
+
+def test_the_set_is_wide():
+    """Near and far, alone and together, indoors and out, by day and by night, seen from behind, half hidden."""
+    values = lambda column: {row[column] for row in rows()}
+    assert {"portrait", "selfie", "half", "full", "far", "group", "crop"} <= values("framing")
+    assert {"standing", "walking", "sitting", "arms raised"} <= values("pose")
+    assert {"day", "indoor", "night", "backlit"} <= values("light")
+    assert {"street", "studio", "living"} <= values("place")
+    for column in ("from_behind", "occluder", "holding"):
+        assert sum(row[column] not in ("", "0") for row in rows()) >= 30, column
+
+
+def test_the_bytes_stay_in_their_budget():
+    assert bytes_of("images", "masks", "parts") <= BUDGET_IMAGES
+    assert bytes_of(".") <= BUDGET_ALL
+
+
+def test_the_licence_lies_beside_the_files():
+    assert "CC0 1.0 Universal" in (PEOPLE / "LICENSE").read_text()
+
+
+def test_there_are_two_or_three_clips():
+    assert len(CLIPS) in (2, 3)
+
+
+@pytest.mark.parametrize("clip", CLIPS, ids=lambda c: c.name)
+def test_a_clip_is_a_data_set_of_frames(clip):
+    facts = json.loads((clip / "clip.json").read_text())
+    frames = sorted(p.stem for p in (clip / "images").glob("*.jpg"))
+    assert frames == [f"{i:05d}" for i in range(facts["frames"])]
+    assert 2 <= facts["frames"] / facts["fps"] <= 4
+    assert len({Image.open(clip / "images" / f"{f}.jpg").size for f in frames}) == 1
+    for frame in frames:
+        mask, parts = pixels(clip / "masks" / f"{frame}.png"), pixels_of_parts(clip, frame)
+        assert set(np.unique(mask)) <= {0, 255}
+        assert np.array_equal(mask > 0, parts > 0)
+        assert mask.shape[::-1] == Image.open(clip / "images" / f"{frame}.jpg").size
+
+
+def pixels_of_parts(clip, frame):
+    return np.asarray(Image.open(clip / "parts" / f"{frame}.png"))

@@ -1,0 +1,51 @@
+import csv
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from segkit.checkpoint import CheckpointInfo
+from segkit.data import Preprocessing
+from segkit.evaluate import evaluate, write_evaluation
+from segkit.files import UserError
+from segkit.predict import Segmenter
+
+
+class Nobody(torch.nn.Module):
+    """Sees nobody anywhere."""
+
+    def forward(self, images):
+        return images[:, :1] * 0 - 9
+
+
+@pytest.fixture
+def nobody() -> Segmenter:
+    return Segmenter(Nobody(), CheckpointInfo(model={}, preprocessing=Preprocessing(size=32)), device="cpu")
+
+
+def test_seeing_nobody_scores_zero_dice_and_the_background_share(nobody, make_dataset):
+    folder = make_dataset(7)
+    result = evaluate(nobody, folder)
+    shares = [(np.asarray(Image.open(p)) > 0).mean() for p in sorted((folder / "masks").iterdir())]
+    assert result.counts.dice().tolist() == [0] * 7
+    assert result.counts.pixel_accuracy().tolist() == pytest.approx([1 - s for s in shares])
+    assert "0.0000" in result.table()
+
+
+def test_the_table_is_written_worst_first_with_a_sheet(nobody, make_dataset, tmp_path):
+    folder = make_dataset(7)
+    Image.new("L", (80, 96)).save(folder / "masks" / "003.png")  # nobody there: the answer is right
+    paths = write_evaluation(evaluate(nobody, folder), nobody, tmp_path / "out", worst=4)
+    rows = list(csv.DictReader(paths[0].open()))
+    assert [float(r["dice"]) for r in rows] == [0] * 6 + [1]
+    assert rows[-1]["name"] == "003"
+    assert Image.open(paths[1]).size[0] > 300
+
+
+def test_one_split_is_scored_alone(nobody, make_dataset):
+    folder = make_dataset(5)
+    (folder / "splits.csv").write_text("name,split\n000,train\n001,test\n002,train\n003,test\n004,val\n")
+    assert [s.name for s in evaluate(nobody, folder, "test").samples] == ["001", "003"]
+    with pytest.raises(UserError, match="no split"):
+        evaluate(nobody, folder, "dev")
