@@ -60,7 +60,7 @@ def _data(command: ArgumentParser) -> None:
     )
     actions.add_subcommand("get", get, help="fetch one of them into the folder format")
     take = ArgumentParser(
-        description="Turn your annotated photographs into a data set. Example: segkit data import labels/ -o mine"
+        description="Turn annotated photographs into a data set. Example: segkit data import labels/ -o mine"
     )
     take.add_argument(
         "source", help="a folder in a common layout: COCO, VOC, labelme, Supervisely, masks beside, ..."

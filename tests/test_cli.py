@@ -64,9 +64,7 @@ def test_predict_takes_a_list_on_standard_input_and_is_honest_about_failures(
     folder, run = trained
     listed = f"{folder / 'images' / '001.jpg'}\n{tmp_path / 'none.jpg'}\n\n"
     monkeypatch.setattr("sys.stdin", io.StringIO(listed))
-    code, out, err = call(
-        capsys, "predict", "-", "-m", run, "-o", tmp_path / "out", "--background", "#00ff00"
-    )
+    code, _, err = call(capsys, "predict", "-", "-m", run, "-o", tmp_path / "out", "--background", "#00ff00")
     assert code == 1
     assert "none.jpg" in err
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"001_mask.png", "001_background.jpg"}
@@ -86,7 +84,7 @@ def test_settings_come_from_yaml_and_flags_go_before(make_dataset, tmp_path, cap
 
 def test_resume_takes_the_recorded_settings(trained, capsys):
     _, run = trained
-    code, out, _ = call(capsys, "train", "--resume", "-o", run, "--num_epochs=3")
+    code, *_ = call(capsys, "train", "--resume", "-o", run, "--num_epochs=3")
     assert code == 0
     assert len((run / "history.csv").read_text().splitlines()) == 4
 
@@ -156,7 +154,7 @@ def test_odd_pictures_are_predicted_or_reported(trained, tmp_path, capsys):
     write_image(photos / "dot.png", np.zeros((1, 1, 3), np.uint8))
     Image.new("1", (12_000, 9_000)).save(photos / "huge.png")
     (photos / "text.jpg").write_text("hello")
-    code, out, err = call(capsys, "predict", photos, "-m", run, "-o", tmp_path / "out")
+    code, _, err = call(capsys, "predict", photos, "-m", run, "-o", tmp_path / "out")
     assert code == 1
     assert "text.jpg" in err
     assert Image.open(tmp_path / "out" / "dot_mask.png").size == (1, 1)

@@ -99,9 +99,8 @@ def main() -> None:
     count = len(samples) // BATCH * BATCH * args.epochs
     fast, fast_loss, precision = through_segkit(samples, args.epochs)
     slow, slow_loss = plain_recipe(samples, args.epochs)
-    print(
-        f"\n{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}; {count} images each"
-    )
+    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    print(f"\n{machine}; {count} images each")
     print(f"{'':24}{'images/s':>10}{'ratio':>8}{'last loss':>12}")
     print(f"{'plain recipe, fp32':24}{count / slow:10.2f}{1:8.2f}{slow_loss:12.4f}")
     print(f"{'segkit, ' + precision:24}{count / fast:10.2f}{slow / fast:8.2f}{fast_loss:12.4f}")
