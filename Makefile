@@ -11,8 +11,8 @@ test: .venv/ready ## prove everything
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
 
-lab: .venv/ready ## open the notebooks
-	$(BIN)/jupyter lab notebooks
+lab: .venv/ready ## open JupyterLab
+	$(BIN)/jupyter lab
 
 bench: .venv/ready ## segkit beside the plain recipe; prints ratios
 	$(BIN)/python tests/bench/train_speed.py
@@ -23,6 +23,15 @@ bench: .venv/ready ## segkit beside the plain recipe; prints ratios
 		{ echo "segkit needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[lab,data,tensorboard,test]"
+	@touch $@
+
+# The generator has an environment of its own (2.5 GB): Blender and a body model.
+data: data/render/.venv/ready ## render the embedded set again (hours)
+	data/render/.venv/bin/python data/render/render.py all
+
+data/render/.venv/ready: data/render/requirements.txt
+	$(PYTHON) -m venv data/render/.venv
+	data/render/.venv/bin/python -m pip install --quiet -r data/render/requirements.txt
 	@touch $@
 
 lock: .venv/ready ## pin the newest versions that pyproject.toml allows

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Sampler
 from tqdm.auto import tqdm
 
 from segkit.augment import Augmentation
-from segkit.checkpoint import CheckpointInfo, read_tensors, save_checkpoint, write_tensors
+from segkit.checkpoint import CheckpointInfo, save_checkpoint
 from segkit.data import Sample, SegmentationDataset, load_dataset
 from segkit.files import UserError, atomic_path
 from segkit.losses import build_loss
@@ -31,6 +31,7 @@ from segkit.metrics import Counts, count_pixels
 from segkit.models import build_model, count_parameters
 from segkit.plots import plot_curves
 from segkit.predict import best_device
+from segkit.resume import ResumeState
 
 
 @dataclass
@@ -165,7 +166,7 @@ def fit(
     """
     config, run = config or TrainConfig(), Path(run)
     _check_run_folder(run, resume)
-    saved = _ResumeState.read(run) if resume else None
+    saved = ResumeState.read(run) if resume else None
     on_cpu = (
         best_device() == "cpu"
     )  # without this word, accelerate runs CPU processes side by side unconnected
@@ -214,7 +215,6 @@ def fit(
         model, optimizer, train_loader, val_loader
     )
 
-    # A cut picture of the data: names and sizes go into the checkpoint, the pictures do not.
     info = CheckpointInfo(
         model=bare_model.built_as,
         preprocessing=train_set.preprocessing,
@@ -272,7 +272,7 @@ def fit(
                     save_checkpoint(run / "best.safetensors", bare_model, replace(info, scores=scores))
                 # The state is written last: an epoch counts as done once everything else of it is on disk.
                 _write_history(run / "history.csv", history)
-                _ResumeState.write(run, bare_model, optimizer, scheduler, accelerator, history, precision)
+                ResumeState.write(run, bare_model, optimizer, scheduler, accelerator, history, precision)
             best_epoch = max(history, key=lambda r: r["val_dice"])["epoch"]
             if epoch - best_epoch >= config.early_stop:
                 accelerator.print(f"no better validation Dice for {config.early_stop} epochs: stopping here.")
@@ -280,6 +280,7 @@ def fit(
     finally:
         if main and history:
             plot_curves(history, run / "curves.png")
+        accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # the caller's network is as it was made
         accelerator.end_training()
     best = max(history, key=lambda r: r["val_dice"])
     return Run(run, history, best["val_dice"], best["epoch"])
@@ -292,9 +293,7 @@ def _train_epoch(accelerator, model, loader, loss_fn, optimizer, train_set, conf
     for images, masks in loader:
         with accelerator.accumulate(model):
             images = train_set.preprocessing.normalise(images).contiguous(memory_format=torch.channels_last)
-            with accelerator.autocast():
-                logits = model(images)
-            loss = loss_fn(logits, masks)
+            loss = loss_fn(model(images), masks)  # prepare() lets the network work in the chosen precision
             accelerator.backward(loss)
             if accelerator.sync_gradients and config.clip > 0:
                 accelerator.clip_grad_norm_(model.parameters(), config.clip)
@@ -319,14 +318,12 @@ def evaluate_loader(accelerator, model, loader, loss_fn, preprocessing) -> tuple
     losses, batches = [], []
     for images, masks in loader:
         images = preprocessing.normalise(images).contiguous(memory_format=torch.channels_last)
-        with accelerator.autocast():
-            logits = model(images)
+        logits = model(images)
         # One loss per image: the padding that evens out the last batch can then be dropped again.
         loss = torch.stack(
             [loss_fn(one, mask) for one, mask in zip(logits.split(1), masks.split(1), strict=True)]
         )
-        counts = count_pixels(logits > 0, masks)
-        # A logit above 0 is a probability above 0.5.
+        counts = count_pixels(logits > 0, masks)  # a logit above 0 is a probability above 0.5
         gathered = accelerator.gather_for_metrics((loss, counts.tp, counts.fp, counts.fn, counts.tn))
         losses.append(gathered[0].cpu())
         batches.append(Counts(*(count.cpu() for count in gathered[1:])))
@@ -360,72 +357,6 @@ def choose_precision(model: nn.Module, config: TrainConfig) -> str:
         return min(times[1:])
 
     return "bf16" if seconds(True) < 0.9 * seconds(False) else "fp32"
-
-
-@dataclass
-class _ResumeState:
-    """All that an unbroken run would have had in memory after its last whole epoch.
-
-    One safetensors file, written whole or not at all. Order and augmentation need no state: they
-    follow from seed and epoch.
-    """
-
-    tensors: dict
-    optimizer_groups: list
-    scheduler: dict
-    scaler: dict
-    history: list[dict]
-    precision: str
-
-    @staticmethod
-    def path(run: Path) -> Path:
-        return run / "last" / "state.safetensors"
-
-    @classmethod
-    def write(cls, run, model, optimizer, scheduler, accelerator, history, precision) -> None:
-        state = optimizer.state_dict()
-        tensors = {f"model/{name}": t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-        for index, slots in state["state"].items():
-            tensors |= {f"adam/{index}/{slot}": value.cpu().contiguous() for slot, value in slots.items()}
-        rest = {
-            "optimizer_groups": state["param_groups"],
-            "scheduler": scheduler.state_dict(),
-            "scaler": accelerator.scaler.state_dict() if accelerator.scaler else {},
-            "history": history,
-            "precision": precision,
-        }
-        write_tensors(cls.path(run), tensors, {"segkit_state": json.dumps(rest)})
-
-    @classmethod
-    def read(cls, run: Path) -> "_ResumeState":
-        path = cls.path(run)
-        if not path.exists():
-            raise UserError(
-                f"'{run}' holds no {path.relative_to(run)} to resume from: train without --resume."
-            )
-        tensors, metadata = read_tensors(path)
-        if "segkit_state" not in metadata:
-            raise UserError(f"'{path}' was not written by a training run: there is nothing to resume.")
-        return cls(tensors, **json.loads(metadata["segkit_state"]))
-
-    def restore(self, model, optimizer, scheduler, accelerator) -> None:
-        try:
-            model.load_state_dict({k.removeprefix("model/"): t for k, t in self._under("model/").items()})
-        except RuntimeError:
-            raise UserError(
-                "the run was made with another network: resume it with the same settings."
-            ) from None
-        slots: dict[int, dict] = {}
-        for key, tensor in self._under("adam/").items():
-            _, index, slot = key.split("/")
-            slots.setdefault(int(index), {})[slot] = tensor
-        optimizer.load_state_dict({"state": slots, "param_groups": self.optimizer_groups})
-        scheduler.load_state_dict(self.scheduler)
-        if self.scaler and accelerator.scaler:
-            accelerator.scaler.load_state_dict(self.scaler)
-
-    def _under(self, prefix: str) -> dict:
-        return {key: tensor for key, tensor in self.tensors.items() if key.startswith(prefix)}
 
 
 def _check_run_folder(run: Path, resume: bool) -> None:
