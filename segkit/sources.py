@@ -23,7 +23,8 @@ from typing import Any, Literal
 from tqdm.auto import tqdm
 
 from segkit.files import UserError, atomic_path, cache_folder, name_some, read_labels
-from segkit.importers import coco_mask, new_folder, open_coco, upright, write_pair, write_splits
+from segkit.importers import new_folder, upright, write_pair, write_split_table
+from segkit.layouts import coco_mask, open_coco
 
 PERSON = 1  # COCO's category
 SINGLY_UP_TO = 1000
@@ -379,7 +380,7 @@ def _build_coco(
         raise UserError(
             f"none of the chosen images of {source.name} is on the server any longer: please report it."
         )
-    write_splits(folder, rows)
+    write_split_table(folder, rows)
 
 
 def _allowed_licences(wanted: str | None, licences: dict[int, dict[str, Any]]) -> set[int]:

@@ -73,7 +73,7 @@ def test_the_parts_are_named_and_each_is_seen_often():
     seen = np.zeros(len(parts), int)
     for row in rows():
         seen[np.unique(np.asarray(Image.open(PEOPLE / "parts" / f"{row['name']}.png")))] += 1
-    assert seen.min() >= 100, dict(zip(parts.values(), seen))
+    assert seen.min() >= 100, dict(zip(parts.values(), seen, strict=True))
 
 
 def test_no_scene_is_in_two_splits_and_the_shares_are_70_15_15():
@@ -97,14 +97,16 @@ def test_no_near_duplicates_across_splits():
 
 
 def test_the_set_is_wide():
-    """Near and far, alone and together, indoors and out, by day and by night, seen from behind, half hidden."""
-    values = lambda column: {row[column] for row in rows()}
+    """Near and far, alone and together, indoors and out, day and night, from behind, half hidden."""
+    def values(column):
+        return {row[column] for row in rows()}
+
     assert {"portrait", "selfie", "half", "full", "far", "group", "crop"} <= values("framing")
     assert {"standing", "walking", "sitting", "arms raised"} <= values("pose")
     assert {"day", "indoor", "night", "backlit"} <= values("light")
     assert {"street", "studio", "living"} <= values("place")
     for column in ("from_behind", "occluder", "holding"):
-        assert sum(row[column] not in ("", "0") for row in rows()) >= 30, column
+        assert sum(row[column] not in ("", "0") for row in rows()) >= len(rows()) / 10, column
 
 
 def test_the_bytes_stay_in_their_budget():

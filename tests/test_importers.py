@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from segkit import importers
+from segkit import layouts
 from segkit.files import UserError
-from segkit.importers import TITLES, detect_layout, import_folder
+from segkit.importers import import_folder
+from segkit.layouts import TITLES, detect_layout
 
 # pycocotools 2.0.11 under NumPy 2; nothing a user can see.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -644,4 +645,4 @@ def test_a_strange_annotation_fails_alone(src):
 
 def test_every_layout_has_a_finder():
     for name in TITLES:
-        assert callable(getattr(importers, f"_find_{name}"))
+        assert callable(getattr(layouts, f"_find_{name}"))

@@ -72,7 +72,7 @@ def test_imports_run_one_way():
         "plots",
         "predict",
     ]
-    order += ["importers", "sources", "resume", "train", "evaluate", "doctor", "course", "cli"]
+    order += ["layouts", "importers", "sources", "resume", "train", "evaluate", "doctor", "course", "cli"]
     modules = {p.stem for p in (ROOT / "segkit").glob("*.py")} - {"__init__", "__main__"}
     assert modules == set(order)
     for module in modules:

@@ -1,4 +1,4 @@
-"""Claims about the generator of the embedded set; it renders a tiny image where its packages are installed."""
+"""Claims about the generator of the embedded set; it renders a tiny image where its packages are."""
 
 import ast
 import os
