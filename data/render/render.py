@@ -21,7 +21,7 @@ PANORAMA_SHA1 = "46e14926f6a40b44ac44bde8140b423148b9221f"
 # The plan that data/people follows. Fewer samples turned out to be good enough once denoised, and more cameras
 # in a scene cost less than more scenes, so the batches differ.
 BATCHES = [dict(first=0, last=31, every=1, samples=12, views=2), dict(first=32, last=114, every=2, samples=12, views=2),
-           dict(first=116, last=126, every=1, samples=7, views=2), dict(first=126, last=300, every=1, samples=5, views=2),
+           dict(first=116, last=126, every=1, samples=7, views=2), dict(first=126, last=166, every=1, samples=5, views=2),
            dict(first=300, last=400, every=1, samples=4, views=4)]
 
 
