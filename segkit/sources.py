@@ -270,7 +270,7 @@ def extract(archive: Path, folder: Path, wanted: Callable[[str], bool], max_byte
                     f"'{archive}' unpacks to {total:,} bytes, over the {max_bytes:,} expected: refused."
                 )
             return [Path(opened.extract(member, folder)) for member in members]
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise UserError(
             f"'{archive}' is a damaged archive ({error}). Remove it and run the command again."
         ) from error
