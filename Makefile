@@ -4,8 +4,8 @@ BIN := .venv/bin
 
 .PHONY: course test lab bench lock data clean
 
-course: .venv/ready ## check the data, train, score, cut a person out
-	$(BIN)/segkit course
+course: .venv/ready ## run the main path, lessons 00 to 08, on the embedded pictures
+	$(BIN)/segkit course --only 00-08
 
 test: .venv/ready ## prove everything
 	$(BIN)/ruff check .
@@ -14,15 +14,15 @@ test: .venv/ready ## prove everything
 lab: .venv/ready ## open JupyterLab
 	$(BIN)/jupyter lab
 
-bench: .venv/ready ## segkit beside the plain recipe; prints ratios
-	$(BIN)/python tests/bench/train_speed.py
+bench: .venv/ready ## speed, memory and quality beside others; writes tests/bench/RESULTS.md
+	$(BIN)/python tests/bench/bench.py
 
 # requirements.lock is used as constraints: pyproject.toml says what, the lock says which version.
 .venv/ready: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "segkit needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[lab,data,tensorboard,test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[lab,data,tensorboard,pretrained,export,openvino,video,demo,domains,sweep,test]"
 	@touch $@
 
 # The generator has an environment of its own (2.5 GB): Blender and a body model.

@@ -47,9 +47,37 @@ def save_checkpoint(path: str | Path, model: nn.Module, info: CheckpointInfo, ha
     for name, tensor in model.state_dict().items():
         tensor = tensor.detach().cpu().contiguous()
         tensors[name] = tensor.half() if half and tensor.is_floating_point() else tensor
-    metadata = {"format_version": FORMAT_VERSION, "segkit_version": version("segkit"), **asdict(info)}
-    write_tensors(path, tensors, {"segkit": json.dumps(metadata)})
+    write_tensors(path, tensors, {"segkit": describe(info)})
     return Path(path)
+
+
+def describe(info: CheckpointInfo) -> str:
+    """The info as JSON, as it stands in the metadata of a checkpoint and of an exported file."""
+    return json.dumps({"format_version": FORMAT_VERSION, "segkit_version": version("segkit"), **asdict(info)})
+
+
+def read_description(path: str | Path, text: str) -> CheckpointInfo:
+    """The other way round.   path: of the file it comes from, for the message.   Raises: UserError."""
+    try:
+        stored = json.loads(text)
+        if stored["format_version"] > FORMAT_VERSION:
+            raise UserError(
+                f"'{path}' is in format {stored['format_version']}, "
+                f"written by segkit {stored['segkit_version']}. "
+                f"This is segkit {version('segkit')}, which reads up to format {FORMAT_VERSION}. "
+                f"Update segkit to {stored['segkit_version']} or newer."
+            )
+        return CheckpointInfo(
+            model=stored["model"],
+            preprocessing=Preprocessing(**stored["preprocessing"]),
+            classes=tuple(stored["classes"]),
+            threshold=float(stored["threshold"]),
+            trained_on=tuple(stored["trained_on"]),
+            scores=stored["scores"],
+            config=stored["config"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"'{path}' describes itself in a way that makes no sense ({error!r}).") from None
 
 
 def load_checkpoint(path: str | Path) -> tuple[nn.Module, CheckpointInfo]:
@@ -64,29 +92,13 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, CheckpointInfo]:
             f"'{path}' holds tensors but not how to use them: it was not written by segkit. "
             "Expected a checkpoint such as best.safetensors from a run folder."
         )
+    info = read_description(path, metadata["segkit"])
     try:
-        stored = json.loads(metadata["segkit"])
-        if stored["format_version"] > FORMAT_VERSION:
-            raise UserError(
-                f"'{path}' is in format {stored['format_version']}, "
-                f"written by segkit {stored['segkit_version']}. "
-                f"This is segkit {version('segkit')}, which reads up to format {FORMAT_VERSION}. "
-                f"Update segkit to {stored['segkit_version']} or newer."
-            )
-        info = CheckpointInfo(
-            model=stored["model"],
-            preprocessing=Preprocessing(**stored["preprocessing"]),
-            classes=tuple(stored["classes"]),
-            threshold=float(stored["threshold"]),
-            trained_on=tuple(stored["trained_on"]),
-            scores=stored["scores"],
-            config=stored["config"],
-        )
         # On "meta" the network has shapes but no memory: a file that asks for a huge one is found
         # out by comparing shapes, before anything is allocated.
         with torch.device("meta"):
             model = build_model(**info.model)
-    except (KeyError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f"'{path}' describes itself in a way that makes no sense ({error!r}).") from None
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
     found = {name: tensor.shape for name, tensor in tensors.items()}

@@ -103,25 +103,143 @@ def _predict(command: ArgumentParser) -> None:
     command.add_argument(
         "input", nargs="+", help="pictures, folders, or - for a list of files on standard input"
     )
-    command.add_argument("-m", "--model", required=True, help="a checkpoint, or a run folder")
+    command.add_argument(
+        "-m", "--model", default="person-base", help="shipped weights by name, a checkpoint, or a run folder"
+    )
     command.add_argument("-o", "--out", required=True, help="folder for the results")
     command.add_argument("--write", nargs="+", default=["mask"], help="any of: mask overlay cutout")
-    command.add_argument("--background", help="also put the person on: blur, #RRGGBB, or a picture")
+    command.add_argument("--background", help="also put the person on: blur, portrait, #RRGGBB, or a picture")
+    command.add_argument(
+        "--recolour",
+        nargs="+",
+        type=str,
+        metavar="PART=#RRGGBB",
+        help="clothes in another colour, with -m person-parts: torso=#aa2222 legs=#202040",
+    )
     command.add_argument("--threshold", type=float, help="probability from which a pixel is person (0 to 1)")
     command.add_argument("--flip", action="store_true", help="average with the mirror image (slower, better)")
     command.add_argument("--scales", nargs="+", type=float, default=[1.0], help="average over these scales")
-    command.add_argument("--device", help="cpu, cuda, ...; the GPU by default where there is one")
+    _engine(command)
 
 
 def _course(command: ArgumentParser) -> None:
-    command.add_argument("--data", help="a data set; the embedded one by default")
+    command.add_argument(
+        "--profile", default="default", help="parameter file of notebooks/profiles: fast, full"
+    )
+    command.add_argument("--only", nargs="+", type=str, help="these lessons: 03, 09-12 or 04_metrics")
+    command.add_argument(
+        "-p",
+        "--parameters",
+        nargs="+",
+        type=str,
+        action="extend",
+        metavar="NAME=VALUE",
+        help="go before those of the profile",
+    )
     command.add_argument("-o", "--out", default="runs", help="where the new folder goes")
-    command.add_argument("--num_epochs", type=int, default=12, help="epochs of the short training")
-    command.add_argument("--size", type=int, default=128, help="pictures are resized to size x size")
+    command.add_argument("--notebooks", help="a folder of numbered notebooks (default: the clone's)")
+    command.add_argument("--table", help="write times and memory into this Markdown file")
+
+
+def _sweep(command: ArgumentParser) -> None:
+    pairs = {"nargs": "+", "type": str, "action": "extend"}
+    command.add_argument(
+        "-g", "--grid", required=True, metavar="NAME=VALUE,VALUE", help="run every combination", **pairs
+    )
+    command.add_argument("-p", "--parameters", metavar="NAME=VALUE", help="shared by all runs", **pairs)
+    command.add_argument("-o", "--out", required=True, help="the folder of the sweep; finished runs are kept")
+    command.add_argument("--workers", type=int, help="runs at a time (default: one per core)")
+    command.add_argument("--cluster", help="a Dask scheduler to run on instead, such as tcp://10.0.0.1:8786")
+    command.add_argument("--notebook", help="what to run (default: the clone's notebooks/sweeps/train_once)")
+
+
+def _video(command: ArgumentParser) -> None:
+    command.add_argument("input", help="a video; with --flicker: walk, wave or a folder with true masks")
+    command.add_argument("-m", "--model", default="person-small", help="a checkpoint, or a run folder")
+    command.add_argument("--background", help="blur, #RRGGBB, a picture, or transparent")
+    command.add_argument(
+        "-o", "--out", help=".mp4 .mov .mkv .webm; transparent: .webm, .mov, or a folder for PNG files"
+    )
+    command.add_argument("--smooth", type=float, default=0.7, help="share of the past, 0 (off) to below 1")
+    command.add_argument("--flow", action="store_true", help="move the past along with the motion (slower)")
+    command.add_argument("--threshold", type=float, help="probability from which a pixel is person (0 to 1)")
+    command.add_argument("--crf", type=int, default=20, help="quality: 16 is finer, 28 smaller")
+    _engine(command)
+    command.add_argument(
+        "--flicker", action="store_true", help="write nothing: measure flicker with and without smoothing"
+    )
+
+
+def _demo(command: ArgumentParser) -> None:
+    command.add_argument(
+        "-m",
+        "--model",
+        nargs="+",
+        default=["person-base", "person-small"],
+        help="networks to choose from: shipped weights by name, checkpoints, or run folders",
+    )
+    command.add_argument("--host", default="127.0.0.1", help="0.0.0.0 opens the page to your network")
+    command.add_argument("--port", type=int, help="a free one from 7860 on by default")
+
+
+def _annotate(command: ArgumentParser) -> None:
+    from segkit.annotate import AnnotateConfig
+
+    command.add_argument("folder", help="a folder of pictures without masks")
+    command.add_argument("-o", "--out", required=True, type=str, help="the new data set; a rerun goes on")
+    command.add_argument(
+        "-m", "--model", default="person-base", help="shipped weights by name, a checkpoint, or a run folder"
+    )
+    command.add_class_arguments(AnnotateConfig, as_group=False, instantiate=False)
+    command.add_argument("--device", help="cpu, cuda, ...; the GPU by default where there is one")
+
+
+def run_annotate(args) -> int:
+    from segkit.annotate import AnnotateConfig, annotate_folder
+    from segkit.predict import Segmenter
+
+    config = AnnotateConfig(**{f.name: args[f.name] for f in fields(AnnotateConfig)})
+    report = annotate_folder(Segmenter.load(args.model, args.device), args.folder, args.out, config)
+    for path, why in report.failed.items():
+        print(f"left out {path}: {why}", file=sys.stderr)
+    print(report)
+    return 1 if report.failed else 0
+
+
+def run_demo(args) -> int:
+    from segkit.demo import serve
+
+    serve(args.model, args.host, args.port)
+    return 0
+
+
+def _export(command: ArgumentParser) -> None:
+    _checkpoint(command)
+    command.add_argument("-o", "--out", required=True, help="the new file, such as person.onnx")
+    command.add_argument(
+        "--precision", default="fp32", help="fp32; half for 16-bit floats; int8 for 8-bit whole numbers"
+    )
+    command.add_argument(
+        "--data", help="a data set: half and int8 are scored on its test split, int8 is calibrated on val"
+    )
+
+
+def _engine(command: ArgumentParser) -> None:
+    command.add_argument("--engine", help="torch, onnx, openvino or tensorrt; torch by default")
+    command.add_argument("--precision", help="fp32, half, or int8 (not with torch); fp32 by default")
+    command.add_argument("--threads", type=int, help="how many the engine may use on a processor")
+    command.add_argument("--device", help="cpu, cuda, ...; with torch the GPU where there is one, else cpu")
+
+
+def load_segmenter(args):
+    """The network that a command's flags name.   Raises: UserError."""
+    from segkit.predict import Segmenter
+
+    return Segmenter.load(args.model, args.device, args.engine, args.precision, args.threads)
 
 
 def _checkpoint(command: ArgumentParser) -> None:
-    command.add_argument("checkpoint", help="a .safetensors checkpoint, or a run folder")
+    command.add_argument("checkpoint", help="shipped weights by name, a checkpoint, or a run folder")
 
 
 COMMANDS = {
@@ -143,10 +261,35 @@ COMMANDS = {
     ),
     "predict": (
         "Cut people out of photographs.",
-        "segkit predict photos/ -m runs/first -o out --write mask overlay cutout --background blur",
+        "segkit predict photos/ -o out --write mask overlay cutout --background blur",
         _predict,
     ),
-    "course": ("Run the course end to end.", "segkit course", _course),
+    "video": (
+        "Put another background behind the people of a video.",
+        "segkit video in.mp4 --background blur -o out.mp4",
+        _video,
+    ),
+    "annotate": (
+        "Draw masks for photographs that have none, and say which ones to look at.",
+        "segkit annotate photos/ -o mine --per person",
+        _annotate,
+    ),
+    "export": (
+        "Write a network as an ONNX file, which runs without PyTorch.",
+        "segkit export person-small -o person-small.onnx --precision int8",
+        _export,
+    ),
+    "demo": ("Open a page that cuts people out, on this machine.", "segkit demo", _demo),
+    "course": (
+        "Run the lessons in order and keep what came out.",
+        "segkit course --only 03 05 --profile fast -p seed=1",
+        _course,
+    ),
+    "sweep": (
+        "Train with every combination of some settings, side by side, and write a report.",
+        "segkit sweep -g alpha=0,0.5,1 seed=0,1,2 -o runs/alpha",
+        _sweep,
+    ),
 }
 
 
@@ -212,10 +355,53 @@ def run_evaluate(args) -> int:
     return 0
 
 
-def run_predict(args) -> int:
-    from segkit.predict import Segmenter, predict_files
+def run_export(args) -> int:
+    from segkit.engines import calibration_pictures, exported
+    from segkit.export import PRECISIONS, TOLERANCE, differences, export_onnx, halve, quantise, read_info
+    from segkit.files import embedded_path
+    from segkit.predict import find_checkpoint
 
-    person = Segmenter.load(args.model, args.device)
+    checkpoint, out = find_checkpoint(args.checkpoint), Path(args.out)
+    if out.suffix != ".onnx":
+        raise UserError(f"an ONNX file ends in .onnx: -o {out.with_suffix('.onnx')}")
+    if args.precision not in PRECISIONS:
+        raise UserError(f"precision is {', '.join(PRECISIONS)}, found '{args.precision}'.")
+    if args.precision == "fp32":
+        export_onnx(checkpoint, out)
+    elif args.precision == "half":
+        halve(exported(checkpoint), out)
+    else:
+        whole = exported(checkpoint)
+        quantise(whole, out, calibration_pictures(read_info(whole).preprocessing, args.data))
+    print(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {args.precision}; the checkpoint is "
+          f"{checkpoint.stat().st_size / 1e6:.2f} MB")  # fmt: skip
+    worst = differences(out, checkpoint)
+    for (height, width), value in worst.items():
+        print(f"largest difference from torch at {height}x{width}: {value:.1e}")
+    if args.precision != "fp32":
+        _print_cost(exported(checkpoint), out, args.precision, args.data or embedded_path("people"))
+    limit = TOLERANCE.get(args.precision)
+    if limit is not None and not max(worst.values()) <= limit:
+        raise UserError(f"'{out}' differs from torch by more than {limit:g}: do not use it.")
+    return 0
+
+
+def _print_cost(whole: Path, small: Path, precision: str, data: str | Path) -> None:
+    """The Dice of two files side by side on the test split of a data set."""
+    from segkit.evaluate import evaluate
+    from segkit.predict import Segmenter
+
+    before = evaluate(Segmenter.load(whole), data, "test")
+    after = evaluate(Segmenter.load(small), data, "test")
+    dice = [float(result.scores("dice").mean()) for result in (before, after)]
+    print(f"mean Dice on {len(before.samples)} test pictures of {Path(data).name}: "
+          f"fp32 {dice[0]:.4f}, {precision} {dice[1]:.4f}, cost {dice[0] - dice[1]:+.4f}")  # fmt: skip
+
+
+def run_predict(args) -> int:
+    from segkit.predict import predict_files
+
+    person = load_segmenter(args)
     if args.threshold is not None:
         if not 0 < args.threshold < 1:
             raise UserError(f"the threshold lies between 0 and 1, found {args.threshold}.")
@@ -228,9 +414,12 @@ def run_predict(args) -> int:
         _background(args.background),
         args.flip,
         args.scales,
+        recolour=_colours(args.recolour),
     )
     for path, why in report.failed.items():
         print(f"left out {path}: {why}", file=sys.stderr)
+    for path, what in report.notes.items():
+        print(f"note: {path}: {what}", file=sys.stderr)
     print(f"{len(report.written)} files written to {args.out}, {len(report.failed)} pictures left out")
     return 1 if report.failed else 0
 
@@ -253,24 +442,100 @@ def _inputs(given: list[str]) -> list[Path]:
 
 
 def _background(text: str | None):
-    if text is None or text == "blur":
+    if text is None or text in ("blur", "portrait"):
         return text
-    if text.startswith("#"):
-        try:
-            red, green, blue = bytes.fromhex(text[1:])
-        except ValueError:
-            raise UserError(f"'{text}' is not a colour: write it as #RRGGBB, such as #00aa55.") from None
-        return (red, green, blue)
-    return read_image(text)
+    return _colour(text) if text.startswith("#") else read_image(text)
+
+
+def _colour(text: str) -> tuple[int, int, int]:
+    try:
+        red, green, blue = bytes.fromhex(text.removeprefix("#"))
+    except ValueError:
+        raise UserError(f"'{text}' is not a colour: write it as #RRGGBB, such as #00aa55.") from None
+    return (red, green, blue)
+
+
+def _colours(given: list[str] | None) -> dict[str, tuple[int, int, int]] | None:
+    pairs = [text.partition("=") for text in given or []]
+    if wrong := ["".join(pair) for pair in pairs if not pair[1]]:
+        raise UserError(f"--recolour takes part=#RRGGBB, such as torso=#aa2222; found '{wrong[0]}'.")
+    return {part: _colour(colour) for part, _, colour in pairs} or None
+
+
+def run_video(args) -> int:
+    from segkit.temporal import Smoother, compare_smoothing, load_clip, smoothing_table
+    from segkit.video import replace_in_video
+
+    smoother = Smoother(args.smooth, flow=args.flow)
+    if not args.flicker and (args.background is None or args.out is None):
+        raise UserError("say what to put behind and where to write: --background blur -o out.mp4")
+    if args.flicker:
+        clip = load_clip(args.input)
+    person = load_segmenter(args)
+    if args.threshold is not None:
+        if not 0 < args.threshold < 1:
+            raise UserError(f"the threshold lies between 0 and 1, found {args.threshold}.")
+        person.threshold = args.threshold
+    if args.flicker:
+        strength = args.smooth
+        ways = {
+            "no smoothing": Smoother(0),
+            f"{strength} without gate": Smoother(strength, gate=None),
+            f"{strength} with gate": Smoother(strength),
+            f"{strength} gate and flow": Smoother(strength, flow=True),
+        }
+        print(f"{clip.name}: {len(clip.images)} frames, {args.model}")
+        print(smoothing_table(compare_smoothing(person, clip, ways)))
+        return 0
+    background = args.background if args.background == "transparent" else _background(args.background)
+    try:
+        report = replace_in_video(person, args.input, args.out, background, smoother, args.crf)
+    except KeyboardInterrupt:
+        print(f"\nsegkit: stopped. The same command goes on where {args.out}.parts ends.", file=sys.stderr)
+        return 130
+    for problem in report.problems:
+        print(f"segkit: {problem}", file=sys.stderr)
+    print(report)
+    return 1 if report.problems else 0
 
 
 def run_course_command(args) -> int:
-    from segkit.course import run_course
-    from segkit.train import TrainConfig
+    try:
+        from segkit.course import run_course
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed. Run: pip install 'segkit[lab]'") from None
 
-    config = TrainConfig(size=args.size, num_epochs=args.num_epochs)
-    run_course(Path(args.data) if args.data else None, Path(args.out), config)
-    return 0
+    parameters = _pairs(args.parameters, "-p takes name=value")
+    folder, table = (Path(path) if path else None for path in (args.notebooks, args.table))
+    outcomes = run_course(folder, Path(args.out), args.profile, args.only, parameters, table)
+    failed = [outcome.name for outcome in outcomes if outcome.error]
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _pairs(texts: list[str] | None, form: str) -> dict[str, str]:
+    """["a=1", "b=2"] -> {"a": "1", "b": "2"}"""
+    for text in texts or []:
+        if "=" not in text:
+            raise UserError(f"{form}, found '{text}'.")
+    return dict(text.split("=", 1) for text in texts or [])
+
+
+def run_sweep_command(args) -> int:
+    try:
+        from segkit.sweep import grid, run_sweep, verdict, write_report
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed. Run: pip install 'segkit[lab]'") from None
+
+    swept = {k: v.split(",") for k, v in _pairs(args.grid, "-g takes name=value,value,...").items()}
+    fixed = _pairs(args.parameters, "-p takes name=value")
+    sweep = run_sweep(grid(**swept), args.out, args.notebook, fixed, args.workers, args.cluster)
+    by = next((name for name in swept if name != "seed"), None)
+    if by and "val_dice" in sweep.rows and sweep.rows[by].duplicated().any():
+        print(f"{verdict(sweep.rows, by)}\n{write_report(args.out, by)}")
+    print(f"{len(sweep.rows)} finished, {len(sweep.failed)} failed: {Path(args.out) / 'results.csv'}")
+    return 1 if sweep.failed else 0
 
 
 def _prepare_train(argv: list[str]) -> list[str]:
@@ -311,7 +576,12 @@ def main(argv: list[str] | None = None) -> None:
                 "train": lambda a: run_train(_with_run_folder(a)),
                 "evaluate": run_evaluate,
                 "predict": run_predict,
+                "video": run_video,
+                "annotate": run_annotate,
+                "export": run_export,
+                "demo": run_demo,
                 "course": run_course_command,
+                "sweep": run_sweep_command,
             }[args.subcommand](chosen)
         )
     except UserError as error:

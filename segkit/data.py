@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -20,8 +20,18 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from segkit.files import UserError, atomic_path, cache_folder, list_images, name_some, read_image, read_mask
+from segkit.files import (
+    UserError,
+    atomic_path,
+    cache_folder,
+    list_images,
+    name_some,
+    read_image,
+    read_labels,
+    read_mask,
+)
 
+IGNORE = 255  # the class id of pixels that neither loss nor metrics look at
 SPLITS = ("train", "val", "test")
 SPLIT_SHARES = (0.7, 0.15, 0.15)
 
@@ -36,25 +46,48 @@ class Sample:
     split: str
 
 
-def find_samples(folder: str | Path, seed: int = 0) -> list[Sample]:
+def find_samples(folder: str | Path, seed: int = 0, labels: str = "masks") -> list[Sample]:
     """Pair every picture in images/ with its mask, and say which split each belongs to.
 
+    labels: "masks", or "parts" to take parts/NAME.png as the mask.
     seed: changes how names fall into splits; without effect where splits.csv decides.
     Returns: samples sorted by name.
     Raises: UserError when the folder is not a data set, or with the names of pictures without a mask.
     """
     folder = Path(folder)
-    images, masks = pictures_by_name(folder / "images"), pictures_by_name(folder / "masks")
+    images, masks = pictures_by_name(folder / "images"), pictures_by_name(folder / labels)
     if not images:
-        raise UserError(f"'{folder}' holds no pictures: expected images/NAME.jpg and masks/NAME.png in it.")
+        raise UserError(
+            f"'{folder}' holds no pictures: expected images/NAME.jpg and {labels}/NAME.png in it."
+        )
     if missing := sorted(images.keys() - masks.keys()):
         raise UserError(
             f"{len(missing)} of {len(images)} pictures in '{folder}' have no mask: {name_some(missing)}. "
-            "Add masks/NAME.png for each or take the picture out; "
+            f"Add {labels}/NAME.png for each or take the picture out; "
             "a picture with nobody in it needs an all-black mask."
         )
     splits = read_splits(folder, images.keys(), seed)
     return [Sample(name, images[name], masks[name], splits[name]) for name in sorted(images)]
+
+
+def read_class_names(folder: str | Path) -> tuple[str, ...]:
+    """The names of the part classes of a data set, from its parts.json: {"0": "background", "1": "head"}.
+
+    Raises: UserError when there is none, or its ids do not count up from 0.   Introduced in notebook 14.
+    """
+    path = Path(folder) / "parts.json"
+    try:
+        names = {int(key): str(name) for key, name in json.loads(path.read_text()).items()}
+    except FileNotFoundError:
+        raise UserError(
+            f"'{path}' is missing: it names the classes of parts/, "
+            'as in {"0": "background", "1": "head"}.'
+        ) from None
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"'{path}' is not a list of class names by number ({error}).") from None
+    if sorted(names) != list(range(len(names))) or len(names) < 2:
+        raise UserError(f"the classes in '{path}' must be numbered 0, 1, 2, ...; found {sorted(names)}.")
+    return tuple(names[i] for i in range(len(names)))
 
 
 def pictures_by_name(folder: Path) -> dict[str, Path]:
@@ -181,6 +214,10 @@ class SegmentationDataset(Dataset):
     cache: "memory" decodes every picture once and keeps the small arrays; "disk" keeps them in a
         memory-mapped file that later runs find again; "none" decodes every time. Decoding a
         photograph takes longer than all the rest of the loading.
+    paste: share of the pictures that get the person of another one pasted on.
+    recolour: share of the pictures whose person gets clothes of other colours.
+    zoom: keep the pictures at zoom x S, for a transform that cuts S x S out of them.
+    classes: more than one name makes the masks hold class ids instead of {0, 1}; 255 means "do not ask".
     """
 
     def __init__(
@@ -190,11 +227,17 @@ class SegmentationDataset(Dataset):
         transform: Callable | None = None,
         cache: str = "memory",
         seed: int = 0,
+        paste: float = 0.0,
+        classes: tuple[str, ...] = ("person",),
+        zoom: float = 1.0,
+        recolour: float = 0.0,
     ):
         if cache not in ("memory", "disk", "none"):
             raise UserError(f"cache is 'memory', 'disk' or 'none', found {cache!r}.")
         self.samples, self.transform, self.seed, self.epoch = samples, transform, seed, 0
+        self.paste, self.recolour, self.classes = paste, recolour, classes
         self.preprocessing = preprocessing or Preprocessing()
+        self._kept = replace(self.preprocessing, size=round(self.preprocessing.size * zoom))
         self.arrays = None if cache == "none" else self._fill_cache(on_disk=cache == "disk")
 
     def __len__(self) -> int:
@@ -205,21 +248,30 @@ class SegmentationDataset(Dataset):
         self.epoch = epoch
 
     def pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image uint8 (S, S, 3) and mask uint8 {0, 1} (S, S), not augmented."""
+        """Image uint8 (S, S, 3) and mask uint8 {0, 1} (S, S), not augmented; with zoom, that much larger."""
         if self.arrays is None:
-            return load_pair(self.samples[index], self.preprocessing)
+            return load_pair(self.samples[index], self._kept, self.classes)
         images, masks = self.arrays
         return images[index], masks[index]
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        image, mask = self.pair(index)
-        if self.transform is not None:
-            seed = np.random.SeedSequence((self.seed, self.epoch, index)).generate_state(1)[0]
-            image, mask = self.transform(image=image, mask=mask, seed=int(seed))
+        random = np.random.default_rng((self.seed, self.epoch, index))
+        image, mask = self._transformed(index, random)
+        if self.recolour and random.random() < self.recolour:
+            image = recolour_person(image, mask, random)
+        if self.paste and random.random() < self.paste:
+            other = self._transformed(int(random.integers(len(self))), random)
+            image, mask = paste_person(image, mask, *other)
         return torch.from_numpy(np.array(image)).permute(2, 0, 1), torch.from_numpy(np.array(mask))[None]
 
+    def _transformed(self, index: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        image, mask = self.pair(index)
+        if self.transform is None:
+            return image, mask
+        return self.transform(image=image, mask=mask, seed=int(random.integers(2**32)))
+
     def _fill_cache(self, on_disk: bool) -> tuple[np.ndarray, np.ndarray]:
-        size, count = self.preprocessing.size, len(self.samples)
+        size, count = self._kept.size, len(self.samples)
         shapes = {"images": (count, size, size, 3), "masks": (count, size, size)}
         if not on_disk:
             arrays = [np.empty(shape, np.uint8) for shape in shapes.values()]
@@ -245,11 +297,11 @@ class SegmentationDataset(Dataset):
             for s in self.samples
             for p in (s.image, s.mask)
         ]
-        return hashlib.sha256(json.dumps([self.preprocessing.size, stats]).encode()).hexdigest()[:24]
+        return hashlib.sha256(json.dumps([self._kept.size, self.classes, stats]).encode()).hexdigest()[:24]
 
     def _decode_into(self, images: np.ndarray, masks: np.ndarray) -> None:
         def decode(index: int) -> None:
-            images[index], masks[index] = load_pair(self.samples[index], self.preprocessing)
+            images[index], masks[index] = load_pair(self.samples[index], self._kept, self.classes)
 
         # Threads are enough: Pillow and OpenCV let go of Python's lock while they decode.
         with ThreadPoolExecutor() as pool:
@@ -259,22 +311,60 @@ class SegmentationDataset(Dataset):
                 pass
 
 
-def load_pair(sample: Sample, preprocessing: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
-    """Read one pair at the network's size: image uint8 (S, S, 3), mask uint8 {0, 1} (S, S).
+def paste_person(
+    image: np.ndarray, mask: np.ndarray, other_image: np.ndarray, other_mask: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The person of another picture in front of this one; the mask then holds both.
+
+    images: uint8 (H, W, 3).   masks: uint8 (H, W), 0 is background.   Both pictures are of one size.
+    Ghiasi et al., "Simple Copy-Paste" (2021); introduced in notebook 11.
+    """
+    # A pixel of blur, or the network would learn to look for scissors.
+    alpha = cv2.GaussianBlur((other_mask > 0).astype(np.float32), (3, 3), 0)[..., None]
+    pasted = (image * (1 - alpha) + other_image * alpha).round().astype(np.uint8)
+    return pasted, np.where(other_mask > 0, other_mask, mask)
+
+
+def recolour_person(image: np.ndarray, mask: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The person in clothes of another colour, from a random height (mostly below the head) downwards.
+
+    image: uint8 (H, W, 3).   mask: uint8 (H, W), 0 is background.   Returns: uint8 (H, W, 3).
+    Street fashion is grey, black and blue; without this, an orange suit is background.   Notebook 11.
+    """
+    rows = np.flatnonzero((mask > 0).any(axis=1))
+    if len(rows) == 0:
+        return image
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.float32)
+    hsv[..., 0] = (hsv[..., 0] + random.uniform(0, 180)) % 180  # OpenCV keeps hue in 0 to 179
+    hsv[..., 1] = hsv[..., 1] * random.uniform(0.5, 1.5) + random.choice([0, random.uniform(0, 160)])
+    hsv[..., 2] *= random.uniform(0.6, 1.3)
+    coloured = cv2.cvtColor(hsv.clip(0, 255).astype(np.uint8), cv2.COLOR_HSV2RGB)
+    alpha = (mask > 0).astype(np.float32)
+    alpha[: int(rows[0] + random.uniform(0, 0.35) * len(rows))] = 0
+    alpha = cv2.GaussianBlur(alpha, (3, 3), 0)[..., None]
+    return (image * (1 - alpha) + coloured * alpha).round().astype(np.uint8)
+
+
+def load_pair(
+    sample: Sample, preprocessing: Preprocessing, classes: tuple[str, ...] = ("person",)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read one pair at the network's size: image uint8 (S, S, 3), mask uint8 {0, 1} or class ids (S, S).
 
     Raises: UserError when a file is unreadable or the sizes of image and mask differ.
     """
-    image, mask = load_pair_full(sample, at_least=preprocessing.size)
+    image, mask = load_pair_full(sample, preprocessing.size, classes)
     return preprocessing.resize(image), preprocessing.resize_mask(mask)
 
 
-def load_pair_full(sample: Sample, at_least: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Read one pair at its own size: image uint8 (H, W, 3), mask uint8 {0, 1} (H, W).
+def load_pair_full(
+    sample: Sample, at_least: int | None = None, classes: tuple[str, ...] = ("person",)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read one pair at its own size: image uint8 (H, W, 3), mask uint8 {0, 1} or class ids (H, W).
 
     at_least: lets the image (not the mask) come smaller, see segkit.files.read_image.
     Raises: UserError when a file is unreadable or the sizes of image and mask differ.
     """
-    mask = read_mask(sample.mask)
+    mask = read_mask(sample.mask) if len(classes) == 1 else read_classes(sample.mask, classes)
     height, width = displayed_size(sample.image)
     if mask.shape != (height, width):
         raise UserError(
@@ -284,13 +374,24 @@ def load_pair_full(sample: Sample, at_least: int | None = None) -> tuple[np.ndar
     return read_image(sample.image, at_least), mask
 
 
+def read_classes(path: Path, classes: tuple[str, ...]) -> np.ndarray:
+    """Class ids uint8 (H, W), each below the number of classes or 255.   Raises: UserError."""
+    labels = read_labels(path)
+    if unknown := sorted(set(np.unique(labels).tolist()) - {*range(len(classes)), IGNORE}):
+        raise UserError(
+            f"'{path}' holds the class ids {name_some([str(u) for u in unknown])}: "
+            f"expected 0 to {len(classes) - 1} ({', '.join(classes)}), or {IGNORE} for pixels to leave out."
+        )
+    return labels
+
+
 def displayed_size(path: Path) -> tuple[int, int]:
     """(height, width) after the EXIF rotation, read from the header alone.   Raises: UserError."""
     try:
         with Image.open(path) as picture:
             width, height = picture.size
             turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    except OSError:
+    except (OSError, Image.DecompressionBombError):
         return read_image(path).shape[:2]  # says what is wrong with the file
     return (width, height) if turned else (height, width)
 
@@ -303,15 +404,30 @@ def load_dataset(
     cache: str = "memory",
     seed: int = 0,
     limit: int | None = None,
+    preprocessing: Preprocessing | None = None,
+    paste: float = 0.0,
+    labels: str = "masks",
+    zoom: float = 1.0,
+    recolour: float = 0.0,
 ) -> SegmentationDataset:
     """One split of one or several folders as a data set for training.
 
     limit: take only the first `limit` samples in a fixed random order, to try something out.
+    labels: "masks" for the person, "parts" for the classes that parts.json names (notebook 14).
+    preprocessing: in place of size, where the colours are normalised in another way than ImageNet's.
     Other arguments: as in SegmentationDataset.   Raises: UserError.   Introduced in notebook 02.
     """
     if split not in SPLITS:
         raise UserError(f"there is no split '{split}': the splits are {', '.join(SPLITS)}.")
-    found = [sample for folder in folders for sample in find_samples(folder)]
+    if labels not in ("masks", "parts"):
+        raise UserError(f"labels are 'masks' or 'parts', found '{labels}'.")
+    classes = ("person",)
+    if labels == "parts":
+        kinds = {read_class_names(folder) for folder in folders}
+        if len(kinds) > 1:
+            raise UserError("the data sets name different classes in their parts.json: train on one of them.")
+        classes = kinds.pop()
+    found = [sample for folder in folders for sample in find_samples(folder, labels=labels)]
     samples = [sample for sample in found if sample.split == split]
     if not samples:
         raise UserError(
@@ -320,4 +436,5 @@ def load_dataset(
         )
     if limit is not None:
         samples = sorted(samples, key=lambda sample: _place(sample.name, seed))[:limit]
-    return SegmentationDataset(samples, Preprocessing(size=size), transform, cache, seed)
+    preprocessing = preprocessing or Preprocessing(size=size)
+    return SegmentationDataset(samples, preprocessing, transform, cache, seed, paste, classes, zoom, recolour)

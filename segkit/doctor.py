@@ -16,10 +16,17 @@ from tqdm.auto import tqdm
 from segkit.data import displayed_size, pictures_by_name, read_splits
 from segkit.files import UserError, read_image, read_labels
 from segkit.plots import contact_sheet
-from segkit.predict import overlay
+from segkit.predict import best_device, overlay
 
 PACKAGES = ("torch", "albumentations", "opencv-python-headless", "accelerate", "matplotlib", "safetensors")
 LAB_PACKAGES = ("jupyterlab", "ipywidgets", "papermill")
+
+
+def show_versions(seed: int | None = None) -> None:
+    """Print one line that a bug report can start from: versions, device, processor threads, seed."""
+    parts = [f"segkit {version('segkit')}", f"torch {torch.__version__}"]
+    parts += [f"device {best_device()}, {torch.get_num_threads()} threads"]
+    print(" · ".join(parts + ([] if seed is None else [f"seed {seed}"])))
 
 
 def check_environment() -> tuple[str, bool]:

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
-from segkit.data import SPLITS, Sample, find_samples, load_pair_full
+from segkit.data import IGNORE, SPLITS, Sample, find_samples, load_pair_full, read_class_names
 from segkit.files import UserError, atomic_path
-from segkit.metrics import Counts, boundary_f, count_pixels
+from segkit.metrics import Counts, boundary_f, count_classes, count_pixels
 from segkit.plots import contact_sheet, save_figure
-from segkit.predict import Segmenter, overlay
+from segkit.predict import Segmenter, colour_classes, overlay
 
 SCORES = ("dice", "iou", "pixel_accuracy", "precision", "recall")
 
@@ -27,25 +27,39 @@ class Evaluation:
     boundary_f: np.ndarray
     """(N,) at a tolerance of 2 pixels"""
 
+    classes: tuple[str, ...] = ("person",)
+    """With several, counts are (N, C) and every score of an image is its mean over the classes it holds."""
+
+    def scores(self, name: str) -> np.ndarray:
+        """One of SCORES for every image: (N,)."""
+        values = getattr(self.counts, name)()
+        return (self.counts.over_classes(values) if values.ndim == 2 else values).numpy()
+
     def rows(self) -> list[dict]:
         """One dictionary per image, worst Dice first."""
-        scores = {name: getattr(self.counts, name)().tolist() for name in SCORES}
+        scores = {name: self.scores(name) for name in SCORES}
         rows = [
             {"name": sample.name, "split": sample.split}
-            | {name: round(values[i], 4) for name, values in scores.items()}
+            | {name: round(float(values[i]), 4) for name, values in scores.items()}
             | {"boundary_f": round(float(self.boundary_f[i]), 4)}
             for i, sample in enumerate(self.samples)
         ]
         return sorted(rows, key=lambda row: row["dice"])
 
     def table(self) -> str:
-        """Mean over images beside the pooled score, in plain text."""
+        """Mean over images beside the pooled score, in plain text, and a line for each of several classes."""
         lines = [f"{'':16}{'mean of images':>16}{'all pixels pooled':>20}"]
         pooled = self.counts.pooled()
         for name in SCORES:
-            mean, all_pixels = getattr(self.counts, name)().mean().item(), getattr(pooled, name)().item()
-            lines.append(f"{name.replace('_', ' '):16}{mean:16.4f}{all_pixels:20.4f}")
+            values = getattr(pooled, name)()
+            all_pixels = values.mean().item() if values.ndim == 1 else values[0, 1:].mean().item()
+            lines.append(f"{name.replace('_', ' '):16}{self.scores(name).mean():16.4f}{all_pixels:20.4f}")
         lines.append(f"{'boundary F, 2 px':16}{self.boundary_f.mean():16.4f}{'-':>20}")
+        if len(self.classes) > 1:
+            lines += [f"\n{'class':16}{'Dice, pooled':>16}{'IoU, pooled':>20}"]
+            for i, name in enumerate(self.classes):
+                dice, iou = pooled.dice()[0, i].item(), pooled.iou()[0, i].item()
+                lines.append(f"{name:16}{dice:16.4f}{iou:20.4f}")
         return "\n".join(lines)
 
 
@@ -60,21 +74,32 @@ def evaluate(
     """
     if split is not None and split not in SPLITS:
         raise UserError(f"there is no split '{split}': the splits are {', '.join(SPLITS)}.")
-    found = find_samples(folder)
+    several = len(person.classes) > 1
+    if several and (named := read_class_names(folder)) != person.classes:
+        raise UserError(
+            f"the network knows the classes {', '.join(person.classes)}, "
+            f"but '{folder}' holds {', '.join(named)}: they must be the same, in the same order."
+        )
+    found = find_samples(folder, labels="parts" if several else "masks")
     samples = [sample for sample in found if split in (None, sample.split)]
     if not samples:
         raise UserError(f"the {split} split of '{folder}' is empty ({len(found)} pictures in all).")
     counts, edges = [], []
     with ThreadPoolExecutor() as pool, tqdm(total=len(samples), unit="img", desc="evaluating") as bar:
         for start in range(0, len(samples), batch_size):
-            pairs = list(pool.map(load_pair_full, samples[start : start + batch_size]))
+            batch = samples[start : start + batch_size]
+            pairs = list(pool.map(lambda sample: load_pair_full(sample, classes=person.classes), batch))
             probs = person.predict_batch([image for image, _ in pairs], flip)
             for (_, mask), prob in zip(pairs, probs, strict=True):
-                pred = prob[None] > person.threshold
-                counts.append(count_pixels(pred, mask[None]))
-                edges.append(boundary_f(pred, mask[None]).item())
+                pred, true = person.labels(prob)[None], mask[None]
+                if several:
+                    counts.append(count_classes(pred, true, len(person.classes)))
+                    pred, true = pred > 0, (true > 0) & (true != IGNORE)  # one outline: the whole person's
+                else:
+                    counts.append(count_pixels(pred, true))
+                edges.append(boundary_f(pred, true).item())
             bar.update(len(pairs))
-    return Evaluation(samples, Counts.cat(counts), np.array(edges))
+    return Evaluation(samples, Counts.cat(counts), np.array(edges), person.classes)
 
 
 def write_evaluation(result: Evaluation, person: Segmenter, out: str | Path, worst: int = 18) -> list[Path]:
@@ -87,14 +112,16 @@ def write_evaluation(result: Evaluation, person: Segmenter, out: str | Path, wor
     samples = {sample.name: sample for sample in result.samples}
     pictures = []
     for row in rows[:worst]:
-        image, mask = load_pair_full(samples[row["name"]])
-        image, pred = _thumbnail(image), _thumbnail((person(image) > person.threshold).astype(np.uint8))
-        outlines, _ = cv2.findContours(_thumbnail(mask), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        pictures.append(cv2.drawContours(overlay(image, pred), outlines, -1, (230, 159, 0), 2))
+        image, mask = load_pair_full(samples[row["name"]], classes=person.classes)
+        image, pred = _thumbnail(image), _thumbnail(person.labels(person(image)))
+        person_mask = (_thumbnail(mask) > 0).astype(np.uint8)
+        outlines, _ = cv2.findContours(person_mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        tinted = overlay(image, pred) if len(person.classes) == 1 else colour_classes(image, pred)
+        pictures.append(cv2.drawContours(tinted, outlines, -1, (230, 159, 0), 2))
     sheet = contact_sheet(
         pictures,
         [f"{row['name'][-22:]}  {row['dice']:.2f}" for row in rows[:worst]],
-        title="Worst first, with Dice: prediction in blue, the true outline in orange",
+        title="Worst first, with Dice: prediction tinted, the true outline in orange",
     )
     return [out / "per_image.csv", save_figure(sheet, out / "worst.png")]
 

@@ -41,7 +41,7 @@ def read_image(path: str | Path, at_least: int | None = None) -> np.ndarray:
             picture = picture.convert("RGBA")
             white = Image.new("RGBA", picture.size, "white")
             picture = Image.alpha_composite(white, picture)
-        return np.asarray(picture.convert("RGB"))
+        return np.array(picture.convert("RGB"))  # a copy: np.asarray of a Pillow picture is read-only
 
 
 def read_labels(path: str | Path) -> np.ndarray:
@@ -53,14 +53,14 @@ def read_labels(path: str | Path) -> np.ndarray:
         if picture.mode == "1":
             picture = picture.convert("L")
         elif picture.mode in ("RGB", "RGBA", "LA"):
-            channels = np.asarray(picture.convert("RGB"))
+            channels = np.array(picture.convert("RGB"))
             if (channels != channels[..., :1]).any():
                 raise UserError(
                     f"mask '{path}' is a colour picture: a mask holds one number per pixel. "
                     "Save it as 8-bit grey PNG."
                 )
             return channels[..., 0]
-        labels = np.asarray(picture)
+        labels = np.array(picture)
     if labels.dtype != np.uint8:
         raise UserError(f"mask '{path}' holds {labels.dtype} values: save it as 8-bit grey PNG.")
     return labels

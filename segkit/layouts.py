@@ -130,6 +130,7 @@ class _Tree:
             [path for path in found if path.parent == near.parent],
             [path for path in found if path.parts[-len(parts) :] == parts],
             [path for path in found if path.is_relative_to(near.parent)],
+            [path for path in found if not self._is_mask(path)],
         ):
             found = narrower if len(found) > 1 and narrower else found
         if len(found) != 1:

@@ -97,6 +97,25 @@ class BCEDiceLoss(_LossFromLogits):
         return self.alpha * bce + (1 - self.alpha) * dice
 
 
+class DeepSupervisionLoss(nn.Module):
+    """Every depth of the decoder answers, and is scored: each coarser answer counts half of the finer one.
+
+    logits: (N, A, H, W), A answers of one class, finest first; targets: (N, 1, H, W). The weights
+    1, 1/2, 1/4, ... are brought to a sum of 1, as in nnU-Net (Isensee et al., 2021). With A = 1, as in
+    eval mode, it is the loss inside.   loss: of one answer; BCEDiceLoss unless given.
+    Introduced in notebook 11.
+    """
+
+    def __init__(self, loss: nn.Module | None = None):
+        super().__init__()
+        self.loss = loss or BCEDiceLoss()
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        weights = [2.0**-depth for depth in range(logits.shape[1])]
+        losses = [self.loss(answer, targets) for answer in logits.split(1, dim=1)]
+        return sum(w * loss for w, loss in zip(weights, losses, strict=True)) / sum(weights)
+
+
 class FocalLoss(_LossFromLogits):
     """Cross-entropy that turns down what is already right: (1 - p)^gamma * BCE.
 
@@ -121,20 +140,65 @@ class FocalLoss(_LossFromLogits):
         return loss.mean()
 
 
+class CrossEntropyDiceLoss(nn.Module):
+    """Several classes: alpha * cross-entropy + (1 - alpha) * the mean Dice loss of the classes.
+
+    logits (N, C, H, W) go through a softmax, since a pixel has one class; targets (N, 1, H, W) hold class
+    ids. Pixels of class `ignore` count nowhere. A class that an image does not hold is left out of that
+    image's Dice.   Introduced in notebook 14.
+    """
+
+    def __init__(self, alpha: float = 0.5, smooth: float = 1.0, ignore: int = 255):
+        super().__init__()
+        if not 0 <= alpha <= 1:
+            raise UserError(
+                f"alpha is a share from 0 (Dice alone) to 1 (cross-entropy alone), found {alpha}."
+            )
+        self.alpha, self.smooth, self.ignore = alpha, smooth, ignore
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        if targets.shape != (len(logits), 1, *logits.shape[2:]):
+            raise ValueError(
+                f"for logits {tuple(logits.shape)} the targets are ids of shape "
+                f"({len(logits)}, 1, {logits.shape[2]}, {logits.shape[3]}), found {tuple(targets.shape)}."
+            )
+        with torch.autocast(logits.device.type, enabled=False):
+            logits, ids = logits.float(), targets[:, 0].long()
+            asked = (ids != self.ignore)[:, None]
+            entropy = F.cross_entropy(logits, ids, ignore_index=self.ignore, reduction="sum")
+            entropy = entropy / asked.sum().clamp(min=1)
+            one_hot = F.one_hot(ids.where(asked[:, 0], 0), logits.shape[1]).movedim(-1, 1) * asked
+            probs = logits.softmax(1) * asked
+            intersection, total = (probs * one_hot).sum((2, 3)), probs.sum((2, 3)) + one_hot.sum((2, 3))
+            dice = (2 * intersection + self.smooth) / (total + self.smooth)
+            held = one_hot.sum((2, 3)) > 0
+            dice_loss = ((1 - dice) * held).sum() / held.sum().clamp(min=1)
+            return self.alpha * entropy + (1 - self.alpha) * dice_loss
+
+
 LOSSES = {
     "bce": BCELoss,
     "dice": DiceLoss,
     "bce-dice": BCEDiceLoss,
     "focal": FocalLoss,
     "tversky": TverskyLoss,
+    "deep": DeepSupervisionLoss,
 }
 
 
-def build_loss(name: str, alpha: float = 0.5) -> nn.Module:
-    """A loss by its name: bce, dice, bce-dice, focal or tversky. alpha goes to bce-dice.
+def build_loss(name: str, alpha: float = 0.5, num_classes: int = 1) -> nn.Module:
+    """A loss by its name: bce, dice, bce-dice, focal, tversky or deep. alpha goes to bce-dice and deep.
 
+    num_classes: with several classes, bce, dice and bce-dice stand for their forms with a softmax.
     Raises: UserError.
     """
+    if num_classes > 1:
+        alphas = {"bce": 1.0, "dice": 0.0, "bce-dice": alpha}
+        if name not in alphas:
+            raise UserError(f"with several classes the loss is {', '.join(alphas)}; found '{name}'.")
+        return CrossEntropyDiceLoss(alphas[name])
     if name not in LOSSES:
         raise UserError(f"there is no loss '{name}'. The names are: {', '.join(LOSSES)}.")
+    if name == "deep":
+        return DeepSupervisionLoss(BCEDiceLoss(alpha))
     return BCEDiceLoss(alpha) if name == "bce-dice" else LOSSES[name]()

@@ -15,6 +15,8 @@ from torch import Tensor
 class Counts:
     """Pixels of each image by what was said and what is true; four tensors (N,), int64.
 
+    With several classes (N, C): each class against all others, see count_classes.
+
     Scores are per image, in [0, 1]. `counts.dice().mean()` is the mean over images, in which a small
     person weighs as much as a large one; `counts.pooled().dice()` counts all pixels as one image.
     Two empty masks agree and score 1 everywhere.
@@ -53,6 +55,14 @@ class Counts:
         both_empty = (self.tp + self.fp + self.fn) == 0
         return torch.where(both_empty, 1.0, part.double() / whole.clamp(min=1))
 
+    def over_classes(self, scores: Tensor) -> Tensor:
+        """Scores (N, C) of these counts -> (N,): the mean over the classes that either mask of an image
+        holds, background (class 0) left out. An image of background alone, rightly found, scores 1.
+        """
+        held = ((self.tp + self.fp + self.fn) > 0)[:, 1:]
+        mean = (scores[:, 1:] * held).sum(1) / held.sum(1).clamp(min=1)
+        return torch.where(held.any(1), mean, 1.0)
+
     @staticmethod
     def cat(batches: "list[Counts]") -> "Counts":
         """Counts of several batches, one after the other."""
@@ -74,6 +84,48 @@ def count_pixels(pred: Tensor | np.ndarray, target: Tensor | np.ndarray) -> Coun
     fp = pred.sum(1) - tp
     fn = target.sum(1) - tp
     return Counts(tp, fp, fn, pred.shape[1] - tp - fp - fn)
+
+
+def count_classes(
+    pred: Tensor | np.ndarray, target: Tensor | np.ndarray, num_classes: int, ignore: int = 255
+) -> Counts:
+    """Compare class ids pixel by pixel, image by image, each class against all others.
+
+    pred, target: (N, 1, H, W) or (N, H, W), ids below num_classes; where target is `ignore`, nothing counts.
+    Returns: Counts of (N, C).   Introduced in notebook 14.
+    """
+    matrix = confusion_matrix(pred, target, num_classes, ignore)
+    tp = matrix.diagonal(dim1=1, dim2=2)
+    fp, fn = matrix.sum(1) - tp, matrix.sum(2) - tp
+    return Counts(tp, fp, fn, matrix.sum((1, 2))[:, None] - tp - fp - fn)
+
+
+def confusion_matrix(
+    pred: Tensor | np.ndarray, target: Tensor | np.ndarray, num_classes: int, ignore: int = 255
+) -> Tensor:
+    """How many pixels of true class i (row) were called class j (column): int64 (N, C, C).
+
+    pred, target: as in count_classes.   Raises: ValueError.   Introduced in notebook 14.
+    """
+    pred, target = torch.as_tensor(pred).long(), torch.as_tensor(target).long()
+    if pred.shape != target.shape or pred.ndim not in (3, 4):
+        raise ValueError(
+            f"pred {tuple(pred.shape)} and target {tuple(target.shape)}: expected one shape, "
+            "(N, 1, H, W) or (N, H, W)."
+        )
+    asked = target != ignore
+    if (
+        pred.min() < 0
+        or pred.max() >= num_classes
+        or (asked & (target >= num_classes)).any()
+        or target.min() < 0
+    ):
+        raise ValueError(f"class ids go from 0 to {num_classes - 1}: take the argmax of the logits first.")
+    # One number per (image, true class, called class), then one histogram over all of them.
+    image = torch.arange(len(pred), device=pred.device).view(-1, *[1] * (pred.ndim - 1))
+    cell = ((image * num_classes + target) * num_classes + pred)[asked]
+    counts = torch.bincount(cell, minlength=len(pred) * num_classes**2)
+    return counts.view(len(pred), num_classes, num_classes)
 
 
 def _as_masks(masks: Tensor | np.ndarray, name: str) -> Tensor:

@@ -4,21 +4,36 @@ from dataclasses import asdict, replace
 
 from torch import nn
 
+from segkit.deeplab import DeepLabV3Plus
 from segkit.files import UserError
+from segkit.lite0 import UNetLite0
 from segkit.unet import UNET_VARIANTS, UNet, UNetConfig
 
-MODEL_NAMES = ("unet", *UNET_VARIANTS)
+# Networks on the Lite0 encoder, and the settings that build_model takes for each.
+ON_LITE0 = {
+    "unet-lite0": (UNetLite0, ("num_classes", "decoder", "pretrained", "deep")),
+    "deeplab-lite0": (DeepLabV3Plus, ("num_classes", "channels", "pretrained", "rates")),
+}
+MODEL_NAMES = ("unet", *UNET_VARIANTS, *ON_LITE0)
+
+# What the colours of a photograph are normalised by. ImageNet's own mean and spread, except where
+# pretrained weights were trained with others.
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+NORMALISATION = {name: {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)} for name in ON_LITE0}
 
 
 def build_model(name: str = "unet", width: int | None = None, **arguments) -> nn.Module:
     """Build a network with fresh weights.
 
-    name: "unet", or one of the fixed variants "unet-7m", "unet-13m", "unet-17m", "unet-31m".
-    width: channels of the first stage; the others follow as 1, 2, 4, 8 times and 8 at the bottleneck.
-    arguments: fields of UNetConfig, such as widths=(8, 16), up="transposed" or norm="group".
+    name: "unet", one of its fixed variants "unet-7m", "unet-13m", "unet-17m", "unet-31m"; or a
+        U-Net decoder ("unet-lite0") or DeepLabV3+ ("deeplab-lite0") on an encoder that can start from
+        ImageNet weights (pretrained=True).
+    width: channels of the U-Net's first stage; the others follow as 1, 2, 4, 8 times and 8 at the bottleneck.
+    arguments: fields of UNetConfig, such as widths=(8, 16), up="transposed", attention=True
+        or norm="group"; of the others: num_classes, pretrained, and decoder and deep, or channels and rates.
     Returns: a network (N, 3, H, W) -> logits (N, num_classes, H, W) that remembers how it was built:
-    build_model(**model.built_as) makes the same network again.
-    Raises: UserError.   Introduced in notebook 03.
+    build_model(**model.built_as) makes the same network again, with fresh weights.
+    Raises: UserError.   Introduced in notebook 03; the others in 11.
     """
     if name not in MODEL_NAMES:
         raise UserError(f"there is no model '{name}'. The names are: {', '.join(MODEL_NAMES)}.")
@@ -26,17 +41,25 @@ def build_model(name: str = "unet", width: int | None = None, **arguments) -> nn
         if name != "unet":
             raise UserError(f"width goes with the model 'unet'; '{name}' has its widths fixed.")
         arguments = {"widths": (width, 2 * width, 4 * width, 8 * width), "bottleneck": 8 * width} | arguments
-    try:
-        config = replace(UNET_VARIANTS.get(name, UNetConfig()), **arguments)
-    except TypeError:
-        unknown = sorted(set(arguments) - set(UNetConfig.__dataclass_fields__))
-        raise UserError(
-            f"the model '{name}' has no setting {', '.join(unknown) or 'of that kind'}. "
-            f"Its settings are: width, {', '.join(UNetConfig.__dataclass_fields__)}."
-        ) from None
+    if name in ON_LITE0:
+        make, settings = ON_LITE0[name]
+        _check_settings(name, arguments, settings)
+        model = make(**arguments)
+        model.built_as = {"name": name, **arguments}
+        model.built_as.pop("pretrained", None)  # a checkpoint brings its own weights
+        return model
+    _check_settings(name, arguments, tuple(UNetConfig.__dataclass_fields__))
+    config = replace(UNET_VARIANTS.get(name, UNetConfig()), **arguments)
     model = UNet(config)
     model.built_as = {"name": "unet", **asdict(config), "widths": list(config.widths)}
     return model
+
+
+def _check_settings(name: str, given: dict, known: tuple[str, ...]) -> None:
+    if unknown := sorted(set(given) - set(known)):
+        raise UserError(
+            f"the model '{name}' has no setting {', '.join(unknown)}. Its settings are: {', '.join(known)}."
+        )
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -28,9 +28,13 @@ class ResumeState:
         return run / "last" / "state.safetensors"
 
     @classmethod
-    def write(cls, run, model, optimizer, scheduler, accelerator, history, precision) -> None:
+    def write(cls, run, model, optimizer, scheduler, accelerator, history, precision, average=None) -> None:
         state = optimizer.state_dict()
-        tensors = {f"model/{name}": t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+        tensors = {}
+        for prefix, network in {"model": model, "average": average}.items():
+            if network is not None:
+                weights = network.state_dict().items()
+                tensors |= {f"{prefix}/{name}": t.detach().cpu().clone().contiguous() for name, t in weights}
         for index, slots in state["state"].items():
             tensors |= {f"adam/{index}/{slot}": value.cpu().contiguous() for slot, value in slots.items()}
         rest = {
@@ -54,9 +58,13 @@ class ResumeState:
             raise UserError(f"'{path}' was not written by a training run: there is nothing to resume.")
         return cls(tensors, **json.loads(metadata["segkit_state"]))
 
-    def restore(self, model, optimizer, scheduler, accelerator) -> None:
+    def restore(self, model, optimizer, scheduler, accelerator, average=None) -> None:
         try:
-            model.load_state_dict({k.removeprefix("model/"): t for k, t in self._under("model/").items()})
+            for prefix, network in {"model/": model, "average/": average}.items():
+                if network is not None:
+                    network.load_state_dict(
+                        {k.removeprefix(prefix): t for k, t in self._under(prefix).items()}
+                    )
         except RuntimeError:
             raise UserError(
                 "the run was made with another network: resume it with the same settings."

@@ -14,23 +14,24 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator, DataLoaderConfiguration, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list, set_seed
 from torch import nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader, Sampler
 from tqdm.auto import tqdm
 
 from segkit.augment import Augmentation
-from segkit.checkpoint import CheckpointInfo, save_checkpoint
-from segkit.data import Sample, SegmentationDataset, load_dataset
+from segkit.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
+from segkit.data import Preprocessing, Sample, SegmentationDataset, load_dataset, read_class_names
 from segkit.files import UserError, atomic_path
 from segkit.losses import build_loss
-from segkit.metrics import Counts, count_pixels
-from segkit.models import build_model, count_parameters
+from segkit.metrics import Counts, count_classes, count_pixels
+from segkit.models import IMAGENET, NORMALISATION, build_model, count_parameters
+from segkit.optim import Schedule, build_optimizer, moving_average
 from segkit.plots import plot_curves
-from segkit.predict import best_device
+from segkit.predict import Segmenter, best_device, find_checkpoint
 from segkit.resume import ResumeState
 
 
@@ -39,11 +40,15 @@ class TrainConfig:
     """Every hyperparameter. A run records them all; a YAML file or flags set them."""
 
     model: str = "unet"
-    """name of the network: unet, unet-7m, unet-13m, unet-17m, unet-31m"""
+    """name of the network: unet, unet-7m, unet-13m, unet-17m, unet-31m, unet-lite0, deeplab-lite0"""
     width: int | None = 16
     """channels of the first stage of the model unet"""
     model_settings: dict = field(default_factory=dict)
-    """further settings of the network, such as {"up": "transposed"}"""
+    """further settings of the network, such as {"up": "transposed"} or {"pretrained": true}"""
+    start_from: str | None = None
+    """a checkpoint whose weights to start from; the network is then built as it says"""
+    labels: str = "masks"
+    """masks for person or not; parts for the classes that parts.json names"""
     size: int = 256
     """pictures are resized to size x size"""
     num_epochs: int = 40
@@ -53,15 +58,33 @@ class TrainConfig:
     accumulate: int = 1
     """cut each batch into this many pieces, one after the other, when memory is small"""
     lr: float = 1e-3
-    """learning rate of Adam"""
+    """learning rate"""
+    optimizer: str = "adam"
+    """adam or adamw"""
+    encoder_lr: float = 1.0
+    """learning rate of the encoder, as a share of lr; below 1 for a pretrained one"""
+    schedule: str = "plateau"
+    """plateau or cosine: how the learning rate falls"""
+    ema: float = 0.0
+    """validate and keep a moving average of the weights with this decay, such as 0.999; 0 is off"""
     weight_decay: float = 1e-5
     """pull of the weights towards zero"""
     loss: str = "bce-dice"
-    """bce-dice, bce, dice, focal or tversky"""
+    """bce-dice, bce, dice, focal or tversky; deep, for a network built with deep supervision"""
     alpha: float = 0.5
     """share of BCE in bce-dice; the rest is Dice"""
     augment: float = 1.0
     """strength of the augmentation, 0 to 2"""
+    zoom: float = 1.0
+    """above 1, keep the pictures this many times larger and train on random crops of them as well"""
+    paste: float = 0.0
+    """share of the pictures that get the person of another picture pasted on"""
+    recolour: float = 0.0
+    """share of the pictures whose person gets clothes of other colours"""
+    teacher: str | None = None
+    """a checkpoint whose probabilities are learned along with the masks (distillation)"""
+    teacher_share: float = 0.5
+    """share of the teacher in the loss"""
     clip: float = 1.0
     """longest gradient allowed (its norm); 0 switches clipping off"""
     plateau_patience: int = 4
@@ -85,7 +108,7 @@ class TrainConfig:
 
     def __post_init__(self):
         at_least = {"size": 8, "num_epochs": 1, "batch_size": 1, "accumulate": 1, "plateau_patience": 0}
-        at_least |= {"early_stop": 1, "workers": 0, "clip": 0, "weight_decay": 0}
+        at_least |= {"zoom": 1, "early_stop": 1, "workers": 0, "clip": 0, "weight_decay": 0, "encoder_lr": 0}
         for name, least in at_least.items():
             if getattr(self, name) < least:
                 raise UserError(f"{name} must be at least {least}, found {getattr(self, name)}.")
@@ -95,6 +118,9 @@ class TrainConfig:
             raise UserError(
                 f"a batch of {self.batch_size} cannot be cut into {self.accumulate} equal pieces."
             )
+        for name in ("ema", "paste", "recolour", "teacher_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"{name} must lie between 0 and 1, found {getattr(self, name)}.")
         if self.precision not in ("auto", "fp32", "bf16", "fp16"):
             raise UserError(f"precision is auto, fp32, bf16 or fp16, found '{self.precision}'.")
 
@@ -137,14 +163,36 @@ def train(
 ) -> Run:
     """Load the train and val splits of the folders, build the network, and fit it. See `fit`."""
     config = config or TrainConfig()
-    common = {"size": config.size, "cache": config.cache, "seed": config.seed}
-    transform = Augmentation(config.augment) if config.augment > 0 else None
-    train_set = load_dataset(*folders, split="train", transform=transform, limit=config.limit, **common)
-    val_set = load_dataset(*folders, split="val", **common)
     set_seed(config.seed)  # before the network is built: its first weights are random
-    model = build_model(
-        config.model, config.width if config.model == "unet" else None, **config.model_settings
+    num_classes = 1 if config.labels == "masks" else len(read_class_names(folders[0]))
+    if config.start_from:
+        model, start = load_checkpoint(find_checkpoint(config.start_from))
+        if len(start.classes) != num_classes:  # everything but the last layer carries over
+            body = {k: v for k, v in model.state_dict().items() if not k.startswith("head.")}
+            model = build_model(**(start.model | {"num_classes": num_classes}))
+            model.load_state_dict(body, strict=False)
+        model.requires_grad_(True)
+        preprocessing = replace(start.preprocessing, size=config.size)
+    else:
+        width = config.width if config.model == "unet" else None
+        settings = config.model_settings | ({"num_classes": num_classes} if num_classes > 1 else {})
+        model = build_model(config.model, width, **settings)
+        preprocessing = Preprocessing(config.size, **NORMALISATION.get(config.model, IMAGENET))
+    common = {"preprocessing": preprocessing, "cache": config.cache, "seed": config.seed}
+    common |= {"labels": config.labels}
+    crop_to = config.size if config.zoom > 1 else None
+    transform = Augmentation(config.augment, crop_to) if config.augment > 0 or crop_to else None
+    train_set = load_dataset(
+        *folders,
+        split="train",
+        transform=transform,
+        limit=config.limit,
+        paste=config.paste,
+        zoom=config.zoom,
+        recolour=config.recolour,
+        **common,
     )
+    val_set = load_dataset(*folders, split="val", **common)
     return fit(model, train_set, val_set, run, config, resume)
 
 
@@ -200,11 +248,13 @@ def fit(
     val_loader = DataLoader(val_set, max(batch_size, accelerator.num_processes), **workers)
 
     model = model.to(memory_format=torch.channels_last)
-    loss_fn = build_loss(config.loss, config.alpha)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    scheduler = ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=config.plateau_patience)
+    loss_fn = build_loss(config.loss, config.alpha, len(train_set.classes))
+    optimizer = build_optimizer(model, config.optimizer, config.lr, config.weight_decay, config.encoder_lr)
+    scheduler = Schedule(optimizer, config.schedule, config.num_epochs, config.plateau_patience)
+    average = moving_average(model, config.ema).to(accelerator.device) if config.ema else None
+    teacher = Segmenter.load(config.teacher, str(accelerator.device)) if config.teacher else None
     if saved:
-        saved.restore(model, optimizer, scheduler, accelerator)
+        saved.restore(model, optimizer, scheduler, accelerator, average)
     history = saved.history if saved else []
     bare_model = model
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
@@ -218,6 +268,7 @@ def fit(
     info = CheckpointInfo(
         model=bare_model.built_as,
         preprocessing=train_set.preprocessing,
+        classes=train_set.classes,
         trained_on=_describe(train_set),
         config=asdict(replace(config, precision=precision)),
     )
@@ -238,20 +289,20 @@ def fit(
                 total=sampler.count, unit="img", desc=f"epoch {epoch:3}/{config.num_epochs}", disable=not main
             )
             train_loss = _train_epoch(
-                accelerator, model, train_loader, loss_fn, optimizer, train_set, config, bar
+                accelerator, model, train_loader, loss_fn, optimizer, train_set, config, bar, average, teacher
             )
             seconds = time.perf_counter() - started
             if not math.isfinite(train_loss):
                 raise UserError(_advice_on_nan(run, epoch, lr, precision, history))
             val_loss, counts = evaluate_loader(
-                accelerator, model, val_loader, loss_fn, train_set.preprocessing
+                accelerator, average or model, val_loader, loss_fn, train_set.preprocessing
             )
             row = {
                 "epoch": epoch,
                 "train_loss": train_loss,
                 "val_loss": val_loss,
-                "val_dice": counts.dice().mean().item(),
-                "val_iou": counts.iou().mean().item(),
+                "val_dice": _mean_over_images(counts, counts.dice()),
+                "val_iou": _mean_over_images(counts, counts.iou()),
                 "lr": lr,
                 "images_per_s": sampler.count / seconds,
                 "seconds": time.perf_counter() - started,
@@ -269,10 +320,13 @@ def fit(
                 if is_best:
                     scores = {"split": "val", "images": len(val_set), "epoch": epoch}
                     scores |= {key: round(row[key], 4) for key in ("val_dice", "val_iou")}
-                    save_checkpoint(run / "best.safetensors", bare_model, replace(info, scores=scores))
+                    best_model = average.module if average else bare_model
+                    save_checkpoint(run / "best.safetensors", best_model, replace(info, scores=scores))
                 # The state is written last: an epoch counts as done once everything else of it is on disk.
                 _write_history(run / "history.csv", history)
-                ResumeState.write(run, bare_model, optimizer, scheduler, accelerator, history, precision)
+                ResumeState.write(
+                    run, bare_model, optimizer, scheduler, accelerator, history, precision, average
+                )
             best_epoch = max(history, key=lambda r: r["val_dice"])["epoch"]
             if epoch - best_epoch >= config.early_stop:
                 accelerator.print(f"no better validation Dice for {config.early_stop} epochs: stopping here.")
@@ -286,19 +340,28 @@ def fit(
     return Run(run, history, best["val_dice"], best["epoch"])
 
 
-def _train_epoch(accelerator, model, loader, loss_fn, optimizer, train_set, config, bar) -> float:
+def _train_epoch(
+    accelerator, model, loader, loss_fn, optimizer, train_set, config, bar, average, teacher
+) -> float:
     """One pass over the training split; returns the mean loss."""
     model.train()
     total, steps = torch.zeros((), device=accelerator.device), 0
     for images, masks in loader:
         with accelerator.accumulate(model):
+            photos = images
             images = train_set.preprocessing.normalise(images).contiguous(memory_format=torch.channels_last)
-            loss = loss_fn(model(images), masks)  # prepare() lets the network work in the chosen precision
+            logits = model(images)  # prepare() lets the network work in the chosen precision
+            loss = loss_fn(logits, masks)
+            if teacher:
+                soft = F.binary_cross_entropy_with_logits(logits.float(), teacher.probabilities(photos))
+                loss = (1 - config.teacher_share) * loss + config.teacher_share * soft
             accelerator.backward(loss)
             if accelerator.sync_gradients and config.clip > 0:
                 accelerator.clip_grad_norm_(model.parameters(), config.clip)
             optimizer.step()
             optimizer.zero_grad()
+            if average and accelerator.sync_gradients:
+                average.update_parameters(accelerator.unwrap_model(model))
         total += loss.detach()
         steps += 1
         bar.update(len(images) * accelerator.num_processes)
@@ -323,11 +386,18 @@ def evaluate_loader(accelerator, model, loader, loss_fn, preprocessing) -> tuple
         loss = torch.stack(
             [loss_fn(one, mask) for one, mask in zip(logits.split(1), masks.split(1), strict=True)]
         )
-        counts = count_pixels(logits > 0, masks)  # a logit above 0 is a probability above 0.5
+        if logits.shape[1] == 1:
+            counts = count_pixels(logits > 0, masks)  # a logit above 0 is a probability above 0.5
+        else:
+            counts = count_classes(logits.argmax(1, keepdim=True), masks, logits.shape[1])
         gathered = accelerator.gather_for_metrics((loss, counts.tp, counts.fp, counts.fn, counts.tn))
         losses.append(gathered[0].cpu())
         batches.append(Counts(*(count.cpu() for count in gathered[1:])))
     return torch.cat(losses).mean().item(), Counts.cat(batches)
+
+
+def _mean_over_images(counts: Counts, scores: torch.Tensor) -> float:
+    return (counts.over_classes(scores) if scores.ndim == 2 else scores).mean().item()
 
 
 def choose_precision(model: nn.Module, config: TrainConfig) -> str:
@@ -374,8 +444,8 @@ def _describe(dataset: SegmentationDataset) -> tuple[dict, ...]:
 
 
 def _folder_of(sample: Sample) -> Path:
-    """The data set a sample belongs to: what holds its masks/."""
-    return next(parent.parent for parent in sample.mask.parents if parent.name == "masks")
+    """The data set a sample belongs to: what holds its masks/ or parts/."""
+    return next(parent.parent for parent in sample.mask.parents if parent.name in ("masks", "parts"))
 
 
 def _record(config, precision, info, accelerator, model, train_set, val_set) -> dict:

@@ -30,6 +30,8 @@ class UNetConfig:
     """"bilinear" (no weights) or "transposed" (a learned 2x2 kernel, as in the paper)."""
     halve_in_decoder: bool = False
     """Narrow each bilinear decoder block in its middle, to half of what comes in."""
+    attention: bool = False
+    """Let a gate weigh each skip connection before it is joined (notebook 11)."""
     norm: str = "batch"
     """"batch", or "group" where the statistics must not depend on the batch."""
 
@@ -71,6 +73,24 @@ def _norm(kind: str, channels: int) -> nn.Module:
     return nn.BatchNorm2d(channels) if kind == "batch" else nn.GroupNorm(math.gcd(8, channels), channels)
 
 
+class AttentionGate(nn.Module):
+    """Ask the coarser stage, which knows what it sees, where the skip connection is worth hearing.
+
+    skip (N, S, H, W), gate (N, G, H, W) -> skip, each pixel times a weight in (0, 1).
+    Oktay et al., "Attention U-Net" (2018). The weights are the output of `self.weight`.
+    """
+
+    def __init__(self, skip_channels: int, gate_channels: int, norm: str):
+        super().__init__()
+        inner = max(1, skip_channels // 2)
+        self.from_skip = nn.Sequential(nn.Conv2d(skip_channels, inner, 1, bias=False), _norm(norm, inner))
+        self.from_gate = nn.Sequential(nn.Conv2d(gate_channels, inner, 1, bias=False), _norm(norm, inner))
+        self.weight = nn.Sequential(nn.ReLU(), nn.Conv2d(inner, 1, 1), nn.Sigmoid())
+
+    def forward(self, skip: Tensor, gate: Tensor) -> Tensor:
+        return skip * self.weight(self.from_skip(skip) + self.from_gate(gate))
+
+
 class Up(nn.Module):
     """Double the size, join the skip connection, and let a block mix the two.
 
@@ -84,12 +104,16 @@ class Up(nn.Module):
             in_channels = skip_channels
         else:
             self.grow = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+        self.gate = AttentionGate(skip_channels, in_channels, config.norm) if config.attention else None
         joined = in_channels + skip_channels
         middle = joined // 2 if config.halve_in_decoder else None
         self.block = Block(joined, out_channels, config.convs_per_block, config.norm, middle)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        return self.block(torch.cat([skip, self.grow(x)], dim=1))
+        x = self.grow(x)
+        if self.gate is not None:
+            skip = self.gate(skip, x)
+        return self.block(torch.cat([skip, x], dim=1))
 
 
 class UNet(nn.Module):

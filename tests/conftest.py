@@ -5,10 +5,12 @@ import os
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the claims below are about the CPU; a GPU would round differently
 
 import cv2
+import nbformat
 import numpy as np
 import pytest
 import skimage.data
 import torch
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from segkit.files import write_image
 from segkit.models import build_model
@@ -53,3 +55,23 @@ def tiny_model() -> torch.nn.Module:
     """A U-Net of two stages with fixed first weights."""
     torch.manual_seed(0)
     return build_model("unet", widths=(8, 16), bottleneck=16)
+
+
+PARAMETERS = """
+seed: int = 0  # repeatable
+lr: float = 0.1  # step
+data_dir: str = ""  # folder
+flip: bool = False  # mirror
+""".strip()
+KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+
+
+def write_notebook(path, *code: str, title: str = "", parameters: str = PARAMETERS):
+    """A throw-away notebook: a title, a cell of parameters, cells of code. Returns its path."""
+    cells = [new_markdown_cell(title or f"# {path.stem[:2]} · {path.stem[3:].title()}\n\nWhy.")]
+    cells.append(new_code_cell(parameters, metadata={"tags": ["parameters"]}))
+    cells += [new_code_cell(source) for source in code]
+    notebook = new_notebook(cells=cells, metadata=KERNEL)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+    return path

@@ -65,5 +65,33 @@ def test_strength_0_changes_nothing_and_odd_strengths_are_refused():
         Augmentation(3)
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_crops_come_at_the_size_asked_for_and_keep_the_mask_on_the_figure(seed):
+    image, mask = figure_and_mask(128)
+    cut, moved, parts = Augmentation(0, crop_to=48)(image, mask, parts=mask * 5, seed=seed)
+    assert cut.shape == (48, 48, 3) and moved.shape == (48, 48)
+    assert set(np.unique(moved)) <= {0, 1}
+    assert (parts == moved * 5).all()
+    assert ((cut.mean(-1) > 125) == (moved > 0)).mean() > 0.9  # all but the edge
+
+
+def test_crops_are_often_closer_than_the_whole_picture():
+    image, mask = figure_and_mask(128)
+    shares = [Augmentation(0, crop_to=48)(image, mask, seed=seed)[1].mean() for seed in range(40)]
+    assert np.std(shares) > 0.02
+    assert min(shares) < mask.mean() < max(shares)
+
+
+def test_a_small_person_is_in_most_crops():
+    image, mask = np.full((128, 128, 3), 90, np.uint8), np.zeros((128, 128), np.uint8)
+    mask[4:16, 100:112] = 1
+    cuts = [Augmentation(0, crop_to=48)(image, mask, seed=seed)[1] for seed in range(200)]
+    holding = np.mean([cut.any() for cut in cuts])
+    assert 0.55 < holding < 0.95  # crops without a person are lessons too
+    shares = [cut.mean() for cut in cuts if cut.any()]
+    assert np.quantile(shares, 0.9) > 5 * mask.mean()  # and near ones are near
+
+
 def test_albumentations_is_told_not_to_ask_the_network():
     assert os.environ["NO_ALBUMENTATIONS_UPDATE"] == "1"

@@ -159,15 +159,3 @@ def test_odd_pictures_are_predicted_or_reported(trained, tmp_path, capsys):
     assert "text.jpg" in err
     assert Image.open(tmp_path / "out" / "dot_mask.png").size == (1, 1)
     assert Image.open(tmp_path / "out" / "huge_mask.png").size == (12_000, 9_000)
-
-
-def test_the_course_runs_end_to_end(make_dataset, tmp_path, capsys):
-    code, out, _ = call(
-        capsys, "course", "--data", make_dataset(24), "-o", tmp_path / "runs", "--num_epochs=2", "--size=32"
-    )
-    assert code == 0, out
-    (made,) = (tmp_path / "runs").iterdir()
-    for picture in ("data.png", "train/curves.png", "evaluate/worst.png"):
-        assert str(made / picture) in out
-        assert (made / picture).stat().st_size > 1000
-    assert any((made / "predict").glob("*_cutout.png"))

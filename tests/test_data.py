@@ -10,8 +10,10 @@ from segkit.data import (
     Preprocessing,
     SegmentationDataset,
     assign_splits,
+    displayed_size,
     find_samples,
     load_dataset,
+    recolour_person,
     write_splits,
 )
 from segkit.files import UserError, write_image
@@ -23,6 +25,13 @@ def test_pictures_are_paired_with_their_masks(make_dataset):
     samples = find_samples(make_dataset(6))
     assert [s.name for s in samples] == [f"{i:03}" for i in range(6)]
     assert all(s.image.stem == s.mask.stem == s.name for s in samples)
+
+
+def test_a_picture_of_absurd_size_is_named(make_dataset, monkeypatch):
+    folder = make_dataset(3)
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(UserError, match=r"000\..* pixels\. Make it smaller"):
+        displayed_size(find_samples(folder)[0].image)
 
 
 def test_missing_masks_are_an_error_that_lists_the_names(make_dataset):
@@ -179,3 +188,23 @@ def test_several_folders_are_joined_and_a_limit_is_a_fixed_sample(make_dataset):
     few = load_dataset(*folders, split="train", size=32, limit=4)
     assert few.samples == load_dataset(*folders, split="train", size=32, limit=4).samples
     assert len(few) == 4
+
+
+def test_zoom_keeps_pictures_larger_and_hands_out_the_networks_size(make_dataset):
+    crops = Augmentation(1.0, crop_to=32)
+    dataset = load_dataset(make_dataset(8), split="train", size=32, zoom=2.0, transform=crops)
+    image, mask = dataset.pair(0)
+    assert image.shape == (64, 64, 3) and mask.shape == (64, 64)
+    image, mask = dataset[0]
+    assert image.shape == (3, 32, 32) and mask.shape == (1, 32, 32)
+
+
+def test_recolouring_changes_the_person_and_nothing_else():
+    image = np.full((20, 20, 3), (200, 60, 30), np.uint8)
+    mask = np.zeros((20, 20), np.uint8)
+    mask[4:18, 5:15] = 1
+    for seed in range(5):
+        changed = recolour_person(image, mask, np.random.default_rng(seed))
+        assert (changed[:3] == image[:3]).all() and (changed[:, :3] == image[:, :3]).all()
+        assert (changed[12:17, 7:13] != image[12:17, 7:13]).any(axis=-1).all()
+    assert (recolour_person(image, mask * 0, np.random.default_rng(0)) == image).all()

@@ -141,3 +141,9 @@ def test_folders_are_listed_without_hidden_and_other_files(tmp_path, photo):
     assert [p.name for p in list_images(tmp_path)] == ["a.JPG", "b.png"]
     with pytest.raises(UserError, match="not a folder"):
         list_images(tmp_path / "none")
+
+
+def test_what_was_read_may_be_changed(tmp_path, photo):
+    for name, mode in (("a.png", "RGB"), ("b.png", "L"), ("c.png", "RGBA")):
+        path = save(tmp_path / name, photo[..., :1].repeat(3, 2), mode)
+        assert read_image(path).flags.writeable and read_labels(path).flags.writeable

@@ -12,8 +12,8 @@ from accelerate import Accelerator, DataLoaderConfiguration
 from torch.utils.data import DataLoader
 
 from segkit.checkpoint import load_checkpoint, read_tensors
-from segkit.data import load_dataset
-from segkit.files import UserError
+from segkit.data import find_samples, load_dataset
+from segkit.files import UserError, read_labels, write_image
 from segkit.losses import DiceLoss
 from segkit.metrics import count_pixels
 from segkit.predict import Segmenter
@@ -311,3 +311,61 @@ def test_mixed_precision_trains_to_about_the_same_loss(make_dataset, tmp_path, p
 def test_settings_that_cannot_work_are_refused(settings, said):
     with pytest.raises(UserError, match=said):
         small(**settings)
+
+
+FULL_RECIPE = {"optimizer": "adamw", "schedule": "cosine", "ema": 0.9, "paste": 0.5, "encoder_lr": 0.5}
+
+
+def test_the_full_recipe_resumes_to_the_very_same_weights_too(make_dataset, tmp_path, monkeypatch):
+    folder = make_dataset(16)
+    whole = train([folder], tmp_path / "whole", small(num_epochs=3, **FULL_RECIPE))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        really = EpochSampler.set_epoch
+
+        def stop_at_3(self, epoch):
+            if epoch == 3:
+                raise KeyboardInterrupt
+            really(self, epoch)
+
+        patch.setattr(EpochSampler, "set_epoch", stop_at_3)
+        train([folder], tmp_path / "parts", small(num_epochs=3, **FULL_RECIPE))
+    parts = train([folder], tmp_path / "parts", small(num_epochs=3, **FULL_RECIPE), resume=True)
+    assert len(parts.history) == 3
+    assert same(weights(whole.folder), weights(parts.folder))
+    assert any(key.startswith("average/") for key in weights(whole.folder))
+
+
+def test_the_kept_weights_are_the_moving_average_and_score_what_the_history_says(make_dataset, tmp_path):
+    folder = make_dataset(16)
+    run = train([folder], tmp_path / "run", small(num_epochs=2, ema=0.9, lr=5e-3))
+    state, best = weights(run.folder), read_tensors(run.checkpoint)[0]
+    if run.best_epoch == 2:
+        assert torch.equal(best["head.weight"], state["average/module.head.weight"])
+    assert not torch.equal(best["head.weight"], state["model/head.weight"])
+    person = Segmenter.load(run.checkpoint)
+    val = load_dataset(folder, split="val", size=32)
+    images, masks = zip(*val, strict=True)
+    pred = person.probabilities(torch.stack(images)) > 0.5
+    dice = count_pixels(pred, torch.stack(masks)).dice().mean().item()
+    assert dice == pytest.approx(run.best_dice, abs=1e-3)
+
+
+def test_training_goes_on_from_the_weights_of_another_checkpoint(make_dataset, tmp_path):
+    folder = make_dataset(24)
+    first = train([folder], tmp_path / "first", small(num_epochs=8, lr=5e-3))
+    second = train([folder], tmp_path / "second", small(num_epochs=1, start_from=str(first.checkpoint)))
+    fresh = train([folder], tmp_path / "fresh", small(num_epochs=1))
+    assert second.history[0]["train_loss"] < fresh.history[0]["train_loss"] / 1.5
+
+
+def test_a_student_with_nothing_but_its_teacher_never_looks_at_the_masks(make_dataset, tmp_path):
+    honest, lying = make_dataset(24), make_dataset(24, name="lying")
+    for sample in find_samples(lying):
+        if sample.split == "train":
+            write_image(sample.mask, 255 - read_labels(sample.mask))
+    teacher = str(train([honest], tmp_path / "teacher", small(num_epochs=4, lr=5e-3)).checkpoint)
+    alone = small(num_epochs=2, teacher=teacher, teacher_share=1.0)
+    students = [train([f], tmp_path / f"of-{f.name}", alone).folder for f in (honest, lying)]
+    assert same(*({k: t for k, t in weights(run).items() if "model" in k} for run in students))
+    both = train([lying], tmp_path / "both", small(num_epochs=2, teacher=teacher, teacher_share=0.5))
+    assert not same(weights(both.folder), weights(students[0]))

@@ -1,0 +1,24 @@
+"""Makes the README's first picture with the shipped weights: python data/pictures/astronaut.py"""
+
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+
+from segkit import Segmenter
+from segkit.files import write_image
+from segkit.predict import on_its_own, overlay
+
+image = skimage.data.astronaut()  # NASA, public domain; ships inside scikit-image
+person = Segmenter.load("person-base")
+prob = person(image, flip=True)
+colours, alpha = on_its_own(image, prob, person.threshold)
+alpha = alpha[..., None]
+
+heat = np.repeat((prob[..., None] * 255).astype(np.uint8), 3, axis=2)
+checks = (np.indices(prob.shape) // 16).sum(0) % 2
+paper = np.where(checks[..., None], 255, 225).astype(np.uint8)
+cut = (colours * alpha + paper * (1 - alpha)).astype(np.uint8)
+gap = np.full((image.shape[0], 12, 3), 255, np.uint8)
+row = [image, gap, heat, gap, overlay(image, prob > person.threshold), gap, cut]
+write_image(Path(__file__).with_suffix(".jpg"), np.hstack(row)[::2, ::2])

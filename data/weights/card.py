@@ -1,0 +1,137 @@
+"""The measured part of the model card: scores, slices and failures of the weights that ship.
+
+    python data/weights/card.py                  # on the embedded pictures
+    python data/weights/card.py people-test      # and on a folder of data sets, one per kind of photograph
+
+Writes the tables between the marks of README.md beside this file, and failures.jpg.
+"""
+
+import argparse
+import csv
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from segkit.analysis import interval, resampled_means
+from segkit.data import read_class_names
+from segkit.evaluate import Evaluation, evaluate
+from segkit.files import embedded_path, read_image, read_labels, write_image
+from segkit.predict import Segmenter, overlay
+
+HERE = Path(__file__).parent
+WEIGHTS = ("person-base", "person-small")
+SPLITS = ("val", "test")
+
+
+def row_of(name: str, values: np.ndarray) -> str:
+    low, high = interval(resampled_means(values))
+    return f"| {name} | {len(values)} | {values.mean():.3f} | {low:.3f} to {high:.3f} |"
+
+
+def kinds_table(people: dict[str, Segmenter], folder: Path) -> list[str]:
+    """A row per network, a column per data set in the folder: mean Dice (boundary F), mean IoU, accuracy."""
+    kinds = sorted(path.name for path in folder.iterdir() if (path / "images").is_dir())
+    lines = ["| | " + " | ".join(kinds) + " | mean |", "|---" * (len(kinds) + 2) + "|"]
+    details = ["| mean IoU / pixel accuracy | " + " | ".join(kinds) + " |", "|---" * (len(kinds) + 1) + "|"]
+    for name, person in people.items():
+        results = [evaluate(person, folder / kind) for kind in kinds]
+        dice = [result.scores("dice").mean() for result in results]
+        edges = [result.boundary_f.mean() for result in results]
+        cells = [f"{d:.3f} ({e:.2f})" for d, e in zip(dice, edges, strict=True)]
+        cells.append(f"{np.mean(dice):.3f} ({np.mean(edges):.2f})")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        others = [f"{r.scores('iou').mean():.3f} / {r.scores('pixel_accuracy').mean():.3f}" for r in results]
+        details.append(f"| {name} | " + " | ".join(others) + " |")
+    return [*lines, "", *details]
+
+
+def skin_tone(image: np.ndarray, parts: np.ndarray, head: int) -> float | None:
+    """Individual typology angle of the face in degrees, high is light; None where too little is seen.
+
+    Chardon et al. (1991): arctan((L - 50) / b) in CIELAB. Light and shade move it too, so it sorts
+    pictures roughly, not people exactly.
+    """
+    if (parts == head).sum() < 60:
+        return None
+    lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[parts == head]
+    lightness, _, yellow = np.median(lab, axis=0)
+    return float(np.degrees(np.arctan2(lightness - 50, yellow)))
+
+
+def slices_table(result: Evaluation, folder: Path) -> list[str]:
+    """Dice by how much of the picture the person fills, and by skin tone where one face is seen."""
+    facts = {row["name"]: row for row in csv.DictReader((folder / "splits.csv").open())}
+    dice = result.scores("dice")
+    share = np.array([float(facts[s.name]["person_share"]) for s in result.samples])
+    lines = ["| slice | pictures | mean Dice | 95 % interval |", "|---|---|---|---|"]
+    for label, low, high in (("below 5 %", 0, 0.05), ("5 to 20 %", 0.05, 0.2), ("above 20 %", 0.2, 1.01)):
+        lines.append(row_of(f"person fills {label}", dice[(share >= low) & (share < high)]))
+    head = read_class_names(folder).index("head")
+    tones = [
+        skin_tone(read_image(s.image), read_labels(folder / "parts" / f"{s.name}.png"), head)
+        if facts[s.name]["people"] == "1"
+        else None
+        for s in result.samples
+    ]
+    seen = np.array([tone is not None for tone in tones])
+    angle = np.array([tone for tone in tones if tone is not None])
+    order = np.argsort(-angle)
+    for label, third in zip(("lightest", "middle", "darkest"), np.array_split(order, 3), strict=True):
+        name = f"skin, {label} third ({angle[third].min():.0f} to {angle[third].max():.0f} degrees)"
+        lines.append(row_of(name, dice[seen][third]))
+    return lines
+
+
+def draw_failures(people: dict[str, Segmenter], results: dict[str, Evaluation], count: int = 6) -> None:
+    """The pictures with the lowest Dice, one line for each network: prediction tinted, truth in orange."""
+    lines = []
+    for name, person in people.items():
+        worst = np.argsort(results[name].scores("dice"))[:count]
+        tiles = []
+        for sample in (results[name].samples[i] for i in worst):
+            image = read_image(sample.image)
+            tinted = overlay(image, person.labels(person(image)))
+            truth = (read_labels(sample.mask) > 127).astype(np.uint8)
+            outlines, _ = cv2.findContours(truth, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(tinted, outlines, -1, (230, 159, 0), 2)
+            scale = 240 / image.shape[0]
+            tile = cv2.resize(tinted, (round(image.shape[1] * scale), 240), interpolation=cv2.INTER_AREA)
+            tiles.append(np.pad(tile, ((0, 8), (0, 8), (0, 0)), constant_values=255))
+        lines.append(np.hstack(tiles))
+    width = max(line.shape[1] for line in lines)
+    padded = [
+        np.pad(line, ((0, 0), (0, width - line.shape[1]), (0, 0)), constant_values=255) for line in lines
+    ]
+    write_image(HERE / "failures.jpg", np.vstack(padded))
+
+
+def replace_between(text: str, mark: str, lines: list[str]) -> str:
+    block = f"<!-- {mark} -->\n" + "\n".join(lines) + f"\n<!-- /{mark} -->"
+    changed, count = re.subn(rf"(?s)<!-- {mark} -->.*?<!-- /{mark} -->", lambda _: block, text)
+    assert count == 1, f"README.md must hold <!-- {mark} --> ... <!-- /{mark} --> once"
+    return changed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("photographs", type=Path, nargs="?", help="a folder of data sets, one per kind")
+    folder = parser.parse_args().photographs
+    people = {name: Segmenter.load(name, "cpu") for name in WEIGHTS}
+    card = (HERE / "README.md").read_text()
+    if folder:
+        card = replace_between(card, "scores", kinds_table(people, folder))
+    embedded = embedded_path("people")
+    results, lines = {}, []
+    for name, person in people.items():
+        both = [evaluate(person, embedded, split) for split in SPLITS]
+        results[name] = both[1]
+        lines += ["", f"`{name}`, test split of `data/people`:", "", *slices_table(both[1], embedded)]
+        lines += [row_of("all of test", both[1].scores("dice")), row_of("all of val", both[0].scores("dice"))]
+    (HERE / "README.md").write_text(replace_between(card, "slices", lines[1:]))
+    draw_failures(people, results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,281 @@
+"""Where does a network fail, by how much, and can its probabilities be believed? Introduced in notebook 09.
+
+Everything here works on what a segmenter returned and on the true masks; no network runs in this file.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from matplotlib.figure import Figure
+
+from segkit.plots import BLUE, GREY, ORANGE, Picture
+
+# --- what is in a picture -------------------------------------------------------------------------------
+
+SMALLEST_PIECE = 0.002
+"""Pieces of a mask below this share of the picture are crumbs, not people."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is computed about one picture and its true mask."""
+
+    share: float
+    """Of the pixels that are person."""
+    cut_off: bool
+    """The person touches the frame of the picture, so part of them is likely outside."""
+    pieces: int
+    """Connected pieces of the mask: a stand-in for the number of people. Two who overlap make one piece,
+    and one behind a post makes two."""
+    brightness: float
+    """Mean of the grey picture, 0 black to 1 white."""
+    sharpness: float
+    """log10 of the variance of the Laplacian over that of the picture: low where it is blurred, or plain."""
+
+
+def measure_traits(image: np.ndarray, mask: np.ndarray) -> Traits:
+    """Person size, truncation, number of people, darkness and blur of one picture, computed.
+
+    image: uint8 RGB (H, W, 3).   mask: the truth, bool or {0, 1} (H, W).
+    Blur by the variance of the Laplacian: Pech-Pacheco et al. (2000).   Introduced in notebook 09.
+    """
+    mask = np.ascontiguousarray(mask, np.uint8)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
+    frame = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
+    # One scale for all: a photograph seems blurred when it is merely larger.
+    scale = 256 / max(grey.shape)
+    size = [max(3, round(side * scale)) for side in grey.shape[::-1]]
+    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return Traits(
+        share=float(mask.mean()),
+        cut_off=any(line.any() for line in frame),
+        # A person may be a crumb, and then is one piece all the same.
+        pieces=max(int((stats[1:, cv2.CC_STAT_AREA] >= SMALLEST_PIECE * mask.size).sum()), int(mask.any())),
+        brightness=float(grey.mean() / 255),
+        # Relative to the contrast, or a dark picture would count as blurred; 1e-4 keeps the log finite.
+        sharpness=float(np.log10(cv2.Laplacian(small, cv2.CV_64F).var() / (small.var() + 1) + 1e-4)),
+    )
+
+
+def slice_groups(traits: Sequence[Traits]) -> dict[str, dict[str, np.ndarray]]:
+    """Cut a set into slices by each trait.
+
+    Returns: {trait: {slice: bool (N,)}}; the slices of one trait are disjoint and cover the set, except
+    that pictures with nobody in them have no size, no frame and no pieces. Dark and blurred mean the
+    lowest quarter of the set at hand.   Introduced in notebook 09.
+    """
+    share, cut_off, pieces, brightness, sharpness = (
+        np.array([getattr(one, name) for one in traits]) for name in Traits.__dataclass_fields__
+    )
+    person = share > 0
+    dark = brightness < np.quantile(brightness, 0.25)
+    blurred = sharpness < np.quantile(sharpness, 0.25)
+    return {
+        "person size": {
+            "under 10 %": person & (share < 0.1),
+            "10 to 30 %": (share >= 0.1) & (share < 0.3),
+            "over 30 %": share >= 0.3,
+        },
+        "frame": {"whole person": person & ~cut_off, "cut off by the frame": cut_off},
+        "people": {"one piece": pieces == 1, "several pieces": pieces > 1},
+        "light": {"darkest quarter": dark, "the rest": ~dark},
+        "blur": {"least sharp quarter": blurred, "the rest": ~blurred},
+    }
+
+
+# --- how sure are we of a mean? -------------------------------------------------------------------------
+
+
+def resampled_means(
+    scores: np.ndarray, groups: Sequence | None = None, resamples: int = 2000, seed: int = 0
+) -> np.ndarray:
+    """The bootstrap: means of sets of the same size, drawn from the scores with replacement.
+
+    scores: (N,).   groups: what belongs together, such as the scene of each picture; whole groups are then
+        drawn, since two views of one scene are not two independent pictures. None: each stands alone.
+    Returns: (resamples,).   Raises: ValueError without scores.   Efron (1979); introduced in notebook 09.
+    """
+    scores = np.asarray(scores, np.float64)
+    if scores.ndim != 1 or len(scores) == 0:
+        raise ValueError(f"scores must be one row of numbers, found shape {scores.shape}.")
+    _, member = np.unique(range(len(scores)) if groups is None else groups, return_inverse=True)
+    sums, counts = np.bincount(member, scores), np.bincount(member)
+    # How often each group is drawn is all that matters, so one product makes all the means.
+    draws = np.random.default_rng(seed).multinomial(
+        len(sums), np.full(len(sums), 1 / len(sums)), size=resamples
+    )
+    return (draws @ sums) / (draws @ counts)
+
+
+def interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
+    """The middle of many values: (2.5 %, 97.5 %) at 0.95.   Introduced in notebook 09."""
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def slice_table(
+    scores: np.ndarray,
+    slices: dict[str, dict[str, np.ndarray]],
+    groups: Sequence | None = None,
+    seed: int = 0,
+) -> list[dict]:
+    """Count, mean and 95 % bootstrap interval of every slice.
+
+    scores: (N,).   slices: from slice_groups.   groups: as in resampled_means.
+    Returns: rows with trait, slice, count, mean, low, high; an empty slice has none of the last three.
+    Introduced in notebook 09.
+    """
+    scores = np.asarray(scores, np.float64)
+    groups = np.arange(len(scores)) if groups is None else np.asarray(groups)
+    rows = []
+    for trait, parts in slices.items():
+        for name, chosen in parts.items():
+            row = {"trait": trait, "slice": name, "count": int(chosen.sum())}
+            row |= dict.fromkeys(("mean", "low", "high"))
+            if chosen.any():
+                low, high = interval(resampled_means(scores[chosen], groups[chosen], seed=seed))
+                row |= {"mean": float(scores[chosen].mean()), "low": low, "high": high}
+            rows.append(row)
+    return rows
+
+
+def plot_slices(rows: Sequence[dict], overall: float, label: str = "Dice") -> Figure:
+    """A dot and an interval for every slice, traits apart, the mean of all as a line."""
+    rows = [row for row in rows if row["count"]]
+    traits = list(dict.fromkeys(row["trait"] for row in rows))
+    places = [-i - 0.8 * traits.index(row["trait"]) for i, row in enumerate(rows)]
+    figure = Picture(figsize=(7, 0.28 * len(rows) + 1.4), layout="constrained")
+    axes = figure.subplots()
+    axes.axvline(overall, color=GREY, lw=1, ls="--")
+    for place, row in zip(places, rows, strict=True):
+        colour = ORANGE if row["high"] < overall else BLUE
+        axes.plot([row["low"], row["high"]], [place, place], color=colour, lw=2)
+        axes.plot(row["mean"], place, "o", color=colour, ms=6)
+    labels = [f"{row['trait']}: {row['slice']}  ({row['count']})" for row in rows]
+    axes.set_yticks(places, labels, fontsize=9)
+    axes.set(xlabel=f"mean {label} with its 95 % interval; dashed: all pictures")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+# --- can the probabilities be believed? -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Pixels sorted into equal bins by the probability they were given; three arrays (bins,)."""
+
+    count: np.ndarray
+    said: np.ndarray
+    """Mean probability of the pixels in each bin; nan in an empty one."""
+    true: np.ndarray
+    """Share of them that is person; nan in an empty one."""
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error: how far said and true are apart, averaged over all pixels.
+
+        Naeini, Cooper and Hauskrecht (2015); Guo et al. (2017).
+        """
+        return float(np.nansum(self.count * np.abs(self.said - self.true)) / self.count.sum())
+
+
+def reliability(probs: Sequence[np.ndarray], masks: Sequence[np.ndarray], bins: int = 15) -> Reliability:
+    """Of the pixels that were called person with 80 %, are 80 % person?
+
+    probs: float in [0, 1], one array per picture, of any shape.   masks: the truth, bool or {0, 1}.
+    Introduced in notebook 09.
+    """
+    count, said, true = np.zeros((3, bins))
+    for prob, mask in zip(probs, masks, strict=True):
+        prob = np.asarray(prob, np.float64).ravel()
+        place = np.minimum((prob * bins).astype(int), bins - 1)  # a probability of 1 falls into the last bin
+        count += np.bincount(place, minlength=bins)
+        said += np.bincount(place, prob, minlength=bins)
+        true += np.bincount(place, np.asarray(mask, np.float64).ravel(), minlength=bins)
+    with np.errstate(invalid="ignore"):
+        return Reliability(count.astype(np.int64), said / count, true / count)
+
+
+def temper(prob: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities from logits divided by a temperature: above 1 they move towards 0.5.
+
+    Which pixels lie above 0.5 does not change.   Guo et al. (2017); introduced in notebook 09.
+    """
+    # The shipped networks are float32: beyond these ends a probability has no logit any more.
+    prob = np.clip(np.asarray(prob, np.float64), 1e-7, 1 - 1e-7)
+    return 1 / (1 + ((1 - prob) / prob) ** (1 / temperature))
+
+
+def fit_temperature(
+    probs: Sequence[np.ndarray], masks: Sequence[np.ndarray], most_pixels: int = 500_000, seed: int = 0
+) -> float:
+    """The temperature under which the true masks are likeliest: the lowest cross-entropy.
+
+    Fit it on validation pictures; the test split says whether it helped.   Introduced in notebook 09.
+    """
+    prob = np.concatenate([np.ravel(one) for one in probs])
+    true = np.concatenate([np.ravel(one) for one in masks]).astype(bool)
+    if len(prob) > most_pixels:
+        chosen = np.random.default_rng(seed).choice(len(prob), most_pixels, replace=False)
+        prob, true = prob[chosen], true[chosen]
+
+    def cross_entropy(log_temperature: float) -> float:
+        given = temper(prob, np.exp(log_temperature))
+        return -np.log(np.where(true, given, 1 - given)).mean()
+
+    # Golden section: one valley (the loss is convex in 1 / temperature), a third narrower at each step.
+    low, high, cut = np.log(0.05), np.log(20.0), (np.sqrt(5) - 1) / 2
+    for _ in range(24):
+        left, right = high - cut * (high - low), low + cut * (high - low)
+        if cross_entropy(left) < cross_entropy(right):
+            high = right
+        else:
+            low = left
+    return float(np.exp((low + high) / 2))
+
+
+def plot_reliability(curves: dict[str, Reliability]) -> Figure:
+    """Said against true, the diagonal of the honest, and below it where the pixels lie."""
+    figure = Picture(figsize=(4.2 * len(curves), 4.4), layout="constrained")
+    grid = figure.subplots(2, len(curves), squeeze=False, height_ratios=[3, 1], sharex=True, sharey="row")
+    for (name, curve), axes, below in zip(curves.items(), *grid, strict=True):
+        axes.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--", label="believable")
+        held = curve.count > 0
+        axes.plot(curve.said[held], curve.true[held], "o-", color=BLUE, ms=4, label="the network")
+        axes.vlines(curve.said[held], curve.said[held], curve.true[held], color=ORANGE, lw=3, alpha=0.6)
+        axes.set(title=f"{name}\nECE {curve.ece:.3f}", xlim=(0, 1), ylim=(0, 1))
+        below.bar((np.arange(len(held)) + 0.5) / len(held), curve.count, 0.9 / len(held), color=GREY)
+        below.set(xlabel="probability said", yscale="log")
+    grid[0, 0].set_ylabel("share that is person")
+    grid[1, 0].set_ylabel("pixels")
+    grid[0, 0].legend(frameon=False, loc="upper left", fontsize=9)
+    return figure
+
+
+# --- where to cut ---------------------------------------------------------------------------------------
+
+
+def dice_by_threshold(
+    probs: Sequence[np.ndarray], masks: Sequence[np.ndarray], thresholds: np.ndarray
+) -> np.ndarray:
+    """Dice of every picture at every threshold: (N, T). A pixel is person where prob > threshold.
+
+    thresholds: (T,), ascending. Two empty masks score 1.   Introduced in notebook 09.
+    """
+    table = np.empty((len(probs), len(thresholds)))
+    cuts = np.asarray(thresholds, np.float32)
+    for row, prob, mask in zip(table, probs, masks, strict=True):
+        # Into how many thresholds does each pixel reach? Counted once, every threshold is a sum.
+        reach = np.searchsorted(cuts, np.ravel(prob).astype(np.float32), side="left")
+        true = np.ravel(mask).astype(bool)
+        tp, said = (
+            np.bincount(which, minlength=len(cuts) + 1)[::-1].cumsum()[::-1][1:]
+            for which in (reach[true], reach)
+        )
+        both = said + true.sum()
+        row[:] = np.where(both > 0, 2 * tp / np.maximum(both, 1), 1.0)
+    return table

@@ -1,0 +1,341 @@
+"""Many trainings side by side, one notebook run each, and their honest reading. Introduced in notebook 10.
+
+A sweep is a folder: NAME/run.ipynb (the executed copy) and NAME/result.json for every run, results.csv
+for all of them, and report.ipynb.
+"""
+
+import hashlib
+import itertools
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import yaml
+from matplotlib.figure import Figure
+from scipy import stats
+
+from segkit.course import duration, settings_for
+from segkit.files import UserError, atomic_path
+from segkit.plots import BLUE, GREY, Picture
+
+PATIENCE = 10
+"""Seconds to wait for the scheduler of a cluster."""
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks" / "sweeps"
+"""Where train_once.ipynb and report.ipynb are in a clone."""
+
+
+def grid(**values: Sequence) -> list[dict]:
+    """Every combination: grid(alpha=(0, 1), seed=range(3)) are six points, the last name varying fastest."""
+    return [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]
+
+
+@dataclass
+class Sweep:
+    """What a sweep has done."""
+
+    folder: Path
+    rows: pd.DataFrame
+    """One line per finished run: its parameters, its results, its seconds."""
+    skipped: list[str] = field(default_factory=list)
+    """Runs that were finished before."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """The run, and in one line what stopped it."""
+
+
+def run_sweep(
+    points: Sequence[dict],
+    out: str | Path,
+    notebook: str | Path | None = None,
+    fixed: dict | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
+    say: Callable[[str], None] = print,
+) -> Sweep:
+    """Run a notebook once per point, several at a time. Introduced in notebook 10.
+
+    A run that is finished is not run again, so the same call goes on after an interruption, and retries what
+    failed. A failed run is reported and does not stop the rest.
+
+    points: the parameters of each run, see grid.   fixed: parameters that all runs share.
+    out: the folder of the sweep.
+    notebook: takes a parameter `out`, a folder, and writes its numbers into out/result.json;
+        None takes notebooks/sweeps/train_once.ipynb.
+    workers: runs at a time on this machine; None: one per processor core.
+    cluster: the address of a Dask scheduler, such as tcp://10.0.0.1:8786. The runs then go to its workers,
+        where segkit must be installed, and what they write comes back: no shared disk is needed. A
+        `data_dir` must exist there.
+    Raises: UserError for a parameter that the notebook does not have, or a cluster that does not answer.
+    """
+    out, path = Path(out), Path(notebook or NOTEBOOKS / "train_once.ipynb")
+    if not path.is_file():
+        raise UserError(f"'{path}' does not exist: the notebooks come with the repository. Clone it.")
+    text = path.read_text(encoding="utf-8")
+    runs = _name_runs(points, fixed or {}, path)
+    sweep = Sweep(out, pd.DataFrame())
+    sweep.skipped = [name for name, wanted in runs.items() if _is_finished(out / name, wanted, text)]
+    to_do = {name: runs[name] for name in runs if name not in sweep.skipped}
+    say(f"{len(runs)} runs: {len(sweep.skipped)} finished before, {len(to_do)} to do")
+    with _executor(workers, cluster) as executor:
+        jobs = {executor.submit(_run_once, text, wanted): name for name, wanted in to_do.items()}
+        for number, job in enumerate(as_completed(jobs), start=1):
+            name = jobs[job]
+            try:
+                executed, result, seconds, error = job.result()
+                _keep(out / name, executed, result, seconds, runs[name], text)
+            except Exception as lost:  # a worker that died, a disk that is full: the others go on
+                error, seconds = f"{type(lost).__name__}: {lost}", 0.0
+            if error:
+                sweep.failed[name] = error
+            how = f"FAILED: {error}" if error else f"ran in {duration(seconds)}"
+            say(f"[{number}/{len(to_do)}] {name}: {how}")
+            _write_results(out, runs, text)
+    sweep.rows = _write_results(out, runs, text)
+    return sweep
+
+
+def _name_runs(points: Sequence[dict], fixed: dict, notebook: Path) -> dict[str, dict]:
+    """{folder name: all parameters}, each checked against what the notebook declares."""
+    runs: dict[str, dict] = {}
+    for point in points:
+        wanted = settings_for({notebook.stem: notebook}, {}, fixed | point)[notebook.stem]
+        if wanted.get("data_dir"):
+            wanted["data_dir"] = str(Path(wanted["data_dir"]).resolve())  # the kernel runs elsewhere
+        wanted = {key: _plain(value) for key, value in wanted.items()}
+        name = ",".join(f"{key}={wanted[key]}" for key in point) or "run"
+        name = re.sub(r"[^\w.=,+-]", "_", name)
+        if name in runs:
+            raise UserError(f"two runs of the sweep would be called '{name}': give each point once.")
+        runs[name] = wanted
+    if not runs:
+        raise UserError("the sweep has no runs: give each swept parameter at least one value.")
+    return runs
+
+
+def _plain(value):
+    """1.0 and 1 are one setting, and numpy's numbers are numbers."""
+    value = value.item() if hasattr(value, "item") else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _identity(wanted: dict, notebook: str) -> dict:
+    """What makes a run the same run: its parameters and the code that ran."""
+    code = "\n".join(c.source for c in nbformat.reads(notebook, 4).cells if c.cell_type == "code")
+    return {"parameters": wanted, "code": hashlib.sha256(code.encode()).hexdigest()[:16]}
+
+
+def _is_finished(folder: Path, wanted: dict, notebook: str) -> bool:
+    path = folder / "result.json"
+    return path.is_file() and _identity(wanted, notebook).items() <= json.loads(path.read_text()).items()
+
+
+@contextmanager
+def _executor(workers: int | None, cluster: str | None) -> Iterator[Executor]:
+    """Something with submit(): threads here, each waiting for the process of its run; or a Dask cluster."""
+    if cluster is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        pool = ThreadPoolExecutor(workers or cores)
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return
+    try:
+        from distributed import Client
+    except ModuleNotFoundError:
+        raise UserError("distributed is not installed. Run: pip install 'segkit[sweep]'") from None
+    try:
+        client = Client(cluster, timeout=PATIENCE)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise UserError(f"no Dask scheduler answers at '{cluster}' ({type(error).__name__}).") from None
+    with client:
+        yield client.get_executor(pure=False)
+
+
+def _run_once(notebook: str, wanted: dict) -> tuple[str, dict | None, float, str | None]:
+    """One run, in a folder that vanishes: the executed notebook, its numbers, seconds, what stopped it.
+
+    Runs where the worker is. Nothing but values goes in and comes out.
+    """
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as place:
+        executed, error = _papermill(notebook, wanted | {"out": place}, place)
+        numbers = Path(place, "result.json")
+        if error is None and not numbers.is_file():
+            error = "the notebook wrote no result.json into the folder `out`"
+        result = None if error else json.loads(numbers.read_text())
+    return executed, result, time.monotonic() - started, error
+
+
+def _papermill(notebook: str, parameters: dict, place: str) -> tuple[str, str | None]:
+    """Run a notebook in the folder `place`.   Returns: the executed notebook, and what stopped it, or None.
+
+    papermill changes the folder of the process it works in, so every run gets a process of its own: threads
+    may then share out the runs.
+    """
+    Path(place, "source.ipynb").write_text(notebook, encoding="utf-8")
+    Path(place, "parameters.yaml").write_text(yaml.safe_dump(parameters))
+    command = [sys.executable, "-m", "papermill", "source.ipynb", "run.ipynb", "-f", "parameters.yaml"]
+    command += ["-k", "python3", "--no-progress-bar", "--log-level", "ERROR"]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True)
+    copy = Path(place, "run.ipynb")
+    executed = copy.read_text(encoding="utf-8") if copy.is_file() else ""
+    if done.returncode == 0:
+        return executed, None
+    return executed, _error_in(executed) or (done.stderr.strip().splitlines() or ["papermill failed"])[-1]
+
+
+def _error_in(executed: str) -> str | None:
+    """The error a notebook stopped at, in one line."""
+    for cell in nbformat.reads(executed, 4).cells if executed else []:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                return " ".join(f"{output.ename}: {output.evalue}".split())
+    return None
+
+
+def _keep(
+    folder: Path, executed: str, result: dict | None, seconds: float, wanted: dict, notebook: str
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if executed:
+        with atomic_path(folder / "run.ipynb") as temporary:
+            temporary.write_text(executed, encoding="utf-8")
+    if result is not None:  # last: with it, the run counts as finished
+        content = _identity(wanted, notebook) | {"result": result, "seconds": round(seconds, 1)}
+        with atomic_path(folder / "result.json") as temporary:
+            temporary.write_text(json.dumps(content, indent=1))
+
+
+def _write_results(out: Path, runs: dict[str, dict], notebook: str) -> pd.DataFrame:
+    """results.csv of what is finished, in the order of the points."""
+    rows = []
+    for name, wanted in runs.items():
+        if _is_finished(out / name, wanted, notebook):
+            content = json.loads((out / name / "result.json").read_text())
+            rows.append(content["parameters"] | content["result"] | {"seconds": content["seconds"]})
+    table = pd.DataFrame(rows)
+    if rows:
+        with atomic_path(out / "results.csv") as temporary:
+            table.to_csv(temporary, index=False)
+    return table
+
+
+# --- reading it -----------------------------------------------------------------------------------------
+
+
+def seed_noise(rows: pd.DataFrame, by: str, score: str = "val_dice") -> tuple[float, int]:
+    """How far two runs lie apart that differ in nothing but the seed.
+
+    The runs of each setting vary around their own mean; this pools all of them, so that a few seeds per
+    setting are enough to know the noise, if it is alike in all settings.
+    Returns: standard deviation, and the degrees of freedom it rests on.
+    Raises: UserError when no setting was run twice.   Introduced in notebook 10.
+    """
+    groups = rows.groupby(by)[score]
+    freedom = int((groups.count() - 1).sum())
+    if freedom == 0:
+        raise UserError(f"each {by} was run once: nobody knows the noise then. Run more seeds.")
+    around_own_mean = rows[score] - groups.transform("mean")
+    return math.sqrt((around_own_mean**2).sum() / freedom), freedom
+
+
+def summarise(rows: pd.DataFrame, by: str, score: str = "val_dice") -> pd.DataFrame:
+    """Runs, mean, spread and 95 % interval of the mean for every setting.
+
+    The interval is Student's, from the pooled noise of seed_noise.
+    Returns: columns by, runs, mean, sd, low, high; sd is nan after one run.   Introduced in notebook 10.
+    """
+    noise, freedom = seed_noise(rows, by, score)
+    table = rows.groupby(by)[score].agg(runs="count", mean="mean", sd="std").reset_index()
+    half = stats.t.ppf(0.975, freedom) * noise / table["runs"] ** 0.5
+    return table.assign(low=table["mean"] - half, high=table["mean"] + half)
+
+
+def compare(rows: pd.DataFrame, by: str, score: str = "val_dice") -> pd.DataFrame:
+    """Every setting against the one with the best mean: difference, 95 % interval, what it allows to say.
+
+    Returns: columns by, behind, low, high, reading.   Introduced in notebook 10.
+    """
+    noise, freedom = seed_noise(rows, by, score)
+    table = summarise(rows, by, score)
+    best = table.loc[table["mean"].idxmax()]
+    others = table[table[by] != best[by]]
+    half = stats.t.ppf(0.975, freedom) * noise * (1 / others["runs"] + 1 / best["runs"]) ** 0.5
+    behind = best["mean"] - others["mean"]
+    reading = ["behind" if low > 0 else "cannot be told apart" for low in behind - half]
+    return pd.DataFrame(
+        {by: others[by], "behind": behind, "low": behind - half, "high": behind + half, "reading": reading}
+    ).reset_index(drop=True)
+
+
+def verdict(rows: pd.DataFrame, by: str, score: str = "val_dice") -> str:
+    """What may be said about a sweep, the noise first.   Introduced in notebook 10."""
+    noise, freedom = seed_noise(rows, by, score)
+    table, against = summarise(rows, by, score), compare(rows, by, score)
+    best = table.loc[table["mean"].idxmax(), by]
+    level = [_label(value) for value in against.loc[against["reading"] != "behind", by]]
+    said = f"Runs that differ in the seed alone vary by {noise:.3f} {score} ({freedom} degrees of freedom). "
+    sd = table["sd"].dropna()
+    if (table["runs"] > 2).all() and sd.max() > 4 * sd.min():
+        said += f"It is not alike everywhere (from {sd.min():.3f} to {sd.max():.3f}): look at the dots. "
+    if against.empty:
+        return said.strip()
+    if level:
+        others = ", ".join(level)
+        return said + f"{by} {_label(best)} has the highest mean; {others} cannot be told apart from it."
+    return said + f"{by} {_label(best)} is ahead of all others by more than the noise explains."
+
+
+def _label(value) -> str:
+    """0.5, 1 or adam, as a person writes it."""
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def plot_runs(rows: pd.DataFrame, by: str, score: str = "val_dice") -> Figure:
+    """Every run as a dot, and the mean of each setting with its 95 % interval."""
+    table = summarise(rows, by, score)
+    places = {value: i for i, value in enumerate(table[by])}
+    figure = Picture(figsize=(1.1 * len(table) + 2.6, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for _, row in table.iterrows():
+        place, dots = places[row[by]], rows.loc[rows[by] == row[by], score]
+        axes.plot([place - 0.12] * len(dots), dots, "o", color=GREY, ms=5, alpha=0.7)
+        axes.plot([place + 0.12] * 2, [row["low"], row["high"]], color=BLUE, lw=2)
+        axes.plot(place + 0.12, row["mean"], "o", color=BLUE, ms=7)
+    axes.set_xticks(list(places.values()), [_label(value) for value in places])
+    axes.set(
+        xlabel=f"{by} (grey: one run each; blue: mean and 95 %)", ylabel=score, xlim=(-0.6, len(table) - 0.4)
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def write_report(sweep: str | Path, by: str, score: str = "val_dice") -> Path:
+    """Run notebooks/sweeps/report.ipynb on the results of a sweep.
+
+    sweep: the folder of the sweep.   Returns: the path of its report.ipynb.   Raises: UserError.
+    """
+    results, copy = Path(sweep, "results.csv").resolve(), Path(sweep, "report.ipynb").resolve()
+    if not results.is_file():
+        raise UserError(f"'{sweep}' holds no results.csv: no run of it is finished.")
+    wanted = {"results": str(results), "by": by, "score": score}
+    with tempfile.TemporaryDirectory() as place:
+        text = (NOTEBOOKS / "report.ipynb").read_text(encoding="utf-8")
+        executed, error = _papermill(text, wanted, place)
+    if error:
+        raise UserError(f"the report of '{sweep}' could not be written: {error}")
+    with atomic_path(copy) as temporary:
+        temporary.write_text(executed, encoding="utf-8")
+    return copy

@@ -1,0 +1,584 @@
+"""Every figure of speed that this project states, by one command: python tests/bench/bench.py
+
+Writes tests/bench/RESULTS.md. A section that is measured again replaces itself there and leaves the others.
+
+    python tests/bench/bench.py --only latency peers          # two sections
+    python tests/bench/bench.py --photos FOLDER               # photographs (and masks) of your own
+    python tests/bench/bench.py --quick --out quick.md        # does it still run? Figures mean nothing
+
+Sections: training, loading, latency, scaling, peers. Each setting of latency and scaling runs in a process of
+its own, so that threads and peak memory are its own. On a busy machine milliseconds mean little: the load at
+the start of each section is written beside it.
+
+--photos: a folder with images/ (and masks/ for peers), or with such folders by kind; by default the embedded
+    test pictures are used, brought to 640x480.
+--peer-python: the Python of an environment with mediapipe's model file and ai-edge-litert:
+    python -m venv mp && mp/bin/pip install numpy opencv-python-headless ai-edge-litert
+    mp/bin/pip install --no-deps mediapipe==0.10.21
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+WIDTH, HEIGHT = 640, 480
+SECTIONS = ("training", "loading", "latency", "scaling", "peers")
+ENGINES = (
+    ("torch", "fp32"),
+    ("torch", "half"),
+    ("onnx", "fp32"),
+    ("onnx", "int8"),
+    ("openvino", "fp32"),
+    ("openvino", "half"),
+    ("openvino", "int8"),
+)
+
+
+# --- common to all -------------------------------------------------------------------------------------
+
+
+def processor() -> str:
+    """The processor's name and what it can do of the things that matter here."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    name = re.search(r"model name\s*:[ \t]*(.+)", text)
+    flags = set(re.search(r"flags\s*: (.*)|$", text)[0].split())
+    can = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if flag in flags]
+    return f"{name[1].strip() if name else platform.machine()} ({', '.join(can)})"
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine() -> str:
+    import torch
+
+    return (
+        f"{processor()}, {cores()} cores, {platform.system()}, Python {platform.python_version()}, "
+        f"torch {torch.__version__.split('+')[0]}"
+    )
+
+
+def table(header: list[str], rows: list[list]) -> str:
+    """A Markdown table; the first column is text, the others are numbers."""
+    lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
+    lines += ["| " + " | ".join(str(value) for value in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+IN_THIS_PROCESS = False
+"""Set by --quick, where starting Python again and again would take the longest."""
+
+
+def in_own_process(task: str, threads: int, **settings) -> dict:
+    """Run one of the functions task_... with so many threads in a process of its own.   Returns: its dict."""
+    if IN_THIS_PROCESS:
+        return globals()[f"task_{task}"](threads=threads, **settings)
+    count = str(threads)
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    environment = os.environ | dict.fromkeys(names, count)
+    job = json.dumps({"task": task, "threads": threads, **settings})
+    done = subprocess.run(
+        [sys.executable, __file__, "--task", job], capture_output=True, text=True, env=environment
+    )
+    if done.returncode != 0:
+        raise SystemExit(f"{task} {settings} failed:\n{done.stdout}\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def milliseconds(work: Callable, items: list, warm_up: int = 3) -> tuple[float, float]:
+    """Median over the items of the time by the clock, and of processor time."""
+    for item in items[:warm_up]:
+        work(item)
+    by_clock, busy = [], []
+    for item in items:
+        start, start_busy = time.perf_counter(), time.process_time()
+        work(item)
+        by_clock.append(1000 * (time.perf_counter() - start))
+        busy.append(1000 * (time.process_time() - start_busy))
+    return sorted(by_clock)[len(by_clock) // 2], sorted(busy)[len(busy) // 2]
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process held."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def find_photos(folder: str | None, count: int) -> list:
+    """(kind, sample) for the first pictures of each kind that are to be measured."""
+    from segkit.data import find_samples
+    from segkit.files import embedded_path
+
+    root = Path(folder) if folder else embedded_path("people")
+    if (root / "images").is_dir():
+        samples = find_samples(root)
+        if not folder:
+            samples = [sample for sample in samples if sample.split == "test"]
+        return [("", sample) for sample in samples][:count]
+    kinds = sorted(path for path in root.iterdir() if (path / "images").is_dir())
+    if not kinds:
+        raise SystemExit(f"'{root}' holds neither images/ nor folders with images/.")
+    return [(kind.name, sample) for kind in kinds for sample in find_samples(kind)[:count]]
+
+
+def read_photos(folder: str | None, count: int) -> list:
+    """uint8 (480, 640, 3) each; as many as asked for, from all kinds in turn."""
+    from segkit.files import read_image
+    from segkit.predict import cover
+
+    found = [sample for _, sample in find_photos(folder, count)]
+    step = max(1, len(found) // count)
+    return [cover(read_image(sample.image), HEIGHT, WIDTH) for sample in found[::step][:count]]
+
+
+# --- training ------------------------------------------------------------------------------------------
+
+
+def training(options) -> str:
+    """Each recipe in a process of its own, all with the same threads."""
+    rows, results = [], {}
+    settings = {"data": options.data, "images": options.images, "epochs": options.epochs}
+    settings |= {"model": "unet-17m", "size": 256, "batch": 8}
+    if options.quick:
+        settings |= {"model": "unet", "size": 32, "images": 8, "epochs": 1, "batch": 4}
+    for way in ("plain", "segkit"):
+        results[way] = in_own_process("train", cores(), way=way, **settings)
+        result = results[way]
+        rows.append([
+            f"{'plain recipe' if way == 'plain' else 'segkit'}, {result['precision']}",
+            f"{result['images_per_s']:.2f}",
+            f"{result['images_per_s'] / results['plain']['images_per_s']:.2f}",
+            f"{result['loss']:.4f}",
+            f"{result['peak_mb']:.0f}",
+        ])  # fmt: skip
+    first = table(["", "images/s", "ratio", "last loss", "peak memory, MB"], rows)
+    rows, base = [], None
+    for name in ("monai BasicUNet", settings["model"], *(() if options.quick else ("unet-13m",))):
+        for precision in ("fp32", "bf16"):
+            result = in_own_process(
+                "loop",
+                cores(),
+                name=name,
+                precision=precision,
+                size=settings["size"],
+                batch=settings["batch"],
+                steps=1 if options.quick else 4,
+            )
+            base = base or result["images_per_s"]
+            rows.append([
+                f"{name}, {precision}",
+                f"{result['parameters'] / 1e6:.1f} M",
+                f"{result['images_per_s']:.2f}",
+                f"{result['images_per_s'] / base:.2f}",
+            ])  # fmt: skip
+    second = table(["", "parameters", "images/s", "ratio"], rows)
+    count = settings["images"] // settings["batch"] * settings["batch"] * settings["epochs"]
+    return (
+        f"The same {settings['model']} from the same first weights, {settings['size']} x {settings['size']}, "
+        f"batches of {settings['batch']}, {count} images each, {cores()} threads. The plain recipe decodes "
+        "each picture in each epoch, works in float32 with channels first, and reads the loss and a metric "
+        "back at every step. Filling segkit's cache is in its time; the few steps that choose its precision, "
+        "once for a whole run, are not.\n\n"
+        f"{first}\n\nNetworks in one and the same loop, channels last, data in memory. BasicUNet has the "
+        f"features (64, 128, 256, 512, 512, 64).\n\n{second}"
+    )
+
+
+def task_train(way: str, threads: int, **settings) -> dict:
+    from train_speed import measure
+
+    return measure(way, **settings) | {"peak_mb": peak_megabytes()}
+
+
+def task_loop(name: str, precision: str, size: int, batch: int, steps: int, threads: int) -> dict:
+    """images/s of forward, loss, backward and step, on one batch that stays in memory."""
+    import torch
+
+    from segkit.losses import BCEDiceLoss
+    from segkit.models import build_model, count_parameters
+
+    torch.manual_seed(0)
+    if name == "monai BasicUNet":
+        from monai.networks.nets import BasicUNet
+
+        features = (64, 128, 256, 512, 512, 64) if size > 64 else (8, 16, 32, 64, 64, 8)
+        model = BasicUNet(spatial_dims=2, in_channels=3, out_channels=1, features=features)
+    else:
+        model = build_model(name)
+    model = model.to(memory_format=torch.channels_last)
+    images = torch.randn(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
+    masks = (torch.rand(batch, 1, size, size) > 0.7).float()
+    loss_fn, optimizer = BCEDiceLoss(), torch.optim.Adam(model.parameters(), lr=1e-4)
+    for step in range(steps + 1):
+        if step == 1:  # the first one warms up
+            started = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            logits = model(images)
+        loss_fn(logits.float(), masks).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    seconds = time.perf_counter() - started
+    return {"images_per_s": batch * steps / seconds, "parameters": count_parameters(model)}
+
+
+# --- loading -------------------------------------------------------------------------------------------
+
+
+def loading(options) -> str:
+    rows, base = [], None
+    for cache in ("none", "memory", "disk"):
+        for augment in (False,) if options.quick else (False, True):
+            for workers in (0,) if options.quick else (0, 2):
+                rate = in_own_process(
+                    "load",
+                    1,
+                    data=options.data,
+                    cache=cache,
+                    augment=augment,
+                    workers=workers,
+                    limit=8 if options.quick else 200,
+                )["images_per_s"]
+                base = base or rate
+                rows.append([
+                    f"{cache}{', augmented' if augment else ''}", workers, f"{rate:.0f}", f"{rate / base:.1f}"
+                ])  # fmt: skip
+    return "Pictures and masks to 256 x 256, batches of 16, the cache filled before.\n\n" + table(
+        ["cache", "workers", "images/s", "ratio"], rows
+    )
+
+
+def task_load(data, cache: str, augment: bool, workers: int, limit: int, threads: int) -> dict:
+    from torch.utils.data import DataLoader
+
+    from segkit.augment import Augmentation
+    from segkit.data import Preprocessing, SegmentationDataset, find_samples
+    from segkit.files import embedded_path
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SEGKIT_DATA"] = folder
+        dataset = SegmentationDataset(
+            find_samples(data or embedded_path("people"))[:limit],
+            Preprocessing(256),
+            Augmentation() if augment else None,
+            cache,
+        )
+        loader = DataLoader(dataset, 16, num_workers=workers, persistent_workers=workers > 0)
+        for _ in loader:  # starts the workers
+            break
+        started = time.perf_counter()
+        count = sum(len(images) for images, _ in loader)
+        return {"images_per_s": count / (time.perf_counter() - started)}
+
+
+# --- latency -------------------------------------------------------------------------------------------
+
+
+def latency(options) -> str:
+    parts = []
+    threads = (1,) if options.quick else sorted({1, min(2, cores())})
+    for weights in options.weights:
+        rows, base = [], {}
+        for engine, precision in ENGINES[: 1 if options.quick else None]:
+            for count in threads:
+                result = in_own_process(
+                    "predict",
+                    count,
+                    weights=weights,
+                    engine=engine,
+                    precision=precision,
+                    photos=options.photos,
+                    count=options.count,
+                )
+                base.setdefault(count, result["mask_ms"])
+                rows.append([
+                    f"{engine}, {precision}",
+                    count,
+                    *(f"{result[key]:.1f}" for key in ("model_ms", "mask_ms", "mask_busy_ms", "cutout_ms")),
+                    f"{base[count] / result['mask_ms']:.2f}",
+                    f"{result['images_per_s']:.1f}",
+                    f"{result['peak_mb']:.0f}",
+                ])  # fmt: skip
+        name = f"**{weights}**, network at {result['size']} x {result['size']}"
+        head = [
+            "engine",
+            "threads",
+            "network, ms",
+            "photo to mask, ms",
+            "of it processor time",
+            "photo to cut-out, ms",
+        ]
+        head += ["times torch", "images/s in batches of 8", "peak memory, MB"]
+        parts.append(f"{name}\n\n{table(head, rows)}")
+    return (
+        f"Medians over {options.count} photographs of {WIDTH} x {HEIGHT}, decoded already. *Network*: small "
+        "picture in, probability out. *Photo to mask*: resize, network, resize back, threshold. *Cut-out*: "
+        "with edges refined along the photograph and colours cleaned.\n\n" + "\n\n".join(parts)
+    )
+
+
+def task_predict(
+    weights: str, engine: str, precision: str, photos, count: int, threads: int, cutouts: bool = True
+) -> dict:
+    import cv2
+    import numpy as np
+
+    from segkit.predict import Segmenter, cutout, on_its_own
+
+    cv2.setNumThreads(threads)
+    person = Segmenter.load(weights, "cpu", engine, precision, threads)
+    images = read_photos(photos, count)
+    small = [person.preprocessing.resize(image)[None] for image in images]
+    found = {"size": person.preprocessing.size, "runs_on": person.runs_on}
+    found["model_ms"], _ = milliseconds(person._probabilities, small)
+    found["mask_ms"], found["mask_busy_ms"] = milliseconds(lambda i: person(i) > person.threshold, images)
+    batches = [images[i : i + 8] for i in range(0, len(images), 8)][: max(1, len(images) // 8)]
+    person.predict_batch(batches[0])
+    started = time.perf_counter()
+    for batch in batches:
+        person.predict_batch(batch)
+    found["images_per_s"] = sum(map(len, batches)) / (time.perf_counter() - started)
+    found["peak_mb"] = peak_megabytes()  # before the cut-outs, which need memory of their own
+    few = images[: max(1, len(images) // 3)]
+    found["cutout_ms"], _ = milliseconds(
+        lambda i: cutout(*on_its_own(i, np.asarray(person(i)), person.threshold)), few, warm_up=1
+    )
+    return found
+
+
+# --- scaling -------------------------------------------------------------------------------------------
+
+
+def scaling(options) -> str:
+    parts = []
+    for weights in options.weights:
+        for engine in ("torch",) if options.quick else ("torch", "onnx"):
+            result = in_own_process(
+                "scale",
+                min(2, cores()),
+                weights=weights,
+                engine=engine,
+                sizes=[64, 96] if options.quick else [96, 128, 160, 192, 224, 256, 320, 384, 512],
+                batches=[1, 2] if options.quick else [1, 2, 4, 8, 16],
+                repeats=3 if options.quick else 20,
+            )
+            sizes, batches = result["sizes"], result["batches"]
+            first_size, first_batch = next(iter(sizes.values())), next(iter(batches.values()))
+            rows = [
+                [
+                    f"{size} x {size}",
+                    f"{ms:.1f}",
+                    f"{ms / first_size:.2f}",
+                    f"{ms / int(size) ** 2 * 1e4:.2f}",
+                ]
+                for size, ms in sizes.items()
+            ]
+            by_size = table(["input", "ms", "ratio", "ms for 10,000 pixels"], rows)
+            rows = [
+                [n, f"{ms:.1f}", f"{1000 * int(n) / ms:.1f}", f"{int(n) / ms * first_batch:.2f}"]
+                for n, ms in batches.items()
+            ]
+            by_batch = table(["batch", "ms", "images/s", "ratio"], rows)
+            parts.append(f"**{weights}**, {engine}, {min(2, cores())} threads\n\n{by_size}\n\n{by_batch}")
+    return "The network alone, medians; batches at its own size.\n\n" + "\n\n".join(parts)
+
+
+def task_scale(weights: str, engine: str, sizes, batches, repeats: int, threads: int) -> dict:
+    import numpy as np
+
+    from segkit.predict import Segmenter
+
+    person = Segmenter.load(weights, "cpu", engine, threads=threads)
+    rng = np.random.default_rng(0)
+
+    def median(n: int, size: int) -> float:
+        images = rng.integers(0, 256, (n, size, size, 3), dtype=np.uint8)
+        return milliseconds(person._probabilities, [images] * repeats)[0]
+
+    return {
+        "sizes": {size: median(1, size) for size in sizes},
+        "batches": {n: median(n, person.preprocessing.size) for n in batches},
+    }
+
+
+# --- peers ---------------------------------------------------------------------------------------------
+
+
+def peers(options) -> str:
+    """Ours and MediaPipe's selfie segmenter on the same photographs, at each photograph's own size."""
+    found = find_photos(options.photos, options.count)
+    kinds = list(dict.fromkeys(kind for kind, _ in found))
+    pairs = [[kind, str(sample.image), str(sample.mask)] for kind, sample in found]
+    engine = "torch" if options.quick else options.engine
+    ways = {f"{w}, {engine}": in_own_process("score", 1, weights=w, engine=engine, pairs=pairs)
+            for w in options.weights}  # fmt: skip
+    python, note = peer_python(options.peer_python), ""
+    if python is None:
+        note = (
+            "\n\nMediaPipe was not measured: no environment with `mediapipe` and `ai-edge-litert` was found. "
+            "How to make one stands in tests/bench/bench.py; name it by --peer-python."
+        )
+    else:
+        for model in ("selfie_segmentation_landscape", "selfie_segmentation"):
+            name = f"MediaPipe selfie, {'landscape' if model.endswith('landscape') else 'general'}"
+            ways[name] = peer_scores(python, model, pairs)
+    rows = []
+    for name, result in ways.items():
+        row = [name]
+        for kind in kinds:
+            scores = result["kinds"][kind]
+            row.append(f"{scores['dice']:.3f} ({scores['boundary_f']:.2f})")
+        means = [result["kinds"][kind]["dice"] for kind in kinds]
+        rows.append([*row, f"{sum(means) / len(means):.3f}", f"{result['ms']:.1f}"])
+    last = rows[-1][-1]
+    for row in rows:
+        row.append(f"{float(row[-1]) / float(last):.2f}")
+    head = ["mean Dice (boundary F at 2 px)"]
+    head += [f"{kind or 'all'} ({sum(k == kind for k, _ in found)})" for kind in kinds]
+    head += ["mean of kinds", "photo to mask, ms", f"ratio to {rows[-1][0]}"]
+    where = "photographs" if options.photos else "rendered test pictures"
+    return (
+        f"{len(found)} {where}, threshold 0.5 for MediaPipe and each checkpoint's own for ours, at the "
+        "picture's own size, one thread. Milliseconds are medians without decoding: resize, network, resize "
+        "back, threshold.\n\n" + table(head, rows) + note
+    )
+
+
+def peer_python(given: str | None) -> str | None:
+    """A Python that can run MediaPipe's model file, or None. It need not be this one."""
+    for python in (given, os.environ.get("MEDIAPIPE_PYTHON"), str(HERE / ".venv/bin/python"), sys.executable):
+        if python and shutil.which(python):
+            code = "import numpy, cv2, ai_edge_litert, importlib.util as u; assert u.find_spec('mediapipe')"
+            if subprocess.run([python, "-c", code], capture_output=True).returncode == 0:
+                return python
+    if given:
+        raise SystemExit(f"'{given}' cannot import numpy, cv2, ai_edge_litert and mediapipe.")
+    return None
+
+
+def peer_scores(python: str, model: str, pairs: list) -> dict:
+    """Masks and times from the other environment, scored here by the same code as ours."""
+    import numpy as np
+
+    with tempfile.TemporaryDirectory() as folder:
+        job = {"model": model, "images": [image for _, image, _ in pairs], "out": folder, "threads": 1}
+        done = subprocess.run(
+            [python, HERE / "mediapipe_masks.py"], input=json.dumps(job), capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            raise SystemExit(f"MediaPipe's model failed:\n{done.stderr}")
+        times = json.loads(done.stdout.splitlines()[-1])
+        masks = [np.load(Path(folder) / f"{i}.npy") for i in range(len(pairs))]
+    return {"kinds": score(pairs, masks), "ms": sorted(times)[len(times) // 2]}
+
+
+def task_score(weights: str, engine: str, pairs: list, threads: int) -> dict:
+    import cv2
+
+    from segkit.files import read_image
+    from segkit.predict import Segmenter
+
+    cv2.setNumThreads(threads)
+    person = Segmenter.load(weights, "cpu", engine, threads=threads)
+    masks, times = [], []
+    person(read_image(pairs[0][1]))
+    for _, image, _ in pairs:
+        photo = read_image(image)
+        start = time.perf_counter()
+        masks.append(person(photo) > person.threshold)
+        times.append(1000 * (time.perf_counter() - start))
+    return {"kinds": score(pairs, masks), "ms": sorted(times)[len(times) // 2]}
+
+
+def score(pairs: list, masks: list) -> dict:
+    """Mean Dice and boundary F of each kind."""
+    import numpy as np
+
+    from segkit.files import read_mask
+    from segkit.metrics import boundary_f, count_pixels
+
+    found: dict[str, list] = {}
+    for (kind, _, path), mask in zip(pairs, masks, strict=True):
+        pred, true = mask[None], read_mask(path)[None]
+        scores = count_pixels(pred, true).dice().item(), boundary_f(pred, true).item()
+        found.setdefault(kind, []).append(scores)
+    means = {kind: np.mean(values, axis=0) for kind, values in found.items()}
+    return {kind: {"dice": float(d), "boundary_f": float(b)} for kind, (d, b) in means.items()}
+
+
+# --- the file ------------------------------------------------------------------------------------------
+
+TITLES = {
+    "training": "Training",
+    "loading": "Data loading",
+    "latency": "Inference: latency, throughput and memory",
+    "scaling": "Cost against input size and batch",
+    "peers": "Beside MediaPipe",
+}
+
+
+def write_section(path: Path, name: str, text: str) -> None:
+    """Replace one section of the results, or add it in its place."""
+    old = path.read_text() if path.exists() else ""
+    found = dict(re.findall(r"(?s)<!-- (\w+) -->\n(.*?)\n<!-- /\1 -->", old))
+    found[name] = text
+    head = (
+        "# Measured speed\n\nWritten by `make bench` (tests/bench/bench.py); nothing here is typed by hand.\n"
+    )
+    parts = [f"<!-- {key} -->\n{found[key]}\n<!-- /{key} -->" for key in SECTIONS if key in found]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n\n".join([head.strip(), *parts]) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="SECTION")
+    parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
+    parser.add_argument("--quick", action="store_true", help="smallest sizes, to see that everything runs")
+    parser.add_argument("--weights", nargs="+", default=["person-small", "person-base"])
+    parser.add_argument("--photos", help="photographs for latency and peers")
+    parser.add_argument("--count", type=int, help="photographs for latency, and of each kind for peers")
+    parser.add_argument("--data", help="a data set for training and loading; the embedded one by default")
+    parser.add_argument("--images", type=int, default=48, help="of an epoch of training")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--engine", default="openvino", help="of ours beside MediaPipe")
+    parser.add_argument("--peer-python", help="see above")
+    parser.add_argument("--task", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.task:
+        settings = json.loads(options.task)
+        print(json.dumps(globals()[f"task_{settings.pop('task')}"](**settings)))
+        return
+    if options.count is None:
+        options.count = 3 if options.quick else 50
+    if options.quick:
+        global IN_THIS_PROCESS
+        IN_THIS_PROCESS, options.weights = True, options.weights[:1]
+    for name in options.only:
+        print(f"{TITLES[name]} ...", flush=True)
+        load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+        text = globals()[name](options)
+        where = f"*{time.strftime('%Y-%m-%d')}; {machine()}; load at the start {load}.*"
+        write_section(options.out, name, f"## {TITLES[name]}\n\n{where}\n\n{text}")
+    print(options.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Every check of lesson 00: the stub, the right answers, and the common wrong ones with their hints."""
+
+import numpy as np
+import pytest
+
+from segkit import check
+
+THRESHOLDS = np.arange(1, 20) / 20
+
+
+def dice(mask, truth):
+    return 2 * (mask & truth).sum() / (mask.sum() + truth.sum())
+
+
+def best(prob, truth):
+    return max(THRESHOLDS, key=lambda threshold: dice(prob > threshold, truth))
+
+
+def best_of(score):
+    """The threshold that is best by another score."""
+    return lambda prob, truth: max(THRESHOLDS, key=lambda threshold: score(prob > threshold, truth))
+
+
+def paint(image, mask, colour):
+    return np.where(mask[..., None], image, np.array(colour, np.uint8))
+
+
+def paint_in_place(image, mask, colour):
+    image[~mask] = colour
+    return image
+
+
+RIGHT = {
+    "mask_from_prob": [lambda p, t: p > t, lambda p, t: np.where(p > t, True, False)],
+    "mask_for_file": [
+        lambda m: m.astype(np.uint8) * 255,
+        lambda m: np.where(m, 255, 0).astype(np.uint8),
+        lambda m: (m * 255).astype(np.uint8),
+    ],
+    "paint_background": [paint],
+    "highest_dice_threshold": [
+        best,
+        lambda p, t: float(best(p, t)) + 1e-12,
+        lambda p, t: max(np.arange(0.05, 0.96, 0.05), key=lambda c: dice(p > c, t)),
+    ],
+}
+
+WRONG = [
+    ("mask_from_prob", lambda p, t: p < t, "this is the background"),
+    ("mask_from_prob", lambda p, t: p > 0.5, "always cut at 0.5"),
+    ("mask_from_prob", lambda p, t: p >= t, "not over it"),
+    ("mask_from_prob", lambda p, t: p > 127, "scales"),
+    ("mask_from_prob", lambda p, t: p * 255 > t, "scales"),
+    ("mask_from_prob", lambda p, t: (p > t).astype(np.uint8), "holds True and False"),
+    ("mask_from_prob", lambda p, t: np.round(p), "holds True and False"),
+    ("mask_from_prob", lambda p, t: None, "returns nothing"),
+    ("mask_from_prob", lambda p, t: (p > t).mean(), "an array, not a float64"),
+    ("mask_from_prob", lambda p, t: (p > t)[None], "keep height and width"),
+    ("mask_from_prob", lambda p, t: p.no_such_thing, "AttributeError"),
+    ("mask_for_file", lambda m: m, "still True and False"),
+    ("mask_for_file", lambda m: m.astype(np.uint8), "looks all black"),
+    ("mask_for_file", lambda m: m.astype(float), "looks all black"),
+    ("mask_for_file", lambda m: (~m).astype(np.uint8) * 255, "exchanged"),
+    ("mask_for_file", lambda m: (m * 256).astype(np.uint8), "256 does not fit"),
+    ("mask_for_file", lambda m: m * 255, "the type is not"),
+    ("mask_for_file", lambda m: m.astype(np.uint8) * 128, "255, all others 0"),
+    ("mask_for_file", lambda m: None, "returns nothing"),
+    ("paint_background", paint_in_place, "paint on a copy"),
+    ("paint_background", lambda i, m, c: i.copy(), "nothing was painted"),
+    ("paint_background", lambda i, m, c: paint(i, ~m, c), "you painted the person"),
+    ("paint_background", lambda i, m, c: i * m[..., None], "the background is black"),
+    ("paint_background", lambda i, m, c: paint(i, m, c[::-1]), "red and blue"),
+    ("paint_background", lambda i, m, c: paint(i, m, c).astype(float), "keep uint8"),
+    ("paint_background", lambda i, m, c: paint(i, m, c)[..., 0], "keep height and width"),
+    ("paint_background", lambda i, m, c: paint(i, m, c) + 1, "outside it the colour"),
+    ("highest_dice_threshold", lambda p, t: 0.5, "good habit"),
+    ("highest_dice_threshold", lambda p, t: dice(p > best(p, t), t), "the highest Dice itself"),
+    ("highest_dice_threshold", lambda p, t: list(THRESHOLDS).index(best(p, t)), "place in the list"),
+    ("highest_dice_threshold", lambda p, t: 0.333, "none of the thresholds"),
+    ("highest_dice_threshold", best_of(lambda m, t: -dice(m, t)), "lowest Dice"),
+    ("highest_dice_threshold", best_of(lambda m, t: m[t].mean()), "highest recall"),
+    ("highest_dice_threshold", lambda p, t: [0.5], "one number"),
+    ("highest_dice_threshold", lambda p, t: None, "returns nothing"),
+]
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_the_stub_is_not_answered_yet(name):
+    for stub in (..., lambda *arguments: ...):
+        result = getattr(check, name)(stub)
+        assert not result and "not answered yet" in result.message
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_answers_pass(name):
+    for answer in RIGHT[name]:
+        result = getattr(check, name)(answer)
+        assert result, result.message
+
+
+@pytest.mark.parametrize(("name", "answer", "hint"), WRONG)
+def test_a_common_wrong_answer_gets_the_hint_meant_for_it(name, answer, hint):
+    result = getattr(check, name)(answer)
+    assert not result and hint in result.message, result.message

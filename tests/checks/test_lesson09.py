@@ -1,0 +1,129 @@
+"""The checks of notebook 09: stubs are not answered, right answers pass, common wrong ones get their hint."""
+
+import numpy as np
+import pytest
+
+from segkit import check
+
+
+def worst(names, scores, count):
+    return [names[i] for i in np.argsort(scores)[:count]]
+
+
+def bins_of(probs, truth, bins):
+    place = np.minimum((probs * bins).astype(int), bins - 1)
+    held = [place == b for b in range(bins) if (place == b).any()]
+    return np.array([(p.mean(), probs[p].mean() - truth[p].mean()) for p in held]).T
+
+
+def ece(probs, truth, bins):
+    share, gap = bins_of(probs, truth, bins)
+    return (share * np.abs(gap)).sum()
+
+
+@np.errstate(invalid="ignore")
+def ece_with_empty_bins(probs, truth, bins):
+    place = np.minimum((probs * bins).astype(int), bins - 1)
+    count, said, true = (np.bincount(place, weights, bins) for weights in (None, probs, truth))
+    return (count / len(probs) * abs(said / count - true / count)).sum()
+
+
+def means_of(scores, rng, size=None, replace=True):
+    return np.array([rng.choice(scores, size or len(scores), replace=replace).mean() for _ in range(3000)])
+
+
+def interval(scores, rng):
+    return tuple(np.percentile(means_of(scores, rng), [2.5, 97.5]))
+
+
+def one_error(scores, rng):
+    means = means_of(scores, rng)
+    return means.mean() - means.std(), means.mean() + means.std()
+
+
+def chosen(val, test, thresholds):
+    best = val.mean(0).argmax()
+    return thresholds[best], test.mean(0)[best]
+
+
+def by_both(val, test, thresholds):
+    best = np.concatenate([val, test]).mean(0).argmax()
+    return thresholds[best], test.mean(0)[best]
+
+
+def overlaps(preds, labels, flip=np.s_[:, :, ::-1]):
+    return (preds & labels).sum((1, 2)), (preds & labels[flip]).sum((1, 2))
+
+
+def mirrored(preds, labels):
+    plain, other = overlaps(preds, labels)
+    return np.flatnonzero(other > plain)
+
+
+RIGHT = {
+    "worst_first": worst,
+    "calibration_error": ece,
+    "bootstrap_interval": interval,
+    "honest_threshold": chosen,
+    "find_mirrored": mirrored,
+}
+
+WRONG = [
+    ("worst_first", lambda n, s, k: [n[i] for i in np.argsort(-s)[:k]], "these are the best"),
+    ("worst_first", lambda n, s, k: n[:k], "nothing is sorted"),
+    ("worst_first", lambda n, s, k: [n[i] for i in s.argsort().argsort()[:k]], "once is enough"),
+    ("worst_first", lambda n, s, k: worst(n, s, k)[::-1], "very worst comes first"),
+    ("worst_first", lambda n, s, k: worst(n, s, 8), "not all"),
+    ("worst_first", lambda n, s, k: np.argsort(s)[:k], "positions"),
+    ("worst_first", lambda n, s, k: 3, "a list of names"),
+    ("calibration_error", ece_with_empty_bins, "skip it"),
+    ("calibration_error", lambda p, t, b: np.abs(bins_of(p, t, b)[1]).mean(), "weigh by the count"),
+    ("calibration_error", lambda p, t, b: abs(np.prod(bins_of(p, t, b), 0).sum()), "cancel out"),
+    ("calibration_error", lambda p, t, b: np.abs(bins_of(p, t, b)[1]).max(), "the worst bin"),
+    (
+        "calibration_error",
+        lambda p, t, b: (bins_of(p, t, b)[0] * bins_of(p, t, b)[1] ** 2).sum(),
+        "not the square",
+    ),
+    ("calibration_error", lambda p, t, b: np.abs(p - t).mean(), "inside a bin"),
+    ("calibration_error", lambda p, t, b: ((p > 0.5) != t).mean(), "share of wrong pixels"),
+    ("calibration_error", lambda p, t, b: bins_of(p, t, b), "one number"),
+    ("bootstrap_interval", lambda s, r: interval(s, r)[::-1], "low first"),
+    (
+        "bootstrap_interval",
+        lambda s, r: tuple(np.percentile(means_of(s, r, None, False), [3, 97])),
+        "shuffle",
+    ),
+    ("bootstrap_interval", lambda s, r: tuple(np.percentile(s, [2.5, 97.5])), "how far the pictures spread"),
+    ("bootstrap_interval", one_error, "holds 68 %"),
+    ("bootstrap_interval", lambda s, r: tuple(np.percentile(means_of(s, r), [5, 95])), "90 %"),
+    ("bootstrap_interval", lambda s, r: s.mean(), "two numbers"),
+    ("honest_threshold", lambda v, t, c: chosen(t, t, c), "can no longer judge"),
+    ("honest_threshold", lambda v, t, c: chosen(v, v, c), "that of the test pictures"),
+    ("honest_threshold", lambda v, t, c: (chosen(v, t, c)[0], t.mean(0).max()), "own best threshold"),
+    ("honest_threshold", lambda v, t, c: (v.mean(0).argmax(), chosen(v, t, c)[1]), "number of the column"),
+    ("honest_threshold", lambda v, t, c: (chosen(v, t, c)[0], t.max(1).mean()), "one for all"),
+    ("honest_threshold", by_both, "only validation"),
+    ("honest_threshold", lambda v, t, c: chosen(v, t, c)[::-1], "threshold first"),
+    ("find_mirrored", lambda p, t: np.flatnonzero(np.less(*overlaps(p, t)[::-1])), "wrong way round"),
+    ("find_mirrored", lambda p, t: range(6), "picture by picture"),
+    ("find_mirrored", lambda p, t: np.flatnonzero(np.less(*overlaps(p, t, np.s_[:, ::-1]))), "upside down"),
+    ("find_mirrored", lambda p, t: np.less(*overlaps(p, t)), "np.flatnonzero"),
+    ("find_mirrored", lambda p, t: None, "the positions"),
+]
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_stub_is_not_answered_and_the_right_answer_passes(name):
+    exercise = getattr(check, name)
+    for stub in (..., lambda *args: ...):
+        assert not exercise(stub)
+        assert "not answered yet" in exercise(stub).message
+    assert exercise(RIGHT[name]), exercise(RIGHT[name]).message
+
+
+@pytest.mark.parametrize(("name", "answer", "hint"), WRONG)
+def test_a_common_wrong_answer_gets_the_hint_meant_for_it(name, answer, hint):
+    result = getattr(check, name)(answer)
+    assert not result
+    assert hint in result.message

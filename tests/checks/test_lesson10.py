@@ -1,0 +1,103 @@
+"""The checks of notebook 10: stubs are not answered, right answers pass, common wrong ones get their hint."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from segkit import check
+
+
+def points_of(settings):
+    return [dict(zip(settings, point, strict=True)) for point in itertools.product(*settings.values())]
+
+
+def one_by_one(settings):
+    return [{name: value} for name, values in settings.items() for value in values]
+
+
+def along(settings):
+    longest = max(map(len, settings.values()))
+    return [{k: v[i % len(v)] for k, v in settings.items()} for i in range(longest)]
+
+
+def slowest_last(settings):
+    backwards = dict(reversed(settings.items()))
+    return [{k: point[k] for k in settings} for point in points_of(backwards)]
+
+
+def mean_sd(scores):
+    return scores.mean(), scores.std(ddof=1)
+
+
+def to_run(points, finished, failed):
+    return [point for point in points if point not in finished]
+
+
+def around(one, other, t=None, ddof=1, divide=True, quantile=0.975, freedom=-1):
+    gap = other - one
+    error = gap.std(ddof=ddof) / (len(gap) ** 0.5 if divide else 1)
+    half = (t or stats.t.ppf(quantile, len(gap) + freedom)) * error
+    return gap.mean() - half, gap.mean() + half
+
+
+def unpaired(one, other):
+    error = np.sqrt(one.var(ddof=1) / len(one) + other.var(ddof=1) / len(one))
+    half = stats.t.ppf(0.975, 2 * len(one) - 2) * error
+    return (other - one).mean() - half, (other - one).mean() + half
+
+
+RIGHT = {
+    "grid_points": points_of,
+    "mean_and_spread": mean_sd,
+    "still_to_run": to_run,
+    "difference_interval": around,
+}
+
+WRONG = [
+    ("grid_points", lambda s: list(itertools.product(*s.values())), "bare tuples"),
+    ("grid_points", lambda s: [list(s)], "each point is a dictionary"),
+    ("grid_points", along, "leaves most combinations out"),
+    ("grid_points", one_by_one, "one setting at a time"),
+    ("grid_points", slowest_last, "vary fastest"),
+    ("grid_points", lambda s: 3, "a list of dictionaries"),
+    ("mean_and_spread", lambda s: mean_sd(s)[::-1], "the mean first"),
+    ("mean_and_spread", lambda s: (s.mean(), s.std()), "ddof=1"),
+    ("mean_and_spread", lambda s: (s.mean(), s.var(ddof=1)), "the variance"),
+    ("mean_and_spread", lambda s: (s.mean(), s.std(ddof=1) / len(s) ** 0.5), "standard error"),
+    ("mean_and_spread", lambda s: (s.mean(), np.ptp(s) * (1 + 1e-12)), "the range grows"),
+    ("mean_and_spread", lambda s: s.mean(), "2 numbers"),
+    ("still_to_run", lambda p, d, f: [x for x in p if x not in d and x not in f], "tried again"),
+    ("still_to_run", lambda p, d, f: f, "never started"),
+    ("still_to_run", lambda p, d, f: p, "paid for twice"),
+    ("still_to_run", lambda p, d, f: [x for x in p if x in d], "asked are the others"),
+    ("still_to_run", lambda p, d, f: to_run(p, d, f)[::-1], "order of the grid"),
+    ("still_to_run", lambda p, d, f: None, "a list of points"),
+    ("difference_interval", lambda a, b: around(b, a), "the sign"),
+    ("difference_interval", lambda a, b: (a.min(), b.max()), "around the mean difference"),
+    ("difference_interval", lambda a, b: around(a, b)[::-1], "low first"),
+    ("difference_interval", lambda a, b: around(a, b, t=1.96), "1.96 is for many runs"),
+    ("difference_interval", lambda a, b: around(a, b, divide=False), "square root"),
+    ("difference_interval", lambda a, b: around(a, b, ddof=0), "n - 1: ddof=1"),
+    ("difference_interval", lambda a, b: around(a, b, quantile=0.95), "take 0.975"),
+    ("difference_interval", lambda a, b: around(a, b, freedom=0), "one degree of freedom"),
+    ("difference_interval", unpaired, "subtract first"),
+    ("difference_interval", lambda a, b: 0.01, "2 numbers"),
+]
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_stub_is_not_answered_and_the_right_answer_passes(name):
+    exercise = getattr(check, name)
+    for stub in (..., lambda *args: ...):
+        assert not exercise(stub)
+        assert "not answered yet" in exercise(stub).message
+    assert exercise(RIGHT[name]), exercise(RIGHT[name]).message
+
+
+@pytest.mark.parametrize(("name", "answer", "hint"), WRONG)
+def test_a_common_wrong_answer_gets_the_hint_meant_for_it(name, answer, hint):
+    result = getattr(check, name)(answer)
+    assert not result
+    assert hint in result.message

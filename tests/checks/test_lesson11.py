@@ -1,0 +1,92 @@
+"""The checks of notebook 11: stubs are not answered, right answers pass, common wrong ones get their hint."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from segkit import check
+
+bce = F.binary_cross_entropy_with_logits
+
+
+def choose(rows, most_ms, noise):
+    rows = [row for row in rows if row["ms"] <= most_ms]
+    best = max((row["dice"] for row in rows), default=None)
+    good = [row for row in rows if best - row["dice"] <= noise]
+    return min(good, key=lambda row: row["ms"])["name"] if good else None
+
+
+def best_in_budget(rows, most_ms, noise):
+    rows = [row for row in rows if row["ms"] <= most_ms]
+    return max(rows, key=lambda row: row["dice"])["name"] if rows else None
+
+
+def never_empty(rows, most_ms, noise):
+    return choose(rows, most_ms, noise) or rows[0]["name"]
+
+
+def changes_skip(skip, a, b, weigh):
+    return skip.mul_(weigh((a + b).relu()).sigmoid())
+
+
+RIGHT = {
+    "atrous_width": lambda kernel, rate: (kernel - 1) * rate + 1,
+    "attend": lambda skip, a, b, weigh: skip * torch.sigmoid(weigh(F.relu(a + b))),
+    "distillation_loss": lambda z, y, t, share: (1 - share) * bce(z, y) + share * bce(z, t),
+    "choose_network": choose,
+}
+
+WRONG = [
+    ("atrous_width", lambda kernel, rate: kernel * rate, "two gaps"),
+    ("atrous_width", lambda kernel, rate: (kernel - 1) * rate, "last point itself"),
+    ("atrous_width", lambda kernel, rate: (kernel - 1) * (rate + 1) + 1, "rate 1 is the ordinary"),
+    ("atrous_width", lambda kernel, rate: kernel, "number of points"),
+    ("atrous_width", lambda kernel, rate: 0, "gaps between"),
+    ("attend", lambda s, a, b, w: w((a + b).relu()).sigmoid(), "returns the skip"),
+    ("attend", lambda s, a, b, w: torch.cat([s, w((a + b).relu()).sigmoid()], 1), "they multiply it"),
+    ("attend", lambda s, a, b, w: None, "shape of skip"),
+    ("attend", lambda s, a, b, w: s * w(a + b).sigmoid(), "a ReLU comes between"),
+    ("attend", lambda s, a, b, w: s * w(a.relu() + b.relu()).sigmoid(), "around the sum"),
+    ("attend", lambda s, a, b, w: s * w((a + b).relu()), "a sigmoid is missing"),
+    ("attend", lambda s, a, b, w: s * w((a + b).relu()).flatten(2).softmax(2).view(len(s), 1, *s.shape[2:]),
+     "compete"),
+    ("attend", lambda s, a, b, w: s * w((a * b).relu()).sigmoid(), "not as a product"),
+    ("attend", lambda s, a, b, w: s + w((a + b).relu()).sigmoid(), "nothing is added"),
+    ("attend", lambda s, a, b, w: 0 * s, "sigmoid(weigh"),
+    ("attend", changes_skip, "skip itself was changed"),
+    ("distillation_loss", lambda z, y, t, share: share * bce(z, y) + (1 - share) * bce(z, t), "swapped"),
+    ("distillation_loss", lambda z, y, t, share: (1 - share) * bce(z, y) + share * bce(z, (t > 0.5).float()),
+     "cut at 0.5"),
+    ("distillation_loss",
+     lambda z, y, t, share: (1 - share) * bce(z.sigmoid(), y) + share * bce(z.sigmoid(), t), "with_logits"),
+    ("distillation_loss", lambda z, y, t, share: (1 - share) * bce(z, y) + share * bce(z, t.sigmoid()),
+     "no sigmoid"),
+    ("distillation_loss", lambda z, y, t, share: bce(z, y), "masks alone"),
+    ("distillation_loss", lambda z, y, t, share: bce(z, t), "teacher alone"),
+    ("distillation_loss", lambda z, y, t, share: bce(z, y) + share * bce(z, t), "in full"),
+    ("distillation_loss", lambda z, y, t, share: None, "one number"),
+    ("distillation_loss", lambda z, y, t, share: 0.0, "two cross-entropies"),
+    ("choose_network", lambda rows, ms, noise: choose(rows, 1e9, noise), "over the budget"),
+    ("choose_network", best_in_budget, "within the noise"),
+    ("choose_network", lambda rows, ms, noise: min(rows, key=lambda r: r["ms"])["name"], "fastest of all"),
+    ("choose_network", never_empty, "return None"),
+    ("choose_network", lambda rows, ms, noise: None, "at least one"),
+    ("choose_network", lambda rows, ms, noise: rows[0], "not the whole row"),
+    ("choose_network", lambda rows, ms, noise: "unet", "keep what is fast"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_stub_is_not_answered_and_the_right_answer_passes(name):
+    exercise = getattr(check, name)
+    for stub in (..., lambda *args: ...):
+        assert not exercise(stub)
+        assert "not answered yet" in exercise(stub).message
+    assert exercise(RIGHT[name]), exercise(RIGHT[name]).message
+
+
+@pytest.mark.parametrize(("name", "answer", "hint"), WRONG)
+def test_a_common_wrong_answer_gets_the_hint_meant_for_it(name, answer, hint):
+    result = getattr(check, name)(answer)
+    assert not result
+    assert hint in result.message

@@ -1,0 +1,163 @@
+"""The checks of notebook 14: a stub is unanswered, a right answer passes, a known mistake gets its hint."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from segkit import check
+
+NAMES = ("softmax_by_hand", "class_dice", "cross_entropy_without", "merge_classes", "mean_iou")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("stub", [..., lambda *args: ...])
+def test_a_stub_is_not_answered(name, stub):
+    assert "not answered yet" in getattr(check, name)(stub).message
+
+
+def softmax(x):
+    e = (x - x.amax(0)).exp()
+    return e / e.sum(0)
+
+
+def entropy(logits, ids):
+    asked = ids != 255
+    picked = logits.log_softmax(1).gather(1, torch.where(asked, ids, 0)[:, None])[:, 0]
+    return -picked[asked].mean()
+
+
+def merged(ids, groups):
+    out = ids.copy()
+    for new, group in enumerate(groups):
+        out[np.isin(ids, group)] = new
+    return out
+
+
+def ious(preds, targets, classes):
+    asked = targets != 255
+    preds, targets = preds[asked], targets[asked]
+    both = np.array([((preds == c) & (targets == c)).sum() for c in range(classes)], float)
+    either = np.array([((preds == c) | (targets == c)).sum() for c in range(classes)], float)
+    return both, either
+
+
+def miou(preds, targets, classes):
+    both, either = ious(preds, targets, classes)
+    return (both[either > 0] / either[either > 0]).mean()
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("softmax_by_hand", softmax),
+        ("softmax_by_hand", lambda x: x.softmax(0)),
+        ("class_dice", lambda m: 2 * np.diag(m) / (m.sum(0) + m.sum(1))),
+        ("class_dice", lambda m: [2 * m[c, c] / (m[c].sum() + m[:, c].sum()) for c in range(len(m))]),
+        ("cross_entropy_without", entropy),
+        ("cross_entropy_without", lambda x, y: F.cross_entropy(x, y, ignore_index=255)),
+        ("merge_classes", merged),
+        ("mean_iou", miou),
+    ],
+)
+def test_a_right_answer_passes(name, answer):
+    result = getattr(check, name)(answer)
+    assert result, result
+
+
+def in_place(ids, groups):
+    for new, group in enumerate(groups):
+        ids[np.isin(ids, group)] = new
+    return ids
+
+
+def chained(ids, groups):
+    return in_place(ids.copy(), groups)
+
+
+def without_255(ids, groups):
+    return merged(np.where(ids == 255, 0, ids), groups)
+
+
+def of_images(preds, targets, classes):
+    return np.mean([miou(p, t, classes) for p, t in zip(preds, targets, strict=True)])
+
+
+def with_value(value):
+    def answer(*given):
+        both, either = ious(*given)
+        return np.where(either > 0, both / np.maximum(either, 1), value).mean()
+
+    return answer
+
+
+WRONG = {
+    "softmax_by_hand": [
+        (torch.sigmoid, "every class for itself"),
+        (lambda x: x.exp() / x.exp().sum(), "over all pixels"),
+        (lambda x: x.exp() / x.exp().sum((1, 2), keepdim=True), "pixels of each class"),
+        (torch.exp, "do not sum to 1"),
+        (lambda x: x / x.sum(0), "negative"),
+        (lambda x: x.exp() / x.exp().sum(0), "too large"),
+        (lambda x: x.clamp(-20, 20).softmax(0), "do not cut them off"),
+        (lambda x: x.argmax(0), "one probability per logit"),
+        (lambda x: x.softmax(0) / 2, "exp of every logit"),
+        (lambda x: 0.5, "one probability per logit"),
+    ],
+    "class_dice": [
+        (lambda m: np.diag(m) / m.sum(1), "recall"),
+        (lambda m: np.diag(m) / m.sum(0), "precision"),
+        (lambda m: np.diag(m) / (m.sum(0) + m.sum(1) - np.diag(m)), "IoU"),
+        (lambda m: np.diag(m) / (m.sum(0) + m.sum(1)), "the 2"),
+        (lambda m: (2 * np.diag(m) / (m.sum(0) + m.sum(1))).mean(), "one number per class"),
+        (lambda m: np.diag(m) / m.sum(), "the diagonal"),
+    ],
+    "cross_entropy_without": [
+        (lambda x, y: F.cross_entropy(x, torch.where(y == 255, 0, y)), "taken for background"),
+        (lambda x, y: F.cross_entropy(x, y.clamp(max=3)), "the last class"),
+        (
+            lambda x, y: F.cross_entropy(x, y, ignore_index=255, reduction="none").mean(),
+            "number of those asked",
+        ),
+        (lambda x, y: F.cross_entropy(x, y, ignore_index=255, reduction="sum"), "the sum"),
+        (lambda x, y: -F.cross_entropy(x, y, ignore_index=255), "sign"),
+        (
+            lambda x, y: (
+                -F.logsigmoid(x).gather(1, torch.where(y == 255, 0, y)[:, None])[:, 0][y < 255].mean()
+            ),
+            "sigmoid",
+        ),
+        (lambda x, y: x.mean(), "log_softmax of the true class"),
+        (lambda x, y: F.cross_entropy(x, y), "stopped with"),
+    ],
+    "merge_classes": [
+        (in_place, "copy"),
+        (chained, "merged again"),
+        (without_255, "must stay 255"),
+        (lambda ids, groups: ids.copy(), "nothing was merged"),
+        (lambda ids, groups: np.ones_like(ids), "gets i"),
+        (lambda ids, groups: ids.ravel(), "same shape"),
+    ],
+    "mean_iou": [
+        (with_value(0), "count as 0"),
+        (with_value(1), "count as 1"),
+        (with_value(np.nan), "not a number"),
+        (of_images, "mean over pictures"),
+        (lambda p, t, c: miou(p, np.where(t == 255, 0, t), c), "taken for background"),
+        (lambda *given: (lambda b, e: b.sum() / e.sum())(*ious(*given)), "all classes together"),
+        (lambda *given: (lambda b, e: np.nanmean(2 * b[:4] / (b + e)[:4]))(*ious(*given)), "mean Dice"),
+        (lambda *given: (lambda b, e: (b[1:4] / e[1:4]).mean())(*ious(*given)), "background is left out"),
+        (lambda *given: 0.123, "both name it"),
+    ],
+}
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize(
+    ("name", "answer", "hint"),
+    [(name, answer, hint) for name, cases in WRONG.items() for answer, hint in cases],
+)
+def test_a_known_mistake_gets_its_hint(name, answer, hint):
+    result = getattr(check, name)(answer)
+    assert not result
+    assert hint in result.message, result

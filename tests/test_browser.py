@@ -1,0 +1,188 @@
+"""A real browser opens lessons in JupyterLab, runs them up to a slider and moves it; the picture follows.
+
+What comes after it is left out here: all cells of all lessons run in test_notebooks.py.
+The screenshots stay in runs/browser for whoever wants to look.
+"""
+
+import io
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import papermill
+import pytest
+from PIL import Image
+from playwright.sync_api import Error, expect, sync_playwright
+
+from segkit.course import read_profile
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+SCREENSHOTS = ROOT / "runs" / "browser"
+NUMBERS = ("00", "04", "05", "06", "16")
+LESSONS = [path.stem for number in NUMBERS for path in NOTEBOOKS.glob(f"{number}_*.ipynb")]
+SECONDS = 1000  # Playwright counts in milliseconds
+FLAGS = [
+    "--no-sandbox",  # a container's root has none
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
+SETTINGS = {  # no question about news; every cell in the page, also those out of sight
+    "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
+    "notebook-extension/tracker": '{"windowingMode": "none"}',
+}
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A running Chromium: the system's, or the one that Playwright installs."""
+    with sync_playwright() as playwright:
+        names = ("chromium", "chromium-browser", "google-chrome")
+        found = [path for path in (*map(shutil.which, names), playwright.chromium.executable_path) if path]
+        usable = [path for path in found if Path(path).exists()]
+        if not usable:
+            pytest.skip(
+                "no Chromium on this machine. Get one with `apt-get install chromium` or "
+                "`.venv/bin/playwright install --with-deps chromium`, then run the tests again"
+            )
+        browser = playwright.chromium.launch(executable_path=usable[0], args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """JupyterLab on copies of the lessons: with the fast profile's parameters, and without any output."""
+    here = tmp_path_factory.mktemp("lab")
+    for name in LESSONS:
+        copy = here / "notebooks" / f"{name}.ipynb"
+        copy.parent.mkdir(exist_ok=True)
+        parameters = read_profile(NOTEBOOKS, "fast").get(name)
+        notebook = papermill.execute_notebook(NOTEBOOKS / copy.name, None, parameters, prepare_only=True)
+        notebook.cells = up_to_the_slider(notebook.cells)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.update(outputs=[], execution_count=None)
+        nbformat.write(notebook, copy)
+    for name, text in SETTINGS.items():
+        path = here / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(16)
+    places = {
+        "JUPYTERLAB_SETTINGS_DIR": here / "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": here / "workspaces",
+        "JUPYTER_CONFIG_DIR": here / "config",
+        "JUPYTER_RUNTIME_DIR": here / "runtime",
+    }
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"]
+    command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}"]
+    command += [f"--ServerApp.root_dir={here / 'notebooks'}"]
+    with (here / "lab.log").open("w") as log:
+        server = subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=log,
+            env=os.environ | {name: str(path) for name, path in places.items()},
+        )
+        try:
+            for _ in range(120):
+                with suppress(OSError):
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status?token={token}")
+                    break
+                assert server.poll() is None, (here / "lab.log").read_text()
+                time.sleep(0.5)
+            else:
+                pytest.fail((here / "lab.log").read_text())
+            yield lambda name: f"http://127.0.0.1:{port}/lab/tree/{name}.ipynb?token={token}&reset"
+        finally:
+            server.terminate()  # it ends its kernels too
+            server.wait(30)
+
+
+def up_to_the_slider(cells: list) -> list:
+    """The cells of a lesson up to the first that shows an explorer, as its stored outputs tell."""
+    first = next(
+        i for i, cell in enumerate(cells) if "Explorer: its sliders move" in str(cell.get("outputs"))
+    )
+    return cells[: first + 1]
+
+
+def pixels(element) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(element.screenshot())).convert("RGB"), np.int16)
+
+
+def test_all_five_lessons_are_there():
+    assert tuple(name[:2] for name in LESSONS) == NUMBERS
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_in_jupyterlab_the_picture_follows_the_slider(chromium, lab, name):
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page = chromium.new_page(viewport={"width": 1400, "height": 1000})
+    try:
+        page.goto(lab(name), timeout=120 * SECONDS)
+        # The notebook's own sign says idle too early; the status bar knows the kernel.
+        expect(page.get_by_text("| Idle")).to_be_visible(timeout=120 * SECONDS)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+        last = page.locator(".jp-CodeCell .jp-InputPrompt").last
+        expect(last).to_have_text(re.compile(r"\[\d+\]"), timeout=300 * SECONDS)
+        errors = page.locator('[data-mime-type="application/vnd.jupyter.error"]')
+        expect(errors).to_have_count(0)
+
+        knob = page.locator(".noUi-handle").first
+        box = page.locator(".jp-OutputArea-output", has=knob).first
+        picture = box.locator("img").first
+        knob.scroll_into_view_if_needed()
+        expect(picture).to_be_visible()
+        picture.scroll_into_view_if_needed()
+        for way, move in {"arrow keys": by_keys, "mouse": by_mouse}.items():
+            before, source = pixels(picture), picture.get_attribute("src")
+            page.screenshot(path=SCREENSHOTS / f"{name}-before-{way.replace(' ', '-')}.png")
+            move(page, knob)
+            expect(picture).not_to_have_attribute("src", source, timeout=10 * SECONDS)
+            page.wait_for_timeout(500)  # let the last of the moves arrive
+            page.screenshot(path=SCREENSHOTS / f"{name}-after-{way.replace(' ', '-')}.png")
+            after = pixels(picture)
+            assert after.shape != before.shape or (abs(after - before) > 30).any(2).mean() > 0.002, way
+        expect(errors).to_have_count(0)
+    except (Error, AssertionError):
+        page.screenshot(path=SCREENSHOTS / f"{name}-failed.png")
+        raise
+    finally:
+        page.close()
+
+
+def by_keys(page, knob) -> None:
+    knob.focus()
+    for _ in range(8):
+        page.keyboard.press("ArrowRight")
+
+
+def by_mouse(page, knob) -> None:
+    place = knob.bounding_box()
+    x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 60, y, steps=5)
+    page.mouse.up()

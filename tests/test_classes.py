@@ -1,0 +1,181 @@
+"""Several classes, from the files to the checkpoint."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from monai.losses import DiceLoss as MonaiDice
+from torchmetrics.functional.classification import multiclass_confusion_matrix, multiclass_jaccard_index
+
+from segkit.checkpoint import CheckpointInfo, load_checkpoint
+from segkit.data import find_samples, load_dataset, read_class_names
+from segkit.evaluate import evaluate, write_evaluation
+from segkit.files import UserError, embedded_path, read_image, read_labels, write_image
+from segkit.losses import CrossEntropyDiceLoss, build_loss
+from segkit.metrics import confusion_matrix, count_classes
+from segkit.models import build_model
+from segkit.predict import Segmenter, predict_files
+from segkit.train import TrainConfig, train
+
+random = np.random.default_rng(0)
+
+
+def ids(*shape, classes=4):
+    return torch.from_numpy(random.integers(0, classes, shape))
+
+
+def test_the_confusion_matrix_of_a_2x2_picture_counted_by_hand():
+    pred = torch.tensor([[[0, 1], [2, 2]]])
+    true = torch.tensor([[[0, 1], [1, 2]]])
+    assert confusion_matrix(pred, true, 3)[0].tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
+    counts = count_classes(pred, true, 3)
+    assert counts.dice()[0].tolist() == pytest.approx([1, 2 / 3, 2 / 3])
+    assert counts.over_classes(counts.dice()).item() == pytest.approx(2 / 3)
+
+
+def test_the_confusion_matrix_and_the_mean_iou_are_torchmetrics_own():
+    pred, true = ids(3, 1, 20, 30), ids(3, 1, 20, 30)
+    true[0, 0, :5] = 255
+    ours = confusion_matrix(pred, true, 4).sum(0)
+    assert torch.equal(ours, multiclass_confusion_matrix(pred, true, 4, ignore_index=255))
+    iou = count_classes(pred, true, 4).pooled().iou()
+    expected = multiclass_jaccard_index(pred, true, 4, average="none", ignore_index=255)
+    assert torch.allclose(iou[0].float(), expected)
+
+
+def test_a_class_that_neither_mask_holds_does_not_flatter_the_mean():
+    pred, true = torch.zeros(1, 4, 4, dtype=torch.long), torch.zeros(1, 4, 4, dtype=torch.long)
+    true[0, 0, 0] = 1
+    counts = count_classes(pred, true, 5)
+    assert counts.over_classes(counts.dice()).item() == 0
+    empty = count_classes(pred, pred, 5)
+    assert empty.over_classes(empty.dice()).item() == 1
+
+
+def test_ids_that_are_no_class_are_refused():
+    with pytest.raises(ValueError, match="argmax"):
+        confusion_matrix(torch.full((1, 2, 2), 7), torch.zeros(1, 2, 2), 4)
+
+
+def test_cross_entropy_and_dice_agree_with_torch_and_monai():
+    logits = torch.randn(2, 4, 16, 16)
+    target = ids(2, 1, 16, 16)
+    entropy = CrossEntropyDiceLoss(alpha=1.0)(logits, target)
+    assert torch.allclose(entropy, torch.nn.functional.cross_entropy(logits, target[:, 0]))
+    dice = CrossEntropyDiceLoss(alpha=0.0)(logits, target)
+    monai = MonaiDice(softmax=True, to_onehot_y=True, smooth_nr=1.0, smooth_dr=1.0)(logits, target)
+    assert torch.allclose(dice, monai, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e4, -1e4])
+def test_the_loss_is_finite_where_logits_are_huge_or_nothing_is_asked(size):
+    for target in (ids(2, 1, 8, 8), torch.full((2, 1, 8, 8), 255)):
+        logits = (torch.randn(2, 4, 8, 8).sign() * size).requires_grad_()
+        loss = CrossEntropyDiceLoss()(logits, target)
+        loss.backward()
+        assert loss.isfinite() and logits.grad.isfinite().all()
+
+
+def test_what_is_ignored_changes_nothing():
+    logits, target = torch.randn(1, 4, 8, 8), ids(1, 1, 8, 8)
+    target[0, 0, :4] = 255
+    other = logits.clone()
+    other[0, :, :4] += 5
+    loss = CrossEntropyDiceLoss()
+    assert torch.allclose(loss(logits, target), loss(other, target))
+
+
+def test_losses_of_one_class_alone_are_refused_for_several():
+    with pytest.raises(UserError, match="focal"):
+        build_loss("focal", num_classes=3)
+
+
+def test_the_embedded_parts_load_as_their_own_classes():
+    folder = embedded_path("people")
+    data = load_dataset(folder, split="val", size=64, labels="parts", limit=8)
+    assert data.classes == read_class_names(folder)
+    assert data.classes[0] == "background" and "head" in data.classes
+    seen = set(np.unique(data.arrays[1]).tolist())
+    assert len(seen) > 2 and seen <= set(range(len(data.classes)))
+    full = read_labels(find_samples(folder, labels="parts")[0].mask)
+    assert full.max() < len(data.classes)
+
+
+def test_a_class_without_a_name_is_named(tmp_path, make_dataset):
+    folder = make_parts(make_dataset(6))
+    write_image(folder / "parts" / "000.png", np.full((96, 80), 9, np.uint8))
+    with pytest.raises(UserError, match=r"000\.png.*9"):
+        for split in ("train", "val", "test"):
+            load_dataset(folder, split=split, size=32, labels="parts")
+    (folder / "parts.json").unlink()
+    with pytest.raises(UserError, match=r"parts\.json"):
+        load_dataset(folder, split="train", size=32, labels="parts")
+
+
+def make_parts(folder):
+    """Parts for the drawn figures: 1 is their upper half, 2 their lower."""
+    for sample in find_samples(folder):
+        mask = (read_labels(sample.mask) > 127).astype(np.uint8)
+        rows = np.flatnonzero(mask.any(1))
+        lower = np.arange(len(mask))[:, None] > rows.mean()
+        write_image(folder / "parts" / f"{sample.name}.png", mask * (1 + lower).astype(np.uint8))
+    names = {"0": "background", "1": "upper", "2": "lower"}
+    (folder / "parts.json").write_text(json.dumps(names))
+    return folder
+
+
+def test_a_network_learns_two_classes_and_its_checkpoint_names_them(make_dataset, tmp_path):
+    folder = make_parts(make_dataset(40))
+    settings = {"size": 32, "batch_size": 4, "width": None, "precision": "fp32", "lr": 5e-3, "augment": 0.0}
+    settings["model_settings"] = {"widths": (8, 16), "bottleneck": 16}
+    run = train([folder], tmp_path / "run", TrainConfig(labels="parts", num_epochs=12, **settings))
+    assert run.best_dice > 0.6
+    model, info = load_checkpoint(run.checkpoint)
+    assert info.classes == ("background", "upper", "lower")
+    assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 3, 32, 32)
+
+
+def test_parts_are_predicted_scored_and_written_in_their_classes(make_dataset, tmp_path):
+    folder = make_parts(make_dataset(24))
+    settings = {"size": 32, "batch_size": 4, "width": None, "precision": "fp32", "lr": 5e-3, "augment": 0.0}
+    settings["model_settings"] = {"widths": (8, 16), "bottleneck": 16}
+    run = train([folder], tmp_path / "run", TrainConfig(labels="parts", num_epochs=10, **settings))
+    parts = Segmenter.load(run.checkpoint)
+    image = read_image(folder / "images" / "003.jpg")
+    prob = parts(image, flip=True)
+    assert prob.shape == (3, 96, 80) and np.allclose(prob.sum(0), 1, atol=1e-4)
+    assert np.array_equal(parts.labels(prob), prob.argmax(0))
+    assert np.allclose(parts.foreground(prob), prob[1] + prob[2], atol=1e-4)
+
+    result = evaluate(parts, folder)
+    truth = np.stack([read_labels(s.mask) for s in result.samples])
+    pred = np.stack([parts.labels(parts(read_image(s.image))) for s in result.samples])
+    iou = multiclass_jaccard_index(torch.from_numpy(pred), torch.from_numpy(truth), 3, average="none")
+    assert torch.allclose(result.counts.pooled().iou()[0].float(), iou, atol=1e-3)
+    assert "upper" in result.table() and "lower" in result.table()
+    assert len(write_evaluation(result, parts, tmp_path / "scores")) == 2
+
+    predict_files(parts, [folder / "images" / "003.jpg"], tmp_path / "out", ("mask", "overlay", "cutout"))
+    written = read_labels(tmp_path / "out" / "003_mask.png")
+    assert np.array_equal(written, parts.labels(parts(image)))
+
+
+def test_a_data_set_with_other_classes_is_not_scored(make_dataset, tmp_path):
+    folder = make_parts(make_dataset(6))
+    model = build_model("unet", widths=(8,), bottleneck=8, num_classes=3)
+    info = CheckpointInfo(model.built_as, classes=("background", "left", "right"))
+    with pytest.raises(UserError, match="left"):
+        evaluate(Segmenter(model, info), folder)
+
+
+def test_a_person_network_becomes_a_part_network_but_for_its_last_layer(make_dataset, tmp_path):
+    folder = make_parts(make_dataset(16))
+    settings = {"size": 32, "batch_size": 4, "width": None, "precision": "fp32"}
+    settings["model_settings"] = {"widths": (8, 16), "bottleneck": 16}
+    person = train([folder], tmp_path / "person", TrainConfig(num_epochs=1, **settings)).checkpoint
+    config = TrainConfig(labels="parts", num_epochs=1, lr=1e-9, start_from=str(person), **settings)
+    parts, _ = load_checkpoint(train([folder], tmp_path / "parts", config).checkpoint)
+    before, _ = load_checkpoint(person)
+    assert torch.allclose(parts.encoder[0][0].weight, before.encoder[0][0].weight, atol=1e-5)
+    assert parts.head.weight.shape[0] == 3

@@ -1,0 +1,380 @@
+"""Every lesson and every solution keeps the rules, and runs under two runners that see different faults.
+
+papermill (through `segkit course`, fast profile) injects parameters and misses an error inside a widget's
+callback, which `segkit course` looks for. nbval runs the stored parameters and compares the outputs that
+are marked NBVAL_CHECK_OUTPUT. Skipped cells pass both, so nothing may be skipped.
+"""
+
+import copy
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import write_notebook
+from notebook_rules import (
+    ANY,
+    LESSON,
+    SOLUTION,
+    code_cells,
+    exercises,
+    is_in_step_with_its_lesson,
+    name_of,
+    passes_its_checks_and_says_why,
+    texts,
+)
+
+from segkit.course import choose_notebooks, read_profile, settings_for
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+LESSONS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+SOLUTIONS = sorted((NOTEBOOKS / "solutions").glob("*.ipynb"))
+SWEEPS = sorted((NOTEBOOKS / "sweeps").glob("*.ipynb"))
+"""Not lessons: what lesson 10 and `segkit sweep` run with other parameters."""
+MAIN_PATH = range(9)
+MOST_SECONDS = 1800
+"""Of one process, before it counts as stuck."""
+
+
+@cache
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+# --- the rules ------------------------------------------------------------------------------------------
+
+
+def test_every_lesson_of_the_map_is_there_and_has_solutions():
+    listed = re.findall(r"\]\((\d\d_\w+)\.ipynb\)", (NOTEBOOKS / "README.md").read_text())
+    assert list(dict.fromkeys(listed)) == [path.stem for path in LESSONS]
+    assert [path.stem for path in SOLUTIONS] == [f"{path.stem}_solutions" for path in LESSONS]
+    assert {int(path.name[:2]) for path in LESSONS} >= set(MAIN_PATH)
+
+
+def test_no_notebook_hides_in_another_place():
+    hidden = {p for p in NOTEBOOKS.rglob("*.ipynb") if not {".ipynb_checkpoints", "runs"} & set(p.parts)}
+    assert hidden == {*LESSONS, *SOLUTIONS, *SWEEPS}
+
+
+CASES = [(rule, path) for path in LESSONS for rule in (*ANY, *LESSON)]
+CASES += [(rule, path) for path in SOLUTIONS for rule in (*ANY, *SOLUTION)]
+CASES += [(rule, path) for path in SWEEPS for rule in ANY]
+
+
+@pytest.mark.parametrize(
+    ("rule", "path"), [pytest.param(r, p, id=f"{p.stem}-{r.__name__}") for r, p in CASES]
+)
+def test_it(rule, path):
+    faults = list(rule(read(path), path))
+    assert not faults, "\n".join([path.name, *faults])
+
+
+@pytest.mark.parametrize("profile", sorted(p.stem for p in (NOTEBOOKS / "profiles").glob("*.yaml")))
+def test_a_profile_names_notebooks_and_parameters_that_exist(profile):
+    notebooks = choose_notebooks(NOTEBOOKS, [])
+    assert settings_for(notebooks, read_profile(NOTEBOOKS, profile), {})
+
+
+def test_no_check_is_left_without_an_exercise():
+    from segkit.check import CHECKS
+
+    asked = {name for path in LESSONS for name in re.findall(r"check\.(\w+)\(", path.read_text())}
+    assert asked >= set(CHECKS)
+
+
+# --- the runs -------------------------------------------------------------------------------------------
+
+
+def run_course(paths: list[Path], out: Path, one_thread: bool = False) -> dict[Path, list[str]]:
+    """`segkit course` on notebooks of one folder, lessons with the fast profile.   Returns: their faults."""
+    command = ["segkit", "course", "--notebooks", paths[0].parent, "--only", *(path.stem for path in paths)]
+    said, code = call(
+        [*command, "--profile", "fast" if paths[0] in LESSONS else "default", "-o", out], one_thread
+    )
+    faults = {path: list(faults_of_one(path, out, said)) for path in paths}
+    assert (code == 0) or any(faults.values()), said
+    return faults
+
+
+def faults_of_one(path: Path, out: Path, said: str):
+    """It ran, and every cell of it to its end; a stub is not answered, a solution is right."""
+    how = re.search(rf"\] {path.stem}\b.*\n(?:\S.*\n)* +(.*)", said)  # a kernel may say something between
+    if not how or not how[1].startswith("ran in"):
+        yield how[1] if how else said
+        return
+    (copy_of_it,) = out.glob(f"course-*/{path.name}")
+    executed = nbformat.read(copy_of_it, as_version=4)
+    for cell in code_cells(executed):
+        if cell.execution_count is None or "Traceback (most recent call last)" in texts(cell):
+            yield f"{name_of(cell)} was not run to its end:\n{texts(cell)}"
+    wanted = "✓ right" if path in SOLUTIONS else "not answered yet"
+    for heading, body in exercises(executed).items():
+        if not any(wanted in texts(cell) for cell in body):
+            yield f"{heading}: the check does not say '{wanted}'"
+
+
+def run_nbval(path: Path, one_thread: bool = False) -> list[str]:
+    """pytest --nbval-lax on one notebook.   Returns: its faults, among them a cell that did not run."""
+    command = ["pytest", "--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={MOST_SECONDS}"]
+    said, code = call([*command, "-o", "addopts=", "-p", "no:cacheprovider", "--color=no", path], one_thread)
+    if code != 0:
+        return [said]
+    summary, count = said.rstrip().splitlines()[-1], len(code_cells(read(path)))
+    everything = re.fullmatch(rf"=+ {count} passed(, \d+ warnings?)? in .*=+", summary)
+    return [] if everything else [f"{count} cells should pass: {summary}"]
+
+
+def call(command: list, one_thread: bool) -> tuple[str, int]:
+    environment = os.environ | ({"OMP_NUM_THREADS": "1"} if one_thread else {})
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, command)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=MOST_SECONDS,
+    )
+    return done.stdout, done.returncode
+
+
+@pytest.fixture(scope="module")
+def faults(request, tmp_path_factory):
+    """A function (runner, path) that waits for a run. All chosen runs go on meanwhile, one per processor."""
+    items = [i for i in request.session.items if i.path == request.path and hasattr(i, "callspec")]
+    chosen = [
+        (i.callspec.params["runner"], i.callspec.params["path"])
+        for i in items
+        if i.originalname == "test_it_runs"
+    ]
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(processors, 4)  # each takes up to 2 GB
+    pool = ThreadPoolExecutor(workers)
+    waiting = {}
+    for name, group in {"lessons": LESSONS, "solutions": SOLUTIONS}.items():
+        paths = [path for path in group if ("papermill", path) in chosen]
+        if paths:
+            course = pool.submit(run_course, paths, tmp_path_factory.mktemp(name), workers > 1)
+            waiting |= {("papermill", path): course for path in paths}
+    for path in sorted(
+        (path for runner, path in chosen if runner == "nbval"),
+        key=lambda path: "07_training" not in path.stem,
+    ):  # the longest first, or one processor waits for it at the end
+        waiting["nbval", path] = pool.submit(run_nbval, path, workers > 1)
+
+    def wait(runner: str, path: Path) -> list[str]:
+        found = waiting[runner, path].result()
+        return found[path] if runner == "papermill" else found
+
+    yield wait
+    pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("runner", ["papermill", "nbval"])
+@pytest.mark.parametrize("path", [*LESSONS, *SOLUTIONS], ids=lambda path: path.stem)
+def test_it_runs(path, runner, faults):
+    found = faults(runner, path)
+    assert not found, "\n".join(found)
+
+
+# --- the tests above would see a fault ------------------------------------------------------------------
+
+
+INTERACT = "moved = interact(lambda x: 1 / (x - 5), x=(5, 9, 1))\nmoved.widget.children[0].value = 5"
+
+
+@pytest.mark.parametrize(
+    ("runner", "code", "is_seen"),
+    [
+        ("papermill", "1 + 1", False),
+        ("papermill", "1 / 0", True),
+        ("papermill", INTERACT, True),
+        ("papermill", "raise SystemExit", True),
+        ("papermill", "import threading; threading.Thread(target=lambda: 1 / 0).start()", True),
+        ("nbval", "1 + 1", False),
+        ("nbval", "1 / 0", True),
+        ("nbval", "# NBVAL_CHECK_OUTPUT\n1 + 1", True),  # 3 is what is stored
+        ("nbval", "# NBVAL_SKIP\n1 + 1", True),
+    ],
+)
+def test_a_fault_is_seen(tmp_path, runner, code, is_seen):
+    path = write_notebook(tmp_path / "00_faulty.ipynb", "from ipywidgets import interact", code, "'the end'")
+    notebook = nbformat.read(path, as_version=4)
+    for count, cell in enumerate(code_cells(notebook), start=1):
+        cell.execution_count = count
+    stored = nbformat.v4.new_output("execute_result", {"text/plain": "3"}, execution_count=3)
+    code_cells(notebook)[2].outputs = [stored]
+    nbformat.write(notebook, path)
+    found = run_nbval(path) if runner == "nbval" else run_course([path], tmp_path / "out")[path]
+    assert bool(found) == is_seen
+
+
+def edit(kind: str, old: str, new: str):
+    """Replace text in every cell of a kind; it must occur."""
+
+    def change(notebook):
+        cells = [cell for cell in notebook.cells if cell.cell_type == kind and old in cell.source]
+        assert cells, f"no {kind} cell holds {old!r}"
+        for cell in cells:
+            cell.source = cell.source.replace(old, new)
+
+    return change
+
+
+def on_code(number: int, change):
+    return lambda notebook: change(code_cells(notebook)[number])
+
+
+def forget_pictures(notebook):
+    for cell in code_cells(notebook):
+        cell.outputs = [o for o in cell.outputs if "image/png" not in o.get("data", {})]
+
+
+def set_(**values):
+    return lambda node: node.update(values)
+
+
+def drop(index):
+    return lambda notebook: notebook.cells.pop(index)
+
+
+def add_prose(text):
+    return lambda notebook: notebook.cells.insert(5, nbformat.v4.new_markdown_cell(text))
+
+
+def add_output(text, name="stdout"):
+    return on_code(
+        3, lambda cell: cell.outputs.append(nbformat.v4.new_output("stream", name=name, text=text))
+    )
+
+
+PLANTED = {
+    "runs_every_cell": [
+        on_code(3, lambda cell: cell.metadata.update(tags=["skip-execution"])),
+        on_code(3, lambda cell: cell.metadata.update(tags=["raises-exception"])),
+        on_code(3, lambda cell: cell.metadata.update(tags=["nbval-skip"])),
+        on_code(3, lambda cell: cell.update(source="# NBVAL_SKIP\n" + cell.source)),
+        on_code(3, lambda cell: cell.update(source="# NBVAL_IGNORE_OUTPUT\n" + cell.source)),
+        on_code(3, lambda cell: cell.update(source="x = 1  # NBVAL_CHECK_OUTPUT")),
+        on_code(3, lambda cell: cell.update(source="# NBVAL_CHECK_OUTPUT\nx = 1", outputs=[])),
+        on_code(3, set_(cell_type="raw")),
+        on_code(3, set_(source="")),
+    ],
+    "has_the_outputs_of_one_clean_run": [
+        on_code(3, set_(execution_count=None)),
+        on_code(3, set_(execution_count=99)),
+        add_output("UserWarning: old", "stderr"),
+        add_output("\n" * 100),
+        add_output(" 10%|#         |"),
+        on_code(
+            3,
+            lambda cell: cell.outputs.append(
+                nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])
+            ),
+        ),
+    ],
+    "is_small_and_keeps_no_widget_state": [
+        add_output("x" * 1_500_000),
+        lambda notebook: notebook.metadata.update(widgets={}),
+    ],
+    "has_plain_code": [on_code(3, set_(source="!ls")), on_code(3, set_(source="x = 1;"))],
+    "names_no_place_of_one_machine": [
+        on_code(3, set_(source="open('/home/me/x')")),
+        add_output("saved to /tmp/abc/x.png"),
+        add_prose(r"Look at C:\photos."),
+    ],
+    "links_to_what_exists": [
+        add_prose("[there](99_nowhere.ipynb)"),
+        add_prose('<a href="nowhere.html">there</a>'),
+        add_prose("![a picture of something](attachment:lost.png)"),
+    ],
+    "says_in_words_what_pictures_show": [
+        add_prose("![](../data/pictures/people.jpg)"),
+        add_prose('<img src="../data/pictures/people.jpg">'),
+        lambda notebook: [
+            cell.update(source="# A") for cell in notebook.cells if cell.cell_type == "markdown"
+        ],
+    ],
+    "states_only_printed_numbers": [add_prose("It is <!--=-->123.4567."), add_prose("It is <!--=-->so.")],
+    "opens_with_title_goals_needs_and_time": [
+        edit("markdown", "**You will be able to**", "**Goals**"),
+        edit("markdown", "**You need**", "Needed"),
+        edit("markdown", "**Time**", "Time"),
+        edit("markdown", "# 04 · ", "# "),
+    ],
+    "has_typed_and_commented_parameters": [
+        on_code(0, lambda cell: cell.metadata.update(tags=[])),
+        edit("code", "seed: int = ", "seed = "),
+        edit("code", "seed: int = 0", "seed: int = 0.5"),
+        edit("code", "seed: int = 0", "seed: int = 0\nx: int = 1"),
+        edit("code", "seed: int = 0", "sede: int = 0"),
+    ],
+    "has_one_cell_of_imports_that_prints_the_versions": [
+        edit("code", "show_versions(seed)", "print(seed)"),
+        on_code(1, lambda cell: cell.metadata.update(tags=[])),
+        on_code(3, set_(source="import this")),
+    ],
+    "has_its_parts_in_order": [
+        edit("markdown", "## Turn the knob: ", "## "),
+        edit("markdown", "## What goes wrong: ", "## "),
+        edit("markdown", "## What you have seen", "## What goes wrong: again"),
+        edit("markdown", "### Explain it in your own words", "### Explain"),
+        add_prose("## Exercises"),
+    ],
+    "turns_a_knob_beside_a_still_picture": [
+        forget_pictures,
+        edit("markdown", "## Turn the knob: ", "## Turn the knob: ...\n\n## "),
+    ],
+    "makes_a_mistake_and_repairs_it": [
+        edit("markdown", "## What goes wrong: ", "## What goes wrong: ...\n\n## "),
+    ],
+    "mirrors_its_goals": [
+        edit("markdown", "## What you have seen", "## What you have seen\n\n- everything\n")
+    ],
+    "asks_and_answers_questions": [edit("markdown", "<details>", ""), edit("markdown", "</summary>", "</b>")],
+    "has_exercises_with_checks": [
+        edit("markdown", "### Exercise 1 · ", "### Exercise 1: "),
+        edit("markdown", "### Exercise 2 · ", "### Exercise 7 · "),
+        edit("markdown", "(warm-up)", "(stretch)"),
+        edit("markdown", "### Exercise 3 · ", "### Task 3 · "),
+        edit("code", "check.", "check.no_such_"),
+        edit("code", "...", "42"),
+    ],
+    "leads_back_and_forth": [drop(-1)],
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "plant"),
+    [
+        pytest.param(rule, plant, id=f"{rule.__name__}-{number}")
+        for rule in (*ANY, *LESSON)
+        for number, plant in enumerate(PLANTED[rule.__name__])
+    ],
+)
+def test_a_planted_fault_breaks_its_rule(rule, plant):
+    (path,) = NOTEBOOKS.glob("04_*.ipynb")
+    notebook = copy.deepcopy(read(path))
+    plant(notebook)
+    assert list(rule(notebook, path))
+
+
+@pytest.mark.parametrize(
+    ("rule", "plant"),
+    [
+        (is_in_step_with_its_lesson, edit("markdown", "### Exercise 1 · ", "### Exercise 1 · Another ")),
+        (is_in_step_with_its_lesson, edit("markdown", ": solutions", "")),
+        (is_in_step_with_its_lesson, edit("code", "check.", "check.other_")),
+        (passes_its_checks_and_says_why, edit("code", "assert ", "print ")),
+        (passes_its_checks_and_says_why, lambda notebook: [cell.update(outputs=[]) for cell in code_cells(notebook)]),
+    ],
+)
+def test_a_fault_planted_in_a_solution_breaks_its_rule(rule, plant):
+    (path,) = (NOTEBOOKS / "solutions").glob("04_*.ipynb")
+    notebook = copy.deepcopy(read(path))
+    plant(notebook)
+    assert list(rule(notebook, path))

@@ -1,0 +1,42 @@
+"""Pictures as a notebook shows them."""
+
+import io
+from base64 import b64decode
+
+import numpy as np
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.pylabtools import select_figure_formats
+from IPython.display import display
+from IPython.utils.capture import capture_output
+from PIL import Image
+
+from segkit.plots import contact_sheet, show_row
+
+
+@pytest.fixture
+def shell():
+    """IPython as in a notebook, with matplotlib's own way to show figures not yet switched on."""
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()
+
+
+def test_a_picture_is_shown_small_before_and_after_pyplot_is_used(shell, astronaut):
+    for figure in (show_row([astronaut], ["one"]), contact_sheet([astronaut] * 4, list("abcd"))):
+        for _ in range(2):
+            with capture_output() as captured:
+                display(figure)
+            (output,) = captured.outputs
+            assert "Picture" in output.data["text/plain"]
+            shown = b64decode(output.data["image/png"])
+            assert Image.open(io.BytesIO(shown)).mode == "P" and len(shown) < 100_000
+            select_figure_formats(shell, {"png"})  # what `import matplotlib.pyplot` leads to in a notebook
+
+
+def test_a_row_of_pictures_keeps_their_shapes_and_its_scale():
+    figure = show_row([np.zeros((10, 20)), np.zeros((10, 5, 3), np.uint8)], ["wide", "narrow"])
+    wide, narrow = figure.axes
+    assert [axes.get_title() for axes in figure.axes] == ["wide", "narrow"]
+    assert wide.images[0].get_clim() == (0, 1)
+    assert wide.get_subplotspec().get_gridspec().get_width_ratios() == [2.0, 0.5]
+    assert narrow.images[0].get_array().shape == (10, 5, 3)
