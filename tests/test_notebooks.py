@@ -370,7 +370,7 @@ def test_a_planted_fault_breaks_its_rule(rule, plant):
         (is_in_step_with_its_lesson, edit("markdown", ": solutions", "")),
         (is_in_step_with_its_lesson, edit("code", "check.", "check.other_")),
         (passes_its_checks_and_says_why, edit("code", "assert ", "print ")),
-        (passes_its_checks_and_says_why, lambda notebook: [cell.update(outputs=[]) for cell in code_cells(notebook)]),
+        (passes_its_checks_and_says_why, lambda n: [cell.update(outputs=[]) for cell in code_cells(n)]),
     ],
 )
 def test_a_fault_planted_in_a_solution_breaks_its_rule(rule, plant):
