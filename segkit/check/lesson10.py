@@ -3,7 +3,7 @@
 import itertools
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from segkit.check.core import Wrong, exercise, from_start
 
@@ -118,7 +118,7 @@ def difference_interval(answer):
         one, other = 0.60 + common + rng.normal(0, 0.004, count), 0.61 + common + rng.normal(0, 0.004, count)
         gap = other - one
         error = gap.std(ddof=1) / np.sqrt(count)
-        half = stats.t.ppf(0.975, count - 1) * error
+        half = stdtrit(count - 1, 0.975) * error
         expected = (float(gap.mean() - half), float(gap.mean() + half))
         got = _numbers(answer(one.copy(), other.copy()), 2, "low and high")
         if np.allclose(got, expected, atol=1e-6):
@@ -142,12 +142,12 @@ def difference_interval(answer):
             )
         elif np.isclose(width, half * np.sqrt((count - 1) / count)):
             hint = "the standard deviation of a few divides by n - 1: ddof=1"
-        elif np.isclose(width, stats.t.ppf(0.95, count - 1) * error):
+        elif np.isclose(width, stdtrit(count - 1, 0.95) * error):
             hint = "0.95 leaves 5 % at each end, which makes 90 %: take 0.975"
-        elif np.isclose(width, stats.t.ppf(0.975, count) * error):
+        elif np.isclose(width, stdtrit(count, 0.975) * error):
             hint = "one degree of freedom went into the mean: n - 1"
         elif any(
-            np.isclose(width, stats.t.ppf(0.975, f) * apart) for f in (count - 1, 2 * count - 2)
+            np.isclose(width, stdtrit(f, 0.975) * apart) for f in (count - 1, 2 * count - 2)
         ) or np.isclose(width, 1.96 * apart, rtol=1e-3):
             hint = (
                 "both had the same seeds, so what a seed does to both cancels in the difference: "
