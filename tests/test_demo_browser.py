@@ -52,7 +52,7 @@ def page(asked):
         "__call__",
         lambda self, image, *rest: (asked.append(image.shape[:2]), ask(self, image, *rest))[1],
     )
-    app = demo.serve(["person-small"], block=False, engines=["torch"])
+    app = demo.serve(["person-base", "person-small"], block=False)
     far = []
 
     def note(request):
