@@ -64,6 +64,13 @@ def picture(number: int, width: int = 96, height: int = 64) -> np.ndarray:
     return image
 
 
+def doubtful_picture(number: int, width: int, height: int) -> np.ndarray:
+    """The same with a patch that is person in every other frame, by a hair: smoothing has work to do."""
+    image = picture(number, width, height)
+    image[:16, -32:] = 124 + 8 * (number % 2)
+    return image
+
+
 def make_video(
     path,
     count=20,
@@ -74,6 +81,7 @@ def make_video(
     rotation=0,
     codec="libx264",
     base=None,
+    draw=picture,
     **opts,
 ):
     """A clip made by PyAV alone, with a tone as its sound; `times` in units of `base` seconds."""
@@ -87,7 +95,7 @@ def make_video(
             video.set_display_rotation(rotation)
         sound = out.add_stream(audio, rate=48000, layout="mono") if audio else None
         for number, when in enumerate(times):
-            frame = av.VideoFrame.from_ndarray(picture(number, *size), "rgb24")
+            frame = av.VideoFrame.from_ndarray(draw(number, *size), "rgb24")
             frame.pts, frame.time_base = when, base
             out.mux(video.encode(frame))
         out.mux(video.encode(None))
@@ -426,7 +434,7 @@ def pixels(path):
 
 @pytest.mark.parametrize("name", ["b.mp4", "b.webm"])
 def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path, bright, monkeypatch, name):
-    source = make_video(tmp_path / "a.mp4", count=40, audio="aac")
+    source = make_video(tmp_path / "a.mp4", count=40, audio="aac", draw=doubtful_picture)
     whole = tmp_path / f"whole{name[1:]}"
     replace_in_video(bright, source, whole, "blur", part_frames=8)
     before = threading.active_count()
@@ -447,7 +455,9 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path
     assert report.resumed == 24
     assert report.frames == 40
     again, straight = pixels(tmp_path / name), pixels(whole)
-    assert all((a == b).all() for a, b in zip(again, straight, strict=True))
+    # Within what two encodings of one picture differ by: an encoder on several threads keeps no bit for sure.
+    apart = [np.abs(a.astype(int) - b).max() for a, b in zip(again, straight, strict=True)]
+    assert max(apart) <= 6, apart
     assert len(sound_of(tmp_path / name)) == len(sound_of(whole))
     assert not (tmp_path / f"{name}.parts").exists()
     assert threading.active_count() <= before
