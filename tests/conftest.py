@@ -12,14 +12,30 @@ import skimage.data
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from segkit.checkpoint import CheckpointInfo
+from segkit.data import Preprocessing
 from segkit.files import write_image
 from segkit.models import build_model
+from segkit.predict import Segmenter
 
 
 @pytest.fixture(scope="session")
 def astronaut() -> np.ndarray:
     """A real photograph of a person that ships inside a package: uint8 (512, 512, 3)."""
     return skimage.data.astronaut()
+
+
+class Brightness(torch.nn.Module):
+    """A stand-in whose right answer is known: bright pixels are person."""
+
+    def forward(self, images):
+        return images.mean(1, keepdim=True) * 40
+
+
+@pytest.fixture
+def bright() -> Segmenter:
+    prep = Preprocessing(size=64, mean=(0.5,) * 3, std=(1.0,) * 3)
+    return Segmenter(Brightness(), CheckpointInfo(model={}, preprocessing=prep), device="cpu")
 
 
 def draw_pair(seed: int, height: int = 96, width: int = 80) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from segkit.checkpoint import CheckpointInfo, save_checkpoint
@@ -15,19 +14,6 @@ from segkit.predict import (
     replace_background,
     soft_alpha,
 )
-
-
-class Brightness(torch.nn.Module):
-    """A stand-in whose right answer is known: bright pixels are person."""
-
-    def forward(self, images):
-        return images.mean(1, keepdim=True) * 40
-
-
-@pytest.fixture
-def bright() -> Segmenter:
-    prep = Preprocessing(size=64, mean=(0.5,) * 3, std=(1.0,) * 3)
-    return Segmenter(Brightness(), CheckpointInfo(model={}, preprocessing=prep), device="cpu")
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import av
 import cv2
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import segkit.video
@@ -17,7 +16,6 @@ from segkit.checkpoint import CheckpointInfo, save_checkpoint
 from segkit.cli import main
 from segkit.data import Preprocessing
 from segkit.files import UserError, write_image
-from segkit.predict import Segmenter
 from segkit.temporal import (
     Clip,
     Smoother,
@@ -34,19 +32,6 @@ from segkit.video import painter, replace_in_video
 from segkit.videofile import VideoReader, choose_encoding, write_video
 
 GREEN = (0, 160, 60)
-
-
-class Brightness(torch.nn.Module):
-    """A stand-in whose right answer is known: bright pixels are person."""
-
-    def forward(self, images):
-        return images.mean(1, keepdim=True) * 40
-
-
-@pytest.fixture
-def bright() -> Segmenter:
-    prep = Preprocessing(size=64, mean=(0.5,) * 3, std=(1.0,) * 3)
-    return Segmenter(Brightness(), CheckpointInfo(model={}, preprocessing=prep), device="cpu")
 
 
 @pytest.fixture
