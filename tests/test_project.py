@@ -93,7 +93,7 @@ def stranger(tmp_path_factory):
     from segkit.files import write_image
 
     here = tmp_path_factory.mktemp("stranger")
-    for i in range(10):
+    for i in range(6):
         image, mask = draw_pair(i)
         for folder in ("data/people", "my-photos"):
             write_image(here / folder / "images" / f"{i:03}.jpg", image)

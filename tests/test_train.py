@@ -189,7 +189,7 @@ def test_two_processes_reach_the_loss_of_one(make_dataset, tmp_path):
         '--model_settings={"norm": "group"}',
     ]
     common = ["segkit", "train", str(folder), "--precision=fp32", *settings]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29511"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
     env = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     for name, launcher in {"one": [sys.executable], "two": torchrun}.items():
         done = subprocess.run(
