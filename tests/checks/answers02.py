@@ -81,13 +81,13 @@ def nearly_equal(pictures):
     return pairs_above((np.abs(pictures[:, None] - pictures[None]).mean((2, 3)) < 2) * 1.0)
 
 
-RIGHT = {
-    "without_mask": without_mask,
-    "split_by_scene": split_by_scene,
-    "clean_mask": clean_mask,
-    "make_batch": make_batch,
-    "find_twins": find_twins,
-}
+RIGHT = [
+    ("without_mask", without_mask),
+    ("split_by_scene", split_by_scene),
+    ("clean_mask", clean_mask),
+    ("make_batch", make_batch),
+    ("find_twins", find_twins),
+]
 WRONG = [
     ("without_mask", lambda images, masks: None, "return"),
     ("without_mask", lambda images, masks: len(without_mask(images, masks)), "list of names"),

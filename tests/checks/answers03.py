@@ -47,13 +47,13 @@ def scribble(net, images, divisor):
     return run_any_size(net, images, divisor)
 
 
-RIGHT = {
-    "count_block": lambda i, o: 9 * i * o + 9 * o * o + 4 * o,
-    "pixels_to_add": lambda side, divisor: -side % divisor,
-    "double_and_join": lambda x, skip: torch.cat([skip, grow(x)], dim=1),
-    "field_of_view": field_of_view,
-    "run_any_size": run_any_size,
-}
+RIGHT = [
+    ("count_block", lambda i, o: 9 * i * o + 9 * o * o + 4 * o),
+    ("pixels_to_add", lambda side, divisor: -side % divisor),
+    ("double_and_join", lambda x, skip: torch.cat([skip, grow(x)], dim=1)),
+    ("field_of_view", field_of_view),
+    ("run_any_size", run_any_size),
+]
 
 WRONG = [
     ("count_block", lambda i, o: 9 * i * o + 9 * o * o, "factor and an offset"),

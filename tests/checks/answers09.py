@@ -57,13 +57,13 @@ def mirrored(preds, labels):
     return np.flatnonzero(other > plain)
 
 
-RIGHT = {
-    "worst_first": worst,
-    "calibration_error": ece,
-    "bootstrap_interval": interval,
-    "honest_threshold": chosen,
-    "find_mirrored": mirrored,
-}
+RIGHT = [
+    ("worst_first", worst),
+    ("calibration_error", ece),
+    ("bootstrap_interval", interval),
+    ("honest_threshold", chosen),
+    ("find_mirrored", mirrored),
+]
 
 WRONG = [
     ("worst_first", lambda n, s, k: [n[i] for i in np.argsort(-s)[:k]], "these are the best"),

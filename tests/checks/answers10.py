@@ -45,12 +45,12 @@ def unpaired(one, other):
     return (other - one).mean() - half, (other - one).mean() + half
 
 
-RIGHT = {
-    "grid_points": points_of,
-    "mean_and_spread": mean_sd,
-    "still_to_run": to_run,
-    "difference_interval": around,
-}
+RIGHT = [
+    ("grid_points", points_of),
+    ("mean_and_spread", mean_sd),
+    ("still_to_run", to_run),
+    ("difference_interval", around),
+]
 
 WRONG = [
     ("grid_points", lambda s: list(itertools.product(*s.values())), "bare tuples"),

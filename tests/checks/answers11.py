@@ -26,12 +26,12 @@ def changes_skip(skip, a, b, weigh):
     return skip.mul_(weigh((a + b).relu()).sigmoid())
 
 
-RIGHT = {
-    "atrous_width": lambda kernel, rate: (kernel - 1) * rate + 1,
-    "attend": lambda skip, a, b, weigh: skip * torch.sigmoid(weigh(F.relu(a + b))),
-    "distillation_loss": lambda z, y, t, share: (1 - share) * bce(z, y) + share * bce(z, t),
-    "choose_network": choose,
-}
+RIGHT = [
+    ("atrous_width", lambda kernel, rate: (kernel - 1) * rate + 1),
+    ("attend", lambda skip, a, b, weigh: skip * torch.sigmoid(weigh(F.relu(a + b)))),
+    ("distillation_loss", lambda z, y, t, share: (1 - share) * bce(z, y) + share * bce(z, t)),
+    ("choose_network", choose),
+]
 
 WRONG = [
     ("atrous_width", lambda kernel, rate: kernel * rate, "two gaps"),

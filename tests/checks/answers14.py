@@ -1,19 +1,8 @@
-"""The checks of notebook 14: a stub is unanswered, a right answer passes, a known mistake gets its hint."""
+"""Right and common wrong answers to the exercises of notebook 14; test_answers.py asks the checks."""
 
 import numpy as np
-import pytest
 import torch
 import torch.nn.functional as F
-
-from segkit import check
-
-NAMES = ("softmax_by_hand", "class_dice", "cross_entropy_without", "merge_classes", "mean_iou")
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("stub", [..., lambda *args: ...])
-def test_a_stub_is_not_answered(name, stub):
-    assert "not answered yet" in getattr(check, name)(stub).message
 
 
 def softmax(x):
@@ -47,22 +36,16 @@ def miou(preds, targets, classes):
     return (both[either > 0] / either[either > 0]).mean()
 
 
-@pytest.mark.parametrize(
-    ("name", "answer"),
-    [
-        ("softmax_by_hand", softmax),
-        ("softmax_by_hand", lambda x: x.softmax(0)),
-        ("class_dice", lambda m: 2 * np.diag(m) / (m.sum(0) + m.sum(1))),
-        ("class_dice", lambda m: [2 * m[c, c] / (m[c].sum() + m[:, c].sum()) for c in range(len(m))]),
-        ("cross_entropy_without", entropy),
-        ("cross_entropy_without", lambda x, y: F.cross_entropy(x, y, ignore_index=255)),
-        ("merge_classes", merged),
-        ("mean_iou", miou),
-    ],
-)
-def test_a_right_answer_passes(name, answer):
-    result = getattr(check, name)(answer)
-    assert result, result
+RIGHT = [
+    ("softmax_by_hand", softmax),
+    ("softmax_by_hand", lambda x: x.softmax(0)),
+    ("class_dice", lambda m: 2 * np.diag(m) / (m.sum(0) + m.sum(1))),
+    ("class_dice", lambda m: [2 * m[c, c] / (m[c].sum() + m[:, c].sum()) for c in range(len(m))]),
+    ("cross_entropy_without", entropy),
+    ("cross_entropy_without", lambda x, y: F.cross_entropy(x, y, ignore_index=255)),
+    ("merge_classes", merged),
+    ("mean_iou", miou),
+]
 
 
 def in_place(ids, groups):
@@ -152,12 +135,4 @@ WRONG = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:invalid value")
-@pytest.mark.parametrize(
-    ("name", "answer", "hint"),
-    [(name, answer, hint) for name, cases in WRONG.items() for answer, hint in cases],
-)
-def test_a_known_mistake_gets_its_hint(name, answer, hint):
-    result = getattr(check, name)(answer)
-    assert not result
-    assert hint in result.message, result
+WRONG = [(name, *case) for name, cases in WRONG.items() for case in cases]
