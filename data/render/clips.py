@@ -50,8 +50,6 @@ CLIPS = {
     "walk": Clip(902, places.street, (320, 240), 36, [_pose("swing", "behind", "back", "step"), _pose("relax", "relax", "stand", "pass"),
                                                       _pose("behind", "swing", "step", "back"), _pose("relax", "relax", "pass", "stand")],
                  2.5, 2.6, 1.0, lambda t: (-1.9 + 3.8 * t, 0.3, 78), {"L": "bag"}, "short"),
-    "turn": Clip(903, places.nature, (320, 320), 30, [_pose("hips", "hips", head=20), _pose("clasp", "clasp"), _pose("head", "relax", head=-20)],
-                 0.67, 1.0, 1.42, lambda t: (0.04 * math.sin(5 * t), 0, -150 + 200 * t), {}, "medium"),
 }
 
 

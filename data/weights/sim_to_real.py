@@ -21,7 +21,7 @@ from segkit.plots import contact_sheet, save_figure
 from segkit.predict import Segmenter
 from segkit.widgets import show_mistakes
 
-SIZES = (192, 224, 256, 288)
+SIZES = (192, 224, 256, 288, 320)
 SHEET = Path(__file__).parents[1] / "pictures" / "sim-to-real.png"
 
 
