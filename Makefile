@@ -9,7 +9,7 @@ course: .venv/ready ## run the main path, lessons 00 to 08, on the embedded pict
 
 test: .venv/ready ## prove everything
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest
 
 lab: .venv/ready ## open JupyterLab
 	$(BIN)/jupyter lab

@@ -3,8 +3,6 @@
 import os
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the claims below are about the CPU; a GPU would round differently
-if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has one core: threads on top would wait for each other
-    os.environ["OMP_NUM_THREADS"] = "1"
 
 import cv2
 import nbformat

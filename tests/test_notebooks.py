@@ -6,9 +6,11 @@ are marked NBVAL_CHECK_OUTPUT. Skipped cells pass both, so nothing may be skippe
 """
 
 import copy
+import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -27,8 +29,7 @@ from notebook_rules import (
     texts,
 )
 
-from segkit import course
-from segkit.course import DEFAULT_PROFILE, choose_notebooks, read_profile, settings_for
+from segkit.course import choose_notebooks, read_profile, settings_for
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 LESSONS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
@@ -36,6 +37,8 @@ SOLUTIONS = sorted((NOTEBOOKS / "solutions").glob("*.ipynb"))
 SWEEPS = sorted((NOTEBOOKS / "sweeps").glob("*.ipynb"))
 """Not lessons: what lesson 10 and `segkit sweep` run with other parameters."""
 MAIN_PATH = range(9)
+MOST_SECONDS = 1800
+"""Of one process, before it counts as stuck."""
 
 
 @cache
@@ -87,49 +90,94 @@ def test_no_check_is_left_without_an_exercise():
 # --- the runs -------------------------------------------------------------------------------------------
 
 
-def run_course(path: Path, out: Path) -> list[str]:
-    """One notebook by `segkit course`, a lesson with the fast profile.   Returns: its faults.
-
-    It ran, and every cell of it to its end; a stub is not answered, a solution is right.
-    """
-    profile = "fast" if path in LESSONS else DEFAULT_PROFILE
-    (outcome,) = course.run_course(path.parent, out, profile, [path.stem])
-    if outcome.error:
-        return [outcome.error]
-    (copy_of_it,) = out.glob(f"course-*/{path.name}")
-    executed = nbformat.read(copy_of_it, as_version=4)
-    faults = [
-        f"{name_of(cell)} was not run to its end:\n{texts(cell)}"
-        for cell in code_cells(executed)
-        if cell.execution_count is None or "Traceback (most recent call last)" in texts(cell)
-    ]
-    wanted = "✓ right" if path in SOLUTIONS else "not answered yet"
-    for heading, body in exercises(executed).items():
-        if not any(wanted in texts(cell) for cell in body):
-            faults.append(f"{heading}: the check does not say '{wanted}'")
+def run_course(paths: list[Path], out: Path, one_thread: bool = False) -> dict[Path, list[str]]:
+    """`segkit course` on notebooks of one folder, lessons with the fast profile.   Returns: their faults."""
+    command = ["segkit", "course", "--notebooks", paths[0].parent, "--only", *(path.stem for path in paths)]
+    said, code = call(
+        [*command, "--profile", "fast" if paths[0] in LESSONS else "default", "-o", out], one_thread
+    )
+    faults = {path: list(faults_of_one(path, out, said)) for path in paths}
+    assert (code == 0) or any(faults.values()), said
     return faults
 
 
-def run_nbval(path: Path) -> list[str]:
+def faults_of_one(path: Path, out: Path, said: str):
+    """It ran, and every cell of it to its end; a stub is not answered, a solution is right."""
+    how = re.search(rf"\] {path.stem}\b.*\n(?:\S.*\n)* +(.*)", said)  # a kernel may say something between
+    if not how or not how[1].startswith("ran in"):
+        yield how[1] if how else said
+        return
+    (copy_of_it,) = out.glob(f"course-*/{path.name}")
+    executed = nbformat.read(copy_of_it, as_version=4)
+    for cell in code_cells(executed):
+        if cell.execution_count is None or "Traceback (most recent call last)" in texts(cell):
+            yield f"{name_of(cell)} was not run to its end:\n{texts(cell)}"
+    wanted = "✓ right" if path in SOLUTIONS else "not answered yet"
+    for heading, body in exercises(executed).items():
+        if not any(wanted in texts(cell) for cell in body):
+            yield f"{heading}: the check does not say '{wanted}'"
+
+
+def run_nbval(path: Path, one_thread: bool = False) -> list[str]:
     """pytest --nbval-lax on one notebook.   Returns: its faults, among them a cell that did not run."""
-    command = ["pytest", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=900", "-o", "addopts="]
-    done = subprocess.run(
-        [sys.executable, "-m", *command, "-p", "no:cacheprovider", "--color=no", str(path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    if done.returncode != 0:
-        return [done.stdout]
-    summary, count = done.stdout.rstrip().splitlines()[-1], len(code_cells(read(path)))
+    command = ["pytest", "--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={MOST_SECONDS}"]
+    said, code = call([*command, "-o", "addopts=", "-p", "no:cacheprovider", "--color=no", path], one_thread)
+    if code != 0:
+        return [said]
+    summary, count = said.rstrip().splitlines()[-1], len(code_cells(read(path)))
     everything = re.fullmatch(rf"=+ {count} passed(, \d+ warnings?)? in .*=+", summary)
     return [] if everything else [f"{count} cells should pass: {summary}"]
 
 
+def call(command: list, one_thread: bool) -> tuple[str, int]:
+    environment = os.environ | ({"OMP_NUM_THREADS": "1"} if one_thread else {})
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, command)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=MOST_SECONDS,
+    )
+    return done.stdout, done.returncode
+
+
+@pytest.fixture(scope="module")
+def faults(request, tmp_path_factory):
+    """A function (runner, path) that waits for a run. All chosen runs go on meanwhile, one per processor."""
+    items = [i for i in request.session.items if i.path == request.path and hasattr(i, "callspec")]
+    chosen = [
+        (i.callspec.params["runner"], i.callspec.params["path"])
+        for i in items
+        if i.originalname == "test_it_runs"
+    ]
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(processors, 4)  # each takes up to 2 GB
+    pool = ThreadPoolExecutor(workers)
+    waiting = {}
+    for name, group in {"lessons": LESSONS, "solutions": SOLUTIONS}.items():
+        paths = [path for path in group if ("papermill", path) in chosen]
+        if paths:
+            course = pool.submit(run_course, paths, tmp_path_factory.mktemp(name), workers > 1)
+            waiting |= {("papermill", path): course for path in paths}
+    for path in sorted(
+        (path for runner, path in chosen if runner == "nbval"),
+        key=lambda path: "07_training" not in path.stem,
+    ):  # the longest first, or one processor waits for it at the end
+        waiting["nbval", path] = pool.submit(run_nbval, path, workers > 1)
+
+    def wait(runner: str, path: Path) -> list[str]:
+        found = waiting[runner, path].result()
+        return found[path] if runner == "papermill" else found
+
+    yield wait
+    pool.shutdown(cancel_futures=True)
+
+
 @pytest.mark.parametrize("runner", ["papermill", "nbval"])
 @pytest.mark.parametrize("path", [*LESSONS, *SOLUTIONS], ids=lambda path: path.stem)
-def test_it_runs(path, runner, tmp_path):
-    found = run_nbval(path) if runner == "nbval" else run_course(path, tmp_path)
+def test_it_runs(path, runner, faults):
+    found = faults(runner, path)
     assert not found, "\n".join(found)
 
 
@@ -161,7 +209,7 @@ def test_a_fault_is_seen(tmp_path, runner, code, is_seen):
     stored = nbformat.v4.new_output("execute_result", {"text/plain": "3"}, execution_count=3)
     code_cells(notebook)[2].outputs = [stored]
     nbformat.write(notebook, path)
-    found = run_nbval(path) if runner == "nbval" else run_course(path, tmp_path / "out")
+    found = run_nbval(path) if runner == "nbval" else run_course([path], tmp_path / "out")[path]
     assert bool(found) == is_seen
 
 
