@@ -1,18 +1,10 @@
 """Every lesson and every solution keeps the rules, and runs under two runners that see different faults.
 
-papermill (through `segkit course`, fast profile) injects parameters and misses an error inside a widget's
-callback, which `segkit course` looks for. nbval runs the stored parameters and compares the outputs that
-are marked NBVAL_CHECK_OUTPUT. Skipped cells pass both, so nothing may be skipped.
+What the runners are: notebook_runs.py.
 """
 
 import copy
-import os
 import re
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -22,28 +14,16 @@ from notebook_rules import (
     LESSON,
     SOLUTION,
     code_cells,
-    exercises,
     is_in_step_with_its_lesson,
-    name_of,
     passes_its_checks_and_says_why,
-    texts,
 )
+from notebook_runs import LESSONS, NOTEBOOKS, SOLUTIONS, read, run_course, run_nbval
 
 from segkit.course import choose_notebooks, read_profile, settings_for
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-LESSONS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-SOLUTIONS = sorted((NOTEBOOKS / "solutions").glob("*.ipynb"))
 SWEEPS = sorted((NOTEBOOKS / "sweeps").glob("*.ipynb"))
 """Not lessons: what lesson 10 and `segkit sweep` run with other parameters."""
 MAIN_PATH = range(9)
-MOST_SECONDS = 1800
-"""Of one process, before it counts as stuck."""
-
-
-@cache
-def read(path: Path) -> nbformat.NotebookNode:
-    return nbformat.read(path, as_version=4)
 
 
 # --- the rules ------------------------------------------------------------------------------------------
@@ -90,94 +70,10 @@ def test_no_check_is_left_without_an_exercise():
 # --- the runs -------------------------------------------------------------------------------------------
 
 
-def run_course(paths: list[Path], out: Path, one_thread: bool = False) -> dict[Path, list[str]]:
-    """`segkit course` on notebooks of one folder, lessons with the fast profile.   Returns: their faults."""
-    command = ["segkit", "course", "--notebooks", paths[0].parent, "--only", *(path.stem for path in paths)]
-    said, code = call(
-        [*command, "--profile", "fast" if paths[0] in LESSONS else "default", "-o", out], one_thread
-    )
-    faults = {path: list(faults_of_one(path, out, said)) for path in paths}
-    assert (code == 0) or any(faults.values()), said
-    return faults
-
-
-def faults_of_one(path: Path, out: Path, said: str):
-    """It ran, and every cell of it to its end; a stub is not answered, a solution is right."""
-    how = re.search(rf"\] {path.stem}\b.*\n(?:\S.*\n)* +(.*)", said)  # a kernel may say something between
-    if not how or not how[1].startswith("ran in"):
-        yield how[1] if how else said
-        return
-    (copy_of_it,) = out.glob(f"course-*/{path.name}")
-    executed = nbformat.read(copy_of_it, as_version=4)
-    for cell in code_cells(executed):
-        if cell.execution_count is None or "Traceback (most recent call last)" in texts(cell):
-            yield f"{name_of(cell)} was not run to its end:\n{texts(cell)}"
-    wanted = "✓ right" if path in SOLUTIONS else "not answered yet"
-    for heading, body in exercises(executed).items():
-        if not any(wanted in texts(cell) for cell in body):
-            yield f"{heading}: the check does not say '{wanted}'"
-
-
-def run_nbval(path: Path, one_thread: bool = False) -> list[str]:
-    """pytest --nbval-lax on one notebook.   Returns: its faults, among them a cell that did not run."""
-    command = ["pytest", "--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={MOST_SECONDS}"]
-    said, code = call([*command, "-o", "addopts=", "-p", "no:cacheprovider", "--color=no", path], one_thread)
-    if code != 0:
-        return [said]
-    summary, count = said.rstrip().splitlines()[-1], len(code_cells(read(path)))
-    everything = re.fullmatch(rf"=+ {count} passed(, \d+ warnings?)? in .*=+", summary)
-    return [] if everything else [f"{count} cells should pass: {summary}"]
-
-
-def call(command: list, one_thread: bool) -> tuple[str, int]:
-    environment = os.environ | ({"OMP_NUM_THREADS": "1"} if one_thread else {})
-    done = subprocess.run(
-        [sys.executable, "-m", *map(str, command)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=MOST_SECONDS,
-    )
-    return done.stdout, done.returncode
-
-
-@pytest.fixture(scope="module")
-def faults(request, tmp_path_factory):
-    """A function (runner, path) that waits for a run. All chosen runs go on meanwhile, one per processor."""
-    items = [i for i in request.session.items if i.path == request.path and hasattr(i, "callspec")]
-    chosen = [
-        (i.callspec.params["runner"], i.callspec.params["path"])
-        for i in items
-        if i.originalname == "test_it_runs"
-    ]
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(processors, 4)  # each takes up to 2 GB
-    pool = ThreadPoolExecutor(workers)
-    waiting = {}
-    for name, group in {"lessons": LESSONS, "solutions": SOLUTIONS}.items():
-        paths = [path for path in group if ("papermill", path) in chosen]
-        if paths:
-            course = pool.submit(run_course, paths, tmp_path_factory.mktemp(name), workers > 1)
-            waiting |= {("papermill", path): course for path in paths}
-    for path in sorted(
-        (path for runner, path in chosen if runner == "nbval"),
-        key=lambda path: "07_training" not in path.stem,
-    ):  # the longest first, or one processor waits for it at the end
-        waiting["nbval", path] = pool.submit(run_nbval, path, workers > 1)
-
-    def wait(runner: str, path: Path) -> list[str]:
-        found = waiting[runner, path].result()
-        return found[path] if runner == "papermill" else found
-
-    yield wait
-    pool.shutdown(cancel_futures=True)
-
-
 @pytest.mark.parametrize("runner", ["papermill", "nbval"])
 @pytest.mark.parametrize("path", [*LESSONS, *SOLUTIONS], ids=lambda path: path.stem)
-def test_it_runs(path, runner, faults):
-    found = faults(runner, path)
+def test_it_runs(path, runner, notebook_runs):
+    found = notebook_runs.faults(runner, path)
     assert not found, "\n".join(found)
 
 

@@ -168,6 +168,10 @@ def training(options) -> str:
             f"{result['peak_mb']:.0f}",
         ])  # fmt: skip
     first = table(["", "images/s", "ratio", "last loss", "peak memory, MB"], rows)
+    precision, side = results["segkit"]["precision"], 64 if options.quick else 4096
+    ceiling = in_own_process(
+        "ceiling", cores(), model=settings["model"], size=settings["size"], precision=precision, side=side
+    )
     rows, base = [], None
     for name in ("monai BasicUNet", settings["model"], *(() if options.quick else ("unet-13m",))):
         for precision in ("fp32", "bf16"):
@@ -195,8 +199,9 @@ def training(options) -> str:
         "each picture in each epoch, works in float32 with channels first, and reads the loss and a metric "
         "back at every step. Filling segkit's cache is in its time; the few steps that choose its precision, "
         "once for a whole run, are not.\n\n"
-        f"{first}\n\nNetworks in one and the same loop, channels last, data in memory. BasicUNet has the "
-        f"features (64, 128, 256, 512, 512, 64).\n\n{second}"
+        f"{first}\n\n{ceiling_text(ceiling, results, precision)}\n\n"
+        "Networks in one and the same loop, channels last, data in memory. BasicUNet has the features "
+        f"(64, 128, 256, 512, 512, 64).\n\n{second}"
     )
 
 
@@ -204,6 +209,37 @@ def task_train(way: str, threads: int, **settings) -> dict:
     from train_speed import measure
 
     return measure(way, **settings) | {"peak_mb": peak_megabytes()}
+
+
+def task_ceiling(model: str, size: int, precision: str, side: int, threads: int) -> dict:
+    """GFLOP of one picture, forward and backward, and the GFLOP/s of a large product of two matrices: about
+    the most these cores can do.
+    """
+    import torch
+    from gpu_epoch import operations_per_image
+
+    from segkit.models import build_model
+
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    a, b = torch.randn(side, side).to(dtype), torch.randn(side, side).to(dtype)
+    seconds = []
+    for _ in range(4):
+        started = time.perf_counter()
+        a @ b
+        seconds.append(time.perf_counter() - started)
+    most = 2 * side**3 / min(seconds) / 1e9
+    return {"gflop": operations_per_image(build_model(model), size) / 1e9, "most": most}
+
+
+def ceiling_text(ceiling: dict, results: dict, precision: str) -> str:
+    """How near the two recipes come to what the processor can do."""
+    plain, ours = (results[way]["images_per_s"] * ceiling["gflop"] for way in ("plain", "segkit"))
+    return (
+        f"A picture costs {ceiling['gflop']:.0f} GFLOP, forward and backward: the plain recipe does "
+        f"{plain:.0f} GFLOP/s, segkit {ours:.0f}. A large product of two matrices in {precision}, about the "
+        f"most these cores can do, reaches {ceiling['most']:.0f}. So a recipe with the same convolutions in "
+        f"{precision} can be at most {ceiling['most'] / plain:.2f} times as fast as the plain one here."
+    )
 
 
 def task_loop(name: str, precision: str, size: int, batch: int, steps: int, threads: int) -> dict:
