@@ -14,7 +14,11 @@ import papermill
 import psutil
 import torch
 import yaml
+import zmq
+from jupyter_client import AsyncKernelClient, AsyncKernelManager
+from jupyter_client.channels import AsyncZMQSocketChannel
 from nbconvert import HTMLExporter
+from traitlets import Type
 
 from segkit.doctor import check_environment
 from segkit.files import UserError, atomic_path
@@ -96,6 +100,7 @@ def run_notebook(path: Path, copy: Path, parameters: dict | None = None) -> Outc
                 parameters,
                 cwd=path.parent,
                 kernel_name="python3",
+                kernel_manager_class=WakefulKernelManager,
                 extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # nothing about TCP or its own end
                 progress_bar={
                     "desc": path.stem,
@@ -110,6 +115,30 @@ def run_notebook(path: Path, copy: Path, parameters: dict | None = None) -> Outc
             error = f"{type(failed).__name__}: {failed}"
     seconds = time.monotonic() - start
     return Outcome(path.stem, _title(path), seconds, memory.peak, error and " ".join(error.split()))
+
+
+class WakefulChannel(AsyncZMQSocketChannel):
+    """A way to the kernel that never misses an answer.
+
+    While a cell runs, nbclient sends the kernel word of what its widgets show. Sending may use up the one
+    sign that an answer has come, and then the cell waits for ever (nbclient's issue 312). So look again.
+    """
+
+    def send(self, msg: dict) -> None:
+        super().send(msg)
+        self.socket.get(zmq.EVENTS)  # whoever waits is woken when there is something
+
+
+class WakefulKernelClient(AsyncKernelClient):
+    """Talks to a kernel through a WakefulChannel."""
+
+    shell_channel_class = Type(WakefulChannel)
+
+
+class WakefulKernelManager(AsyncKernelManager):
+    """Starts kernels, for papermill, that are talked to in this way."""
+
+    client_factory = Type(WakefulKernelClient, AsyncKernelClient)
 
 
 class MemoryWatch:

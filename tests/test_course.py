@@ -1,18 +1,22 @@
 """`segkit course`, on throw-away notebooks of a few lines."""
 
+import asyncio
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+import zmq.asyncio
 from conftest import write_notebook
+from jupyter_client.session import Session
 
 from segkit import course as course_module
 from segkit.cli import main
-from segkit.course import MemoryWatch, duration, run_notebook
+from segkit.course import MemoryWatch, WakefulChannel, duration, run_notebook
 from segkit.files import UserError, write_image
 
 
@@ -93,6 +97,31 @@ def test_an_error_inside_a_widgets_callback_is_a_failure(tmp_path):
         "moved.widget.children[0].min = moved.widget.children[0].value = 5",
     )
     assert "ZeroDivisionError" in run_notebook(path, tmp_path / "copy.ipynb").error
+
+
+def test_no_answer_of_the_kernel_is_missed_while_a_widget_reports():
+    """What nbclient does when a callback prints: it sends while the answer to the cell comes in."""
+
+    async def ask() -> str:
+        session = Session()
+        with (
+            zmq.Context() as here,
+            here.socket(zmq.ROUTER) as kernel,
+            zmq.asyncio.Context() as there,
+            there.socket(zmq.DEALER) as client,
+        ):
+            client.connect(f"tcp://127.0.0.1:{kernel.bind_to_random_port('tcp://127.0.0.1')}")
+            channel = WakefulChannel(client, session)
+            channel.send(session.msg("execute_request"))
+            name, *_ = kernel.recv_multipart()
+            answer = asyncio.ensure_future(channel.get_msg())
+            await asyncio.sleep(0.05)  # now it waits
+            session.send(kernel, "execute_reply", ident=name)
+            time.sleep(0.05)  # the answer is here, and nobody has looked
+            channel.send(session.msg("comm_msg"))
+            return (await asyncio.wait_for(answer, 10))["msg_type"]
+
+    assert asyncio.run(ask()) == "execute_reply"
 
 
 def test_only_takes_numbers_ranges_and_names(course, lessons):
