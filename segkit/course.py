@@ -279,6 +279,11 @@ def _write_page(notebook: Path, folder: Path, names: dict[str, Path]) -> None:
     if not notebook.is_file():
         return
     content = nbformat.read(notebook, as_version=4)
+    # Nothing moves on a page: in place of a widget, which would also need a network, stands its text.
+    content.metadata.pop("widgets", None)
+    for cell in content.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     source = {"metadata": {"name": notebook.stem, "path": str(folder)}}
     page, _ = HTMLExporter(embed_images=True).from_notebook_node(content, source)
     for name in names:

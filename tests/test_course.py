@@ -223,6 +223,15 @@ def test_pages_link_to_pages_and_carry_their_pictures(course, lessons):
     assert 'src="data:image/png' in page
 
 
+def test_in_place_of_a_widget_a_page_has_its_text(course, lessons):
+    write_notebook(lessons / "00_first.ipynb", "import ipywidgets", "ipywidgets.IntSlider(max=7)")
+    *_, made = course("--only", "00")
+    page = (made / "00_first.html").read_text()
+    assert "IntSlider(value=0, max=7)" in page
+    assert "widget-view" not in page
+    assert "html-manager" not in page  # what would fetch the widget's code
+
+
 def test_the_memory_of_processes_below_the_kernel_counts(tmp_path):
     hold = "import time; held = bytearray(200_000_000); time.sleep(1)"
     path = write_notebook(
