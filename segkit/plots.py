@@ -63,15 +63,8 @@ def plot_curves(history: list[dict], path: str | Path | None = None) -> Figure:
     dice.plot(epochs, [row["val_dice"] for row in history], color=ORANGE, label="Dice", marker=marker)
     dice.plot(epochs, [row["val_iou"] for row in history], color=GREEN, ls="--", label="IoU", marker=marker)
     dice.plot(best["epoch"], best["val_dice"], "*", color="black", ms=11)
-    dice.annotate(
-        f"best {best['val_dice']:.3f}\n(epoch {best['epoch']})",
-        (best["epoch"], best["val_dice"]),
-        textcoords="offset points",
-        xytext=(-6, -12),
-        ha="right",
-        va="top",
-    )
-    dice.set(title="Validation, mean over images", xlabel="epoch", ylim=(0, 1))
+    title = f"Validation: best Dice {best['val_dice']:.3f}, epoch {best['epoch']}"
+    dice.set(title=title, xlabel="epoch", ylabel="mean over images", ylim=(0, 1))
     dice.legend(frameon=False, loc="lower right" if best["val_dice"] > 0.5 else "upper right")
     rate.step(epochs, [row["lr"] for row in history], color=GREY, where="mid")
     rate.set(title="Learning rate", xlabel="epoch", yscale="log")
