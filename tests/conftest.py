@@ -1,4 +1,4 @@
-"""Small real data sets for the tests: photographs from scikit-image's wheel and drawn people, made once."""
+"""The order of the tests, and small data for them: photographs from scikit-image's wheel and drawn people."""
 
 import os
 

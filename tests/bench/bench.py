@@ -172,6 +172,7 @@ def training(options) -> str:
     ceiling = in_own_process(
         "ceiling", cores(), model=settings["model"], size=settings["size"], precision=precision, side=side
     )
+    first += "\n\n" + ceiling_text(ceiling, results, precision)
     rows, base = [], None
     for name in ("monai BasicUNet", settings["model"], *(() if options.quick else ("unet-13m",))):
         for precision in ("fp32", "bf16"):
@@ -199,7 +200,7 @@ def training(options) -> str:
         "each picture in each epoch, works in float32 with channels first, and reads the loss and a metric "
         "back at every step. Filling segkit's cache is in its time; the few steps that choose its precision, "
         "once for a whole run, are not.\n\n"
-        f"{first}\n\n{ceiling_text(ceiling, results, precision)}\n\n"
+        f"{first}\n\n"
         "Networks in one and the same loop, channels last, data in memory. BasicUNet has the features "
         f"(64, 128, 256, 512, 512, 64).\n\n{second}"
     )
