@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segkit.files import UserError
-from segkit.lite0 import InvertedResidual, Lite0Encoder
+from segkit.lite import InvertedResidual, LiteEncoder
 from segkit.unet import pad_to_multiple
 
 RATES = (6, 12, 18)
@@ -78,7 +78,7 @@ class DeepLabV3Plus(nn.Module):
             raise UserError(f"num_classes and channels must be 1 to 4096, found {num_classes}, {channels}.")
         if not rates or not all(isinstance(rate, int) and 1 <= rate <= 256 for rate in rates):
             raise UserError(f"the rates of the pyramid must be whole numbers from 1 to 256, found {rates}.")
-        self.encoder = Lite0Encoder().load_imagenet() if pretrained else Lite0Encoder()
+        self.encoder = LiteEncoder().load_imagenet() if pretrained else LiteEncoder()
         keep_resolution(self.encoder)
         self.aspp = ASPP(320, channels, tuple(rates))
         self.low = _conv(24, LOW_CHANNELS)
@@ -96,7 +96,7 @@ class DeepLabV3Plus(nn.Module):
         return logits[..., :height, :width]
 
 
-def keep_resolution(encoder: Lite0Encoder) -> None:
+def keep_resolution(encoder: LiteEncoder) -> None:
     """Let the last halving go, and spread the kernels behind it instead: /32 becomes /16, as wide a view.
 
     The weights stay what they were: a kernel whose points lie two pixels apart on the finer grid sees

@@ -1,33 +1,36 @@
 """Every network of the course by its name."""
 
 from dataclasses import asdict, replace
+from functools import partial
 
 from torch import nn
 
 from segkit.deeplab import DeepLabV3Plus
 from segkit.files import UserError
-from segkit.lite0 import UNetLite0
+from segkit.lite import UNetLite
 from segkit.unet import UNET_VARIANTS, UNet, UNetConfig
 
-# Networks on the Lite0 encoder, and the settings that build_model takes for each.
-ON_LITE0 = {
-    "unet-lite0": (UNetLite0, ("num_classes", "decoder", "pretrained", "deep")),
+# Networks on a pretrained encoder, and the settings that build_model takes for each.
+UNET_LITE_SETTINGS = ("num_classes", "decoder", "pretrained", "deep")
+ON_LITE = {
+    "unet-lite0": (UNetLite, UNET_LITE_SETTINGS),
+    "unet-lite2": (partial(UNetLite, encoder="lite2"), UNET_LITE_SETTINGS),
     "deeplab-lite0": (DeepLabV3Plus, ("num_classes", "channels", "pretrained", "rates")),
 }
-MODEL_NAMES = ("unet", *UNET_VARIANTS, *ON_LITE0)
+MODEL_NAMES = ("unet", *UNET_VARIANTS, *ON_LITE)
 
 # What the colours of a photograph are normalised by. ImageNet's own mean and spread, except where
 # pretrained weights were trained with others.
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-NORMALISATION = {name: {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)} for name in ON_LITE0}
+NORMALISATION = {name: {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)} for name in ON_LITE}
 
 
 def build_model(name: str = "unet", width: int | None = None, **arguments) -> nn.Module:
     """Build a network with fresh weights.
 
     name: "unet", one of its fixed variants "unet-7m", "unet-13m", "unet-17m", "unet-31m"; or a
-        U-Net decoder ("unet-lite0") or DeepLabV3+ ("deeplab-lite0") on an encoder that can start from
-        ImageNet weights (pretrained=True).
+        U-Net decoder ("unet-lite0", "unet-lite2") or DeepLabV3+ ("deeplab-lite0") on an encoder that can
+        start from ImageNet weights (pretrained=True).
     width: channels of the U-Net's first stage; the others follow as 1, 2, 4, 8 times and 8 at the bottleneck.
     arguments: fields of UNetConfig, such as widths=(8, 16), up="transposed", attention=True
         or norm="group"; of the others: num_classes, pretrained, and decoder and deep, or channels and rates.
@@ -41,8 +44,8 @@ def build_model(name: str = "unet", width: int | None = None, **arguments) -> nn
         if name != "unet":
             raise UserError(f"width goes with the model 'unet'; '{name}' has its widths fixed.")
         arguments = {"widths": (width, 2 * width, 4 * width, 8 * width), "bottleneck": 8 * width} | arguments
-    if name in ON_LITE0:
-        make, settings = ON_LITE0[name]
+    if name in ON_LITE:
+        make, settings = ON_LITE[name]
         _check_settings(name, arguments, settings)
         model = make(**arguments)
         model.built_as = {"name": name, **arguments}

@@ -40,7 +40,8 @@ class TrainConfig:
     """Every hyperparameter. A run records them all; a YAML file or flags set them."""
 
     model: str = "unet"
-    """name of the network: unet, unet-7m, unet-13m, unet-17m, unet-31m, unet-lite0, deeplab-lite0"""
+    """name of the network: unet, unet-7m, unet-13m, unet-17m, unet-31m, unet-lite0, unet-lite2 or
+    deeplab-lite0"""
     width: int | None = 16
     """channels of the first stage of the model unet"""
     model_settings: dict = field(default_factory=dict)

@@ -7,7 +7,7 @@ from torch import nn
 
 from segkit.anatomy import attention_maps, cost, count_macs, field_of_view, influence, reach, used_points
 from segkit.files import UserError
-from segkit.lite0 import Lite0Encoder
+from segkit.lite import LiteEncoder
 from segkit.models import build_model, count_parameters
 
 
@@ -78,7 +78,7 @@ def test_lite0_holds_and_multiplies_what_its_authors_say():
 
     Their profiler also counts some of the work between the convolutions: ours says 5 in 100 less.
     """
-    encoder = Lite0Encoder()
+    encoder = LiteEncoder()
     head = 320 * 1280 + 2 * 1280 + 1280 * 1000 + 1000
     assert count_parameters(encoder) + head == 4_652_008
     macs = count_macs(encoder, 224) + 7 * 7 * 320 * 1280 + 1280 * 1000

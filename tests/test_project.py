@@ -62,7 +62,7 @@ def test_the_links_and_pictures_of_the_readme_exist():
 def test_imports_run_one_way():
     # fmt: off
     order = [
-        "files", "edges", "effects", "surface", "unet", "lite0", "deeplab",
+        "files", "edges", "effects", "surface", "unet", "lite", "deeplab",
         "models", "anatomy", "multiscale", "losses", "metrics", "data", "augment",
         "checkpoint", "plots", "analysis", "ablation", "export", "engines", "predict",
         "classplots", "temporal", "videofile", "video", "live", "widgets", "videowidgets",

