@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
 
-from segkit.files import UserError, list_images, read_image
+from segkit.files import UserError, list_images, name_some, read_image
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -573,7 +573,7 @@ def main(argv: list[str] | None = None) -> None:
             {
                 "doctor": lambda a: run_doctor(a.folder, a.picture),
                 "data": lambda a: run_data(a.action, a[a.action]),
-                "train": lambda a: run_train(_with_run_folder(a)),
+                "train": lambda a: run_train(_training_folders(a)),
                 "evaluate": run_evaluate,
                 "predict": run_predict,
                 "video": run_video,
@@ -597,9 +597,18 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(141)
 
 
-def _with_run_folder(args):
+def _training_folders(args):
+    """Recipes may name photographs that not everybody has: a new run learns from the sets that are there."""
     if not args.data:
         raise UserError("segkit train needs a data set: segkit train data/people -o runs/first")
+    there = [folder for folder in args.data if Path(folder).is_dir()]
+    if there and len(there) < len(args.data) and not args.resume:
+        missing = list(dict.fromkeys(folder for folder in args.data if folder not in there))
+        print(
+            f"segkit: no such folder: {name_some(missing)}. Training on {name_some(there)} alone.",
+            file=sys.stderr,
+        )
+        args.data = there
     args.out = args.out or f"runs/{Path(args.data[0]).name}"
     return args
 

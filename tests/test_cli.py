@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 
 import numpy as np
 import pytest
@@ -80,6 +81,16 @@ def test_settings_come_from_yaml_and_flags_go_before(make_dataset, tmp_path, cap
     assert code == 0
     recorded = yaml.safe_load((run / "config.json").read_text())["config"]
     assert (recorded["lr"], recorded["alpha"], recorded["width"]) == (0.01, 0.9, 8)
+
+
+def test_data_sets_that_are_not_there_are_named_and_left_out(make_dataset, tmp_path, capsys):
+    folder, run = make_dataset(16), tmp_path / "run"
+    absent = tmp_path / "photographs"
+    code, _, err = call(capsys, "train", absent, absent, folder, "-o", run, "--num_epochs=1", *QUICK)
+    assert code == 0 and f"no such folder: {absent}. Training on {folder} alone." in err
+    assert json.loads((run / "config.json").read_text())["data"] == [str(folder)]
+    code, _, err = call(capsys, "train", absent, "-o", tmp_path / "other", *QUICK)
+    assert code == 1 and "is not a folder" in err
 
 
 def test_resume_takes_the_recorded_settings(trained, capsys):
