@@ -1,8 +1,7 @@
 """Turn a training run into weights that ship: half precision, its log beside it.
 
-    python data/weights/publish.py runs/person-small-2 person-small --size 224
-    python data/weights/publish.py runs/person-base-3 person-base --mix runs/person-base-2 --size 288
-    python data/weights/publish.py runs/person-base-4 person-base --mix person-base --size 288
+    python data/weights/publish.py runs/person-base-2 person-base --size 320
+    python data/weights/publish.py runs/person-small-3 person-small --mix person-small --size 256
 
 The first takes the epoch with the best validation Dice. With --mix, the moving average at the end of the
 run meets the weights that it started from half way (a run folder's best epoch, or a name): weights in one
