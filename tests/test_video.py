@@ -440,8 +440,8 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path
     assert report.resumed == 24
     assert report.frames == 40
     again, straight = pixels(tmp_path / name), pixels(whole)
-    # Within what two encodings of one picture differ by: an encoder on several threads keeps no bit for sure, and
-    # on a busy machine single pixels were 8 levels apart. A run that forgot the past would be off by .36 and more.
+    # Within what two encodings of one picture differ by: an encoder on several threads keeps no bit for sure,
+    # and on a busy machine single pixels were 8 levels apart. A run that forgot the past is off by .36 and more.
     apart = [np.abs(a.astype(int) - b).mean() for a, b in zip(again, straight, strict=True)]
     assert max(apart) < 0.2, apart
     assert len(sound_of(tmp_path / name)) == len(sound_of(whole))
