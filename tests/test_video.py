@@ -441,7 +441,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path
     assert report.frames == 40
     again, straight = pixels(tmp_path / name), pixels(whole)
     # Within what two encodings of one picture differ by: an encoder on several threads keeps no bit for sure,
-    # and on a busy machine single pixels were 8 levels apart. A run that forgot the past is off by .36 and more.
+    # and when busy, single pixels were 8 levels apart. A run that forgets the past is off by .36 or more.
     apart = [np.abs(a.astype(int) - b).mean() for a, b in zip(again, straight, strict=True)]
     assert max(apart) < 0.2, apart
     assert len(sound_of(tmp_path / name)) == len(sound_of(whole))
