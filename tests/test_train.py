@@ -156,6 +156,8 @@ def test_a_killed_run_loses_at_most_the_running_epoch(make_dataset, tmp_path):
 
 
 def test_ctrl_c_says_how_to_go_on(make_dataset, tmp_path):
+    # A shell starts jobs in the background deaf to Ctrl-C, and their children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = start(make_dataset(16), tmp_path / "run", "--num_epochs=500")
     wait_for_epochs(tmp_path / "run", 1)
     process.send_signal(signal.SIGINT)
