@@ -1,5 +1,6 @@
 """The command `segkit`: what the notebooks teach, from a terminal. Introduced in notebook 00."""
 
+import itertools
 import json
 import sys
 from dataclasses import fields
@@ -550,9 +551,8 @@ def _prepare_train(argv: list[str]) -> list[str]:
         raise UserError(f"'{out}' holds no config.json, so there is no run to go on with.")
     recorded = json.loads(record.read_text())
     flags = [f"--{key}={_as_flag(value)}" for key, value in recorded["config"].items()]
-    has_data = len(argv) > 1 and not argv[1].startswith("-")
-    data = [] if has_data else recorded["data"]
-    return ["train", *data, *flags, *argv[1:]] if not has_data else ["train", argv[1], *flags, *argv[2:]]
+    named = list(itertools.takewhile(lambda argument: not argument.startswith("-"), argv[1:]))
+    return ["train", *(named or recorded["data"]), *flags, *argv[1 + len(named) :]]
 
 
 def _as_flag(value) -> str:

@@ -100,6 +100,14 @@ def test_resume_takes_the_recorded_settings(trained, capsys):
     assert len((run / "history.csv").read_text().splitlines()) == 4
 
 
+def test_resume_takes_all_data_sets_that_are_named(trained, make_dataset, tmp_path, capsys):
+    folder, run = trained
+    more = make_dataset(8, "more")
+    code, *_ = call(capsys, "train", folder, more, "--resume", "-o", run, "--num_epochs=2")
+    assert code == 0
+    assert len(json.loads((run / "config.json").read_text())["data"]) == 2
+
+
 def test_doctor_is_honest_by_its_exit_code(make_dataset, tmp_path, capsys):
     folder = make_dataset(6)
     assert call(capsys, "doctor", folder, "--picture", tmp_path / "p.png")[0] == 0
