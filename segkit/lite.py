@@ -169,7 +169,7 @@ class DecoderStage(nn.Module):
 class UNetLite(nn.Module):
     """images (N, 3, H, W), any H and W -> logits (N, num_classes, H, W). 3.8 million parameters.
 
-    encoder: "lite0", or "lite2": 1.4 million parameters and six tenths of the work more.
+    encoder: "lite0", or "lite2": 1.4 million parameters and a fifth of the work more.
     decoder: channels of the decoder stages, coarsest first.
     pretrained: start from the ImageNet weights; images are then normalised by mean 0.5 and std 0.5.
     deep: deep supervision. In training the coarser decoder stages answer too, each through a 1x1 of its own:

@@ -440,10 +440,11 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path
     assert report.resumed == 24
     assert report.frames == 40
     again, straight = pixels(tmp_path / name), pixels(whole)
-    # Within what two encodings of one picture differ by: an encoder on several threads keeps no bit for sure,
-    # and when busy, single pixels were 8 levels apart. A run that forgets the past is off by .36 or more.
-    apart = [np.abs(a.astype(int) - b).mean() for a, b in zip(again, straight, strict=True)]
-    assert max(apart) < 0.2, apart
+    # Within what two encodings of one picture differ by: single pixels, by up to 8 levels where the machine was
+    # busy. A run that forgets the past is 15 and more apart, and .36 in the mean.
+    apart = [np.abs(a.astype(int) - b) for a, b in zip(again, straight, strict=True)]
+    assert max(frame.max() for frame in apart) <= 10
+    assert max(frame.mean() for frame in apart) < 0.2
     assert len(sound_of(tmp_path / name)) == len(sound_of(whole))
     assert not (tmp_path / f"{name}.parts").exists()
     assert threading.active_count() <= before
