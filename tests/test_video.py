@@ -440,7 +440,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path
     assert report.resumed == 24
     assert report.frames == 40
     again, straight = pixels(tmp_path / name), pixels(whole)
-    # Within what two encodings of one picture differ by: single pixels, by up to 8 levels where the machine was
+    # Within what two encodings of one picture differ by: single pixels, by up to 8 levels when the machine is
     # busy. A run that forgets the past is 15 and more apart, and .36 in the mean.
     apart = [np.abs(a.astype(int) - b) for a, b in zip(again, straight, strict=True)]
     assert max(frame.max() for frame in apart) <= 10
