@@ -59,14 +59,15 @@ def main() -> None:
             person = Segmenter.load(name)
             for size in given.sizes or [person.preprocessing.size]:
                 person.preprocessing = replace(person.preprocessing, size=size)
-                cells = []
+                cells, means = [], []
                 for kind in ("whole", "cut", "close"):
                     if not (Path(scratch) / kind).is_dir():
                         continue
                     result = evaluate(person, Path(scratch) / kind)
                     dice, edge = result.scores("dice").mean(), result.boundary_f.mean()
+                    means.append(dice)
                     cells.append(f"{kind} ({len(result.samples)}) {dice:.4f} ({edge:.3f})")
-                print(f"{name} at {size}: {'   '.join(cells)}", flush=True)
+                print(f"{name} at {size}: {'   '.join(cells)}   mean {np.mean(means):.4f}", flush=True)
 
 
 if __name__ == "__main__":
