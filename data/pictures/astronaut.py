@@ -11,7 +11,7 @@ from segkit.predict import on_its_own, overlay
 
 image = skimage.data.astronaut()  # NASA, public domain; ships inside scikit-image
 person = Segmenter.load("person-base")
-prob = person(image, flip=True)
+prob = person(image, scales=(0.75, 1.0), flip=True)
 colours, alpha = on_its_own(image, prob, person.threshold)
 alpha = alpha[..., None]
 
