@@ -97,7 +97,7 @@ def _evaluate(command: ArgumentParser) -> None:
     command.add_argument(
         "-o", "--out", default="runs/evaluate", help="folder for per_image.csv and worst.png"
     )
-    command.add_argument("--flip", action="store_true", help="average with the mirror image")
+    _looks(command)
 
 
 def _predict(command: ArgumentParser) -> None:
@@ -118,8 +118,7 @@ def _predict(command: ArgumentParser) -> None:
         help="clothes in another colour, with -m person-parts: torso=#aa2222 legs=#202040",
     )
     command.add_argument("--threshold", type=float, help="probability from which a pixel is person (0 to 1)")
-    command.add_argument("--flip", action="store_true", help="average with the mirror image (slower, better)")
-    command.add_argument("--scales", nargs="+", type=float, default=[1.0], help="average over these scales")
+    _looks(command)
     _engine(command)
 
 
@@ -223,6 +222,11 @@ def _export(command: ArgumentParser) -> None:
     command.add_argument(
         "--data", help="a data set: half and int8 are scored on its test split, int8 is calibrated on val"
     )
+
+
+def _looks(command: ArgumentParser) -> None:
+    command.add_argument("--flip", action="store_true", help="average with the mirror image (slower, better)")
+    command.add_argument("--scales", nargs="+", type=float, default=[1.0], help="average over these scales")
 
 
 def _engine(command: ArgumentParser) -> None:
@@ -348,7 +352,8 @@ def run_evaluate(args) -> int:
     from segkit.predict import Segmenter
 
     person = Segmenter.load(args.checkpoint)
-    result = evaluate(person, args.data, None if args.split == "all" else args.split, args.flip)
+    split = None if args.split == "all" else args.split
+    result = evaluate(person, args.data, split, args.flip, args.scales)
     print(f"{len(result.samples)} pictures of {args.data} ({args.split}), at their own size")
     print(result.table())
     for path in write_evaluation(result, person, args.out):

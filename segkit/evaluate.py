@@ -1,6 +1,7 @@
 """Scores of a trained network on a data set, at each photograph's own size. Notebooks 04 and 08."""
 
 import csv
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,13 +65,19 @@ class Evaluation:
 
 
 def evaluate(
-    person: Segmenter, folder: str | Path, split: str | None = None, flip: bool = False, batch_size: int = 16
+    person: Segmenter,
+    folder: str | Path,
+    split: str | None = None,
+    flip: bool = False,
+    scales: Sequence[float] = (1.0,),
+    batch_size: int = 16,
 ) -> Evaluation:
     """Score a network on one split of a folder, or on all of it.
 
     The probabilities go back to the photograph's own size before they are compared, so scores of
     networks with other input sizes can be put side by side.
-    split: train, val or test; None takes every picture.   Raises: UserError.
+    split: train, val or test; None takes every picture.   flip, scales: test-time augmentation, see
+    Segmenter.predict_batch.   Raises: UserError.
     """
     if split is not None and split not in SPLITS:
         raise UserError(f"there is no split '{split}': the splits are {', '.join(SPLITS)}.")
@@ -89,7 +96,7 @@ def evaluate(
         for start in range(0, len(samples), batch_size):
             batch = samples[start : start + batch_size]
             pairs = list(pool.map(lambda sample: load_pair_full(sample, classes=person.classes), batch))
-            probs = person.predict_batch([image for image, _ in pairs], flip)
+            probs = person.predict_batch([image for image, _ in pairs], flip, scales)
             for (_, mask), prob in zip(pairs, probs, strict=True):
                 pred, true = person.labels(prob)[None], mask[None]
                 if several:

@@ -43,6 +43,20 @@ def test_the_table_is_written_worst_first_with_a_sheet(nobody, make_dataset, tmp
     assert Image.open(paths[1]).size[0] > 300
 
 
+class SeenLarge(torch.nn.Module):
+    """Takes everything for a person, once it gets more than 40 pixels."""
+
+    def forward(self, images):
+        return images[:, :1] * 0 + (9 if images.shape[-1] > 40 else -9)
+
+
+def test_looks_at_other_scales_count(make_dataset):
+    info = CheckpointInfo(model={}, preprocessing=Preprocessing(size=32))
+    network, folder = Segmenter(SeenLarge(), info, device="cpu"), make_dataset(3)
+    assert evaluate(network, folder).counts.recall().tolist() == [0] * 3
+    assert evaluate(network, folder, scales=(2.0,)).counts.recall().tolist() == [1] * 3
+
+
 def test_one_split_is_scored_alone(nobody, make_dataset):
     folder = make_dataset(5)
     (folder / "splits.csv").write_text("name,split\n000,train\n001,test\n002,train\n003,test\n004,val\n")

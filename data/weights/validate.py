@@ -52,6 +52,8 @@ def main() -> None:
     parser.add_argument("photographs", type=Path, help="people-real-split/coco, see README.md")
     parser.add_argument("weights", nargs="+", help="names, checkpoints or run folders")
     parser.add_argument("--sizes", type=int, nargs="+", help="input sizes (default: each network's own)")
+    parser.add_argument("--flip", action="store_true", help="average with the mirror image")
+    parser.add_argument("--scales", type=float, nargs="+", default=[1.0], help="average over these scales")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         write_pictures(given.photographs, Path(scratch))
@@ -63,7 +65,7 @@ def main() -> None:
                 for kind in ("whole", "cut", "close"):
                     if not (Path(scratch) / kind).is_dir():
                         continue
-                    result = evaluate(person, Path(scratch) / kind)
+                    result = evaluate(person, Path(scratch) / kind, None, given.flip, given.scales)
                     dice, edge = result.scores("dice").mean(), result.boundary_f.mean()
                     means.append(dice)
                     cells.append(f"{kind} ({len(result.samples)}) {dice:.4f} ({edge:.3f})")
