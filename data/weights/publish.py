@@ -1,6 +1,6 @@
 """Turn a training run into weights that ship: half precision, its log beside it.
 
-    python data/weights/publish.py runs/person-base-2 person-base --size 320
+    python data/weights/publish.py runs/person-base-3 person-base --size 384
     python data/weights/publish.py runs/person-small-3 person-small --mix person-small --size 256
 
 The first takes the epoch with the best validation Dice. With --mix, the moving average at the end of the
