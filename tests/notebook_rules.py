@@ -11,13 +11,16 @@ from papermill import inspect_notebook
 
 from segkit.check import CHECKS
 
+REWRITTEN = ()
+"""The lessons that keep the rules at the end of LESSON as well, by number: a lesson joins when it does."""
 MOST_BYTES = 1_500_000
 MOST_LINES = 60
 """Of text in the output of one cell."""
-LEVELS = ("warm-up", "core", "stretch")
 EXERCISE = re.compile(r"Exercise (\d) · (.+) \((warm-up|core|stretch)\)")
+CHECKED = "nbval-check-output"
+"""The tag of a cell whose text nbval compares with the stored one."""
 KNOB, WRONG, SEEN = "Turn the knob: ", "What goes wrong: ", "What you have seen"
-EXPLAIN, EXERCISES = "Explain it in your own words", "Exercises"
+EXPLAIN = "Explain it in your own words"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 Faults = Iterator[str]
 
@@ -98,7 +101,7 @@ def markdown(content: list[NotebookNode]) -> str:
 
 
 def exercises(notebook: NotebookNode) -> dict[str, list[NotebookNode]]:
-    """What stands under each exercise heading."""
+    """What stands under each exercise heading: the task, its stub, and, amid a lesson, how it goes on."""
     return {heading: body for _, heading, body in sections(notebook) if heading.startswith("Exercise ")}
 
 
@@ -126,7 +129,7 @@ def runs_every_cell(notebook: NotebookNode, path: Path) -> Faults:
             yield f"a {cell.cell_type} cell does not run"
         if cell.cell_type != "code":
             continue
-        extra = set(cell.metadata.get("tags", [])) - {"parameters", "imports"}
+        extra = set(cell.metadata.get("tags", [])) - {"parameters", "imports", CHECKED}
         if extra:
             yield f"{name_of(cell)} has the tags {sorted(extra)}"
         if not cell.source.strip():
@@ -136,11 +139,11 @@ def runs_every_cell(notebook: NotebookNode, path: Path) -> Faults:
         ):
             if word != "NBVAL_CHECK_OUTPUT":
                 yield f"{name_of(cell)} holds {word}"
-        if "NBVAL_CHECK_OUTPUT" in cell.source:
-            if cell.source.splitlines()[0] != "# NBVAL_CHECK_OUTPUT":
-                yield f"{name_of(cell)}: NBVAL_CHECK_OUTPUT must be the whole first line"
-            if not texts(cell).strip():
-                yield f"{name_of(cell)} is marked for comparison and shows no text"
+        written = "NBVAL_CHECK_OUTPUT" in cell.source
+        if written and cell.source.splitlines()[0] != "# NBVAL_CHECK_OUTPUT":
+            yield f"{name_of(cell)}: NBVAL_CHECK_OUTPUT must be the whole first line"
+        if (written or CHECKED in cell.metadata.get("tags", [])) and not texts(cell).strip():
+            yield f"{name_of(cell)} is marked for comparison and shows no text"
 
 
 def has_the_outputs_of_one_clean_run(notebook: NotebookNode, path: Path) -> Faults:
@@ -297,15 +300,15 @@ def has_one_cell_of_imports_that_prints_the_versions(notebook: NotebookNode, pat
     if ast.unparse(last) != "show_versions(seed)":
         yield "the imports cell must end in show_versions(seed)"
     for cell in cells[2:]:
-        if cell.metadata.get("tags"):
-            yield f"{name_of(cell)} has tags: only the first two code cells have"
+        if set(cell.metadata.get("tags", [])) & {"parameters", "imports"}:
+            yield f"{name_of(cell)} has tags of the first two code cells"
         if any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(ast.parse(cell.source))):
             yield f"{name_of(cell)} imports: one cell holds all imports"
 
 
 def has_its_parts_in_order(notebook: NotebookNode, path: Path) -> Faults:
     headings = [f"{hashes} {heading}" for hashes, heading, _ in sections(notebook)]
-    wanted = [f"## {KNOB}", f"## {WRONG}", f"## {SEEN}", f"### {EXPLAIN}", f"## {EXERCISES}"]
+    wanted = [f"## {KNOB}", f"## {WRONG}", f"## {SEEN}", f"### {EXPLAIN}"]
     places = []
     for start in wanted:
         found = [i for i, heading in enumerate(headings) if heading.startswith(start)]
@@ -313,7 +316,7 @@ def has_its_parts_in_order(notebook: NotebookNode, path: Path) -> Faults:
             yield f"{len(found)} headings start with '{start}': there must be one"
         places += found[:1]
     if len(places) == len(wanted) and places[2:] != sorted(places[2:]):
-        yield "what you have seen, the questions and the exercises come last, in this order"
+        yield "the questions come after what you have seen"
     if len(places) == len(wanted) and max(places[:2]) > places[2]:
         yield "the knob and what goes wrong come before what you have seen"
     lesson = [h for h in headings if h.startswith("## ") and not h.startswith(tuple(wanted))]
@@ -352,31 +355,52 @@ def asks_and_answers_questions(notebook: NotebookNode, path: Path) -> Faults:
 
 
 def has_exercises_with_checks(notebook: NotebookNode, path: Path) -> Faults:
+    """Wherever they stand: a heading, the task in words, and a stub that ends in its check."""
     under = exercises(notebook)
     matches = [EXERCISE.fullmatch(heading) for heading in under]
-    if not 3 <= len(under) <= 5:
-        yield f"{len(under)} exercises: 3 to 5 are wanted"
+    if not 3 <= len(under) <= 9:
+        yield f"{len(under)} exercises: 3 to 9 are wanted"
     if not all(matches):
         yield f"an exercise must be called 'Exercise 1 · Title (warm-up|core|stretch)', found {list(under)}"
         return
     if [int(match[1]) for match in matches] != list(range(1, len(under) + 1)):
         yield "the exercises are not numbered 1, 2, 3, ..."
-    levels = [LEVELS.index(match[3]) for match in matches]
-    if levels != sorted(levels):
-        yield "the exercises must go from warm-up to stretch"
     for heading, body in under.items():
-        cells = [cell for cell in body if cell.cell_type == "code"]
-        if len(cells) != 1 or not markdown(body).strip():
-            yield f"{heading}: one line of task and one code cell are wanted"
+        place = next((i for i, cell in enumerate(body) if cell.cell_type == "code"), 0)
+        if not markdown(body[:place]).strip():
+            yield f"{heading}: a task in words and then its code cell are wanted"
             continue
-        lines = cells[0].source.rstrip().splitlines()
+        stub = body[place]
+        lines = stub.source.rstrip().splitlines()
         check = re.fullmatch(r"check\.(\w+)\(.+\)", lines[-1])
         if not check or check[1] not in CHECKS:
             yield f"{heading}: the last line must be check.NAME(answer) with a check of segkit.check"
         if not re.search(r"(?m)(\breturn|=|^)\s*\.\.\.(\s+#.*)?$", "\n".join(lines[:-1])):
             yield f"{heading}: the stub holds no ..."
-        if "not answered yet" not in texts(cells[0]):
+        if "not answered yet" not in texts(stub):
             yield f"{heading}: the stored output is not that of the stub"
+
+
+def asks_before_the_middle(notebook: NotebookNode, path: Path) -> Faults:
+    """The reader writes code early, where the idea appears, not only at the end."""
+    if path.name[:2] not in REWRITTEN:
+        return
+    first_half = nbformat.v4.new_notebook(cells=notebook.cells[: len(notebook.cells) // 2])
+    if not any(checks_in(body) for body in exercises(first_half).values()):
+        yield "no exercise stands before the middle"
+
+
+def folds_the_answer_to_predict(notebook: NotebookNode, path: Path) -> Faults:
+    """What comes right after a prompt to predict is folded in JupyterLab until the reader opens it."""
+    if path.name[:2] not in REWRITTEN:
+        return
+    for cell, after in zip(notebook.cells, [*notebook.cells[1:], None], strict=True):
+        if cell.cell_type != "markdown" or "**Predict" not in cell.source:
+            continue
+        if after is None or after.cell_type != "code":
+            yield f"'{cell.source[cell.source.index('**Predict') :][:60]}' has no code cell right after it"
+        elif not after.metadata.get("jupyter", {}).get("outputs_hidden"):
+            yield f"{name_of(after)} answers a prediction: jupyter.outputs_hidden must be true"
 
 
 def leads_back_and_forth(notebook: NotebookNode, path: Path) -> Faults:
@@ -398,6 +422,8 @@ LESSON = [
     mirrors_its_goals,
     asks_and_answers_questions,
     has_exercises_with_checks,
+    asks_before_the_middle,
+    folds_the_answer_to_predict,
     leads_back_and_forth,
 ]
 

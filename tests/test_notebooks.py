@@ -9,8 +9,10 @@ import re
 import nbformat
 import pytest
 from conftest import write_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell
 from notebook_rules import (
     ANY,
+    CHECKED,
     LESSON,
     SOLUTION,
     code_cells,
@@ -94,6 +96,7 @@ INTERACT = "moved = interact(lambda x: 1 / (x - 5), x=(5, 9, 1))\nmoved.widget.c
         ("nbval", "1 + 1", False),
         ("nbval", "1 / 0", True),
         ("nbval", "# NBVAL_CHECK_OUTPUT\n1 + 1", True),  # 3 is what is stored
+        ("nbval", f"1 + 1  # {CHECKED}", True),  # becomes a tag below
         ("nbval", "# NBVAL_SKIP\n1 + 1", True),
     ],
 )
@@ -103,7 +106,7 @@ def test_a_fault_is_seen(tmp_path, runner, code, is_seen):
     for count, cell in enumerate(code_cells(notebook), start=1):
         cell.execution_count = count
     stored = nbformat.v4.new_output("execute_result", {"text/plain": "3"}, execution_count=3)
-    code_cells(notebook)[2].outputs = [stored]
+    code_cells(notebook)[2].update(outputs=[stored], metadata={"tags": [CHECKED] if CHECKED in code else []})
     nbformat.write(notebook, path)
     found = run_nbval(path) if runner == "nbval" else run_course([path], tmp_path / "out")[path]
     assert bool(found) == is_seen
@@ -157,6 +160,7 @@ PLANTED = {
         on_code(3, lambda cell: cell.update(source="# NBVAL_IGNORE_OUTPUT\n" + cell.source)),
         on_code(3, lambda cell: cell.update(source="x = 1  # NBVAL_CHECK_OUTPUT")),
         on_code(3, lambda cell: cell.update(source="# NBVAL_CHECK_OUTPUT\nx = 1", outputs=[])),
+        on_code(3, lambda cell: cell.update(metadata={"tags": [CHECKED]}, outputs=[])),
         on_code(3, set_(cell_type="raw")),
         on_code(3, set_(source="")),
     ],
@@ -213,13 +217,14 @@ PLANTED = {
         edit("code", "show_versions(seed)", "print(seed)"),
         on_code(1, lambda cell: cell.metadata.update(tags=[])),
         on_code(3, set_(source="import this")),
+        on_code(3, lambda cell: cell.metadata.update(tags=["imports"])),
     ],
     "has_its_parts_in_order": [
         edit("markdown", "## Turn the knob: ", "## "),
         edit("markdown", "## What goes wrong: ", "## "),
         edit("markdown", "## What you have seen", "## What goes wrong: again"),
         edit("markdown", "### Explain it in your own words", "### Explain"),
-        add_prose("## Exercises"),
+        add_prose("### Explain it in your own words"),
     ],
     "turns_a_knob_beside_a_still_picture": [
         forget_pictures,
@@ -235,10 +240,18 @@ PLANTED = {
     "has_exercises_with_checks": [
         edit("markdown", "### Exercise 1 · ", "### Exercise 1: "),
         edit("markdown", "### Exercise 2 · ", "### Exercise 7 · "),
-        edit("markdown", "(warm-up)", "(stretch)"),
+        edit("markdown", "(warm-up)", "(easy)"),
         edit("markdown", "### Exercise 3 · ", "### Task 3 · "),
         edit("code", "check.", "check.no_such_"),
         edit("code", "...", "42"),
+        add_prose("### Exercise 1 · Twice (core)"),
+    ],
+    "asks_before_the_middle": [
+        lambda notebook: notebook.cells.__setitem__(slice(1, 1), [new_markdown_cell("Prose.")] * 999)
+    ],
+    "folds_the_answer_to_predict": [
+        lambda notebook: notebook.cells.extend([new_markdown_cell("**Predict:** what?"), new_code_cell("1")]),
+        add_prose("**Predict:** what comes, and is it a picture?\n\nNo code follows."),
     ],
     "leads_back_and_forth": [drop(-1)],
 }
@@ -252,7 +265,8 @@ PLANTED = {
         for number, plant in enumerate(PLANTED[rule.__name__])
     ],
 )
-def test_a_planted_fault_breaks_its_rule(rule, plant):
+def test_a_planted_fault_breaks_its_rule(rule, plant, monkeypatch):
+    monkeypatch.setattr("notebook_rules.REWRITTEN", ("04",))
     (path,) = NOTEBOOKS.glob("04_*.ipynb")
     notebook = copy.deepcopy(read(path))
     plant(notebook)
