@@ -4,6 +4,7 @@ The only room that knows albumentations.
 """
 
 import os
+from collections.abc import Sequence
 
 # Importing albumentations asks the network for a newer version unless told not to.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -22,15 +23,23 @@ class Augmentation:
     crop_to: also cut out a part and bring it to this many pixels squared: anywhere in the picture, between
         a tenth and all of it, or a square that holds some of the person (half of crop_to to all of it).
         Given larger pictures, a close-up stays sharp. Introduced in notebook 11.
+    only: some of "mirror", "move", "colour" and "quality"; None takes all four.
     Masks are resampled by nearest neighbour, so they keep their labels.
+    Raises: UserError for another strength or name.
     """
 
-    def __init__(self, strength: float = 1.0, crop_to: int | None = None):
+    def __init__(self, strength: float = 1.0, crop_to: int | None = None, only: Sequence[str] | None = None):
         if not 0 <= strength <= 2:
             raise UserError(f"the augmentation strength goes from 0 to 2, found {strength}.")
         self.strength = strength
+        groups = _steps(strength)
+        if unknown := set(only or ()) - groups.keys():
+            names = ", ".join(sorted(unknown))
+            raise UserError(f"there is no group of changes '{names}': choose of {', '.join(groups)}.")
         crops = [] if crop_to is None else _crops(crop_to)
-        self._compose = A.Compose(crops + _steps(strength), additional_targets={"parts": "mask"})
+        chosen = groups if only is None else only
+        steps = [step for name in groups if name in chosen and strength > 0 for step in groups[name]]
+        self._compose = A.Compose(crops + steps, additional_targets={"parts": "mask"})
 
     def __call__(
         self, image: np.ndarray, mask: np.ndarray, parts: np.ndarray | None = None, seed: int | None = None
@@ -62,36 +71,44 @@ def _crops(size: int) -> list[A.BasicTransform]:
     ]
 
 
-def _steps(strength: float) -> list[A.BasicTransform]:
+def _steps(strength: float) -> dict[str, list[A.BasicTransform]]:
+    """What may happen, in this order, by groups. Only the first two move pixels."""
     s = strength
-    if s == 0:
-        return []
-    return [
-        A.HorizontalFlip(p=0.5),
+    return {
+        "mirror": [A.HorizontalFlip(p=0.5)],
         # People come near and far, and the edge of the picture cuts them anywhere.
-        A.Affine(
-            scale=(1 - 0.35 * s / 2, 1 + 0.7 * s),
-            translate_percent=(-0.12 * s, 0.12 * s),
-            rotate=(-12 * s, 12 * s),
-            shear=(-4 * s, 4 * s),
-            keep_ratio=False,  # photographs of other shapes are squeezed into the square too
-            interpolation=cv2.INTER_LINEAR,
-            mask_interpolation=cv2.INTER_NEAREST,
-            border_mode=cv2.BORDER_REFLECT_101,
-            p=min(1.0, 0.8 * s),
-        ),
-        A.ColorJitter(
-            brightness=(1 - 0.3 * s, 1 + 0.3 * s),
-            contrast=(1 - 0.3 * s, 1 + 0.3 * s),
-            saturation=(1 - 0.4 * s, 1 + 0.4 * s),
-            hue=(-0.04 * s, 0.04 * s),
-            p=min(1.0, 0.8 * s),
-        ),
-        A.RandomGamma(gamma_limit=(100 - 30 * s, 100 + 40 * s), p=0.2),
-        A.ToGray(p=0.05 * s),
-        A.OneOf([A.GaussianBlur(sigma_limit=(0.3, 1.0 + s)), A.MotionBlur(blur_limit=(3, 7))], p=0.12 * s),
-        A.OneOf(
-            [A.GaussNoise(std_range=(0.01, 0.05 * s + 0.01)), A.ISONoise(intensity=(0.1, 0.3))], p=0.12 * s
-        ),
-        A.ImageCompression(quality_range=(40, 90), p=0.15 * s),
-    ]
+        "move": [
+            A.Affine(
+                scale=(1 - 0.35 * s / 2, 1 + 0.7 * s),
+                translate_percent=(-0.12 * s, 0.12 * s),
+                rotate=(-12 * s, 12 * s),
+                shear=(-4 * s, 4 * s),
+                keep_ratio=False,  # photographs of other shapes are squeezed into the square too
+                interpolation=cv2.INTER_LINEAR,
+                mask_interpolation=cv2.INTER_NEAREST,
+                border_mode=cv2.BORDER_REFLECT_101,
+                p=min(1.0, 0.8 * s),
+            )
+        ],
+        "colour": [
+            A.ColorJitter(
+                brightness=(1 - 0.3 * s, 1 + 0.3 * s),
+                contrast=(1 - 0.3 * s, 1 + 0.3 * s),
+                saturation=(1 - 0.4 * s, 1 + 0.4 * s),
+                hue=(-0.04 * s, 0.04 * s),
+                p=min(1.0, 0.8 * s),
+            ),
+            A.RandomGamma(gamma_limit=(100 - 30 * s, 100 + 40 * s), p=0.2),
+            A.ToGray(p=0.05 * s),
+        ],
+        "quality": [
+            A.OneOf(
+                [A.GaussianBlur(sigma_limit=(0.3, 1.0 + s)), A.MotionBlur(blur_limit=(3, 7))], p=0.12 * s
+            ),
+            A.OneOf(
+                [A.GaussNoise(std_range=(0.01, 0.05 * s + 0.01)), A.ISONoise(intensity=(0.1, 0.3))],
+                p=0.12 * s,
+            ),
+            A.ImageCompression(quality_range=(40, 90), p=0.15 * s),
+        ],
+    }

@@ -70,8 +70,8 @@ def run_sweep(
 
     points: the parameters of each run, see grid.   fixed: parameters that all runs share.
     out: the folder of the sweep.
-    notebook: takes a parameter `out`, a folder, and writes its numbers into out/result.json;
-        None takes notebooks/sweeps/train_once.ipynb.
+    notebook: takes a parameter `out`, a folder, and writes its numbers into out/result.json; further files
+        that it writes there are kept beside it. None takes notebooks/sweeps/train_once.ipynb.
     workers: runs at a time on this machine; None: one per processor core.
     cluster: the address of a Dask scheduler, such as tcp://10.0.0.1:8786. The runs then go to its workers,
         where segkit must be installed, and what they write comes back: no shared disk is needed. A
@@ -92,8 +92,8 @@ def run_sweep(
         for number, job in enumerate(as_completed(jobs), start=1):
             name = jobs[job]
             try:
-                executed, result, seconds, error = job.result()
-                _keep(out / name, executed, result, seconds, runs[name], text)
+                executed, files, seconds, error = job.result()
+                _keep(out / name, executed, files, seconds, runs[name], text)
             except Exception as lost:  # a worker that died, a disk that is full: the others go on
                 error, seconds = f"{type(lost).__name__}: {lost}", 0.0
             if error:
@@ -163,19 +163,20 @@ def _executor(workers: int | None, cluster: str | None) -> Iterator[Executor]:
         yield client.get_executor(pure=False)
 
 
-def _run_once(notebook: str, wanted: dict) -> tuple[str, dict | None, float, str | None]:
-    """One run, in a folder that vanishes: the executed notebook, its numbers, seconds, what stopped it.
+def _run_once(notebook: str, wanted: dict) -> tuple[str, dict[str, bytes], float, str | None]:
+    """One run, in a folder that vanishes: the executed notebook, the files it left, seconds, what stopped it.
 
     Runs where the worker is. Nothing but values goes in and comes out.
     """
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
-        executed, error = _papermill(notebook, wanted | {"out": place}, place)
-        numbers = Path(place, "result.json")
-        if error is None and not numbers.is_file():
-            error = "the notebook wrote no result.json into the folder `out`"
-        result = None if error else json.loads(numbers.read_text())
-    return executed, result, time.monotonic() - started, error
+        out = Path(place, "out")
+        out.mkdir()
+        executed, error = _papermill(notebook, wanted | {"out": str(out)}, place)
+        files = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    if error is None and "result.json" not in files:
+        error = "the notebook wrote no result.json into the folder `out`"
+    return executed, {} if error else files, time.monotonic() - started, error
 
 
 def _papermill(notebook: str, parameters: dict, place: str) -> tuple[str, str | None]:
@@ -206,16 +207,18 @@ def _error_in(executed: str) -> str | None:
 
 
 def _keep(
-    folder: Path, executed: str, result: dict | None, seconds: float, wanted: dict, notebook: str
+    folder: Path, executed: str, files: dict[str, bytes], seconds: float, wanted: dict, notebook: str
 ) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    if "result.json" in files:
+        content = _identity(wanted, notebook) | {"result": json.loads(files.pop("result.json"))}
+        result = {"result.json": json.dumps(content | {"seconds": round(seconds, 1)}, indent=1).encode()}
+        files = files | result  # last: with it, the run counts as finished
     if executed:
-        with atomic_path(folder / "run.ipynb") as temporary:
-            temporary.write_text(executed, encoding="utf-8")
-    if result is not None:  # last: with it, the run counts as finished
-        content = _identity(wanted, notebook) | {"result": result, "seconds": round(seconds, 1)}
-        with atomic_path(folder / "result.json") as temporary:
-            temporary.write_text(json.dumps(content, indent=1))
+        files = {"run.ipynb": executed.encode()} | files
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        with atomic_path(folder / name) as temporary:
+            temporary.write_bytes(content)
 
 
 def _write_results(out: Path, runs: dict[str, dict], notebook: str) -> pd.DataFrame:

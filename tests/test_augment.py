@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from segkit.augment import Augmentation
 from segkit.files import UserError
 
+GROUPS = ("mirror", "move", "colour", "quality")
+
 
 def figure_and_mask(size: int = 64):
     mask = np.zeros((size, size), np.uint8)
@@ -44,6 +46,32 @@ def test_the_mask_follows_the_figure():
             bright = grey > (grey.max() + grey.min()) / 2
             overlaps.append((bright & (moved > 0)).sum() / (bright | (moved > 0)).sum())
     assert np.mean(overlaps) > 0.85
+
+
+def test_some_groups_alone_do_what_their_names_say():
+    image, mask = figure_and_mask()
+    mask[:, 20:24] = 0  # no longer in the middle
+    draws = {name: [Augmentation(only=[name])(image, mask, seed=s) for s in range(20)] for name in GROUPS}
+    for name in ("colour", "quality"):
+        assert all((moved == mask).all() for _, moved in draws[name])
+        assert any((changed != image).any() for changed, _ in draws[name])
+    assert {moved.tobytes() for _, moved in draws["mirror"]} == {mask.tobytes(), mask[:, ::-1].tobytes()}
+    assert len({moved.tobytes() for _, moved in draws["move"]}) > 10
+    with pytest.raises(
+        UserError, match="no group of changes 'zoom': choose of mirror, move, colour, quality"
+    ):
+        Augmentation(only=["zoom"])
+
+
+def test_all_groups_together_are_the_whole():
+    image, mask = figure_and_mask()
+    for seed in range(5):
+        for one, other in zip(
+            Augmentation(only=GROUPS)(image, mask, seed=seed),
+            Augmentation()(image, mask, seed=seed),
+            strict=True,
+        ):
+            assert np.array_equal(one, other)
 
 
 def test_the_same_seed_is_the_same_draw_and_another_is_not():
