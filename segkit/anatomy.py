@@ -14,7 +14,7 @@ from segkit.models import count_parameters
 from segkit.unet import AttentionGate
 
 
-def influence(model: nn.Module, images: Tensor, row: int, column: int) -> Tensor:
+def input_gradient(model: nn.Module, images: Tensor, row: int, column: int) -> Tensor:
     """How strongly each input pixel moves the logit at (row, column): |gradient|, summed over the colours.
 
     images: (N, 3, H, W), normalised; the network works in eval mode.
@@ -30,17 +30,18 @@ def influence(model: nn.Module, images: Tensor, row: int, column: int) -> Tensor
 
 
 def field_of_view(gradient: Tensor) -> int:
-    """Side in pixels of the square that holds every pixel with a say.   gradient: (H, W), from influence."""
+    """Side of the square that holds every pixel with a say, in pixels.   gradient: (H, W), as above."""
     rows, columns = (gradient > 0).nonzero(as_tuple=True)
     if not len(rows):
         return 0
     return int(max(rows.max() - rows.min(), columns.max() - columns.min())) + 1
 
 
-def reach(gradient: Tensor, row: int, column: int, share: float = 0.5) -> float:
+def effective_radius(gradient: Tensor, row: int, column: int, share: float = 0.5) -> float:
     """Radius in pixels, around (row, column), of the disc that holds this share of the gradient's sum.
 
-    field_of_view says how far a network can look, reach how far it does.   gradient: (H, W), not all zero.
+    field_of_view says how far a network can look, effective_radius how far it does.
+    gradient: (H, W), not all zero, as input_gradient's.
     """
     height, width = gradient.shape
     distance = torch.hypot(
@@ -111,7 +112,7 @@ class Cost:
     ms: float
 
 
-def cost(model: nn.Module, size: int, repeats: int = 10) -> Cost:
+def measure_cost(model: nn.Module, size: int, repeats: int = 10) -> Cost:
     """Parameters, multiplications and milliseconds of one network at one input size."""
     return Cost(count_parameters(model), count_macs(model, size), milliseconds(model, size, repeats))
 

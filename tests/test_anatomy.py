@@ -5,7 +5,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segkit.anatomy import attention_maps, cost, count_macs, field_of_view, influence, reach, used_points
+from segkit.anatomy import (
+    attention_maps,
+    count_macs,
+    effective_radius,
+    field_of_view,
+    input_gradient,
+    measure_cost,
+    used_points,
+)
 from segkit.files import UserError
 from segkit.lite import LiteEncoder
 from segkit.models import build_model, count_parameters
@@ -13,12 +21,12 @@ from segkit.models import build_model, count_parameters
 
 def test_three_convolutions_see_seven_pixels():
     net = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(3)))
-    assert field_of_view(influence(net, torch.randn(1, 3, 31, 31), 15, 15)) == 7
+    assert field_of_view(input_gradient(net, torch.randn(1, 3, 31, 31), 15, 15)) == 7
 
 
 def test_spread_kernels_see_as_far_as_the_sum_of_their_rates():
     net = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=rate, dilation=rate) for rate in (1, 2, 4)))
-    gradient = influence(net, torch.randn(2, 3, 41, 41), 20, 20)
+    gradient = input_gradient(net, torch.randn(2, 3, 41, 41), 20, 20)
     assert field_of_view(gradient) == 1 + 2 * (1 + 2 + 4)
     assert gradient.shape == (41, 41)
 
@@ -26,7 +34,7 @@ def test_spread_kernels_see_as_far_as_the_sum_of_their_rates():
 def test_looking_leaves_the_network_as_it_was():
     net = build_model("unet", widths=(4, 8), bottleneck=8).train()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    influence(net, torch.randn(1, 3, 32, 32), 16, 16)
+    input_gradient(net, torch.randn(1, 3, 32, 32), 16, 16)
     count_macs(net, 32)
     assert net.training and all(p.grad is None for p in net.parameters())
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
@@ -39,8 +47,8 @@ def test_a_map_that_nothing_reaches_has_no_field():
 def test_half_of_a_disc_lies_within_its_radius_by_the_root_of_two():
     rows, columns = torch.meshgrid(torch.arange(201), torch.arange(201), indexing="ij")
     disc = ((rows - 90) ** 2 + (columns - 110) ** 2 <= 80**2).float()
-    assert reach(disc, 90, 110, 0.5) == pytest.approx(80 / 2**0.5, abs=1)
-    assert reach(disc, 90, 110, 1.0) == pytest.approx(80, abs=1)
+    assert effective_radius(disc, 90, 110, 0.5) == pytest.approx(80 / 2**0.5, abs=1)
+    assert effective_radius(disc, 90, 110, 1.0) == pytest.approx(80, abs=1)
 
 
 def test_one_map_per_gate_at_the_size_of_the_picture():
@@ -87,7 +95,7 @@ def test_lite0_holds_and_multiplies_what_its_authors_say():
 
 def test_cost_names_all_three():
     net = build_model("unet", widths=(4, 8), bottleneck=8)
-    found = cost(net, 32, repeats=2)
+    found = measure_cost(net, 32, repeats=2)
     assert found.parameters == count_parameters(net) and found.macs == count_macs(net, 32) and found.ms > 0
 
 
