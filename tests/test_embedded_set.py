@@ -98,6 +98,7 @@ def test_no_near_duplicates_across_splits():
 
 def test_the_set_is_wide():
     """Near and far, alone and together, indoors and out, day and night, from behind, half hidden."""
+
     def values(column):
         return {row[column] for row in rows()}
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -32,33 +33,106 @@ def with_a_factor(x, y, gamma):
     return (max(gamma, 1) * sure(-x, y) ** min(gamma, 1) * bce(x, y)).mean()
 
 
-RIGHT = [
-    ("mixed_loss", lambda bce, dice, alpha: alpha * bce + (1 - alpha) * dice),
-    ("dice_loss", by_hand),
-    ("dice_loss", DiceLoss()),
-    ("stable_bce", F.binary_cross_entropy_with_logits),
-    ("stable_bce", lambda x, y: F.softplus(torch.where(y > 0, -x, x)).mean()),
-    ("stable_bce", stable),
-    ("balancing_weight", weight),
-    ("balancing_weight", lambda mask: (mask.numel() - mask.sum().item()) / max(1, mask.sum().item())),
-    ("focal_loss", focal),
-    ("focal_loss", lambda logits, targets, gamma: FocalLoss(gamma)(logits, targets)),
-]
-
-
 def log_of_p(x, y):
     p = x.sigmoid()
     return -(y * p.log() + (1 - y) * (1 - p).log()).mean()
 
 
+def mix(x, y, alpha, dice=None):
+    return alpha * bce(x, y).mean() + (1 - alpha if dice is None else dice) * by_hand(x, y)
+
+
+def one_by_one(x, y):
+    """The Dice loss with a loop over the pictures."""
+    losses = []
+    for logits, target in zip(x, y, strict=True):
+        p = 1 / (1 + torch.exp(-logits))
+        losses.append(1 - (2 * torch.sum(p * target) + 1) / (p.sum() + target.sum() + 1))
+    return sum(losses) / len(losses)
+
+
+def overlap_detached(x, y):
+    p = x.sigmoid()
+    below = (p.sum((1, 2, 3)) + y.sum((1, 2, 3)) + 1).detach()
+    return (1 - (2 * (p * y).sum((1, 2, 3)) + 1) / below).mean()
+
+
+def naive_focal(x, y, gamma):
+    p = x.sigmoid()
+    right = torch.where(y > 0, p, 1 - p)
+    return (-((1 - right) ** gamma) * right.log()).mean()
+
+
+def picked(x, y, gamma):
+    """Focal loss by picking the two kinds of pixels."""
+    charged = -F.logsigmoid(torch.where(y > 0, x, -x))
+    return torch.mean((1 - torch.exp(-charged)) ** gamma * charged)
+
+
+RIGHT = [
+    ("bce_loss", log_of_p),
+    ("bce_loss", lambda x, y: F.binary_cross_entropy_with_logits(x, y)),
+    ("bce_loss", lambda x, y: F.binary_cross_entropy(x.sigmoid(), y)),
+    ("bce_loss", lambda x, y: -torch.where(y == 1, x.sigmoid(), 1 - x.sigmoid()).log().mean()),
+    ("dice_loss", by_hand),
+    ("dice_loss", DiceLoss()),
+    ("dice_loss", one_by_one),
+    ("dice_loss", lambda x, y: by_hand(x.flatten(1)[..., None, None], y.flatten(1)[..., None, None])),
+    ("mixed_loss", mix),
+    ("mixed_loss", lambda x, y, alpha: BCEDiceLoss(alpha)(x, y)),
+    ("mixed_loss", lambda x, y, alpha: DiceLoss()(x, y) + alpha * (BCELoss()(x, y) - DiceLoss()(x, y))),
+    ("stable_bce", F.binary_cross_entropy_with_logits),
+    ("stable_bce", lambda x, y: F.softplus(torch.where(y > 0, -x, x)).mean()),
+    ("stable_bce", stable),
+    ("balancing_weight", weight),
+    ("balancing_weight", lambda mask: (mask.numel() - mask.sum().item()) / max(1, mask.sum().item())),
+    ("balancing_weight", lambda mask: np.float32(weight(mask).item())),
+    ("balancing_weight", lambda mask: weight(mask).numpy().reshape(1)),
+    ("focal_loss", focal),
+    ("focal_loss", picked),
+    ("focal_loss", lambda logits, targets, gamma: FocalLoss(gamma)(logits, targets)),
+]
+
+
+def union(x, y):
+    return (x.sigmoid() + y - x.sigmoid() * y).sum((1, 2, 3))
+
+
+def sure(x, y):
+    """The probability given to the true label."""
+    return torch.where(y > 0, x, -x).sigmoid()
+
+
+def bce(x, y):
+    return F.binary_cross_entropy_with_logits(x, y, reduction="none")
+
+
 WRONG = {
+    "bce_loss": [
+        (lambda x, y: F.binary_cross_entropy_with_logits(x, y, reduction="sum"), "take the mean"),
+        (lambda x, y: -log_of_p(x, y), "sign is turned"),
+        (lambda x, y: log_of_p(x.sigmoid(), y), "sigmoid twice"),
+        (lambda x, y: -(y * F.logsigmoid(x)).mean(), "only the person pixels"),
+        (lambda x, y: -F.logsigmoid(x)[y > 0].mean(), "only the person pixels"),
+        (lambda x, y: (bce(x, y)[y > 0].mean() + bce(x, y)[y == 0].mean()) / 2, "averaged apart"),
+        (lambda x, y: log_of_p(x, 1 - y), "swapped"),
+        (lambda x, y: log_of_p(x, y).item(), "no gradient flows"),
+        (lambda x, y: log_of_p(x.detach(), y) + 0 * x.sum(), "its slope is not"),
+        (bce, "take the mean"),
+        (lambda x, y: x.sum() * 0, "not zero"),
+        (lambda x, y: None, "one number"),
+    ],
     "mixed_loss": [
-        (lambda bce, dice, alpha: (1 - alpha) * bce + alpha * dice, "swapped"),
-        (lambda bce, dice, alpha: alpha * (bce + dice), "both parts"),
-        (lambda bce, dice, alpha: alpha * bce + dice, "full weight"),
-        (lambda bce, dice, alpha: bce + dice, "alpha does nothing"),
-        (lambda bce, dice, alpha: bce * dice, "add them"),
-        (lambda bce, dice, alpha: "0.7", "one number"),
+        (lambda x, y, alpha: mix(x, y, 1 - alpha), "swapped"),
+        (lambda x, y, alpha: mix(x, y, alpha, alpha), "both parts"),
+        (lambda x, y, alpha: mix(x, y, alpha, 1), "full weight"),
+        (lambda x, y, alpha: mix(x, y, 1, 1), "alpha does nothing"),
+        (lambda x, y, alpha: mix(x, y, 1), "this is BCE alone"),
+        (lambda x, y, alpha: mix(x, y, 0), "this is Dice alone"),
+        (lambda x, y, alpha: bce(x, y).mean() * by_hand(x, y), "add them"),
+        (lambda x, y, alpha: mix(x, y, alpha).item(), "no gradient flows"),
+        (lambda x, y, alpha: alpha * bce(x, y).mean().detach() + (1 - alpha) * by_hand(x, y), "its slope"),
+        (lambda x, y, alpha: "0.7", "one number"),
     ],
     "dice_loss": [
         (lambda x, y: 1 - (2 * (x * y).sum() + 1) / (x.sum() + y.sum() + 1), "sigmoid turns them"),
@@ -73,6 +147,8 @@ WRONG = {
             "the IoU loss",
         ),
         (lambda x, y: by_hand(x, y).item(), "no gradient flows"),
+        (lambda x, y: by_hand(x.detach(), y) + 0 * x.sum(), "its slope is not"),
+        (overlap_detached, "its slope is not"),
         (lambda x, y: by_hand(x, y, pixels=(2, 3))[None].expand(5), "5 numbers"),
         (lambda x, y: x.sum() * 0 - 7, "2 * sum"),
     ],
@@ -98,6 +174,8 @@ WRONG = {
         (lambda mask: 1 - mask.mean(), "share of background"),
         (lambda mask: (1 - mask).sum() / mask.sum(), "max(1, ...)"),
         (lambda mask: 10, "count them"),
+        (lambda mask: weight(mask) if mask.any() else -5, "not negative"),
+        (lambda mask: None, "one number"),
         (lambda mask: (1 - mask).sum().item() / mask.sum().item(), "ZeroDivisionError"),
     ],
     "focal_loss": [
@@ -108,21 +186,12 @@ WRONG = {
         (lambda x, y, gamma: (sure(-x, y) ** gamma * bce(x, y)).sum(), "the sum"),
         (lambda x, y, gamma: BCEDiceLoss()(x, y), "p_true is p on person"),
         (with_a_factor, "not a factor"),
+        (lambda x, y, gamma: x.sum() * 0, "not zero"),
+        (lambda x, y, gamma: focal(x, y, gamma).item(), "no gradient flows"),
+        (lambda x, y, gamma: focal(x.detach(), y, gamma) + 0 * x.sum(), "its slope is not"),
+        (naive_focal, "logarithm of 0"),
     ],
 }
 
 
 WRONG = [(name, *case) for name, cases in WRONG.items() for case in cases]
-
-
-def union(x, y):
-    return (x.sigmoid() + y - x.sigmoid() * y).sum((1, 2, 3))
-
-
-def sure(x, y):
-    """The probability given to the true label."""
-    return torch.where(y > 0, x, -x).sigmoid()
-
-
-def bce(x, y):
-    return F.binary_cross_entropy_with_logits(x, y, reduction="none")
