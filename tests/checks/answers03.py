@@ -1,9 +1,11 @@
 """Right and common wrong answers to the exercises of notebook 03; test_answers.py asks the checks."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from segkit.unet import pad_to_multiple
+from segkit.unet import Block, UNet, UNetConfig, pad_to_multiple
 
 
 def grow(x, mode="bilinear", corners=True):
@@ -39,7 +41,8 @@ def pad_top_left(net, images, divisor):
 def resize_instead(net, images, divisor):
     height, width = images.shape[-2:]
     size = (-(-height // divisor) * divisor, -(-width // divisor) * divisor)
-    return F.interpolate(net(F.interpolate(images, size)), (height, width))
+    resized = F.interpolate(images, size, mode="bilinear")
+    return F.interpolate(net(resized), (height, width), mode="bilinear")
 
 
 def scribble(net, images, divisor):
@@ -47,15 +50,172 @@ def scribble(net, images, divisor):
     return run_any_size(net, images, divisor)
 
 
+def pad_all_around(net, images, divisor):
+    height, width = images.shape[-2:]
+    down, right = -height % divisor, -width % divisor
+    top, left = down // 2, right // 2
+    padded = F.pad(images, (left, right - left, top, down - top), mode="replicate")
+    return net(padded)[..., top : top + height, left : left + width]
+
+
+def reflect(net, images, divisor):
+    height, width = images.shape[-2:]
+    down, right = -height % divisor, -width % divisor
+    rows = [*range(height), *range(height - 1, height - 1 - down, -1)]
+    columns = [*range(width), *range(width - 1, width - 1 - right, -1)]
+    return net(images[..., rows, :][..., columns])[..., :height, :width]
+
+
+def pad_with(fill):
+    def answer(net, images, divisor):
+        height, width = images.shape[-2:]
+        padded = fill(pad_to_multiple(images, divisor))
+        padded[..., :height, :width] = images
+        return net(padded)[..., :height, :width]
+
+    return answer
+
+
+def convs(i, o, bias=False, act=nn.ReLU, padding=1):
+    return nn.Sequential(
+        nn.Conv2d(i, o, 3, padding=padding, bias=bias),
+        nn.BatchNorm2d(o),
+        nn.ReLU(),
+        nn.Conv2d(o, o, 3, padding=padding, bias=bias),
+        nn.BatchNorm2d(o),
+        act(),
+    )
+
+
+class TwoConvs(nn.Module):
+    """Registered in another order than used, with the functional ReLU."""
+
+    def __init__(self, i, o):
+        super().__init__()
+        self.norms = nn.ModuleList([nn.BatchNorm2d(o), nn.BatchNorm2d(o)])
+        self.convs = nn.ModuleList(
+            [nn.Conv2d(i, o, 3, 1, 1, bias=False), nn.Conv2d(o, o, 3, 1, 1, bias=False)]
+        )
+
+    def forward(self, x):
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = F.relu(norm(conv(x)))
+        return x
+
+
+class MyUNet(nn.Module):
+    """As in the solutions; what a subclass changes is one of the usual mistakes."""
+
+    skip_first, after_halving, head, last_first, block = True, False, 1, True, staticmethod(convs)
+
+    def __init__(self, widths, bottleneck):
+        super().__init__()
+        ins, outs = [3, *widths[:-1]], [*widths[-2::-1], widths[0]]
+        self.down = nn.ModuleList(self.block(i, o) for i, o in zip(ins, widths, strict=True))
+        self.bottom = self.block(widths[-1], bottleneck)
+        below = [bottleneck, *outs[:-1]]
+        skips = widths[::-1]
+        self.up = nn.ModuleList(self.block(s + b, o) for s, b, o in zip(skips, below, outs, strict=True))
+        self.last = nn.Conv2d(outs[-1], self.head, 1)
+
+    def double(self, x):
+        return grow(x)
+
+    def end(self, logits):
+        return logits
+
+    def forward(self, x):
+        skips = []
+        for block in self.down:
+            x = block(x)
+            skips.append(x)
+            x = F.max_pool2d(x, 2)
+        x = self.bottom(x)
+        for block in self.up:
+            pair = [skips.pop(-1 if self.last_first else 0), self.double(x)]
+            x = block(torch.cat(pair if self.skip_first else pair[::-1], 1))
+        return self.end(self.last(x))
+
+
+class Backwards(MyUNet):
+    """The same network, its parts registered from the end to the beginning."""
+
+    def __init__(self, widths, bottleneck):
+        super().__init__(widths, bottleneck)
+        for name in ("last", "up", "bottom", "down"):
+            part = getattr(self, name)
+            delattr(self, name)
+            setattr(self, name, part)
+
+
+def theirs(widths, bottleneck):
+    return UNet(UNetConfig(widths=widths, bottleneck=bottleneck))
+
+
+def like(**changes):
+    """A U-Net class with something changed."""
+    return type("Changed", (MyUNet,), changes)
+
+
+class Stub(nn.Module):
+    def __init__(self, widths, bottleneck):
+        super().__init__()
+        ...
+
+    def forward(self, images):
+        return ...
+
+
+def group_block(i, o):
+    return nn.Sequential(
+        nn.Conv2d(i, o, 3, padding=1, bias=False), nn.ReLU(), nn.Conv2d(o, o, 3, padding=1, bias=False)
+    )
+
+
 RIGHT = [
+    ("double_conv", convs),
+    ("double_conv", TwoConvs),
+    ("double_conv", lambda i, o: Block(i, o, 2, "batch")),
     ("count_block", lambda i, o: 9 * i * o + 9 * o * o + 4 * o),
-    ("pixels_to_add", lambda side, divisor: -side % divisor),
+    ("count_block", lambda i, o: np.int64(9 * o * (i + o) + 4 * o)),
+    ("count_block", lambda i, o: sum(p.numel() for p in convs(i, o).parameters())),
     ("double_and_join", lambda x, skip: torch.cat([skip, grow(x)], dim=1)),
+    ("double_and_join", lambda x, skip: torch.concat((skip, nn.UpsamplingBilinear2d(scale_factor=2)(x)), -3)),
+    (
+        "double_and_join",
+        lambda x, skip: torch.cat([skip, F.interpolate(x, skip.shape[2:], None, "bilinear", True)], 1),
+    ),
+    ("unet_class", MyUNet),
+    ("unet_class", Backwards),
+    ("unet_class", theirs),
+    ("unet_class", lambda widths, bottleneck: like(block=staticmethod(TwoConvs))(widths, bottleneck)),
     ("field_of_view", field_of_view),
+    ("field_of_view", lambda layers: np.array(field_of_view(layers))),
+    (
+        "field_of_view",
+        lambda layers: (
+            1 + sum((k - 1) * int(np.prod([s for _, s in layers[:i]])) for i, (k, _) in enumerate(layers))
+        ),
+    ),
+    ("pixels_to_add", lambda side, divisor: -side % divisor),
+    ("pixels_to_add", lambda side, divisor: np.array([(divisor - side % divisor) % divisor])),
+    ("pixels_to_add", lambda side, divisor: -(-side // divisor) * divisor - side),
     ("run_any_size", run_any_size),
+    ("run_any_size", pad_all_around),
+    ("run_any_size", reflect),
+    ("run_any_size", resize_instead),
 ]
 
 WRONG = [
+    ("double_conv", lambda i, o: convs(i, o, bias=True), "bias=False"),
+    ("double_conv", lambda i, o: convs(i, o, act=nn.Identity), "ReLU comes last"),
+    ("double_conv", lambda i, o: convs(i, o, padding=0), "padding=1"),
+    ("double_conv", group_block, "BatchNorm2d"),
+    ("double_conv", lambda i, o: nn.Sequential(*list(convs(i, o))[:3]), "missing"),
+    ("double_conv", lambda i, o: nn.Sequential(convs(i, o), convs(o, o)), "too many"),
+    ("double_conv", lambda i, o: convs(o, i), "other channels"),
+    ("double_conv", lambda i, o: convs(i, o)(torch.zeros(1, i, 4, 4)), "nn.Module"),
+    ("double_conv", lambda i, o: None, "nn.Module"),
     ("count_block", lambda i, o: 9 * i * o + 9 * o * o, "factor and an offset"),
     ("count_block", lambda i, o: 9 * i * o + 9 * o * o + 2 * o, "two normalisations"),
     ("count_block", lambda i, o: 9 * i * o + 9 * o * o + 6 * o, "no bias"),
@@ -63,10 +223,8 @@ WRONG = [
     ("count_block", lambda i, o: 9 * i * o + 2 * o, "a block has two"),
     ("count_block", lambda i, o: i * o + o * o + 4 * o, "3 × 3"),
     ("count_block", lambda i, o: 0, "add up"),
-    ("pixels_to_add", lambda s, d: d - s % d, "nothing is missing"),
-    ("pixels_to_add", lambda s, d: s % d, "left over"),
-    ("pixels_to_add", lambda s, d: s + -s % d, "side after padding"),
-    ("pixels_to_add", lambda s, d: 7, "smallest number"),
+    ("count_block", lambda i, o: [9 * i * o, 9 * o * o, 4 * o], "one number"),
+    ("count_block", lambda i, o: None, "one number"),
     ("double_and_join", lambda x, skip: torch.cat([grow(x), skip], dim=1), "order is swapped"),
     ("double_and_join", lambda x, skip: torch.cat([skip, grow(x, "nearest", None)], 1), "nearest"),
     ("double_and_join", lambda x, skip: torch.cat([skip, grow(x, corners=False)], 1), "align_corners=True"),
@@ -74,15 +232,47 @@ WRONG = [
     ("double_and_join", lambda x, skip: grow(x), "torch.cat"),
     ("double_and_join", lambda x, skip: torch.cat([skip, 0 * grow(x)], 1), "values are not"),
     ("double_and_join", lambda x, skip: None, "one tensor"),
+    ("unet_class", Stub, "not answered yet"),
+    ("unet_class", like(skip_first=False), "order is swapped"),
+    ("unet_class", like(last_first=False), "last skip that was kept"),
+    ("unet_class", like(head=2), "one channel"),
+    ("unet_class", like(double=lambda self, x: grow(x, corners=False)), "align_corners=True"),
+    ("unet_class", like(double=lambda self, x: grow(x, "nearest", None)), "not nearest"),
+    ("unet_class", like(end=lambda self, logits: logits.sigmoid()), "the sigmoid is"),
+    ("unet_class", like(end=lambda self, logits: F.max_pool2d(logits, 2)), "size of the images"),
+    ("unet_class", like(end=lambda self, logits: None), "one tensor"),
+    ("unet_class", like(block=staticmethod(lambda i, o: convs(i, o, bias=True))), "bias=False"),
+    ("unet_class", like(block=staticmethod(group_block)), "BatchNorm2d"),
+    ("unet_class", like(block=staticmethod(lambda i, o: convs(i, o, act=nn.Identity))), "one by one"),
+    ("unet_class", like(double=lambda self, x: grow(0 * x)), "one by one"),
+    ("unet_class", lambda widths, bottleneck: theirs(widths, widths[-1]), "missing"),
+    ("unet_class", lambda widths, bottleneck: theirs((4, 6), 8), "missing"),
+    ("unet_class", lambda widths: MyUNet(widths, 8), "building it stopped"),
+    ("unet_class", MyUNet((4, 6), 8), "the class itself"),
     ("field_of_view", lambda layers: 1 + sum(k - 1 for k, _ in layers), "two input pixels wide"),
     ("field_of_view", field_with_own_stride, "layers after it"),
     ("field_of_view", lambda layers: field_of_view(layers) - 1, "start with 1: without"),
     ("field_of_view", lambda layers: sum(k for k, _ in layers) if len(layers) > 1 else 3, "overlap"),
     ("field_of_view", lambda layers: 0, "product of all strides"),
+    ("field_of_view", lambda layers: [field_of_view(layers)] * 2, "one number"),
+    ("pixels_to_add", lambda s, d: d - s % d, "nothing is missing"),
+    ("pixels_to_add", lambda s, d: s % d, "left over"),
+    ("pixels_to_add", lambda s, d: s + -s % d, "side after padding"),
+    ("pixels_to_add", lambda s, d: 7, "smallest number"),
+    ("pixels_to_add", lambda s, d: np.zeros(2), "one number"),
+    ("pixels_to_add", lambda s, d: None, "one number"),
     ("run_any_size", lambda net, images, d: net(images), "pad first"),
     ("run_any_size", lambda net, images, d: net(pad_to_multiple(images, d)), "now crop"),
     ("run_any_size", lambda net, images, d: images, "one channel"),
-    ("run_any_size", pad_top_left, "holds padding"),
-    ("run_any_size", resize_instead, "do not resize"),
+    ("run_any_size", lambda net, images, d: images.sum(1, keepdim=True), "never called"),
+    ("run_any_size", pad_top_left, "not in the picture"),
+    ("run_any_size", pad_with(torch.zeros_like), "not in the picture"),
+    ("run_any_size", pad_with(torch.rand_like), "not in the picture"),
+    (
+        "run_any_size",
+        lambda net, images, d: run_any_size(net, images, d).roll(1, -1),
+        "where the picture starts",
+    ),
+    ("run_any_size", lambda net, images, d: resize_instead(net, images, d).flip(-1), "values moved"),
     ("run_any_size", scribble, "pad a copy"),
 ]
