@@ -99,7 +99,7 @@ def _steps(strength: float) -> dict[str, list[A.BasicTransform]]:
                 p=min(1.0, 0.8 * s),
             ),
             A.RandomGamma(gamma_limit=(100 - 30 * s, 100 + 40 * s), p=0.2),
-            A.ToGray(p=0.05 * s),
+            A.ToGray(p=0.1 * s),
         ],
         "quality": [
             A.OneOf(

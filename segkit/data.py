@@ -1,6 +1,7 @@
 """From a folder of photographs and masks to arrays a network can train on. Introduced in notebook 02.
 
-A data set is a folder: images/NAME.jpg|png, masks/NAME.png, and optionally splits.csv (name,split).
+A data set is a folder: images/NAME.jpg|png, masks/NAME.png, and optionally splits.csv (name,split and perhaps
+source) and ignore/NAME.png, white where the loss is to ask nothing.
 """
 
 import csv
@@ -21,6 +22,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from segkit.files import (
+    IGNORE,
     UserError,
     atomic_path,
     cache_folder,
@@ -31,7 +33,6 @@ from segkit.files import (
     read_mask,
 )
 
-IGNORE = 255  # the class id of pixels that neither loss nor metrics look at
 SPLITS = ("train", "val", "test")
 SPLIT_SHARES = (0.7, 0.15, 0.15)
 
@@ -44,6 +45,8 @@ class Sample:
     image: Path
     mask: Path
     split: str
+    source: str = ""
+    """Where it comes from: the column source of splits.csv, else the folder's name."""
 
 
 def find_samples(folder: str | Path, seed: int = 0, labels: str = "masks") -> list[Sample]:
@@ -67,7 +70,11 @@ def find_samples(folder: str | Path, seed: int = 0, labels: str = "masks") -> li
             "a picture with nobody in it needs an all-black mask."
         )
     splits = read_splits(folder, images.keys(), seed)
-    return [Sample(name, images[name], masks[name], splits[name]) for name in sorted(images)]
+    sources = _read_sources(folder)
+    return [
+        Sample(name, images[name], masks[name], splits[name], sources.get(name, folder.name))
+        for name in sorted(images)
+    ]
 
 
 def read_class_names(folder: str | Path) -> tuple[str, ...]:
@@ -124,6 +131,13 @@ def read_splits(folder: Path, names: Iterable[str], seed: int = 0) -> dict[str, 
     if missing := [name for name in names if name not in splits]:
         raise UserError(f"'{table}' has no line for {len(missing)} pictures: {name_some(missing)}.")
     return {name: splits[name] for name in names}
+
+
+def _read_sources(folder: Path) -> dict[str, str]:
+    if not (folder / "splits.csv").exists():
+        return {}
+    with (folder / "splits.csv").open(newline="", encoding="utf-8-sig") as file:
+        return {row["name"]: row["source"] for row in csv.DictReader(file) if row.get("source")}
 
 
 def assign_splits(names: list[str], seed: int = 0) -> dict[str, str]:
@@ -204,7 +218,8 @@ class Preprocessing:
 
 
 class SegmentationDataset(Dataset):
-    """Pairs at the network's size. dataset[i] -> image uint8 (3, S, S), mask uint8 {0, 1} (1, S, S).
+    """Pairs at the network's size. dataset[i] -> image uint8 (3, S, S), mask uint8 {0, 1} (1, S, S),
+    or 255 where ignore/ asks for nothing.
 
     samples: what to load.
     preprocessing: gives the size S.
@@ -258,11 +273,15 @@ class SegmentationDataset(Dataset):
         random = np.random.default_rng((self.seed, self.epoch, index))
         image, mask = self._transformed(index, random)
         if self.recolour and random.random() < self.recolour:
-            image = recolour_person(image, mask, random)
+            image = recolour_person(image, self._person(mask), random)
         if self.paste and random.random() < self.paste:
-            other = self._transformed(int(random.integers(len(self))), random)
-            image, mask = paste_person(image, mask, *other)
+            other, other_mask = self._transformed(int(random.integers(len(self))), random)
+            image, mask = paste_person(image, mask, other, self._person(other_mask))
         return torch.from_numpy(np.array(image)).permute(2, 0, 1), torch.from_numpy(np.array(mask))[None]
+
+    def _person(self, mask: np.ndarray) -> np.ndarray:
+        """Without the pixels that nobody asks for; among parts these are the person's as well."""
+        return mask if len(self.classes) > 1 else mask * (mask != IGNORE)
 
     def _transformed(self, index: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         image, mask = self.pair(index)
@@ -350,9 +369,14 @@ def load_pair(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read one pair at the network's size: image uint8 (S, S, 3), mask uint8 {0, 1} or class ids (S, S).
 
+    Where ignore/NAME.png of the data set is white, the mask is 255.
+
     Raises: UserError when a file is unreadable or the sizes of image and mask differ.
     """
     image, mask = load_pair_full(sample, preprocessing.size, classes)
+    unasked = sample.image.parents[len(Path(sample.name).parents)] / "ignore" / f"{sample.name}.png"
+    if len(classes) == 1 and unasked.exists():
+        mask[read_mask(unasked) > 0] = IGNORE
     return preprocessing.resize(image), preprocessing.resize_mask(mask)
 
 

@@ -44,6 +44,9 @@ def read_image(path: str | Path, at_least: int | None = None) -> np.ndarray:
         return np.array(picture.convert("RGB"))  # a copy: np.asarray of a Pillow picture is read-only
 
 
+IGNORE = 255  # the label of pixels that neither loss nor metrics look at
+
+
 def read_labels(path: str | Path) -> np.ndarray:
     """Read a mask file exactly as stored: uint8 (H, W), no interpretation of the values.
 

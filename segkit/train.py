@@ -9,6 +9,7 @@ import json
 import math
 import platform
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +25,7 @@ from tqdm.auto import tqdm
 
 from segkit.augment import Augmentation
 from segkit.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from segkit.data import Preprocessing, Sample, SegmentationDataset, load_dataset, read_class_names
+from segkit.data import IGNORE, Preprocessing, Sample, SegmentationDataset, load_dataset, read_class_names
 from segkit.files import UserError, atomic_path
 from segkit.losses import build_loss
 from segkit.metrics import Counts, count_classes, count_pixels
@@ -74,6 +75,10 @@ class TrainConfig:
     """bce-dice, bce, dice, focal or tversky; deep, for a network built with deep supervision"""
     alpha: float = 0.5
     """share of BCE in bce-dice; the rest is Dice"""
+    outline: float = 0.0
+    """how much more the pixels at the person's outline weigh, in bce-dice and deep"""
+    shares: dict = field(default_factory=dict)
+    """how often each source is drawn, such as {"selfie": 0.3, "people": 0.7}; others are not drawn at all"""
     augment: float = 1.0
     """strength of the augmentation, 0 to 2"""
     zoom: float = 1.0
@@ -142,10 +147,13 @@ class Run:
 
 
 class EpochSampler(Sampler):
-    """The order of one epoch: a shuffle that depends on seed and epoch alone, cut to whole batches."""
+    """The order of one epoch: a shuffle that depends on seed and epoch alone, cut to whole batches.
 
-    def __init__(self, length: int, batch_size: int, seed: int):
-        self.length, self.seed, self.epoch = length, seed, 0
+    weights: (length,), how often each is drawn; then an epoch of the same length draws with repetition.
+    """
+
+    def __init__(self, length: int, batch_size: int, seed: int, weights: torch.Tensor | None = None):
+        self.length, self.seed, self.epoch, self.weights = length, seed, 0, weights
         self.count = length - length % batch_size
 
     def set_epoch(self, epoch: int) -> None:
@@ -156,7 +164,19 @@ class EpochSampler(Sampler):
 
     def __iter__(self):
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        if self.weights is not None:
+            return iter(torch.multinomial(self.weights, self.count, True, generator=generator).tolist())
         return iter(torch.randperm(self.length, generator=generator)[: self.count].tolist())
+
+
+def sampling_weights(samples: list[Sample], shares: dict[str, float]) -> torch.Tensor:
+    """How often to draw each sample, (N,), so that each source has its share.   Raises: UserError."""
+    counts = Counter(sample.source for sample in samples)
+    if missing := sorted(set(shares) - set(counts)):
+        raise UserError(
+            f"no picture comes from {', '.join(missing)}: the sources are {', '.join(sorted(counts))}."
+        )
+    return torch.tensor([shares.get(s.source, 0) / counts[s.source] for s in samples], dtype=torch.float64)
 
 
 def train(
@@ -243,13 +263,14 @@ def fit(
             f"a batch of {batch_size} images cannot be shared by {accelerator.num_processes} processes "
             f"in {config.accumulate} pieces each: choose a batch size that divides evenly."
         )
-    sampler = EpochSampler(len(train_set), batch_size, config.seed)
+    weights = sampling_weights(train_set.samples, config.shares) if config.shares else None
+    sampler = EpochSampler(len(train_set), batch_size, config.seed, weights)
     workers = {"num_workers": config.workers, "pin_memory": accelerator.device.type == "cuda"}
     train_loader = DataLoader(train_set, batch_size // config.accumulate, sampler=sampler, **workers)
     val_loader = DataLoader(val_set, max(batch_size, accelerator.num_processes), **workers)
 
     model = model.to(memory_format=torch.channels_last)
-    loss_fn = build_loss(config.loss, config.alpha, len(train_set.classes))
+    loss_fn = build_loss(config.loss, config.alpha, len(train_set.classes), config.outline)
     optimizer = build_optimizer(model, config.optimizer, config.lr, config.weight_decay, config.encoder_lr)
     scheduler = Schedule(optimizer, config.schedule, config.num_epochs, config.plateau_patience)
     average = moving_average(model, config.ema).to(accelerator.device) if config.ema else None
@@ -388,7 +409,8 @@ def evaluate_loader(accelerator, model, loader, loss_fn, preprocessing) -> tuple
             [loss_fn(one, mask) for one, mask in zip(logits.split(1), masks.split(1), strict=True)]
         )
         if logits.shape[1] == 1:
-            counts = count_pixels(logits > 0, masks)  # a logit above 0 is a probability above 0.5
+            asked = masks != IGNORE
+            counts = count_pixels((logits > 0) & asked, (masks > 0) & asked)  # logit 0 is probability 0.5
         else:
             counts = count_classes(logits.argmax(1, keepdim=True), masks, logits.shape[1])
         gathered = accelerator.gather_for_metrics((loss, counts.tp, counts.fp, counts.fn, counts.tn))

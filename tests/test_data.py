@@ -16,7 +16,7 @@ from segkit.data import (
     recolour_person,
     write_splits,
 )
-from segkit.files import UserError, write_image
+from segkit.files import UserError, read_mask, write_image
 
 names = st.lists(st.text("abcdefgh0123", min_size=1, max_size=8), unique=True, max_size=60)
 
@@ -208,3 +208,24 @@ def test_recolouring_changes_the_person_and_nothing_else():
         assert (changed[:3] == image[:3]).all() and (changed[:, :3] == image[:, :3]).all()
         assert (changed[12:17, 7:13] != image[12:17, 7:13]).any(axis=-1).all()
     assert (recolour_person(image, mask * 0, np.random.default_rng(0)) == image).all()
+
+
+def test_what_ignore_marks_is_255_in_the_mask_and_is_never_pasted(make_dataset):
+    folder = make_dataset(6)
+    samples = find_samples(folder)
+    everywhere = np.full(read_mask(samples[0].mask).shape, 255, np.uint8)
+    plain = SegmentationDataset(samples, Preprocessing(32), paste=1.0, seed=3)
+    write_image(folder / "ignore" / f"{samples[0].name}.png", everywhere)
+    asked = SegmentationDataset(samples, Preprocessing(32), paste=1.0, seed=3)
+    assert (asked.pair(0)[1] == 255).all() and (asked.pair(1)[1] == plain.pair(1)[1]).all()
+    assert all(not (asked[i][1] == 255).any() for i in range(1, 6))
+
+
+def test_a_source_is_read_from_splits_csv_else_it_is_the_folder(make_dataset):
+    folder = make_dataset(3)
+    (folder / "splits.csv").unlink(missing_ok=True)
+    assert {sample.source for sample in find_samples(folder)} == {folder.name}
+    names = [sample.name for sample in find_samples(folder)]
+    lines = [f"{name},train,{'selfie' if i else ''}" for i, name in enumerate(names)]
+    (folder / "splits.csv").write_text("\n".join(["name,split,source", *lines]) + "\n")
+    assert [sample.source for sample in find_samples(folder)] == [folder.name, "selfie", "selfie"]

@@ -109,3 +109,37 @@ def test_bad_settings_and_shapes_are_refused():
         build_loss("hinge")
     with pytest.raises(ValueError, match="differ in shape"):
         DiceLoss()(torch.zeros(1, 1, 4, 4), torch.zeros(1, 4, 4))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_pixels_that_nobody_asks_for_neither_cost_nor_pull(name):
+    logits, targets = random_pair(3)
+    unasked = torch.zeros_like(targets, dtype=torch.bool)
+    unasked[..., :5] = True
+    costs, pulls = [], []
+    for value in (-50.0, 50.0):
+        answer = logits.masked_fill(unasked, value).requires_grad_()
+        costs.append(build_loss(name)(answer, targets.masked_fill(unasked, 255)))
+        pulls.append(torch.autograd.grad(costs[-1], answer)[0])
+    assert costs[0] == costs[1] and all((pull[unasked] == 0).all() for pull in pulls)
+    assert (pulls[0][~unasked] != 0).any()
+
+
+def test_an_empty_mask_pushes_every_false_alarm_down():
+    logits = torch.full((1, 1, 64, 64), -6.0)
+    logits[..., 20:40, 20:40] = 2.0
+    logits.requires_grad_()
+    loss = BCEDiceLoss()(logits, torch.zeros_like(logits))
+    pull = torch.autograd.grad(loss, logits)[0]
+    assert (pull > 0).all() and pull[..., 30, 30] > pull[..., 0, 0] * 10
+
+
+def test_the_outline_weighs_more_when_asked_to():
+    targets = torch.zeros(1, 1, 32, 32)
+    targets[..., 8:24, 8:24] = 1
+    wrong_at = {place: torch.where(targets > 0, 20.0, -20.0) for place in ("outline", "wall")}
+    wrong_at["outline"][..., 7, 12] = 20.0
+    wrong_at["wall"][..., 0, 0] = 20.0
+    plain = [BCEDiceLoss(1.0)(wrong_at[place], targets) for place in wrong_at]
+    weighed = [BCEDiceLoss(1.0, outline=2.0)(wrong_at[place], targets) for place in wrong_at]
+    assert plain[0] == pytest.approx(plain[1].item()) and weighed[0] > 2.5 * weighed[1]

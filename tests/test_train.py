@@ -5,19 +5,21 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from torch.utils.data import DataLoader
 
 from segkit.checkpoint import load_checkpoint, read_tensors
-from segkit.data import find_samples, load_dataset
+from segkit.data import Sample, find_samples, load_dataset
 from segkit.files import UserError, read_labels, write_image
 from segkit.losses import DiceLoss
 from segkit.metrics import count_pixels
 from segkit.predict import Segmenter
-from segkit.train import EpochSampler, TrainConfig, evaluate_loader, train
+from segkit.train import EpochSampler, TrainConfig, evaluate_loader, sampling_weights, train
 
 SMALL = {
     "size": 32,
@@ -371,3 +373,16 @@ def test_a_student_with_nothing_but_its_teacher_never_looks_at_the_masks(make_da
     assert same(*({k: t for k, t in weights(run).items() if "model" in k} for run in students))
     both = train([lying], tmp_path / "both", small(num_epochs=2, teacher=teacher, teacher_share=0.5))
     assert not same(weights(both.folder), weights(students[0]))
+
+
+def test_sources_are_drawn_by_their_shares_and_every_epoch_anew():
+    samples = [Sample(str(i), Path(), Path(), "train", "many" if i < 900 else "few") for i in range(1000)]
+    weights = sampling_weights(samples, {"many": 0.25, "few": 0.75})
+    sampler = EpochSampler(1000, 10, 0, weights)
+    first = list(sampler)
+    assert len(first) == 1000 and 0.70 < np.mean(np.array(first) >= 900) < 0.80
+    assert first == list(sampler)
+    sampler.set_epoch(1)
+    assert first != list(sampler)
+    with pytest.raises(UserError, match="no picture comes from none"):
+        sampling_weights(samples, {"none": 1.0})
