@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from segkit.check.core import Wrong, exercise, from_start
+from segkit.check.core import Wrong, as_number, exercise, from_start
 
 
 def _random_case(seed: int, height: int = 12, width: int = 16) -> tuple[np.ndarray, np.ndarray]:
@@ -132,16 +132,15 @@ def highest_dice_threshold(answer):
     thresholds = np.arange(1, 20) / 20
     for seed in range(6):
         prob, truth = _random_case(seed)
-        got = answer(prob.copy(), truth.copy())
+        returned = answer(prob.copy(), truth.copy())
         scores = [_dice(prob, truth, threshold) for threshold in thresholds]
         best = thresholds[int(np.argmax(scores))]
-        given = f"prob and truth of shape {prob.shape}"
+        given = f"prob and truth of shape {prob.shape}, with {truth.sum()} person pixels"
         expected = f"{best:.2f}, whose Dice is {max(scores):.3f}"
-        if got is None:
+        if returned is None:
             raise Wrong("your function returns nothing. End it with `return ...`", given, None, expected)
-        if not isinstance(got, int | float | np.number):
-            raise Wrong("return one number, the threshold", given, got, expected)
-        got = float(got)
+        if (got := as_number(returned)) is None:
+            raise Wrong("return one number, the threshold", given, returned, expected)
         # Any threshold with the same score is as good; 0.15000000000000002 is 0.15.
         near = thresholds[np.abs(thresholds - got) < 1e-6]
         if len(near) and _dice(prob, truth, float(near[0])) >= max(scores) - 1e-9:

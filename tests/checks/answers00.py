@@ -1,9 +1,7 @@
-"""Every check of lesson 00: the stub, the right answers, and the common wrong ones with their hints."""
+"""Right and common wrong answers to the exercises of lesson 00; test_answers.py asks the checks."""
 
 import numpy as np
-import pytest
-
-from segkit import check
+import torch
 
 THRESHOLDS = np.arange(1, 20) / 20
 
@@ -30,20 +28,42 @@ def paint_in_place(image, mask, colour):
     return image
 
 
-RIGHT = {
-    "mask_from_prob": [lambda p, t: p > t, lambda p, t: np.where(p > t, True, False)],
-    "mask_for_file": [
-        lambda m: m.astype(np.uint8) * 255,
-        lambda m: np.where(m, 255, 0).astype(np.uint8),
-        lambda m: (m * 255).astype(np.uint8),
-    ],
-    "paint_background": [paint],
-    "highest_dice_threshold": [
-        best,
-        lambda p, t: float(best(p, t)) + 1e-12,
-        lambda p, t: max(np.arange(0.05, 0.96, 0.05), key=lambda c: dice(p > c, t)),
-    ],
-}
+def paint_a_copy(image, mask, colour):
+    painted = image.copy()
+    painted[~mask] = colour
+    return painted
+
+
+def paint_by_sums(image, mask, colour):
+    inside = mask[..., None].astype(np.uint8)
+    return image * inside + np.array(colour, np.uint8) * (1 - inside)
+
+
+def best_in_a_loop(prob, truth):
+    best, highest = None, -1.0
+    for number in range(1, 20):
+        score = dice(prob > number / 20, truth)
+        if score > highest:
+            best, highest = number / 20, score
+    return best
+
+
+RIGHT = [
+    ("mask_from_prob", lambda p, t: p > t),
+    ("mask_from_prob", lambda p, t: np.where(p > t, True, False)),
+    ("mask_from_prob", lambda p, t: np.logical_not(p <= t)),
+    ("mask_for_file", lambda m: m.astype(np.uint8) * 255),
+    ("mask_for_file", lambda m: np.where(m, 255, 0).astype(np.uint8)),
+    ("mask_for_file", lambda m: (m * 255).astype(np.uint8)),
+    ("paint_background", paint),
+    ("paint_background", paint_a_copy),
+    ("paint_background", paint_by_sums),
+    ("highest_dice_threshold", best),
+    ("highest_dice_threshold", best_in_a_loop),
+    ("highest_dice_threshold", lambda p, t: float(best(p, t)) + 1e-12),
+    ("highest_dice_threshold", lambda p, t: torch.tensor([best(p, t)])),
+    ("highest_dice_threshold", lambda p, t: max(np.arange(0.05, 0.96, 0.05), key=lambda c: dice(p > c, t))),
+]
 
 WRONG = [
     ("mask_from_prob", lambda p, t: p < t, "this is the background"),
@@ -79,26 +99,7 @@ WRONG = [
     ("highest_dice_threshold", lambda p, t: 0.333, "none of the thresholds"),
     ("highest_dice_threshold", best_of(lambda m, t: -dice(m, t)), "lowest Dice"),
     ("highest_dice_threshold", best_of(lambda m, t: m[t].mean()), "highest recall"),
-    ("highest_dice_threshold", lambda p, t: [0.5], "one number"),
+    ("highest_dice_threshold", lambda p, t: [0.5, 0.6], "one number"),
+    ("highest_dice_threshold", lambda p, t: "0.5", "one number"),
     ("highest_dice_threshold", lambda p, t: None, "returns nothing"),
 ]
-
-
-@pytest.mark.parametrize("name", RIGHT)
-def test_the_stub_is_not_answered_yet(name):
-    for stub in (..., lambda *arguments: ...):
-        result = getattr(check, name)(stub)
-        assert not result and "not answered yet" in result.message
-
-
-@pytest.mark.parametrize("name", RIGHT)
-def test_right_answers_pass(name):
-    for answer in RIGHT[name]:
-        result = getattr(check, name)(answer)
-        assert result, result.message
-
-
-@pytest.mark.parametrize(("name", "answer", "hint"), WRONG)
-def test_a_common_wrong_answer_gets_the_hint_meant_for_it(name, answer, hint):
-    result = getattr(check, name)(answer)
-    assert not result and hint in result.message, result.message
