@@ -1,20 +1,32 @@
-"""Learn and use person segmentation: a U-Net you can read, train and trust."""
+"""Learn and use person segmentation: a U-Net you can read, train and trust.
 
-from segkit.augment import Augmentation
-from segkit.data import load_dataset
-from segkit.files import UserError, read_image, read_mask
-from segkit.models import build_model
-from segkit.predict import Segmenter
-from segkit.train import TrainConfig, fit
+Names are loaded when they are first used: `import segkit` itself loads neither torch nor albumentations.
+"""
 
-__all__ = [
-    "Augmentation",
-    "Segmenter",
-    "TrainConfig",
-    "UserError",
-    "build_model",
-    "fit",
-    "load_dataset",
-    "read_image",
-    "read_mask",
-]
+from importlib import import_module
+
+_HOME = {
+    "Augmentation": "segkit.augment",
+    "Segmenter": "segkit.predict",
+    "TrainConfig": "segkit.train",
+    "UserError": "segkit.files",
+    "build_model": "segkit.models",
+    "fit": "segkit.train",
+    "load_dataset": "segkit.data",
+    "read_image": "segkit.files",
+    "read_mask": "segkit.files",
+}
+
+__all__ = sorted([*_HOME, "check"])
+
+
+def __getattr__(name: str):
+    if name == "check":  # the exercises' checks, a module
+        return import_module("segkit.course.check")
+    if name not in _HOME:
+        raise AttributeError(f"module 'segkit' has no attribute '{name}'")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -5,6 +5,7 @@ The only room that knows albumentations.
 
 import os
 from collections.abc import Sequence
+from contextlib import contextmanager
 
 # Importing albumentations asks the network for a newer version unless told not to.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -12,8 +13,16 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 import albumentations as A
 import cv2
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
 
-from segkit.files import UserError
+from segkit.files import (
+    UserError,
+)
+
+# Importing albumentations asks the network for a newer version unless told not to.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 
 class Augmentation:
@@ -112,3 +121,85 @@ def _steps(strength: float) -> dict[str, list[A.BasicTransform]]:
             A.ImageCompression(quality_range=(40, 90), p=0.15 * s),
         ],
     }
+
+
+def paste_person(
+    image: np.ndarray, mask: np.ndarray, other_image: np.ndarray, other_mask: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The person of another picture in front of this one; the mask then holds both.
+
+    images: uint8 (H, W, 3).   masks: uint8 (H, W), 0 is background.   Both pictures are of one size.
+    Ghiasi et al., "Simple Copy-Paste" (2021); introduced in notebook 11.
+    """
+    # A pixel of blur, or the network would learn to look for scissors.
+    alpha = cv2.GaussianBlur((other_mask > 0).astype(np.float32), (3, 3), 0)[..., None]
+    pasted = (image * (1 - alpha) + other_image * alpha).round().astype(np.uint8)
+    return pasted, np.where(other_mask > 0, other_mask, mask)
+
+
+def recolour_person(image: np.ndarray, mask: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The person in clothes of another colour, from a random height (mostly below the head) downwards.
+
+    image: uint8 (H, W, 3).   mask: uint8 (H, W), 0 is background.   Returns: uint8 (H, W, 3).
+    Street fashion is grey, black and blue; without this, an orange suit is background.   Notebook 11.
+    """
+    rows = np.flatnonzero((mask > 0).any(axis=1))
+    if len(rows) == 0:
+        return image
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.float32)
+    hsv[..., 0] = (hsv[..., 0] + random.uniform(0, 180)) % 180  # OpenCV keeps hue in 0 to 179
+    hsv[..., 1] = hsv[..., 1] * random.uniform(0.5, 1.5) + random.choice([0, random.uniform(0, 160)])
+    hsv[..., 2] *= random.uniform(0.6, 1.3)
+    coloured = cv2.cvtColor(hsv.clip(0, 255).astype(np.uint8), cv2.COLOR_HSV2RGB)
+    alpha = (mask > 0).astype(np.float32)
+    alpha[: int(rows[0] + random.uniform(0, 0.35) * len(rows))] = 0
+    alpha = cv2.GaussianBlur(alpha, (3, 3), 0)[..., None]
+    return (image * (1 - alpha) + coloured * alpha).round().astype(np.uint8)
+
+
+SCALES = (0.75, 1.0, 1.25)
+
+
+@contextmanager
+def multi_scale(model: nn.Module, scales: Sequence[float] = SCALES, step: int = 32):
+    """While this lasts, `model` sees each training batch at a size drawn from `scales`.
+
+    images (N, C, H, W) go in and logits (N, K, H, W) come out at the size of the images, so loss and masks
+    stay what they are; in between the network works at round(scale * H / step) * step. In eval mode
+    nothing changes. The draw comes from torch's random numbers, so a seed repeats it.
+
+        with multi_scale(model):
+            fit(model, train_set, val_set, "runs/several-sizes", config)
+
+    Raises: UserError.   The sizes of YOLO9000 (Redmon and Farhadi, 2017).
+    """
+    if not scales or min(scales) <= 0:
+        raise UserError(f"multi-scale training needs scales above 0, found {tuple(scales)}.")
+    asked = []
+
+    def shrink_or_grow(module: nn.Module, inputs: tuple) -> tuple | None:
+        if not module.training:
+            return None
+        (images,) = inputs
+        asked.append(images.shape[-2:])
+        scale = scales[torch.randint(len(scales), ()).item()]
+        size = [max(step, round(scale * side / step) * step) for side in asked[-1]]
+        if size == list(asked[-1]):
+            return None
+        images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=scale < 1)
+        return (images.contiguous(memory_format=torch.channels_last),)
+
+    def bring_back(module: nn.Module, _, logits: torch.Tensor) -> torch.Tensor | None:
+        if not module.training:
+            return None
+        size = asked.pop()
+        if logits.shape[-2:] == size:
+            return None
+        return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+
+    hooks = model.register_forward_pre_hook(shrink_or_grow), model.register_forward_hook(bring_back)
+    try:
+        yield model
+    finally:
+        for hook in hooks:
+            hook.remove()

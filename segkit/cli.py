@@ -183,7 +183,7 @@ def _demo(command: ArgumentParser) -> None:
 
 
 def _annotate(command: ArgumentParser) -> None:
-    from segkit.annotate import AnnotateConfig
+    from segkit.sets.annotate import AnnotateConfig
 
     command.add_argument("folder", help="a folder of pictures without masks")
     command.add_argument("-o", "--out", required=True, type=str, help="the new data set; a rerun goes on")
@@ -195,8 +195,8 @@ def _annotate(command: ArgumentParser) -> None:
 
 
 def run_annotate(args) -> int:
-    from segkit.annotate import AnnotateConfig, annotate_folder
     from segkit.predict import Segmenter
+    from segkit.sets.annotate import AnnotateConfig, annotate_folder
 
     config = AnnotateConfig(**{f.name: args[f.name] for f in fields(AnnotateConfig)})
     report = annotate_folder(Segmenter.load(args.model, args.device), args.folder, args.out, config)
@@ -207,7 +207,7 @@ def run_annotate(args) -> int:
 
 
 def run_demo(args) -> int:
-    from segkit.demo import serve
+    from segkit.app.page import serve
 
     serve(args.model, args.host, args.port)
     return 0
@@ -299,8 +299,9 @@ COMMANDS = {
 
 
 def run_doctor(folder: str | None, picture: str | None) -> int:
-    from segkit.doctor import check_environment, inspect_dataset, picture_of_dataset
+    from segkit.course.environment import check_environment
     from segkit.plots import save_figure
+    from segkit.sets.doctor import inspect_dataset, picture_of_dataset
 
     if folder is None:
         text, healthy = check_environment()
@@ -317,13 +318,13 @@ def run_data(action: str, args) -> int:
     if action == "check":
         return run_doctor(args.folder, args.picture)
     if action == "import":
-        from segkit.importers import import_folder
+        from segkit.sets.importers import import_folder
 
         report = import_folder(args.source, args.out, args.layout, args.classes, args.empty, args.crowd)
         print(report)
         return 1 if report.failed else 0
     if action in ("list", "get"):
-        from segkit.sources import get_source, list_sources
+        from segkit.sets.sources import get_source, list_sources
 
         if action == "list":
             print(list_sources())
@@ -362,10 +363,18 @@ def run_evaluate(args) -> int:
 
 
 def run_export(args) -> int:
-    from segkit.engines import calibration_pictures, exported
-    from segkit.export import PRECISIONS, TOLERANCE, differences, export_onnx, halve, quantise, read_info
+    from segkit.checkpoint import find_checkpoint
+    from segkit.deploy.engines import calibration_pictures, exported
+    from segkit.deploy.export import (
+        TOLERANCE,
+        differences,
+        export_onnx,
+        halve,
+        quantise,
+        read_info,
+    )
     from segkit.files import embedded_path
-    from segkit.predict import find_checkpoint
+    from segkit.predict import PRECISIONS
 
     checkpoint, out = find_checkpoint(args.checkpoint), Path(args.out)
     if out.suffix != ".onnx":
@@ -405,7 +414,7 @@ def _print_cost(whole: Path, small: Path, precision: str, data: str | Path) -> N
 
 
 def run_predict(args) -> int:
-    from segkit.predict import predict_files
+    from segkit.matting.photos import predict_files
 
     person = load_segmenter(args)
     if args.threshold is not None:
@@ -469,8 +478,8 @@ def _colours(given: list[str] | None) -> dict[str, tuple[int, int, int]] | None:
 
 
 def run_video(args) -> int:
-    from segkit.temporal import Smoother, compare_smoothing, load_clip, smoothing_table
-    from segkit.video import replace_in_video
+    from segkit.video.replace import replace_in_video
+    from segkit.video.smooth import Smoother, compare_smoothing, load_clip, smoothing_table
 
     smoother = Smoother(args.smooth, flow=args.flow)
     if not args.flicker and (args.background is None or args.out is None):
@@ -507,7 +516,7 @@ def run_video(args) -> int:
 
 def run_course_command(args) -> int:
     try:
-        from segkit.course import run_course
+        from segkit.course.run import run_course
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed. Run: pip install 'segkit[lab]'") from None
 
@@ -530,7 +539,8 @@ def _pairs(texts: list[str] | None, form: str) -> dict[str, str]:
 
 def run_sweep_command(args) -> int:
     try:
-        from segkit.sweep import grid, run_sweep, verdict, write_report
+        from segkit.course.sweep import grid, run_sweep, write_report
+        from segkit.study.compare import verdict
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed. Run: pip install 'segkit[lab]'") from None
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
+from segkit.augment import paste_person, recolour_person
 from segkit.files import (
     IGNORE,
     UserError,
@@ -34,6 +35,7 @@ from segkit.files import (
 )
 
 SPLITS = ("train", "val", "test")
+
 SPLIT_SHARES = (0.7, 0.15, 0.15)
 
 
@@ -328,40 +330,6 @@ class SegmentationDataset(Dataset):
             # Short sets decode before anyone could read the bar.
             for _ in tqdm(jobs, total=len(self.samples), desc="decoding", unit="img", leave=False, delay=1):
                 pass
-
-
-def paste_person(
-    image: np.ndarray, mask: np.ndarray, other_image: np.ndarray, other_mask: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The person of another picture in front of this one; the mask then holds both.
-
-    images: uint8 (H, W, 3).   masks: uint8 (H, W), 0 is background.   Both pictures are of one size.
-    Ghiasi et al., "Simple Copy-Paste" (2021); introduced in notebook 11.
-    """
-    # A pixel of blur, or the network would learn to look for scissors.
-    alpha = cv2.GaussianBlur((other_mask > 0).astype(np.float32), (3, 3), 0)[..., None]
-    pasted = (image * (1 - alpha) + other_image * alpha).round().astype(np.uint8)
-    return pasted, np.where(other_mask > 0, other_mask, mask)
-
-
-def recolour_person(image: np.ndarray, mask: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """The person in clothes of another colour, from a random height (mostly below the head) downwards.
-
-    image: uint8 (H, W, 3).   mask: uint8 (H, W), 0 is background.   Returns: uint8 (H, W, 3).
-    Street fashion is grey, black and blue; without this, an orange suit is background.   Notebook 11.
-    """
-    rows = np.flatnonzero((mask > 0).any(axis=1))
-    if len(rows) == 0:
-        return image
-    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.float32)
-    hsv[..., 0] = (hsv[..., 0] + random.uniform(0, 180)) % 180  # OpenCV keeps hue in 0 to 179
-    hsv[..., 1] = hsv[..., 1] * random.uniform(0.5, 1.5) + random.choice([0, random.uniform(0, 160)])
-    hsv[..., 2] *= random.uniform(0.6, 1.3)
-    coloured = cv2.cvtColor(hsv.clip(0, 255).astype(np.uint8), cv2.COLOR_HSV2RGB)
-    alpha = (mask > 0).astype(np.float32)
-    alpha[: int(rows[0] + random.uniform(0, 0.35) * len(rows))] = 0
-    alpha = cv2.GaussianBlur(alpha, (3, 3), 0)[..., None]
-    return (image * (1 - alpha) + coloured * alpha).round().astype(np.uint8)
 
 
 def load_pair(

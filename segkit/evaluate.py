@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
-from segkit.data import IGNORE, SPLITS, Sample, find_samples, load_pair_full, read_class_names
-from segkit.files import UserError, atomic_path
+from segkit.data import SPLITS, Sample, find_samples, load_pair_full, read_class_names
+from segkit.files import IGNORE, UserError, atomic_path
 from segkit.metrics import Counts, boundary_f, count_classes, count_pixels
-from segkit.plots import contact_sheet, save_figure
-from segkit.predict import Segmenter, colour_classes, overlay
+from segkit.plots import colour_classes, contact_sheet, overlay, save_figure
+from segkit.predict import Segmenter
 
 SCORES = ("dice", "iou", "pixel_accuracy", "precision", "recall")
 

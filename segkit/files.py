@@ -12,8 +12,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from platformdirs import user_cache_path
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
 MAX_PIXELS = 250_000_000
 """Pictures above this many pixels are refused: they would fill the memory of a laptop."""
+
+IGNORE = 255
+"""In a mask of class ids: pixels that neither loss nor metrics look at."""
 
 
 class UserError(Exception):

@@ -3,25 +3,28 @@
 from dataclasses import asdict, replace
 from functools import partial
 
-from torch import nn
+from torch import Tensor, nn
 
-from segkit.deeplab import DeepLabV3Plus
 from segkit.files import UserError
-from segkit.lite import UNetLite
+from segkit.networks.deeplab import DeepLabV3Plus
+from segkit.networks.lite import UNetLite
 from segkit.unet import UNET_VARIANTS, UNet, UNetConfig
 
 # Networks on a pretrained encoder, and the settings that build_model takes for each.
 UNET_LITE_SETTINGS = ("num_classes", "decoder", "pretrained", "deep")
+
 ON_LITE = {
     "unet-lite0": (UNetLite, UNET_LITE_SETTINGS),
     "unet-lite2": (partial(UNetLite, encoder="lite2"), UNET_LITE_SETTINGS),
     "deeplab-lite0": (DeepLabV3Plus, ("num_classes", "channels", "pretrained", "rates")),
 }
+
 MODEL_NAMES = ("unet", *UNET_VARIANTS, *ON_LITE)
 
 # What the colours of a photograph are normalised by. ImageNet's own mean and spread, except where
 # pretrained weights were trained with others.
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
 NORMALISATION = {name: {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)} for name in ON_LITE}
 
 
@@ -63,6 +66,12 @@ def _check_settings(name: str, given: dict, known: tuple[str, ...]) -> None:
         raise UserError(
             f"the model '{name}' has no setting {', '.join(unknown)}. Its settings are: {', '.join(known)}."
         )
+
+
+def to_probs(logits: Tensor) -> Tensor:
+    """Logits (N, C, H, W) -> probabilities (N, C, H, W): a sigmoid for one class, a softmax for several."""
+    logits = logits.float()
+    return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -8,11 +8,14 @@ from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from PIL import Image
 
-from segkit.files import atomic_path
+from segkit.files import IGNORE, atomic_path
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"  # Okabe-Ito: safe for the colour-blind
 
@@ -107,4 +110,152 @@ def contact_sheet(
         axes.imshow(image, cmap="gray" if image.ndim == 2 else None)
         axes.set_title(caption, fontsize=8)
     figure.suptitle(title)
+    return figure
+
+
+PERSON_COLOUR = (0, 114, 178)  # the blue of the Okabe-Ito palette: told apart by colour-blind readers
+
+# Okabe and Ito's palette again, for the classes of parts.json in their order; 0 is never drawn.
+CLASS_COLOURS = (
+    (0, 0, 0),
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+    (153, 153, 153),
+)
+
+
+def overlay(image: np.ndarray, mask: np.ndarray, colour: Sequence[int] = PERSON_COLOUR) -> np.ndarray:
+    """Tint the person and draw the outline: uint8 (H, W, 3), bool (H, W) -> uint8 (H, W, 3)."""
+    mask = mask.astype(bool)
+    tinted = image.copy()
+    tinted[mask] = (0.5 * image[mask] + 0.5 * np.array(colour)).astype(np.uint8)
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(tinted, contours, -1, (255, 255, 255), max(1, round(max(mask.shape) / 400)))
+
+
+def colour_classes(image: np.ndarray, labels: np.ndarray, opacity: float = 0.6) -> np.ndarray:
+    """Tint every class in a colour of its own, background (0) not at all.
+
+    image: uint8 (H, W, 3).   labels: uint8 class ids (H, W).   Returns: uint8 (H, W, 3).   Notebook 14.
+    """
+    colours = np.array(CLASS_COLOURS, np.float32)[labels.astype(int) % len(CLASS_COLOURS)]
+    share = np.where(labels > 0, opacity, 0.0)[..., None]
+    return (image * (1 - share) + colours * share).round().astype(np.uint8)
+
+
+YELLOW = "#F0E442"  # Okabe-Ito as well
+
+
+def show_mistakes(image: np.ndarray, pred: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The photograph in pale grey; blue is rightly person, orange wrongly person, yellow missed.
+
+    image: uint8 (H, W, 3).   pred, target: bool or {0, 1} (H, W).   Returns: uint8 (H, W, 3).
+    """
+    pred, target = pred.astype(bool), target.astype(bool)
+    pale = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, axis=2)
+    picture = (pale * 0.6 + 255 * 0.4).astype(np.uint8)
+    for where, colour in ((pred & target, BLUE), (pred & ~target, ORANGE), (target & ~pred, YELLOW)):
+        picture[where] = (0.35 * pale[where] + 0.65 * np.array(rgb(colour))).astype(np.uint8)
+    return picture
+
+
+def height_line(prob: np.ndarray, threshold: float) -> np.ndarray:
+    """A probability map in grey with the line where it crosses the threshold, like a height on a map.
+
+    prob: float (H, W) in [0, 1].   Returns: uint8 RGB (H, W, 3).
+    """
+    return outlined(grey(prob), prob > threshold)
+
+
+def outlined(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The outline of a mask in orange, the colours inside untouched: uint8 (H, W, 3), {0, 1} (H, W)."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    width = max(2, round(max(mask.shape) / 200))
+    return cv2.drawContours(image.copy(), contours, -1, rgb(ORANGE), width)
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """A colour by its name or #hex as three numbers up to 255."""
+    return tuple(round(255 * part) for part in to_rgb(colour))
+
+
+def grey(values: np.ndarray) -> np.ndarray:
+    """float or bool (H, W) in [0, 1] -> uint8 RGB (H, W, 3)."""
+    return (values * 255).clip(0, 255).astype(np.uint8)[..., None].repeat(3, axis=2)
+
+
+class ClassPicture(Picture):
+    """A picture whose few colours a page must keep: those of the classes, however small their patches."""
+
+    def _repr_png_(self) -> bytes:
+        buffer, small = io.BytesIO(), io.BytesIO()
+        self.savefig(buffer, format="png", dpi=80, bbox_inches="tight", facecolor="white")
+        full = Image.open(buffer).convert("RGB")
+        kept = [channel for colour in (*CLASS_COLOURS, (255, 255, 255)) for channel in colour]
+        found = full.quantize(256 - len(kept) // 3).getpalette()
+        palette = Image.new("P", (1, 1))
+        palette.putpalette(kept + found[: 768 - len(kept)])
+        full.quantize(palette=palette, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
+        return small.getvalue()
+
+
+def paint_labels(labels: np.ndarray) -> np.ndarray:
+    """Class ids as flat colours, background black, pixels to leave out (255) white.
+
+    labels: uint8 (H, W).   Returns: uint8 RGB (H, W, 3).
+    """
+    colours = np.array(CLASS_COLOURS, np.uint8)[labels.astype(int) % len(CLASS_COLOURS)]
+    colours[labels == IGNORE] = 255
+    return colours
+
+
+def show_classes(
+    images: Sequence[np.ndarray], titles: Sequence[str], names: Sequence[str], height: float = 3.0
+) -> ClassPicture:
+    """Pictures in a row over one legend of the class colours, background left out."""
+    widths = [image.shape[1] / image.shape[0] for image in images]
+    figure = ClassPicture(figsize=(max(height * sum(widths), 6), height + 0.8), layout="constrained")
+    row = np.atleast_1d(figure.subplots(1, len(images), width_ratios=widths))
+    for axes, image, title in zip(row, images, titles, strict=True):
+        axes.imshow(image, interpolation="nearest" if image.shape[0] < 200 else "antialiased")
+        axes.set_title(title, fontsize=10)
+        axes.axis("off")
+    colours = np.array(CLASS_COLOURS) / 255
+    patches = [Patch(color=colours[i % len(colours)], label=name) for i, name in enumerate(names)][1:]
+    figure.legend(
+        handles=patches, loc="outside lower center", ncols=min(8, len(patches)), frameon=False, fontsize=9
+    )
+    return figure
+
+
+def show_confusion(matrix: np.ndarray, names: Sequence[str], title: str = "") -> Picture:
+    """A confusion matrix as shares of each row: of the true pixels of a class, how many were called what.
+
+    matrix: counts (C, C), rows true, columns called.   names: of the classes.
+    """
+    matrix = np.asarray(matrix, float)
+    share = matrix / matrix.sum(1, keepdims=True).clip(1)
+    side = 1.6 + 0.55 * len(names)
+    figure = Picture(figsize=(side + 0.6, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), value in np.ndenumerate(share):
+        text = f"{value:.0%}" if value >= 0.005 else "·"
+        axes.text(
+            column,
+            row,
+            text,
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if value > 0.55 else "black",
+        )
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="called", ylabel="true", title=title)
     return figure

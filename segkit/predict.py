@@ -1,38 +1,25 @@
 """From a photograph to a probability map, a mask, a cut-out. Introduced in notebook 08."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
-from segkit.checkpoint import CheckpointInfo, load_checkpoint
-from segkit.edges import clean_colours, refine_alpha
-from segkit.effects import background_alone, portrait, recolour_classes
-from segkit.engines import ENGINES, Engine, open_engine, padded
-from segkit.export import PRECISIONS
-from segkit.files import UserError, embedded_path, read_image, write_image
+from segkit.checkpoint import CheckpointInfo, find_checkpoint, load_checkpoint
+from segkit.device import best_device
+from segkit.files import UserError
+from segkit.models import to_probs
 
-PERSON_COLOUR = (0, 114, 178)  # the blue of the Okabe-Ito palette: told apart by colour-blind readers
-# Okabe and Ito's palette again, for the classes of parts.json in their order; 0 is never drawn.
-CLASS_COLOURS = (
-    (0, 0, 0),
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
-    (153, 153, 153),
-)
-OUTPUTS = ("mask", "overlay", "cutout")
+if TYPE_CHECKING:
+    from segkit.deploy.engines import Engine
+
+ENGINES = ("torch", "onnx", "openvino", "tensorrt")
+PRECISIONS = ("fp32", "half", "int8")
 
 
 class Segmenter:
@@ -49,7 +36,7 @@ class Segmenter:
         info: CheckpointInfo,
         device: str | None = None,
         dtype: torch.dtype = torch.float32,
-        engine: Engine | None = None,
+        engine: "Engine | None" = None,
     ):
         """model: the network, or None where an engine stands in for it; see Segmenter.load."""
         self.info, self.threshold, self.preprocessing = info, info.threshold, info.preprocessing
@@ -92,6 +79,10 @@ class Segmenter:
         if threads is not None and threads < 1:
             raise UserError(f"at least one thread is needed, found {threads}.")
         if engine != "torch":
+            from segkit.deploy.engines import (
+                open_engine,  # the other engines' packages load only when asked for
+            )
+
             opened, info = open_engine(path, engine, device, precision, threads)
             return cls(None, info, engine=opened)
         if path.suffix == ".onnx":
@@ -174,8 +165,7 @@ class Segmenter:
     def _probabilities(self, images: np.ndarray) -> np.ndarray:
         """uint8 (N, S, S, 3) -> float32 (N, S, S), or (N, S, S, C) with several classes."""
         if self.engine:
-            height, width = images.shape[1:3]
-            probs = self.engine(padded(images, self.engine.divisor))[..., :height, :width]
+            probs = self.engine(images)
         else:
             batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2)
             probs = self.probabilities(batch).cpu().numpy()
@@ -186,228 +176,4 @@ class Segmenter:
         """uint8 (N, 3, H, W) at the network's size -> float32 (N, C, H, W): normalise, network, sigmoid,
         or a softmax where there are several classes. With torch only.
         """
-        logits = self.model(self.preprocessing.normalise(images).to(self.dtype)).float()
-        return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
-
-
-def find_checkpoint(path: str | Path) -> Path:
-    """The file behind a name of shipped weights, a run folder, or a path.   Raises: UserError."""
-    path = Path(path)
-    if path.is_dir():
-        return path / "best.safetensors"
-    if path.exists() or path.suffix or len(path.parts) > 1:
-        return path
-    names = sorted(file.stem for file in embedded_path("weights").glob("*.safetensors"))
-    if path.name not in names:
-        raise UserError(
-            f"there is no checkpoint '{path}', and no weights of that name ship. "
-            f"These do: {', '.join(names) or 'none'}."
-        )
-    return embedded_path("weights") / f"{path.name}.safetensors"
-
-
-def best_device() -> str:
-    """The GPU if there is one, else the CPU."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def overlay(image: np.ndarray, mask: np.ndarray, colour: Sequence[int] = PERSON_COLOUR) -> np.ndarray:
-    """Tint the person and draw the outline: uint8 (H, W, 3), bool (H, W) -> uint8 (H, W, 3)."""
-    mask = mask.astype(bool)
-    tinted = image.copy()
-    tinted[mask] = (0.5 * image[mask] + 0.5 * np.array(colour)).astype(np.uint8)
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(tinted, contours, -1, (255, 255, 255), max(1, round(max(mask.shape) / 400)))
-
-
-def colour_classes(image: np.ndarray, labels: np.ndarray, opacity: float = 0.6) -> np.ndarray:
-    """Tint every class in a colour of its own, background (0) not at all.
-
-    image: uint8 (H, W, 3).   labels: uint8 class ids (H, W).   Returns: uint8 (H, W, 3).   Notebook 14.
-    """
-    colours = np.array(CLASS_COLOURS, np.float32)[labels.astype(int) % len(CLASS_COLOURS)]
-    share = np.where(labels > 0, opacity, 0.0)[..., None]
-    return (image * (1 - share) + colours * share).round().astype(np.uint8)
-
-
-def soft_alpha(prob: np.ndarray, threshold: float = 0.5, softness: float = 0.4) -> np.ndarray:
-    """Opacity with a soft edge: probabilities within softness / 2 of the threshold become a ramp.
-
-    prob: float (H, W) in [0, 1].   softness: 0 is a hard mask, 1 keeps the most haze.
-    Returns: float32 (H, W) in [0, 1].
-    """
-    if softness <= 0:
-        return (prob > threshold).astype(np.float32)
-    return ((prob - threshold) / softness + 0.5).clip(0, 1).astype(np.float32)
-
-
-def on_its_own(image: np.ndarray, prob: np.ndarray, threshold: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
-    """The person ready for another background: cleaned colours uint8 (H, W, 3), alpha float32 (H, W).
-
-    prob: float (H, W) in [0, 1], as a Segmenter returns it.   Introduced in notebook 16.
-    """
-    alpha = refine_alpha(image, prob, threshold)
-    return clean_colours(image, alpha), alpha
-
-
-def cutout(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """The person on nothing: uint8 (H, W, 3), alpha (H, W) in [0, 1] -> uint8 RGBA (H, W, 4).
-
-    Where nothing is seen the colours are black: the old room is not in the file.
-    """
-    opacity = (alpha * 255).round().astype(np.uint8)
-    return np.dstack([np.where(opacity[..., None] > 0, image, np.uint8(0)), opacity])
-
-
-def replace_background(
-    image: np.ndarray, alpha: np.ndarray, background: np.ndarray | Sequence[int] | str
-) -> np.ndarray:
-    """The person on another background.
-
-    image: uint8 (H, W, 3).   alpha: (H, W) in [0, 1].
-    background: an RGB colour, a picture uint8 (h, w, 3) that is scaled to cover, "blur", or "portrait"
-        for a blur that grows with the distance from the person.
-    Returns: uint8 (H, W, 3).
-    """
-    height, width = alpha.shape
-    if isinstance(background, str):
-        if background == "portrait":
-            return portrait(image, alpha)
-        if background != "blur":
-            raise UserError(f"background is a colour, a picture, 'blur' or 'portrait', found '{background}'.")
-        # The person is taken out first: blurred along, they would glow.
-        behind = cv2.GaussianBlur(background_alone(image, alpha), (0, 0), max(height, width) / 60)
-    else:
-        background = np.asarray(background, np.uint8)
-        behind = (
-            np.broadcast_to(background, image.shape)
-            if background.ndim == 1
-            else cover(background, height, width)
-        )
-    alpha = alpha[..., None].astype(np.float32)
-    return (image * alpha + behind * (1 - alpha)).round().astype(np.uint8)
-
-
-def cover(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Scale a picture until it covers (height, width) and cut off what hangs over, evenly on both sides."""
-    scale = max(height / picture.shape[0], width / picture.shape[1])
-    size = max(width, round(picture.shape[1] * scale)), max(height, round(picture.shape[0] * scale))
-    scaled = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    top, left = (scaled.shape[0] - height) // 2, (scaled.shape[1] - width) // 2
-    return scaled[top : top + height, left : left + width]
-
-
-@dataclass
-class FolderReport:
-    """What came of a list of pictures."""
-
-    written: list[Path] = field(default_factory=list)
-    failed: dict[Path, str] = field(default_factory=dict)
-    """The picture, and why it was left out."""
-    notes: dict[Path, str] = field(default_factory=dict)
-    """The picture, and what was asked for that it does not show."""
-
-    def collect(self, jobs: dict[Path, Future]) -> None:
-        """Wait for the pictures being written and note how each went."""
-        for path, job in jobs.items():
-            try:
-                self.written += job.result()
-            except UserError as error:
-                self.failed[path] = str(error)
-
-
-def predict_files(
-    person: Segmenter,
-    paths: Iterable[Path],
-    out: str | Path,
-    outputs: Sequence[str] = ("mask",),
-    background: np.ndarray | Sequence[int] | str | None = None,
-    flip: bool = False,
-    scales: Sequence[float] = (1.0,),
-    batch_size: int = 8,
-    recolour: Mapping[str, Sequence[int]] | None = None,
-) -> FolderReport:
-    """Segment pictures into a folder: NAME_mask.png, NAME_overlay.jpg, NAME_cutout.png, NAME_background.jpg.
-
-    recolour: with a network of several classes, also NAME_recoloured.jpg: {"torso": (200, 30, 30)}.
-    With several classes, the mask holds their ids and the overlay their colours.
-    Reading and writing run in threads beside the network. A broken picture is reported and does not
-    stop the rest. Pictures that share a name get NAME-2 and so on.   Raises: UserError for a wrong output.
-    """
-    if unknown := sorted(set(outputs) - set(OUTPUTS)):
-        raise UserError(f"there is no output '{unknown[0]}': the outputs are {', '.join(OUTPUTS)}.")
-    if unknown := [name for name in recolour or {} if name not in person.classes[1:]]:
-        raise UserError(
-            f"this network cannot recolour '{unknown[0]}': it knows {', '.join(person.classes)}. "
-            "Body parts need a network of several classes, such as person-parts."
-        )
-    out, paths, report = Path(out), list(paths), FolderReport()
-    targets = [out / name for name in _distinct_names(paths)]
-
-    def write(path: Path, target: Path, image: np.ndarray, prob: np.ndarray) -> list[Path]:
-        labels, shares, prob = person.labels(prob), prob, person.foreground(prob)
-        several = len(person.classes) > 1
-        pictures = {
-            "mask.png": lambda: labels if several else labels * 255,
-            "overlay.jpg": lambda: colour_classes(image, labels) if several else overlay(image, labels),
-            "cutout.png": lambda: cutout(*on_its_own(image, prob, person.threshold)),
-            "background.jpg": lambda: replace_background(
-                *on_its_own(image, prob, person.threshold), background
-            ),
-            "recoloured.jpg": lambda: recolour_classes(image, shares, person.classes, recolour),
-        }
-        wanted = [*outputs, *(["background"] if background is not None else [])]
-        wanted += ["recoloured"] if recolour else []
-        if unseen := [name for name in recolour or {} if not (labels == person.classes.index(name)).any()]:
-            report.notes[path] = f"no {' and no '.join(unseen)} was found, so nothing there has a new colour"
-        return [
-            write_image(target.with_name(f"{target.name}_{suffix}"), make())
-            for suffix, make in pictures.items()
-            if suffix.split(".")[0] in wanted
-        ]
-
-    def read(path: Path) -> np.ndarray | UserError:
-        try:
-            return read_image(path)
-        except UserError as error:
-            return error
-
-    batches = [
-        list(zip(paths, targets, strict=True))[i : i + batch_size] for i in range(0, len(paths), batch_size)
-    ]
-    with ThreadPoolExecutor() as pool, tqdm(total=len(paths), unit="img", desc="predicting") as bar:
-        # While the network works on one batch, the next is read and the one before is written;
-        # no more than these three are ever in memory.
-        reading = [pool.submit(read, path) for path, _ in batches[0]] if batches else []
-        writing: dict[Path, Future] = {}
-        for batch, following in zip(batches, [*batches[1:], []], strict=True):
-            images = [job.result() for job in reading]
-            reading = [pool.submit(read, path) for path, _ in following]
-            readable = [
-                (job, image)
-                for job, image in zip(batch, images, strict=True)
-                if isinstance(image, np.ndarray)
-            ]
-            report.failed |= {
-                path: str(i) for (path, _), i in zip(batch, images, strict=True) if isinstance(i, UserError)
-            }
-            probs = person.predict_batch([image for _, image in readable], flip, scales) if readable else []
-            report.collect(writing)
-            writing = {
-                path: pool.submit(write, path, target, image, prob)
-                for ((path, target), image), prob in zip(readable, probs, strict=True)
-            }
-            bar.update(len(batch))
-        report.collect(writing)
-    return report
-
-
-def _distinct_names(paths: list[Path]) -> list[str]:
-    taken: dict[str, int] = {}
-    names = []
-    for path in paths:
-        taken[path.stem] = taken.get(path.stem, 0) + 1
-        names.append(path.stem if taken[path.stem] == 1 else f"{path.stem}-{taken[path.stem]}")
-    return names
+        return to_probs(self.model(self.preprocessing.normalise(images).to(self.dtype)))

@@ -20,20 +20,20 @@ from accelerate import Accelerator, DataLoaderConfiguration, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list, set_seed
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Sampler
 from tqdm.auto import tqdm
 
 from segkit.augment import Augmentation
-from segkit.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from segkit.data import IGNORE, Preprocessing, Sample, SegmentationDataset, load_dataset, read_class_names
-from segkit.files import UserError, atomic_path
+from segkit.checkpoint import CheckpointInfo, ResumeState, find_checkpoint, load_checkpoint, save_checkpoint
+from segkit.data import Preprocessing, Sample, SegmentationDataset, load_dataset, read_class_names
+from segkit.device import best_device
+from segkit.files import IGNORE, UserError, atomic_path
 from segkit.losses import build_loss
 from segkit.metrics import Counts, count_classes, count_pixels
-from segkit.models import IMAGENET, NORMALISATION, build_model, count_parameters
-from segkit.optim import Schedule, build_optimizer, moving_average
+from segkit.models import IMAGENET, NORMALISATION, build_model, count_parameters, to_probs
 from segkit.plots import plot_curves
-from segkit.predict import Segmenter, best_device, find_checkpoint
-from segkit.resume import ResumeState
 
 
 @dataclass
@@ -274,7 +274,9 @@ def fit(
     optimizer = build_optimizer(model, config.optimizer, config.lr, config.weight_decay, config.encoder_lr)
     scheduler = Schedule(optimizer, config.schedule, config.num_epochs, config.plateau_patience)
     average = moving_average(model, config.ema).to(accelerator.device) if config.ema else None
-    teacher = Segmenter.load(config.teacher, str(accelerator.device)) if config.teacher else None
+    teacher, taught = load_checkpoint(find_checkpoint(config.teacher)) if config.teacher else (None, None)
+    if teacher:  # it sees the photographs in the colours that it was trained with
+        teacher.to(accelerator.device, memory_format=torch.channels_last).eval()
     if saved:
         saved.restore(model, optimizer, scheduler, accelerator, average)
     history = saved.history if saved else []
@@ -311,7 +313,16 @@ def fit(
                 total=sampler.count, unit="img", desc=f"epoch {epoch:3}/{config.num_epochs}", disable=not main
             )
             train_loss = _train_epoch(
-                accelerator, model, train_loader, loss_fn, optimizer, train_set, config, bar, average, teacher
+                accelerator,
+                model,
+                train_loader,
+                loss_fn,
+                optimizer,
+                train_set,
+                config,
+                bar,
+                average,
+                teacher and (teacher, taught.preprocessing),
             )
             seconds = time.perf_counter() - started
             if not math.isfinite(train_loss):
@@ -375,7 +386,10 @@ def _train_epoch(
             logits = model(images)  # prepare() lets the network work in the chosen precision
             loss = loss_fn(logits, masks)
             if teacher:
-                soft = F.binary_cross_entropy_with_logits(logits.float(), teacher.probabilities(photos))
+                network, preprocessing = teacher
+                with torch.no_grad():
+                    wanted = to_probs(network(preprocessing.normalise(photos)))
+                soft = F.binary_cross_entropy_with_logits(logits.float(), wanted)
                 loss = (1 - config.teacher_share) * loss + config.teacher_share * soft
             accelerator.backward(loss)
             if accelerator.sync_gradients and config.clip > 0:
@@ -510,3 +524,65 @@ def _advice_on_nan(run: Path, epoch: int, lr: float, precision: str, history: li
         f"the loss is no longer a number in epoch {epoch} (learning rate {lr:g}, {precision}). {kept}"
         f"Try a learning rate ten times lower, --clip 1{narrower}."
     )
+
+
+def build_optimizer(
+    model: nn.Module, name: str, lr: float, weight_decay: float, encoder_lr: float = 1.0
+) -> torch.optim.Optimizer:
+    """Adam (Kingma and Ba, 2015), or AdamW, which keeps weight decay out of the gradient (Loshchilov, 2019).
+
+    encoder_lr: learning rate of the part called `encoder`, as a share of lr. What is pretrained should
+        move less than what starts from nothing.
+    Raises: UserError for another name.
+    """
+    if name not in ("adam", "adamw"):
+        raise UserError(f"the optimiser is adam or adamw, found '{name}'.")
+    groups = [{"params": list(model.parameters()), "lr": lr}]
+    if encoder_lr != 1:
+        encoder = [p for n, p in model.named_parameters() if n.startswith("encoder.")]
+        rest = [p for n, p in model.named_parameters() if not n.startswith("encoder.")]
+        groups = [{"params": rest, "lr": lr}, {"params": encoder, "lr": lr * encoder_lr}]
+    make = torch.optim.Adam if name == "adam" else torch.optim.AdamW
+    return make(groups, lr=lr, weight_decay=weight_decay)
+
+
+class Schedule:
+    """The learning rate of the next epoch.
+
+    "plateau" halves it after `patience` epochs without a better validation Dice; "cosine" lets it glide
+    from lr to almost nothing over num_epochs (Loshchilov and Hutter, "SGDR", 2017).
+    """
+
+    def __init__(self, optimizer, kind: str, num_epochs: int, patience: int):
+        if kind not in ("plateau", "cosine"):
+            raise UserError(f"the schedule is plateau or cosine, found '{kind}'.")
+        self.scheduler = (
+            ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=patience)
+            if kind == "plateau"
+            else LambdaLR(optimizer, lambda epoch: (1 + math.cos(math.pi * epoch / num_epochs)) / 2)
+        )
+        self.kind = kind
+
+    def step(self, val_dice: float) -> None:
+        """Once after every epoch."""
+        self.scheduler.step(val_dice) if self.kind == "plateau" else self.scheduler.step()
+
+    def state_dict(self) -> dict:
+        return self.scheduler.state_dict()
+
+    def load_state_dict(self, state: dict) -> None:
+        self.scheduler.load_state_dict(state)
+
+
+def moving_average(model: nn.Module, decay: float) -> AveragedModel:
+    """A second network that follows the first: average = decay * average + (1 - decay) * now, each step.
+
+    It wanders less than the weights themselves and usually scores better (Polyak and Juditsky, 1992).
+    The first steps count for more, or the average would hang on to the random start.
+    """
+
+    def update(average, now, steps):
+        steps = float(steps)
+        get_ema_multi_avg_fn(min(decay, (1 + steps) / (10 + steps)))(average, now, steps)
+
+    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)

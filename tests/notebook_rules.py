@@ -9,7 +9,7 @@ import nbformat
 from nbformat import NotebookNode
 from papermill import inspect_notebook
 
-from segkit.check import CHECKS
+from segkit.course.check import CHECKS
 
 REWRITTEN = ()
 """The lessons that keep the rules at the end of LESSON as well, by number: a lesson joins when it does."""
@@ -374,7 +374,7 @@ def has_exercises_with_checks(notebook: NotebookNode, path: Path) -> Faults:
         lines = stub.source.rstrip().splitlines()
         check = re.fullmatch(r"check\.(\w+)\(.+\)", lines[-1])
         if not check or check[1] not in CHECKS:
-            yield f"{heading}: the last line must be check.NAME(answer) with a check of segkit.check"
+            yield f"{heading}: the last line must be check.NAME(answer) with a check of segkit.course.check"
         if not re.search(r"(?m)(\breturn|=|^)\s*\.\.\.(\s+#.*)?$", "\n".join(lines[:-1])):
             yield f"{heading}: the stub holds no ..."
         if "not answered yet" not in texts(stub):

@@ -24,7 +24,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Error, expect, sync_playwright
 
-from segkit.course import read_profile
+from segkit.course.run import read_profile
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"

@@ -13,9 +13,10 @@ from segkit.data import find_samples, load_dataset, read_class_names
 from segkit.evaluate import evaluate, write_evaluation
 from segkit.files import UserError, embedded_path, read_image, read_labels, write_image
 from segkit.losses import CrossEntropyDiceLoss, build_loss
+from segkit.matting.photos import predict_files
 from segkit.metrics import confusion_matrix, count_classes
 from segkit.models import build_model
-from segkit.predict import Segmenter, predict_files
+from segkit.predict import Segmenter
 from segkit.train import TrainConfig, train
 
 random = np.random.default_rng(0)

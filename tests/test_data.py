@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from segkit.augment import Augmentation
+from segkit.augment import Augmentation, recolour_person
 from segkit.data import (
     Preprocessing,
     SegmentationDataset,
@@ -13,7 +13,6 @@ from segkit.data import (
     displayed_size,
     find_samples,
     load_dataset,
-    recolour_person,
     write_splits,
 )
 from segkit.files import UserError, read_mask, write_image

@@ -21,7 +21,7 @@ from notebook_rules import (
 )
 from notebook_runs import LESSONS, NOTEBOOKS, SOLUTIONS, read, run_course, run_nbval
 
-from segkit.course import choose_notebooks, read_profile, settings_for
+from segkit.course.run import choose_notebooks, read_profile, settings_for
 
 SWEEPS = sorted((NOTEBOOKS / "sweeps").glob("*.ipynb"))
 """Not lessons: what lesson 10 and `segkit sweep` run with other parameters."""
@@ -63,7 +63,7 @@ def test_a_profile_names_notebooks_and_parameters_that_exist(profile):
 
 
 def test_no_check_is_left_without_an_exercise():
-    from segkit.check import CHECKS
+    from segkit.course.check import CHECKS
 
     asked = {name for path in LESSONS for name in re.findall(r"check\.(\w+)\(", path.read_text())}
     assert asked >= set(CHECKS)

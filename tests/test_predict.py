@@ -5,15 +5,10 @@ from PIL import Image
 from segkit.checkpoint import CheckpointInfo, save_checkpoint
 from segkit.data import Preprocessing
 from segkit.files import UserError, read_image, write_image
-from segkit.predict import (
-    Segmenter,
-    cover,
-    cutout,
-    overlay,
-    predict_files,
-    replace_background,
-    soft_alpha,
-)
+from segkit.matting.compose import cover, cutout, replace_background, soft_alpha
+from segkit.matting.photos import predict_files
+from segkit.plots import overlay
+from segkit.predict import Segmenter
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import skimage.data
 
 from segkit import Segmenter
 from segkit.files import write_image
-from segkit.predict import on_its_own, overlay
+from segkit.matting.compose import on_its_own
+from segkit.plots import overlay
 
 image = skimage.data.astronaut()  # NASA, public domain; ships inside scikit-image
 person = Segmenter.load("person-base")

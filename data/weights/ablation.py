@@ -24,14 +24,13 @@ import albumentations as A
 import numpy as np
 from accelerate.utils import set_seed
 
-from segkit.ablation import COLUMNS, FixedBudget, markdown_table, read_runs
-from segkit.augment import Augmentation
+from segkit.augment import Augmentation, multi_scale
 from segkit.data import Preprocessing, load_dataset
 from segkit.evaluate import evaluate
 from segkit.files import UserError, embedded_path
 from segkit.models import IMAGENET, NORMALISATION, build_model
-from segkit.multiscale import multi_scale
 from segkit.predict import Segmenter
+from segkit.study.compare import COLUMNS, FixedBudget, markdown_table, read_runs
 from segkit.train import TrainConfig, fit
 
 HERE = Path(__file__).parent

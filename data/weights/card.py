@@ -14,11 +14,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segkit.analysis import interval, resampled_means
 from segkit.data import read_class_names
 from segkit.evaluate import Evaluation, evaluate
 from segkit.files import embedded_path, read_image, read_labels, write_image
-from segkit.predict import Segmenter, overlay
+from segkit.plots import overlay
+from segkit.predict import Segmenter
+from segkit.study.analysis import interval, resampled_means
 
 HERE = Path(__file__).parent
 WEIGHTS = ("person-base", "person-small")

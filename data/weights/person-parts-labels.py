@@ -17,8 +17,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segkit.data import IGNORE, find_samples
-from segkit.files import embedded_path, read_labels, read_mask, write_image
+from segkit.data import find_samples
+from segkit.files import IGNORE, embedded_path, read_labels, read_mask, write_image
 
 HAIR, SKIN, UPPER, LOWER, DRESS, SHOES, ACCESSORY, BAG = range(1, 9)  # Clothing Co-Parsing
 HEAD, HAIR_PART, TORSO, ARMS, HANDS, LEGS, FEET = range(1, 8)  # data/people/parts.json

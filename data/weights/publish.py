@@ -18,8 +18,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor
 
-from segkit.checkpoint import load_checkpoint, save_checkpoint
-from segkit.predict import find_checkpoint
+from segkit.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 
 HERE = Path(__file__).parent
 AVERAGE = "average/module."

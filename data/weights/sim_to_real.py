@@ -17,9 +17,8 @@ import numpy as np
 from segkit.data import load_pair_full
 from segkit.evaluate import Evaluation, evaluate
 from segkit.files import embedded_path
-from segkit.plots import contact_sheet, save_figure
+from segkit.plots import contact_sheet, save_figure, show_mistakes
 from segkit.predict import Segmenter
-from segkit.widgets import show_mistakes
 
 SIZES = (192, 224, 256, 288, 320)
 SHEET = Path(__file__).parents[1] / "pictures" / "sim-to-real.png"

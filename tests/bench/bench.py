@@ -140,7 +140,7 @@ def find_photos(folder: str | None, count: int) -> list:
 def read_photos(folder: str | None, count: int) -> list:
     """uint8 (480, 640, 3) each; as many as asked for, from all kinds in turn."""
     from segkit.files import read_image
-    from segkit.predict import cover
+    from segkit.matting.compose import cover
 
     found = [sample for _, sample in find_photos(folder, count)]
     step = max(1, len(found) // count)
@@ -375,7 +375,8 @@ def task_predict(
     import cv2
     import numpy as np
 
-    from segkit.predict import Segmenter, cutout, on_its_own
+    from segkit.matting.compose import cutout, on_its_own
+    from segkit.predict import Segmenter
 
     cv2.setNumThreads(threads)
     person = Segmenter.load(weights, "cpu", engine, precision, threads)

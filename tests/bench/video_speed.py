@@ -16,10 +16,11 @@ import numpy as np
 import torch
 
 from segkit.files import embedded_path, list_images, read_image
-from segkit.predict import Segmenter, cover
-from segkit.temporal import Smoother
-from segkit.video import replace_in_video
-from segkit.videofile import write_video
+from segkit.matting.compose import cover
+from segkit.predict import Segmenter
+from segkit.video.files import write_video
+from segkit.video.replace import replace_in_video
+from segkit.video.smooth import Smoother
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--model", default="person-small")

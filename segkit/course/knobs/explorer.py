@@ -1,0 +1,152 @@
+"""Knobs to turn: each class is a box of sliders over a picture that follows them.
+
+Put one as the last line of a cell. Every slider is an attribute, so code can turn it as a hand would:
+`explorer.threshold.value = 0.3`. Click a slider once, and the arrow keys move it. A picture is drawn in
+milliseconds: what does not change is drawn once, by matplotlib, and kept.
+"""
+
+import html
+from abc import ABCMeta, abstractmethod
+from collections.abc import Sequence
+
+import cv2
+import ipywidgets
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+
+from segkit.plots import ORANGE, rgb
+
+HEIGHT = 260
+"""Height of a panel in pixels."""
+
+
+class _AbstractWidget(type(ipywidgets.VBox), ABCMeta):
+    """A widget class that refuses to be built while a method of it is missing."""
+
+
+class Explorer(ipywidgets.VBox, metaclass=_AbstractWidget):
+    """What the explorers share: sliders, the picture under them, and a line of words.
+
+    A subclass hands its controls over, and writes `draw` (the picture), `describe` (the words) and `figure`.
+    The first two run whenever a control's value changes. An error in them stands in the line of words, where
+    a reader sees it, and is raised, where a test sees it.
+    """
+
+    def __init__(self, *controls: ipywidgets.ValueWidget):
+        self.picture = ipywidgets.Image(
+            format="jpeg", layout={"max_width": "100%", "align_self": "flex-start"}
+        )
+        self.words = ipywidgets.HTML()
+        row = ipywidgets.HBox(controls, layout={"flex_flow": "row wrap"})
+        super().__init__([row, self.picture, self.words])
+        for control in controls:
+            control.observe(self._follow, names="value")
+        self._follow()
+
+    @abstractmethod
+    def draw(self) -> np.ndarray:
+        """The picture for the present settings: uint8 RGB (H, W, 3)."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """One line of text for the present settings."""
+
+    @abstractmethod
+    def figure(self) -> Figure:
+        """The same for readers who cannot turn the knob: several settings side by side."""
+
+    def _follow(self, change: dict | None = None) -> None:
+        try:
+            self.picture.value = as_jpeg(self.draw())
+            self.words.value = html.escape(self.describe())
+        except Exception as error:
+            problem = html.escape(f"{type(error).__name__}: {error}")
+            self.words.value = f'<b style="color:{ORANGE}">{problem}</b>'
+            raise
+
+    def __repr__(self) -> str:
+        return f"[{type(self).__name__}: its sliders move once you run this cell yourself]"
+
+
+TITLE = 24
+"""Height of a panel's title in pixels."""
+
+FONT = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 13)  # comes with matplotlib
+
+
+def panel(picture: np.ndarray, title: str) -> np.ndarray:
+    """A title over a picture: uint8 (H, W, 3) -> uint8 (H + TITLE, W or wider, 3)."""
+    width = max(picture.shape[1], int(FONT.getlength(title)) + 4)
+    canvas = np.full((picture.shape[0] + TITLE, width, 3), 255, np.uint8)
+    canvas[TITLE:, : picture.shape[1]] = picture
+    return write(canvas, title, (2, 4))
+
+
+def write(canvas: np.ndarray, text: str, corner: tuple[int, int], colour: str = "black") -> np.ndarray:
+    """Write text into a picture, its upper left corner at (column, row). Returns: a new picture."""
+    image = Image.fromarray(canvas)
+    ImageDraw.Draw(image).text(corner, text, fill=colour, font=FONT)
+    return np.asarray(image)
+
+
+def beside(*panels: np.ndarray, gap: int = 10) -> np.ndarray:
+    """Pictures in a row on white, tops aligned: each uint8 (H, W, 3)."""
+    height = max(one.shape[0] for one in panels)
+    row = np.full((height, sum(one.shape[1] + gap for one in panels) - gap, 3), 255, np.uint8)
+    left = 0
+    for one in panels:
+        row[: one.shape[0], left : left + one.shape[1]] = one
+        left += one.shape[1] + gap
+    return row
+
+
+def bars(scores: dict[str, float], colours: Sequence[str], width: int = 380, most: float = 1.0) -> np.ndarray:
+    """Horizontal bars from 0 to `most` with their names and values: uint8 RGB."""
+    canvas = np.full((HEIGHT + TITLE, width, 3), 255, np.uint8)
+    left, right, step = 110, width - 60, HEIGHT // max(4, len(scores))
+    for i, ((name, value), colour) in enumerate(zip(scores.items(), colours, strict=True)):
+        top = TITLE + i * step + step // 4
+        canvas[top : top + step // 2, left:right] = 235
+        share = min(max(value / most, 0), 1)
+        canvas[top : top + step // 2, left : left + round((right - left) * share)] = rgb(colour)
+        canvas = write(canvas, name, (2, top + step // 4 - 8))
+        canvas = write(canvas, f"{value:.3f}", (right + 8, top + step // 4 - 8)).copy()
+    return canvas
+
+
+def shrink(picture: np.ndarray, height: int = HEIGHT) -> np.ndarray:
+    """Scale a picture to a panel's height; very small ones keep their pixels visible."""
+    width = max(1, round(picture.shape[1] * height / picture.shape[0]))
+    way = (
+        cv2.INTER_AREA
+        if picture.shape[0] > height
+        else cv2.INTER_NEAREST
+        if picture.shape[0] < height / 4
+        else cv2.INTER_LINEAR
+    )
+    return cv2.resize(picture, (width, height), interpolation=way)
+
+
+def as_jpeg(picture: np.ndarray) -> bytes:
+    """uint8 RGB (H, W, 3) -> the bytes of a JPEG file with full colour resolution."""
+    options = [
+        cv2.IMWRITE_JPEG_QUALITY,
+        92,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ]
+    return cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)[1].tobytes()
+
+
+def slider(description: str, value: float, low: float, high: float, step: float) -> ipywidgets.Widget:
+    whole = all(isinstance(number, int) for number in (value, low, high, step))
+    kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+    return kind(value=value, min=low, max=high, step=step, description=description)
+
+
+def check_same_size(**arrays: np.ndarray | None) -> None:
+    sizes = {name: array.shape[:2] for name, array in arrays.items() if array is not None}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"these must be of one size: {', '.join(f'{n} {s}' for n, s in sizes.items())}.")

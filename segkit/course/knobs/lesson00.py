@@ -1,0 +1,131 @@
+"""The sliders of lesson 00: where to cut a probability map."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from segkit.course.knobs.chart import Chart
+from segkit.course.knobs.explorer import (
+    HEIGHT,
+    TITLE,
+    Explorer,
+    beside,
+    check_same_size,
+    panel,
+    shrink,
+    slider,
+)
+from segkit.metrics import Counts
+from segkit.plots import BLUE, GREEN, GREY, ORANGE, Picture, height_line, overlay, show_mistakes
+
+
+class ThresholdExplorer(Explorer):
+    """Where to cut a probability map: photograph, probability, mask, and the scores at every threshold.
+
+    image: uint8 RGB (H, W, 3).   prob: float (H, W) in [0, 1].
+    mask: the truth, bool or {0, 1} (H, W); None where nobody knows it: then no scores, only the share.
+    threshold: where the slider starts.
+
+    Attributes: threshold (the slider), scores (dict, present values of Dice, IoU, precision, recall
+    and share), curves (dict, the same at `thresholds`).   Introduced in notebook 00.
+    """
+
+    thresholds = np.linspace(0, 1, 101)
+
+    def __init__(
+        self, image: np.ndarray, prob: np.ndarray, mask: np.ndarray | None = None, threshold: float = 0.5
+    ):
+        check_same_size(image=image, prob=prob, mask=mask)
+        self.image, self.prob = image, np.asarray(prob, np.float32)
+        self.mask = None if mask is None else mask.astype(bool)
+        truth = self.mask if self.mask is not None else np.zeros(prob.shape, bool)
+        # Sorted once, a score at any threshold is a look-up.
+        self._person, self._rest = np.sort(self.prob[truth]), np.sort(self.prob[~truth])
+        self.curves = self._scores_at(self.thresholds)
+        self.threshold = slider("threshold", threshold, 0, 1, 0.01)
+        self._chart = Chart(420, HEIGHT + TITLE, self._draw_curves)
+        # The panels are small, whatever the photograph: a large one answers as quickly.
+        self._small_image, self._small_prob = shrink(image), shrink(self.prob)
+        self._small_mask = shrink(truth.astype(np.float32)) > 0.5
+        self._photo = panel(self._small_image, "photograph")
+        super().__init__(self.threshold)
+
+    def predicted(self) -> np.ndarray:
+        """The mask at the present threshold: bool (H, W)."""
+        return self.prob > self.threshold.value
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """What the mask at the present threshold scores."""
+        return {name: float(values[0]) for name, values in self._scores_at([self.threshold.value]).items()}
+
+    def draw(self) -> np.ndarray:
+        threshold = self.threshold.value
+        chart = self._chart.copy()
+        chart.line([threshold, threshold], [0, 1], GREY, 1)
+        scores = self.scores
+        for name, (colour, _) in self._styles().items():
+            chart.dot(threshold, scores[name], colour, 6 if name == "Dice" else 4)
+        return beside(
+            self._photo,
+            panel(height_line(self._small_prob, threshold), f"probability, cut at {threshold:.2f}"),
+            panel(*self._mask_and_title(threshold)),
+            chart.canvas,
+        )
+
+    def describe(self) -> str:
+        scores = " · ".join(f"{name} {value:.3f}" for name, value in self.scores.items() if name != "share")
+        share = f"{self.scores['share']:.1%} of the pixels called person"
+        return f"threshold {self.threshold.value:.2f} · " + (f"{scores} · {share}" if scores else share)
+
+    def figure(self, thresholds: Sequence[float] = (0.1, 0.5, 0.9)) -> Figure:
+        """The mask at several thresholds, and the curves with those thresholds marked."""
+        shape = self.prob.shape[1] / self.prob.shape[0]
+        figure = Picture(figsize=(2.6 * shape * len(thresholds) + 4.2, 3.1), layout="constrained")
+        parts = figure.subplots(1, len(thresholds) + 1, width_ratios=[2.6 * shape] * len(thresholds) + [4.2])
+        for axes, threshold in zip(parts, thresholds, strict=False):
+            axes.imshow(self._mask_and_title(threshold)[0])
+            axes.set_title(f"cut at {threshold:g}", fontsize=10)
+            axes.axis("off")
+            parts[-1].axvline(threshold, color=GREY, lw=0.8)
+        self._draw_curves(parts[-1])
+        return figure
+
+    def _mask_and_title(self, threshold: float) -> tuple[np.ndarray, str]:
+        pred = self._small_prob > threshold
+        if self.mask is None:
+            return overlay(self._small_image, pred), "mask"
+        picture = show_mistakes(self._small_image, pred, self._small_mask)
+        return picture, "blue found, orange too much, yellow missed"
+
+    def _styles(self) -> dict[str, tuple[str, str]]:
+        if self.mask is None:
+            return {"share": (BLUE, "-")}
+        return {"Dice": (BLUE, "-"), "IoU": (GREEN, "--"), "precision": (ORANGE, ":"), "recall": (GREY, "-.")}
+
+    def _draw_curves(self, axes: Axes) -> None:
+        for name, (colour, style) in self._styles().items():
+            label = "share of the pixels called person" if name == "share" else name
+            axes.plot(self.thresholds, self.curves[name], color=colour, ls=style, label=label)
+        axes.set(xlabel="threshold", xlim=(-0.02, 1.02), ylim=(-0.03, 1.03))
+        axes.legend(
+            frameon=False, fontsize=8, loc="lower center" if self.mask is not None else "best", ncols=2
+        )
+
+    def _scores_at(self, thresholds: Sequence[float]) -> dict[str, np.ndarray]:
+        cuts = np.asarray(thresholds, np.float32)
+        tp = torch.from_numpy(len(self._person) - np.searchsorted(self._person, cuts, side="right"))
+        fp = torch.from_numpy(len(self._rest) - np.searchsorted(self._rest, cuts, side="right"))
+        counts = Counts(tp, fp, len(self._person) - tp, len(self._rest) - fp)
+        share = {"share": (tp + fp).numpy() / self.prob.size}
+        if self.mask is None:
+            return share
+        return {
+            "Dice": counts.dice().numpy(),
+            "IoU": counts.iou().numpy(),
+            "precision": counts.precision().numpy(),
+            "recall": counts.recall().numpy(),
+        } | share

@@ -1,0 +1,75 @@
+"""The knob of notebook 02."""
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import ipywidgets
+import numpy as np
+from matplotlib.figure import Figure
+
+from segkit.course.knobs.explorer import Explorer, beside, panel, shrink
+from segkit.data import Sample, load_pair_full
+from segkit.plots import overlay, show_row
+
+
+class PairBrowser(Explorer):
+    """Leaf through a data set: each picture under its mask, and the mask alone.
+
+    samples: from find_samples, at least one.   number, opacity: where the sliders start.
+    shares: share of person by name, as in DatasetReport.shares; with it, the pairs can be sorted.
+    Raises: UserError for a pair that cannot be read; the line of words shows it too.
+
+    Attributes: number and opacity (sliders), order (drop-down), sample (Sample, the present one).
+    Introduced in notebook 02.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        shares: Mapping[str, float] | None = None,
+        number: int = 0,
+        opacity: float = 0.6,
+    ):
+        self._orders = {"by name": sorted(samples, key=lambda sample: sample.name)}
+        if shares is not None:
+            known = [sample for sample in self._orders["by name"] if sample.name in shares]
+            self._orders["least person first"] = sorted(known, key=lambda sample: shares[sample.name])
+            self._orders["most person first"] = self._orders["least person first"][::-1]
+        self._latest: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self.number = ipywidgets.IntSlider(number, min=0, max=len(samples) - 1, description="picture")
+        self.opacity = ipywidgets.FloatSlider(opacity, min=0, max=1, step=0.1, description="mask")
+        self.order = ipywidgets.Dropdown(options=list(self._orders), description="order")
+        super().__init__(self.number, self.opacity, self.order)
+
+    @property
+    def sample(self) -> Sample:
+        """The pair that is shown."""
+        order = self._orders[self.order.value]
+        return order[min(self.number.value, len(order) - 1)]
+
+    def draw(self) -> np.ndarray:
+        _, mask = self._pair()
+        alone = np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)
+        return beside(
+            panel(shrink(self._tinted(self.opacity.value)), "under its mask"), panel(shrink(alone), "mask")
+        )
+
+    def describe(self) -> str:
+        _, mask = self._pair()
+        height, width = mask.shape
+        return f"{self.sample.name} · {self.sample.split} · {width} x {height} · {mask.mean():.1%} person"
+
+    def figure(self, opacities: Sequence[float] = (0, 0.4, 1)) -> Figure:
+        """The present pair under masks of several strengths."""
+        titles = [f"mask {opacity:g}" for opacity in opacities]
+        return show_row([self._tinted(opacity) for opacity in opacities], titles)
+
+    def _pair(self) -> tuple[np.ndarray, np.ndarray]:
+        name = self.sample.name
+        if name not in self._latest:  # decoded once, however often the mask grows stronger
+            self._latest = {name: load_pair_full(self.sample)}
+        return self._latest[name]
+
+    def _tinted(self, opacity: float) -> np.ndarray:
+        image, mask = self._pair()
+        return cv2.addWeighted(overlay(image, mask), opacity, image, 1 - opacity, 0)

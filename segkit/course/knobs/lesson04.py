@@ -1,0 +1,94 @@
+"""The sliders of lesson 04: a mask that is shifted and grown."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from matplotlib.figure import Figure
+
+from segkit.course.knobs.explorer import Explorer, bars, beside, panel, shrink, slider
+from segkit.metrics import boundary_f, count_pixels
+from segkit.plots import BLUE, GREEN, GREY, ORANGE, Picture, show_mistakes
+
+
+class MaskShiftExplorer(Explorer):
+    """A perfect mask, pushed aside, grown or shrunk: which score notices, and how much?
+
+    mask: the truth, bool or {0, 1} (H, W).   most: how many pixels the sliders go.
+    tolerance: of the boundary F-score, in pixels.
+
+    Attributes: dx (right), dy (down), grow (pixels; negative shrinks), the sliders; scores (dict,
+    present values of Dice, IoU, pixel accuracy, boundary F).   Introduced in notebook 04.
+    """
+
+    colours = (BLUE, GREEN, GREY, ORANGE)
+
+    def __init__(self, mask: np.ndarray, most: int = 20, tolerance: float = 2.0):
+        self.mask, self.tolerance = mask.astype(bool), tolerance
+        self.dx = slider("right", 0, -most, most, 1)
+        self.dy = slider("down", 0, -most, most, 1)
+        self.grow = slider("grow", 0, -most, most, 1)
+        super().__init__(self.dx, self.dy, self.grow)
+
+    def predicted(self) -> np.ndarray:
+        """The mask as pushed: bool (H, W)."""
+        return move_mask(self.mask, self.dx.value, self.dy.value, self.grow.value)
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """What the pushed mask scores against the true one."""
+        return self._scores_of(self.predicted())
+
+    def draw(self) -> np.ndarray:
+        pred = self.predicted()
+        picture = panel(shrink(self._picture_of(pred)), "blue right, orange too much, yellow missed")
+        return beside(picture, bars(self._scores_of(pred), self.colours))
+
+    def describe(self) -> str:
+        scores = " · ".join(f"{name} {value:.3f}" for name, value in self.scores.items())
+        return f"{self.dx.value:+d} right, {self.dy.value:+d} down, grown by {self.grow.value:+d} · {scores}"
+
+    def figure(self, shifts: Sequence[int] = (1, 4, 12)) -> Figure:
+        """The mask pushed right by several distances, and the scores over the distance."""
+        shape = self.mask.shape[1] / self.mask.shape[0]
+        figure = Picture(figsize=(2.6 * shape * len(shifts) + 4.2, 3.1), layout="constrained")
+        parts = figure.subplots(1, len(shifts) + 1, width_ratios=[2.6 * shape] * len(shifts) + [4.2])
+        for axes, shift in zip(parts, shifts, strict=False):
+            axes.imshow(self._picture_of(move_mask(self.mask, shift)))
+            axes.set_title(f"pushed by {shift}", fontsize=10)
+            axes.axis("off")
+            parts[-1].axvline(shift, color=GREY, lw=0.8)
+        distances = range(self.dx.max + 1)
+        scores = [self._scores_of(move_mask(self.mask, distance)) for distance in distances]
+        for name, colour, style in zip(scores[0], self.colours, ("-", "--", "-.", ":"), strict=True):
+            parts[-1].plot(distances, [s[name] for s in scores], color=colour, ls=style, label=name)
+        parts[-1].set(xlabel="pixels pushed to the right", ylim=(-0.03, 1.03))
+        parts[-1].xaxis.get_major_locator().set_params(integer=True)
+        parts[-1].legend(frameon=False, fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+        return figure
+
+    def _picture_of(self, pred: np.ndarray) -> np.ndarray:
+        return show_mistakes(np.full((*self.mask.shape, 3), 255, np.uint8), pred, self.mask)
+
+    def _scores_of(self, pred: np.ndarray) -> dict[str, float]:
+        counts = count_pixels(pred[None], self.mask[None])
+        return {
+            "Dice": counts.dice().item(),
+            "IoU": counts.iou().item(),
+            "pixel accuracy": counts.pixel_accuracy().item(),
+            "boundary F": boundary_f(pred[None], self.mask[None], self.tolerance).item(),
+        }
+
+
+def move_mask(mask: np.ndarray, dx: int = 0, dy: int = 0, grow: int = 0) -> np.ndarray:
+    """Push a mask right and down, and grow it by so many pixels (negative: shrink): bool (H, W).
+
+    What leaves the picture is lost; what comes in is background.
+    """
+    mask = mask.astype(np.uint8)
+    if grow:
+        # Distances take the same time for any radius; a disc of 41 pixels would take fifty times as long.
+        distance = cv2.distanceTransform(1 - mask if grow > 0 else mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        mask = (distance <= grow if grow > 0 else distance > -grow).astype(np.uint8)
+    move = np.array([[1, 0, dx], [0, 1, dy]], np.float64)
+    return cv2.warpAffine(mask, move, mask.shape[::-1], flags=cv2.INTER_NEAREST).astype(bool)

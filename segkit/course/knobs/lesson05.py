@@ -1,0 +1,296 @@
+"""The sliders of lesson 05: the share of BCE in the loss, and gradient descent by hand."""
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from segkit.course.knobs.chart import Chart
+from segkit.course.knobs.explorer import (
+    HEIGHT,
+    TITLE,
+    Explorer,
+    bars,
+    beside,
+    check_same_size,
+    panel,
+    shrink,
+    slider,
+)
+from segkit.metrics import count_pixels
+from segkit.plots import BLUE, GREEN, GREY, ORANGE, Picture, grey, show_mistakes, show_row
+
+
+class AlphaExplorer(Explorer):
+    """The reader's own mix, alpha * BCE + (1 - alpha) * Dice, and what it does to a very small network.
+
+    The network has two numbers: logit = w * (brightness - its mean) + b. Its picture is a noisy square
+    with a small bright person in it. Shown are the pull (minus the gradient) on one person pixel against
+    its logit, the loss over every (w, b) with the way that gradient descent takes from (0, 0), and the
+    answer after so many steps.
+
+    brightness: float (H, W), about 0 to 1; mask: {0, 1} (H, W); both None: a small picture is drawn.
+    alpha, step: where the sliders start.   num_steps, lr: of the descent.   seed: of the noise.
+
+    Attributes: alpha and step, the sliders; scores (dict, present values of loss, BCE, Dice loss and
+    the Dice of the mask).   Introduced in notebook 05.
+    """
+
+    logits = np.linspace(-8, 8, 161)
+
+    def __init__(
+        self,
+        brightness: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+        alpha: float = 0.5,
+        step: int = 30,
+        num_steps: int = 150,
+        lr: float = 5.0,
+        seed: int = 0,
+    ):
+        if brightness is None or mask is None:
+            brightness, mask = draw_small_person(seed)
+        check_same_size(brightness=brightness, mask=mask)
+        self.brightness, self.mask = np.asarray(brightness, np.float64), mask.astype(bool)
+        self.num_steps, self.lr = num_steps, lr
+        self._x = self.brightness.ravel() - self.brightness.mean()
+        self._y = self.mask.ravel().astype(np.float64)
+        self.weights, self.biases = np.linspace(-2, 22, 37), np.linspace(-8, 3, 34)
+        grid = np.stack(np.meshgrid(self.weights, self.biases), -1).reshape(-1, 2)
+        shape = len(self.biases), len(self.weights)
+        parts = [self.losses(weight, bias) for weight, bias in grid]
+        self._bce_map, self._dice_map = (np.reshape(values, shape) for values in zip(*parts, strict=True))
+        self._paths: dict[float, np.ndarray] = {}
+        self.alpha = slider("alpha", alpha, 0, 1, 0.05)
+        self.step = slider("step", step, 0, num_steps, 1)
+        self._pull_chart = Chart(330, HEIGHT + TITLE, self._draw_pull_frame)
+        self._map_chart = Chart(330, HEIGHT + TITLE, self._draw_map_frame)
+        self._picture = panel(shrink(grey(self.brightness)), "picture")
+        self._truth = panel(shrink(grey(self.mask)), "truth")
+        super().__init__(self.alpha, self.step)
+
+    def losses(self, weight: float, bias: float) -> tuple[float, float]:
+        """(BCE, Dice loss) of the network (weight, bias), as segkit.losses has them."""
+        logits = weight * self._x + bias
+        probs = _sigmoid(logits)
+        bce = np.mean(np.logaddexp(0, logits) - self._y * logits)
+        overlap = (2 * (probs * self._y).sum() + 1) / (probs.sum() + self._y.sum() + 1)
+        return float(bce), float(1 - overlap)
+
+    def pulls(self, weight: float, bias: float) -> tuple[np.ndarray, np.ndarray]:
+        """-(d loss / d logit) of every pixel for BCE and for the Dice loss: two arrays (H * W,)."""
+        probs = _sigmoid(weight * self._x + bias)
+        return (self._y - probs) / len(probs), self._dice_pull(probs, self._y, probs)
+
+    def path(self, alpha: float) -> np.ndarray:
+        """(weight, bias) after every step of gradient descent: (num_steps + 1, 2)."""
+        if alpha not in self._paths:
+            now, way = np.zeros(2), [np.zeros(2)]
+            for _ in range(self.num_steps):
+                bce, dice = self.pulls(*now)
+                pull = alpha * bce + (1 - alpha) * dice
+                now = now + self.lr * np.array([(pull * self._x).sum(), pull.sum()])
+                way.append(now)
+            self._paths[alpha] = np.array(way)
+        return self._paths[alpha]
+
+    def probs(self, alpha: float, step: int) -> np.ndarray:
+        """What the network answers after so many steps: float (H, W)."""
+        weight, bias = self.path(alpha)[step]
+        return _sigmoid(weight * self._x + bias).reshape(self.mask.shape)
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Loss, its two parts, and the Dice of the mask (cut at 0.5), at the sliders' settings."""
+        return self._scores_at(self.alpha.value, self.step.value)
+
+    def draw(self) -> np.ndarray:
+        alpha, step = self.alpha.value, self.step.value
+        return beside(
+            self._pull_picture(alpha, step),
+            self._map_picture(alpha, step),
+            self._picture,
+            panel(shrink(grey(self.probs(alpha, step))), f"answer, step {step}"),
+            self._truth,
+        )
+
+    def describe(self) -> str:
+        weight, bias = self.path(self.alpha.value)[self.step.value]
+        scores = " · ".join(f"{name} {value:.3f}" for name, value in self.scores.items())
+        return (
+            f"alpha {self.alpha.value:.2f}, step {self.step.value}: w {weight:.2f}, b {bias:.2f} · {scores}"
+        )
+
+    def figure(self, alphas: Sequence[float] = (1, 0.5, 0), step: int | None = None) -> Figure:
+        """One row per alpha: the pull on a person pixel, the landscape with the way taken, the answer."""
+        step = self.step.value if step is None else step
+        figure = Picture(figsize=(10, 2.8 * len(alphas)), layout="constrained")
+        grid = figure.subplots(len(alphas), 3, squeeze=False)
+        for row, alpha in zip(grid, alphas, strict=True):
+            self._draw_pull_frame(row[0])
+            for curve, colour, width in self._pull_curves(alpha, step):
+                row[0].plot(self.logits, curve, color=colour, lw=width)
+            row[0].plot(*self._pull_now(alpha, step), "o", color=BLUE)
+            row[0].set_ylabel(f"alpha {alpha:g}\n\npull")
+            self._draw_map_frame(row[1])
+            mixed = self._mixed_map(alpha)
+            row[1].imshow(
+                mixed,
+                origin="lower",
+                extent=self._extent(),
+                aspect="auto",
+                cmap="gray",
+                interpolation="bilinear",
+            )
+            row[1].plot(*self.path(alpha)[: step + 1].T, color=ORANGE, lw=2)
+            row[1].plot(*self.path(alpha)[step], "o", color=ORANGE)
+            row[2].imshow(self.probs(alpha, step), cmap="gray", vmin=0, vmax=1)
+            row[2].contour(self.mask, [0.5], colors=[BLUE], linewidths=1)
+            dice = self._scores_at(alpha, step)["Dice of the mask"]
+            row[2].set_title(f"answer after {step} steps: Dice {dice:.2f}", fontsize=10)
+            row[2].axis("off")
+        for axes in grid[1:, :2].ravel():
+            axes.set_title("")
+        for axes in grid[1:, 0]:
+            axes.get_legend().remove()
+        for axes in grid[:-1, :2].ravel():
+            axes.set_xlabel("")
+        return figure
+
+    def _scores_at(self, alpha: float, step: int) -> dict[str, float]:
+        bce, dice = self.losses(*self.path(alpha)[step])
+        pred = self.probs(alpha, step) > 0.5
+        mask_dice = count_pixels(pred[None], self.mask[None]).dice().item()
+        return {
+            "loss": alpha * bce + (1 - alpha) * dice,
+            "BCE": bce,
+            "Dice loss": dice,
+            "Dice of the mask": mask_dice,
+        }
+
+    def _dice_pull(self, probs: np.ndarray, y: np.ndarray | float, all_probs: np.ndarray) -> np.ndarray:
+        """Pull of the Dice loss on pixels with these probabilities and labels, all others as they are."""
+        top = 2 * (all_probs * self._y).sum() + 1
+        whole = all_probs.sum() + self._y.sum() + 1
+        return (2 * np.asarray(y) * whole - top) / whole**2 * probs * (1 - probs)
+
+    def _pull_curves(self, alpha: float, step: int) -> list[tuple[np.ndarray, str, int]]:
+        """Pull on one person pixel against its logit, in units in which BCE's strongest pull is 1."""
+        weight, bias = self.path(alpha)[step]
+        others = _sigmoid(weight * self._x + bias)
+        probs, count = _sigmoid(self.logits), len(self._x)
+        bce = 1 - probs
+        dice = self._dice_pull(probs, 1.0, others) * count
+        return [(bce, GREY, 2), (dice, GREEN, 2), (alpha * bce + (1 - alpha) * dice, BLUE, 4)]
+
+    def _pull_now(self, alpha: float, step: int) -> tuple[float, float]:
+        """Where the average person pixel stands: its logit, and the mix's pull on it."""
+        weight, bias = self.path(alpha)[step]
+        logit = weight * self._x[self._y > 0].mean() + bias
+        return logit, float(np.interp(logit, self.logits, self._pull_curves(alpha, step)[-1][0]))
+
+    def _pull_picture(self, alpha: float, step: int) -> np.ndarray:
+        chart = self._pull_chart.copy()
+        for curve, colour, width in self._pull_curves(alpha, step):
+            chart.line(self.logits, curve, colour, width)
+        chart.dot(*self._pull_now(alpha, step), BLUE, 6)
+        return chart.canvas
+
+    def _draw_pull_frame(self, axes: Axes) -> None:
+        for colour, width, name in ((GREY, 2, "BCE"), (GREEN, 2, "Dice"), (BLUE, 4, "the mix")):
+            axes.plot([], [], color=colour, lw=width, label=name)
+        axes.set(xlabel="logit of one person pixel", ylabel="pull", xlim=(-8, 8), ylim=(-0.3, 7))
+        axes.set_title("how strongly is it pulled up?", fontsize=10)
+        axes.legend(frameon=False, fontsize=8, loc="upper right")
+
+    def _mixed_map(self, alpha: float) -> np.ndarray:
+        """Brightness (low loss is bright) over (bias, weight); square root, so that the valley shows."""
+        loss = alpha * np.sqrt(self._bce_map / self._bce_map.max()) + (1 - alpha) * self._dice_map
+        return 1 - 0.8 * (loss - loss.min()) / (loss.max() - loss.min())
+
+    def _map_picture(self, alpha: float, step: int) -> np.ndarray:
+        chart = self._map_chart.copy()
+        chart.image(self._mixed_map(alpha), self._extent())
+        way = self.path(alpha)
+        chart.line(*way[: step + 1].T, ORANGE, 2)
+        chart.dot(*way[step], ORANGE, 6)
+        return chart.canvas
+
+    def _extent(self) -> tuple[float, float, float, float]:
+        return self.weights[0], self.weights[-1], self.biases[0], self.biases[-1]
+
+    def _draw_map_frame(self, axes: Axes) -> None:
+        axes.set(xlabel="w", ylabel="b", xlim=self._extent()[:2], ylim=self._extent()[2:])
+        axes.set_title("loss: bright is low", fontsize=10)
+
+
+class OptimiserExplorer(Explorer):
+    """The reader is the optimiser: one slider for each number of a small model, and the loss to make small.
+
+    model: torch numbers (K,) -> logits (1, 1, H, W).   start: the numbers by their names, each in [0, 1].
+    image: uint8 RGB (H, W, 3).   mask: {0, 1} (H, W).   loss_fn: takes logits and targets (1, 1, H, W).
+
+    Attributes: knobs (the sliders by their names), loss (its present value).   Introduced in notebook 05.
+    """
+
+    def __init__(
+        self,
+        model: Callable[[torch.Tensor], torch.Tensor],
+        start: dict[str, float],
+        image: np.ndarray,
+        mask: np.ndarray,
+        loss_fn: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    ):
+        check_same_size(image=image, mask=mask)
+        self.model, self.image, self.mask, self.loss_fn = model, image, mask, loss_fn
+        self._targets = torch.from_numpy(mask.astype(np.float32))[None, None]
+        self._photo = panel(shrink(image), "photograph")
+        self.knobs = {name: slider(name, float(value), 0.02, 1, 0.01) for name, value in start.items()}
+        super().__init__(*self.knobs.values())
+
+    @property
+    def loss(self) -> float:
+        return self._loss_and_mask(self._values())[0]
+
+    def draw(self) -> np.ndarray:
+        loss, pred = self._loss_and_mask(self._values())
+        found = show_mistakes(self.image, pred, self.mask)
+        return beside(
+            self._photo,
+            panel(shrink(found), "blue right, orange too much"),
+            bars({"loss": loss}, (BLUE,), most=5),
+        )
+
+    def describe(self) -> str:
+        values = ", ".join(f"{name} {knob.value:.2f}" for name, knob in self.knobs.items())
+        return f"{values} · loss {self.loss:.3f}"
+
+    def figure(self, tries: Sequence[Sequence[float]]) -> Figure:
+        """Several settings of the knobs side by side, each with its loss."""
+        results = [self._loss_and_mask(values) for values in tries]
+        pictures = [show_mistakes(self.image, pred, self.mask) for _, pred in results]
+        return show_row(pictures, [f"loss {loss:.2f}" for loss, _ in results])
+
+    def _values(self) -> list[float]:
+        return [knob.value for knob in self.knobs.values()]
+
+    @torch.no_grad()
+    def _loss_and_mask(self, values: Sequence[float]) -> tuple[float, np.ndarray]:
+        logits = self.model(torch.tensor(values, dtype=torch.float32))
+        return float(self.loss_fn(logits, self._targets)), (logits > 0)[0, 0].numpy()
+
+
+def draw_small_person(seed: int = 0, size: int = 24) -> tuple[np.ndarray, np.ndarray]:
+    """A noisy dark square with a small bright person: brightness float (S, S), mask bool (S, S)."""
+    mask = np.zeros((size, size), np.uint8)
+    cv2.circle(mask, (15, 9), 1, 1, -1)
+    cv2.ellipse(mask, (15, 15), (2, 4), 0, 0, 360, 1, -1)
+    noise = np.random.default_rng(seed).normal(0, 0.12, mask.shape)
+    return (0.3 + 0.4 * mask + noise).clip(0, 1), mask.astype(bool)
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(logits, -60, 60)))

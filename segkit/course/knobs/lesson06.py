@@ -1,0 +1,76 @@
+"""The sliders of lesson 06: how strong the augmentation is."""
+
+from collections.abc import Sequence
+
+import ipywidgets
+import numpy as np
+from matplotlib.figure import Figure
+
+from segkit.augment import Augmentation
+from segkit.course.knobs.explorer import Explorer, beside, check_same_size, panel, shrink, slider
+from segkit.plots import Picture, outlined
+
+
+class AugmentationExplorer(Explorer):
+    """One picture and its mask, changed by the same random draw.
+
+    image: uint8 RGB (H, W, 3).   mask: uint8 or bool {0, 1} (H, W).
+
+    Attributes: strength (0 to 2) and seed, the sliders; together, a tick box: without it the mask gets
+    a draw of its own, which is the classic mistake.   Introduced in notebook 06.
+    """
+
+    def __init__(self, image: np.ndarray, mask: np.ndarray, strength: float = 1.0, seed: int = 1):
+        check_same_size(image=image, mask=mask)
+        self.image, self.mask = image, mask.astype(np.uint8)
+        self.strength = slider("strength", strength, 0, 2, 0.1)
+        self.seed = slider("seed", seed, 0, 100, 1)
+        self.together = ipywidgets.Checkbox(True, description="same draw for both", indent=False)
+        self._original = panel(shrink(outlined(image, self.mask)), "as it was")
+        self._augment = Augmentation(strength)
+        self._latest: dict[tuple, tuple] = {}
+        super().__init__(self.strength, self.seed, self.together)
+
+    def augmented(
+        self, strength: float | None = None, seed: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Image uint8 (H, W, 3) and mask uint8 {0, 1} (H, W), at the sliders' settings unless given."""
+        strength = self.strength.value if strength is None else strength
+        seed = self.seed.value if seed is None else seed
+        settings = strength, seed, self.together.value
+        if settings not in self._latest:
+            if strength != self._augment.strength:
+                self._augment = Augmentation(strength)
+            image, mask = self._augment(self.image, self.mask, seed=seed)
+            if not self.together.value:
+                _, mask = self._augment(self.image, self.mask, seed=seed + 1000)
+            self._latest = {settings: (image, mask)}
+        return self._latest[settings]
+
+    def draw(self) -> np.ndarray:
+        image, mask = self.augmented()
+        return beside(
+            self._original,
+            panel(shrink(image), "image"),
+            panel(shrink(np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)), "mask"),
+            panel(shrink(outlined(image, mask)), "do they still agree?"),
+        )
+
+    def describe(self) -> str:
+        share = self.augmented()[1].mean()
+        return (
+            f"strength {self.strength.value:.1f}, seed {self.seed.value} · person {share:.1%} of it, "
+            f"before {self.mask.mean():.1%}"
+        )
+
+    def figure(self, strengths: Sequence[float] = (0, 0.5, 1, 2), seeds: int = 2) -> Figure:
+        """Image with outlined mask at several strengths (columns) and seeds (rows)."""
+        shape = self.mask.shape[1] / self.mask.shape[0]
+        figure = Picture(figsize=(2.4 * shape * len(strengths), 2.5 * seeds + 0.3), layout="constrained")
+        grid = figure.subplots(seeds, len(strengths), squeeze=False)
+        for row in range(seeds):
+            for axes, strength in zip(grid[row], strengths, strict=True):
+                axes.imshow(outlined(*self.augmented(strength, self.seed.value + row)))
+                axes.axis("off")
+                axes.set_title(f"strength {strength:g}" if row == 0 else "", fontsize=10)
+        return figure

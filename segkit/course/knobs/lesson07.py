@@ -1,0 +1,108 @@
+"""The knob of notebook 07."""
+
+from collections.abc import Sequence
+
+import ipywidgets
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from segkit.course.knobs.chart import Chart
+from segkit.course.knobs.explorer import HEIGHT, TITLE, Explorer, beside, panel, shrink
+from segkit.plots import BLUE, GREY, ORANGE, Picture, show_mistakes
+
+
+class EpochExplorer(Explorer):
+    """Walk through a training that is over: the curves, and what the network answered at each epoch.
+
+    history: rows with epoch, train_loss, val_loss and val_dice, as in history.csv.
+    pictures: name -> (image uint8 (H, W, 3), mask {0, 1} (H, W), probs float (E, H, W)), one
+        probability map for each of the E epochs.
+    Raises: ValueError when a picture has another number of maps than there are epochs.
+
+    Attributes: epoch, the slider; row (dict, the line of the history it stands on).
+    Introduced in notebook 07.
+    """
+
+    def __init__(
+        self, history: Sequence[dict], pictures: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
+    ):
+        for name, (_, _, probs) in pictures.items():
+            if len(probs) != len(history):
+                raise ValueError(f"'{name}' has {len(probs)} maps for {len(history)} epochs.")
+        self.history, self.pictures = list(history), pictures
+        self.epoch = ipywidgets.IntSlider(len(history), min=1, max=len(history), description="epoch")
+        self._losses = Chart(360, HEIGHT + TITLE, self._draw_losses)
+        self._dice = Chart(300, HEIGHT + TITLE, self._draw_dice)
+        super().__init__(self.epoch)
+
+    @property
+    def row(self) -> dict:
+        """The line of the history that the slider stands on."""
+        return self.history[self.epoch.value - 1]
+
+    def lowest_loss(self) -> dict:
+        """The line with the lowest validation loss."""
+        return min(self.history, key=lambda row: row["val_loss"])
+
+    def best_dice(self) -> dict:
+        """The line with the best validation Dice, the one whose weights are kept."""
+        return max(self.history, key=lambda row: row["val_dice"])
+
+    def draw(self) -> np.ndarray:
+        row, losses, dice = self.row, self._losses.copy(), self._dice.copy()
+        for key, colour in (("train_loss", BLUE), ("val_loss", ORANGE)):
+            losses.dot(row["epoch"], row[key], colour)
+        dice.dot(row["epoch"], row["val_dice"], ORANGE)
+        found = [panel(self._found(name, self.epoch.value), name) for name in self.pictures]
+        return beside(losses.canvas, dice.canvas, *found)
+
+    def describe(self) -> str:
+        row = self.row
+        words = f"epoch {row['epoch']} · training loss {row['train_loss']:.3f}, "
+        words += f"validation loss {row['val_loss']:.3f}, validation Dice {row['val_dice']:.3f}"
+        words += " · lowest validation loss" * (row is self.lowest_loss())
+        return words + " · best validation Dice: these weights are kept" * (row is self.best_dice())
+
+    def figure(self, epochs: Sequence[int] | None = None) -> Figure:
+        """The curves, and a row of answers for each picture, at some epochs."""
+        count = len(self.history)
+        epochs = epochs or sorted({1, max(1, count // 4), max(1, count // 2), count})
+        figure = Picture(figsize=(2.3 * len(epochs) + 3.4, 2.5 * len(self.pictures)), layout="constrained")
+        left, right = figure.subfigures(1, 2, width_ratios=[3.4, 2.3 * len(epochs)])
+        losses, dice = left.subplots(2, 1)
+        self._draw_losses(losses)
+        self._draw_dice(dice)
+        for epoch in epochs:
+            losses.axvline(epoch, color=GREY, lw=0.8)
+            dice.axvline(epoch, color=GREY, lw=0.8)
+        grid = right.subplots(len(self.pictures), len(epochs), squeeze=False)
+        for axes_row, name in zip(grid, self.pictures, strict=True):
+            for axes, epoch in zip(axes_row, epochs, strict=True):
+                axes.imshow(self._found(name, epoch))
+                axes.set_title(f"{name}, epoch {epoch}", fontsize=9)
+                axes.axis("off")
+        return figure
+
+    def _found(self, name: str, epoch: int) -> np.ndarray:
+        image, mask, probs = self.pictures[name]
+        size = (shrink(np.ascontiguousarray(a, np.float32)) > 0.5 for a in (probs[epoch - 1], mask))
+        return show_mistakes(shrink(image), *size)
+
+    def _draw_losses(self, axes: Axes) -> None:
+        epochs = [row["epoch"] for row in self.history]
+        axes.plot(epochs, [row["train_loss"] for row in self.history], color=BLUE, label="training")
+        axes.plot(
+            epochs, [row["val_loss"] for row in self.history], color=ORANGE, ls="--", label="validation"
+        )
+        axes.axvline(self.lowest_loss()["epoch"], color=GREY, ls=":")
+        axes.set(ylim=(0, None), xlabel="epoch")
+        axes.set_title("loss (dotted: lowest validation loss)", fontsize=9)
+        axes.legend(frameon=False, fontsize=8)
+
+    def _draw_dice(self, axes: Axes) -> None:
+        epochs = [row["epoch"] for row in self.history]
+        axes.plot(epochs, [row["val_dice"] for row in self.history], color=ORANGE, ls="--")
+        axes.plot(self.best_dice()["epoch"], self.best_dice()["val_dice"], "*", color="black", ms=9)
+        axes.set(ylim=(0, 1), xlabel="epoch")
+        axes.set_title("validation Dice (star: best)", fontsize=9)

@@ -1,0 +1,71 @@
+"""The sliders of lesson 08: the edge of a cut-out."""
+
+from collections.abc import Sequence
+
+import ipywidgets
+import numpy as np
+from matplotlib.figure import Figure
+
+from segkit.course.knobs.explorer import Explorer, beside, check_same_size, panel, shrink, slider
+from segkit.matting.compose import replace_background, soft_alpha
+from segkit.plots import grey, show_row
+
+
+class CutoutExplorer(Explorer):
+    """The edge of a cut-out and what stands behind it.
+
+    image: uint8 RGB (H, W, 3).   prob: float (H, W) in [0, 1].
+    backgrounds: by name, each what replace_background takes: a colour, a picture, "blur".
+    threshold, softness: where the sliders start; see soft_alpha.
+
+    Attributes: threshold, softness and behind, the controls.   Introduced in notebook 08.
+    """
+
+    def __init__(
+        self,
+        image: np.ndarray,
+        prob: np.ndarray,
+        backgrounds: dict[str, np.ndarray | Sequence[int] | str],
+        threshold: float = 0.5,
+        softness: float = 0.4,
+    ):
+        check_same_size(image=image, prob=prob)
+        self.backgrounds = backgrounds
+        # As large as it is shown: a large photograph answers as quickly.
+        self.image, self.prob = shrink(image), shrink(np.asarray(prob, np.float32))
+        self.threshold = slider("threshold", threshold, 0.05, 0.95, 0.05)
+        self.softness = slider("softness", softness, 0.0, 1.0, 0.1)
+        self.behind = ipywidgets.Dropdown(options=list(backgrounds), description="background")
+        super().__init__(self.threshold, self.softness, self.behind)
+
+    def alpha(self, threshold: float | None = None, softness: float | None = None) -> np.ndarray:
+        """Opacity of every pixel, at the sliders' settings unless given: float32 (h, w) in [0, 1]."""
+        threshold = self.threshold.value if threshold is None else threshold
+        return soft_alpha(self.prob, threshold, self.softness.value if softness is None else softness)
+
+    def draw(self) -> np.ndarray:
+        alpha = self.alpha()
+        return beside(
+            panel(grey(alpha), "opacity"),
+            panel(self._composed(alpha), "the person, somewhere else"),
+        )
+
+    def describe(self) -> str:
+        alpha = self.alpha()
+        between = ((alpha > 0) & (alpha < 1)).mean()
+        return (
+            f"cut at {self.threshold.value:.2f}, softness {self.softness.value:.1f}, "
+            f"{self.behind.value} behind · {alpha.mean():.1%} of the picture is person, "
+            f"{between:.1%} neither here nor there"
+        )
+
+    def figure(
+        self, thresholds: Sequence[float] = (0.2, 0.8), softness: Sequence[float] = (0, 0.4, 1)
+    ) -> Figure:
+        """Every pair of a threshold and a softness, on the chosen background."""
+        settings = [(t, s) for t in thresholds for s in softness]
+        pictures = [self._composed(self.alpha(t, s)) for t, s in settings]
+        return show_row(pictures, [f"cut at {t}, softness {s:g}" for t, s in settings], height=2.1)
+
+    def _composed(self, alpha: np.ndarray) -> np.ndarray:
+        return replace_background(self.image, alpha, self.backgrounds[self.behind.value])

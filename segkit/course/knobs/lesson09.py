@@ -1,0 +1,277 @@
+"""The knobs of notebooks 09 and 10."""
+
+import itertools
+from collections.abc import Sequence
+
+import ipywidgets
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from segkit.course.knobs.chart import Chart
+from segkit.course.knobs.explorer import HEIGHT, TITLE, Explorer, beside, panel, shrink
+from segkit.metrics import boundary_f
+from segkit.plots import BLUE, GREY, ORANGE, Picture, contact_sheet, height_line, show_mistakes
+from segkit.study.analysis import (
+    Reliability,
+    Traits,
+    dice_by_threshold,
+    reliability,
+    slice_groups,
+    temper,
+)
+
+EVERYTHING = "all pictures"
+
+
+class WorstFirst(Explorer):
+    """Leaf through the pictures of a set, the worst first, in all or in one slice.
+
+    images: uint8 (H, W, 3) each.   probs: float (H, W) each.   masks: the truth, bool or {0, 1} (H, W) each.
+    names: of the pictures.   traits: from measure_traits, for the slices.   threshold: where to cut.
+
+    Attributes: order, part (dropdowns: what counts as worst, which slice), place (slider: 0 is the worst),
+    ranking (indices, worst first, of the present settings), chosen (the index that is shown), dice (N,).
+    Introduced in notebook 09.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[np.ndarray],
+        probs: Sequence[np.ndarray],
+        masks: Sequence[np.ndarray],
+        names: Sequence[str],
+        traits: Sequence[Traits],
+        threshold: float = 0.5,
+    ):
+        self.images, self.probs, self.names, self.facts = images, probs, names, traits
+        self.masks, self.cut = [mask.astype(bool) for mask in masks], threshold
+        self.dice = dice_by_threshold(probs, masks, np.array([threshold]))[:, 0]
+        pairs = list(zip(probs, self.masks, strict=True))
+        edges = [boundary_f((prob > threshold)[None], mask[None]).item() for prob, mask in pairs]
+        # Each is a badness: high is worst.
+        self._badness = {
+            "lowest Dice": 1 - self.dice,
+            "lowest boundary F": 1 - np.array(edges),
+            "most missed": np.array([(mask & (prob <= threshold)).mean() for prob, mask in pairs]),
+            "most false alarm": np.array([(~mask & (prob > threshold)).mean() for prob, mask in pairs]),
+            "surest and wrong": np.array([(np.abs(prob - mask) > 0.9).mean() for prob, mask in pairs]),
+        }
+        self._parts = {EVERYTHING: np.ones(len(names), bool)}
+        for trait, slices in slice_groups(traits).items():
+            self._parts |= {f"{trait}: {name}": chosen for name, chosen in slices.items() if chosen.any()}
+        self.order = ipywidgets.Dropdown(options=list(self._badness), description="worst is")
+        self.part = ipywidgets.Dropdown(options=list(self._parts), description="in")
+        self.place = ipywidgets.IntSlider(0, min=0, max=len(names) - 1, description="place")
+        self._chart = Chart(330, HEIGHT + TITLE, self._draw_frame)
+        super().__init__(self.order, self.part, self.place)
+        self.part.observe(self._start_again, names="value")
+
+    @property
+    def ranking(self) -> np.ndarray:
+        """The pictures of the chosen slice, worst first."""
+        chosen = np.flatnonzero(self._parts[self.part.value])
+        return chosen[np.argsort(-self._badness[self.order.value][chosen], kind="stable")]
+
+    @property
+    def chosen(self) -> int:
+        return int(self.ranking[self._place])
+
+    @property
+    def _place(self) -> int:
+        return min(self.place.value, len(self.ranking) - 1)  # a slice may be shorter than the slider
+
+    def draw(self) -> np.ndarray:
+        image, prob, mask = (of[self.chosen] for of in (self.images, self.probs, self.masks))
+        chart, scores = self._chart.copy(), self.dice[self.ranking]
+        for place, score in enumerate(scores):
+            chart.dot(place / max(1, len(scores) - 1), score, GREY, 2)
+        chart.dot(self._place / max(1, len(scores) - 1), self.dice[self.chosen], ORANGE)
+        return beside(
+            panel(shrink(image), self.names[self.chosen]),
+            panel(height_line(shrink(prob.astype(np.float32)), self.cut), "probability, and where it is cut"),
+            panel(
+                shrink(show_mistakes(image, prob > self.cut, mask)),
+                "blue found, orange wrong, yellow missed",
+            ),
+            chart.canvas,
+        )
+
+    def describe(self) -> str:
+        trait = self.facts[self.chosen]
+        return (
+            f"{self._place + 1} of {len(self.ranking)} · Dice "
+            f"{self.dice[self.chosen]:.3f} · person {trait.share:.0%} of the picture, in {trait.pieces} "
+            f"piece{'' if trait.pieces == 1 else 's'}, {'cut off' if trait.cut_off else 'whole'} · "
+            f"brightness {trait.brightness:.2f} · sharpness {trait.sharpness:.1f}"
+        )
+
+    def figure(self, count: int = 12, columns: int = 6) -> Figure:
+        """The worst of the present order and slice, as one sheet."""
+        worst = self.ranking[:count]
+        pictures = [
+            shrink(show_mistakes(self.images[i], self.probs[i] > self.cut, self.masks[i]), 170) for i in worst
+        ]
+        return contact_sheet(pictures, [f"{self.names[i][-16:]}  {self.dice[i]:.2f}" for i in worst], columns)
+
+    def _start_again(self, change: dict) -> None:
+        self.place.max = len(self.ranking) - 1
+        self.place.value = 0
+
+    def _draw_frame(self, axes: Axes) -> None:
+        axes.set(xlim=(-0.04, 1.04), ylim=(-0.03, 1.03), xticks=[0, 1], ylabel="Dice")
+        axes.set_xticklabels(["worst", "best"])
+
+
+class TemperatureExplorer(Explorer):
+    """Make a network more or less sure of itself: the calibration curve, and a picture at that temperature.
+
+    probs, masks: one array per picture.   image: which of them to show.   bins: of the curve.
+
+    Attributes: temperature (the slider), curve (Reliability at the present one).   Introduced in notebook 09.
+    """
+
+    most_pixels = 200_000
+
+    def __init__(
+        self,
+        probs: Sequence[np.ndarray],
+        masks: Sequence[np.ndarray],
+        image: int = 0,
+        bins: int = 15,
+        seed: int = 0,
+    ):
+        self.prob, self.bins = np.asarray(probs[image], np.float32), bins
+        prob, true = (np.concatenate([np.ravel(one) for one in of]) for of in (probs, masks))
+        few = min(len(prob), self.most_pixels)  # enough for two decimals, and quick
+        chosen = np.random.default_rng(seed).choice(len(prob), few, replace=False)
+        self._prob, self._true = prob[chosen], true[chosen]
+        self.temperature = ipywidgets.FloatLogSlider(
+            1.0, base=2, min=-2, max=2, step=0.05, description="temperature"
+        )
+        self._chart = Chart(HEIGHT + TITLE + 40, HEIGHT + TITLE, self._draw_frame)
+        super().__init__(self.temperature)
+
+    def at(self, temperature: float) -> Reliability:
+        """The calibration at any temperature."""
+        return reliability([temper(self._prob, temperature)], [self._true], self.bins)
+
+    @property
+    def curve(self) -> Reliability:
+        return self.at(self.temperature.value)
+
+    def draw(self) -> np.ndarray:
+        chart, curve = self._chart.copy(), self.curve
+        held = curve.count > 0
+        chart.line(curve.said[held], curve.true[held], BLUE, 2)
+        for said, true in zip(curve.said[held], curve.true[held], strict=True):
+            chart.dot(said, true, BLUE, 4)
+        prob = shrink(temper(self.prob, self.temperature.value).astype(np.float32))
+        return beside(chart.canvas, panel(height_line(prob, 0.5), "probability; the line is at 0.5"))
+
+    def describe(self) -> str:
+        return f"temperature {self.temperature.value:.2f} · expected calibration error {self.curve.ece:.4f}"
+
+    def figure(self, temperatures: Sequence[float] = (0.5, 1.0, 2.0, 4.0)) -> Figure:
+        """The curve at several temperatures, and the error at all of them."""
+        figure = Picture(figsize=(2.7 * len(temperatures) + 3.4, 2.9), layout="constrained")
+        *curves, errors = figure.subplots(1, len(temperatures) + 1)
+        for axes, temperature in zip(curves, temperatures, strict=True):
+            self._draw_frame(axes)
+            curve = self.at(temperature)
+            held = curve.count > 0
+            axes.plot(curve.said[held], curve.true[held], "o-", color=BLUE, ms=4)
+            axes.set_title(f"temperature {temperature:g}\nECE {curve.ece:.3f}", fontsize=10)
+        steps = np.geomspace(0.25, 4, 25)
+        errors.plot(steps, [self.at(step).ece for step in steps], color=BLUE)
+        errors.set(xscale="log", xlabel="temperature", ylabel="ECE", ylim=(0, None))
+        errors.set_xticks([0.25, 0.5, 1, 2, 4], ["1/4", "1/2", "1", "2", "4"])
+        errors.minorticks_off()
+        return figure
+
+    def _draw_frame(self, axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1)
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="said", ylabel="true")
+
+
+class SeedExplorer(Explorer):
+    """How many seeds until the winner stays the winner? Draw some of the runs of a sweep, and look again.
+
+    rows: one line per run, as in results.csv.   by: the setting that was varied.   score: what is compared.
+
+    Runs are drawn with replacement, so more seeds than were run can be tried as well.
+
+    Attributes: seeds, draw_number (sliders), winners (dict: setting -> share of many draws in which its mean
+    is the highest).   Introduced in notebook 10.
+    """
+
+    draws = 4000
+
+    def __init__(self, rows: pd.DataFrame, by: str, score: str = "val_dice", most: int = 12, seed: int = 0):
+        self.by, self.score, self._seed = by, score, seed
+        self.runs = {value: group.to_numpy() for value, group in rows.groupby(by)[score]}
+        self._winners: dict[int, dict] = {}
+        self.seeds = ipywidgets.IntSlider(1, min=1, max=most, description="seeds")
+        self.draw_number = ipywidgets.IntSlider(0, min=0, max=49, description="draw")
+        self._chart = Chart(440, HEIGHT + TITLE, self._draw_frame)
+        super().__init__(self.seeds, self.draw_number)
+
+    def drawn(self, seeds: int, number: int) -> dict:
+        """{setting: scores of that many of its runs}, another choice for every number."""
+        rng = np.random.default_rng((self._seed, number))
+        return {value: rng.choice(runs, seeds) for value, runs in self.runs.items()}
+
+    @property
+    def winners(self) -> dict:
+        return self.winners_with(self.seeds.value)
+
+    def winners_with(self, seeds: int) -> dict:
+        """How often each setting would be named the winner, had this many seeds been run."""
+        if seeds not in self._winners:
+            rng = np.random.default_rng(self._seed)
+            means = [rng.choice(runs, (self.draws, seeds)).mean(1) for runs in self.runs.values()]
+            won = np.bincount(np.argmax(means, axis=0), minlength=len(means)) / self.draws
+            self._winners[seeds] = dict(zip(self.runs, won.tolist(), strict=True))
+        return self._winners[seeds]
+
+    def draw(self) -> np.ndarray:
+        chart, drawn = self._chart.copy(), self.drawn(self.seeds.value, self.draw_number.value)
+        means = [scores.mean() for scores in drawn.values()]
+        for place, scores in enumerate(drawn.values()):
+            for score in scores:
+                chart.dot(place, score, GREY, 4)
+            colour = ORANGE if place == int(np.argmax(means)) else BLUE
+            chart.line([place - 0.25, place + 0.25], [means[place]] * 2, colour, 4)
+        return chart.canvas
+
+    def describe(self) -> str:
+        drawn = self.drawn(self.seeds.value, self.draw_number.value)
+        best = max(drawn, key=lambda value: drawn[value].mean())
+        shares = ", ".join(f"{value:g}: {share:.0%}" for value, share in self.winners.items())
+        many = f"{self.seeds.value} seed{'' if self.seeds.value == 1 else 's'}"
+        return f"{many}, this draw: {self.by} {best:g} wins · over all draws the winner is {shares}"
+
+    def figure(self) -> Figure:
+        """How often each setting wins, over the number of seeds."""
+        figure = Picture(figsize=(6.4, 3), layout="constrained")
+        axes = figure.subplots()
+        counts = range(1, self.seeds.max + 1)
+        styles = itertools.cycle([("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"), ("-", "v")])
+        colours = itertools.cycle([BLUE, ORANGE, GREY])
+        for value, (line, marker), colour in zip(self.runs, styles, colours, strict=False):
+            shares = [self.winners_with(count)[value] for count in counts]
+            axes.plot(counts, shares, ls=line, marker=marker, color=colour, label=f"{self.by} {value:g}")
+        axes.set(
+            xlabel="seeds per setting", ylabel="how often it wins", ylim=(-0.03, 1.03), xticks=list(counts)
+        )
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        axes.spines[["top", "right"]].set_visible(False)
+        return figure
+
+    def _draw_frame(self, axes: Axes) -> None:
+        scores = np.concatenate(list(self.runs.values()))
+        room = 0.1 * np.ptp(scores) + 1e-3
+        axes.set(xlim=(-0.6, len(self.runs) - 0.4), ylim=(scores.min() - room, scores.max() + room))
+        axes.set_xticks(range(len(self.runs)), [f"{value:g}" for value in self.runs])
+        axes.set(xlabel=f"{self.by} (grey: runs, bar: mean, orange: the winner)", ylabel=self.score)

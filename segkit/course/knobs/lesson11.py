@@ -1,0 +1,99 @@
+"""The knob of notebook 11."""
+
+from collections.abc import Sequence
+
+import cv2
+import ipywidgets
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from segkit.course.knobs.chart import Chart
+from segkit.course.knobs.explorer import HEIGHT, TITLE, Explorer, beside, panel
+from segkit.plots import BLUE, GREY, ORANGE, Picture, rgb
+from segkit.study.anatomy import used_points
+
+CELL = 16
+"""Pixels per cell of the map that the pyramid works on."""
+
+SIZES = (96, 160, 224, 320, 512)
+
+
+class AtrousExplorer(Explorer):
+    """Where the nine points of a spread 3x3 land, on the grid of cells that DeepLab's pyramid works on.
+
+    image: uint8 RGB (H, W, 3), shown as a square.
+
+    Attributes: rate (cells between the points) and size (pixels the network sees of the picture), the
+    sliders; points (dict, `inside`: of the centre cell, and `mean`: over all cells, out of nine).
+    Introduced in notebook 11.
+    """
+
+    def __init__(self, image: np.ndarray, rate: int = 6, size: int = 224):
+        self.image = cv2.resize(image, (512, 512), interpolation=cv2.INTER_AREA)
+        self.rate = ipywidgets.IntSlider(rate, min=1, max=24, description="rate")
+        self.size = ipywidgets.SelectionSlider(options=SIZES, value=size, description="picture")
+        super().__init__(self.rate, self.size)
+
+    def landing(self, rate: int | None = None, size: int | None = None) -> np.ndarray:
+        """The nine points as shares of the picture, 0 to 1 from side to side: (9, 2), column and row."""
+        cells = (size or self.size.value) // CELL
+        offsets = np.array([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)])
+        return (cells // 2 + 0.5 + (rate or self.rate.value) * offsets) / cells
+
+    @property
+    def points(self) -> dict[str, float]:
+        """How many of the nine see the picture, and not the padding around it."""
+        where = self.landing()
+        inside = int(((where > 0) & (where < 1)).all(1).sum())
+        return {"inside": inside, "mean": used_points(self.rate.value, self.size.value // CELL)}
+
+    def draw(self) -> np.ndarray:
+        cells = self.size.value // CELL
+        chart = Chart(330, HEIGHT + TITLE, lambda axes: self._draw_curve(axes, cells))
+        chart.dot(self.rate.value, self.points["mean"], ORANGE)
+        title = f"{self.size.value} pixels are {cells} x {cells} cells"
+        return beside(panel(self._picture(), title), chart.canvas)
+
+    def describe(self) -> str:
+        rate, size, points = self.rate.value, self.size.value, self.points
+        return (
+            f"rate {rate} at {size} pixels · {(2 * rate + 1) * CELL} pixels from end to end · "
+            f"{points['inside']} of the nine in the middle see the picture · "
+            f"over all cells {points['mean']:.1f} of 9 do"
+        )
+
+    def figure(
+        self, settings: Sequence[tuple[int, int]] = ((6, 96), (6, 224), (18, 224), (18, 512))
+    ) -> Figure:
+        """The landing points for several pairs of rate and picture size."""
+        figure = Picture(figsize=(2.6 * len(settings), 3), layout="constrained")
+        for axes, (rate, size) in zip(figure.subplots(1, len(settings)), settings, strict=True):
+            axes.imshow(self._picture(rate, size))
+            used = used_points(rate, size // CELL)
+            axes.set_title(f"rate {rate}, {size} px\n{used:.1f} of 9 points used", fontsize=10)
+            axes.axis("off")
+        return figure
+
+    def _picture(self, rate: int | None = None, size: int | None = None) -> np.ndarray:
+        """The photograph amid its padding, its cells, and the nine points."""
+        cells, side, margin = (size or self.size.value) // CELL, HEIGHT * 2, HEIGHT * 3 // 4
+        coarse = cv2.resize(self.image, (cells * CELL,) * 2, interpolation=cv2.INTER_AREA)
+        photo = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_NEAREST)
+        for line in np.linspace(0, side - 1, cells + 1).round().astype(int):
+            photo[line] = photo[:, line] = (0.6 * photo[line] + 100).astype(np.uint8)
+        canvas = np.full((side + 2 * margin, side + 2 * margin, 3), 225, np.uint8)
+        canvas[margin : margin + side, margin : margin + side] = photo
+        for x, y in self.landing(rate, size):
+            inside = 0 < x < 1 and 0 < y < 1
+            spot = np.clip([margin + x * side, margin + y * side], 14, side + 2 * margin - 14)
+            spot = tuple(spot.round().astype(int).tolist())
+            cv2.circle(canvas, spot, 17, (255, 255, 255), -1, cv2.LINE_AA)
+            cv2.circle(canvas, spot, 13, rgb(BLUE if inside else ORANGE), -1, cv2.LINE_AA)
+        return cv2.resize(canvas, (HEIGHT, HEIGHT), interpolation=cv2.INTER_AREA)
+
+    def _draw_curve(self, axes: Axes, cells: int) -> None:
+        rates = range(1, self.rate.max + 1)
+        axes.plot(rates, [used_points(rate, cells) for rate in rates], color=BLUE)
+        axes.axhline(1, color=GREY, ls=":", lw=1)
+        axes.set(xlabel="rate", ylabel="points used, of 9", ylim=(0, 9.4), xlim=(0, self.rate.max + 1))

@@ -1,0 +1,120 @@
+"""The knob of notebook 12."""
+
+from collections.abc import Sequence
+
+import cv2
+import ipywidgets
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from segkit.course.knobs.chart import Chart
+from segkit.course.knobs.explorer import HEIGHT, TITLE, Explorer, beside, panel, shrink
+from segkit.metrics import count_pixels
+from segkit.plots import BLUE, GREY, ORANGE, Picture, show_mistakes
+
+
+class SpeedExplorer(Explorer):
+    """Quality against time, both measured: choose an input size and an engine, look at mask and clock.
+
+    images: uint8 (H, W, 3) each.   masks: the truth, {0, 1} (H, W).
+    probs: by input size, one probability (H, W) for each image.
+    times: by engine and then by input size, milliseconds for one photograph.
+    threshold: cuts the probabilities.   budget: milliseconds that a camera leaves; a line in the chart.
+
+    Attributes: size, engine, number (the controls), scores (dict: mean Dice, this picture, ms).
+    Introduced in notebook 12.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[np.ndarray],
+        masks: Sequence[np.ndarray],
+        probs: dict[int, Sequence[np.ndarray]],
+        times: dict[str, dict[int, float]],
+        threshold: float = 0.5,
+        budget: float = 1000 / 30,
+    ):
+        sizes = sorted(probs)
+        for engine, by_size in times.items():
+            if missing := sorted(set(sizes) - set(by_size)):
+                raise ValueError(f"the times of '{engine}' lack the sizes {missing}.")
+        self.images, self.masks, self.probs, self.times = images, masks, probs, times
+        self.cut, self.budget = threshold, budget
+        self.dice = {
+            size: [self._dice(prob, mask) for prob, mask in zip(probs[size], masks, strict=True)]
+            for size in sizes
+        }
+        self.size = ipywidgets.SelectionSlider(options=sizes, value=sizes[-1], description="input size")
+        self.engine = ipywidgets.Dropdown(options=list(times), description="engine")
+        self.number = ipywidgets.IntSlider(0, min=0, max=len(images) - 1, description="picture")
+        self._chart = Chart(420, HEIGHT + TITLE, self._draw_frame)
+        super().__init__(self.size, self.engine, self.number)
+
+    def _dice(self, prob: np.ndarray, mask: np.ndarray) -> float:
+        return count_pixels(prob[None] > self.cut, np.asarray(mask)[None]).dice().item()
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Mean Dice and milliseconds at the present settings, and the Dice of the picture that is shown."""
+        dice = self.dice[self.size.value]
+        return {
+            "mean Dice": float(np.mean(dice)),
+            "this picture": dice[self.number.value],
+            "ms": self.times[self.engine.value][self.size.value],
+        }
+
+    def draw(self) -> np.ndarray:
+        number, size = self.number.value, self.size.value
+        mistakes = show_mistakes(self.images[number], self.probs[size][number] > self.cut, self.masks[number])
+        small = cv2.resize(self.images[number], (size, size), interpolation=cv2.INTER_AREA)
+        seen = cv2.resize(small, self.masks[number].shape[::-1], interpolation=cv2.INTER_NEAREST)
+        chart, scores = self._chart.copy(), self.scores
+        chart.dot(scores["ms"], scores["mean Dice"], ORANGE, 7)
+        return beside(
+            panel(shrink(seen), f"what it sees, {size} x {size}"),
+            panel(shrink(mistakes), "blue found, orange too much, yellow missed"),
+            chart.canvas,
+        )
+
+    def describe(self) -> str:
+        scores = self.scores
+        fits = "fits" if scores["ms"] <= self.budget else "does not fit"
+        return (
+            f"{self.engine.value} at {self.size.value}: {scores['ms']:.1f} ms, {1000 / scores['ms']:.0f} per "
+            f"second, {fits} into {self.budget:.0f} ms · mean Dice {scores['mean Dice']:.3f}, "
+            f"this picture {scores['this picture']:.3f}"
+        )
+
+    def figure(self, sizes: Sequence[int] | None = None) -> Figure:
+        """The shown picture's mask at several input sizes, and the chart of all settings."""
+        every = sorted(self.probs)
+        sizes = sizes or (every[0], every[len(every) // 2], every[-1])
+        number = self.number.value
+        shape = self.images[number].shape[1] / self.images[number].shape[0]
+        figure = Picture(figsize=(2.6 * shape * len(sizes) + 4.6, 3.1), layout="constrained")
+        parts = figure.subplots(1, len(sizes) + 1, width_ratios=[2.6 * shape] * len(sizes) + [4.6])
+        for axes, size in zip(parts, sizes, strict=False):
+            pred = self.probs[size][number] > self.cut
+            axes.imshow(show_mistakes(self.images[number], pred, self.masks[number]))
+            axes.set_title(f"at {size}: Dice {self.dice[size][number]:.2f}", fontsize=10)
+            axes.axis("off")
+        self._draw_frame(parts[-1])
+        return figure
+
+    def _draw_frame(self, axes: Axes) -> None:
+        sizes = sorted(self.probs)
+        dice = [float(np.mean(self.dice[size])) for size in sizes]
+        for (engine, by_size), style in zip(self.times.items(), ("-", "--", ":", "-."), strict=False):
+            times = [by_size[size] for size in sizes]
+            axes.plot(times, dice, style, color=BLUE, marker="o", ms=4, label=engine)
+        for size, score in zip(sizes, dice, strict=True):
+            fastest = min(by_size[size] for by_size in self.times.values())
+            axes.annotate(str(size), (fastest, score), (-4, 5), textcoords="offset points",
+                          fontsize=8, ha="right")  # fmt: skip
+        most = max(max(by_size.values()) for by_size in self.times.values())
+        if self.budget <= 1.3 * most:
+            axes.axvline(self.budget, color=GREY, lw=1)
+        axes.set(xlabel="ms for one photograph", ylabel="mean Dice", xlim=(0, 1.1 * most))
+        axes.margins(y=0.12)
+        axes.legend(frameon=False, fontsize=8, loc="lower right")

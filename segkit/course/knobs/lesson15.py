@@ -1,0 +1,113 @@
+"""The knobs of notebook 15."""
+
+from collections.abc import Sequence
+
+import ipywidgets
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from segkit.course.knobs.chart import Chart
+from segkit.course.knobs.explorer import HEIGHT, TITLE, Explorer, beside, panel, shrink
+from segkit.metrics import count_pixels, hausdorff, mean_surface_distance
+from segkit.plots import BLUE, GREY, ORANGE, Picture, show_mistakes
+
+
+class VolumeExplorer(Explorer):
+    """Leaf through a scan: one slice with its mistakes, and Dice slice by slice beside Dice of the whole.
+
+    images: uint8 (D, H, W).   prob: float (D, H, W) in [0, 1].   target: bool (D, H, W).
+    spacing: millimetres along the three axes.
+
+    Attributes: slice, threshold (the sliders), scores (dict of the whole volume: Dice, HD95 and mean
+    surface distance in mm, volume error in ml).   Introduced in notebook 15.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        prob: np.ndarray,
+        target: np.ndarray,
+        spacing: Sequence[float] = (1.0, 1.0, 1.0),
+        threshold: float = 0.5,
+    ):
+        if not images.shape == prob.shape == target.shape or images.ndim != 3:
+            raise ValueError(
+                f"images {images.shape}, prob {prob.shape}, target {target.shape}: one (D, H, W)."
+            )
+        self.images, self.prob, self.target, self.spacing = images, prob, target > 0, tuple(spacing)
+        self._scores: dict[float, dict[str, float]] = {}
+        last = len(images) - 1
+        self.slice = ipywidgets.IntSlider(last // 2, min=0, max=last, description="slice")
+        self.threshold = ipywidgets.FloatSlider(
+            threshold, min=0.05, max=0.95, step=0.05, description="threshold"
+        )
+        self._chart = Chart(400, HEIGHT + TITLE, self._frame)
+        super().__init__(self.slice, self.threshold)
+
+    @property
+    def scores(self) -> dict[str, float]:
+        return self._scores_at(round(self.threshold.value, 2))
+
+    def slice_dice(self, threshold: float) -> np.ndarray:
+        """Dice of every slice: float (D,)."""
+        return count_pixels(self.prob > threshold, self.target).dice().numpy()
+
+    def _scores_at(self, threshold: float) -> dict[str, float]:
+        if threshold not in self._scores:
+            pred = self.prob > threshold
+            litres = np.prod(self.spacing) / 1e3  # millilitres of one voxel
+            counts = count_pixels(pred, self.target).pooled()
+            self._scores[threshold] = {
+                "Dice": counts.dice().item(),
+                "HD95 mm": hausdorff(pred, self.target, 95, self.spacing),
+                "mean distance mm": mean_surface_distance(pred, self.target, self.spacing),
+                "volume error ml": float((int(pred.sum()) - int(self.target.sum())) * litres),
+            }
+        return self._scores[threshold]
+
+    def draw(self) -> np.ndarray:
+        number, threshold = self.slice.value, round(self.threshold.value, 2)
+        image = self.images[number][..., None].repeat(3, axis=2)
+        mistakes = show_mistakes(image, self.prob[number] > threshold, self.target[number])
+        dice, chart = self.slice_dice(threshold), self._chart.copy()
+        whole = self._scores_at(threshold)["Dice"]
+        chart.line([0, len(dice) - 1], [whole, whole], ORANGE, 2)
+        chart.line(range(len(dice)), dice, BLUE, 2)
+        chart.dot(number, dice[number], BLUE, 6)
+        return beside(
+            panel(shrink(image), f"slice {number}"),
+            panel(shrink(mistakes), "blue found, orange too much, yellow missed"),
+            chart.canvas,
+        )
+
+    def _frame(self, axes: Axes) -> None:
+        axes.plot([], [], color=BLUE, label="Dice of the slice")
+        axes.plot([], [], color=ORANGE, label="Dice of the whole volume")
+        axes.set(xlabel="slice, from below upwards", xlim=(-0.5, len(self.images) - 0.5), ylim=(-0.03, 1.03))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(frameon=False, fontsize=8, loc="lower center")
+
+    def describe(self) -> str:
+        values = " · ".join(f"{name} {value:.2f}" for name, value in self.scores.items())
+        dice = self.slice_dice(self.threshold.value)[self.slice.value]
+        return f"this slice {dice:.3f} · whole volume: {values}"
+
+    def figure(self, slices: Sequence[int] | None = None) -> Figure:
+        """Some slices with their mistakes, and the curve of all."""
+        depth, threshold = len(self.images), round(self.threshold.value, 2)
+        slices = [0, depth // 2, depth - 1] if slices is None else slices
+        shape = self.images.shape[2] / self.images.shape[1]
+        figure = Picture(figsize=(2.6 * shape * len(slices) + 4.2, 2.9), layout="constrained")
+        parts = figure.subplots(1, len(slices) + 1, width_ratios=[2.6 * shape] * len(slices) + [4.2])
+        dice = self.slice_dice(threshold)
+        for axes, number in zip(parts, slices, strict=False):
+            image = self.images[number][..., None].repeat(3, axis=2)
+            axes.imshow(show_mistakes(image, self.prob[number] > threshold, self.target[number]))
+            axes.set_title(f"slice {number}: {dice[number]:.2f}", fontsize=10)
+            axes.axis("off")
+            parts[-1].axvline(number, color=GREY, lw=0.8)
+        self._frame(parts[-1])
+        parts[-1].plot(dice, "o-", color=BLUE, ms=3)
+        parts[-1].axhline(self._scores_at(threshold)["Dice"], color=ORANGE)
+        return figure

@@ -1,0 +1,202 @@
+"""The knobs of notebook 16."""
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import ipywidgets
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from segkit.course.knobs.chart import Chart
+from segkit.course.knobs.explorer import HEIGHT, TITLE, Explorer, beside, panel, shrink
+from segkit.matting.compose import replace_background
+from segkit.matting.effects import class_share, portrait, recolour
+from segkit.plots import BLUE, GREY, ORANGE, Picture, colour_classes
+
+SIDE = 340
+"""Height of the pictures."""
+
+
+class RecolourExplorer(Explorer):
+    """Another colour for one part of a person: which part, which hue, how light, how strong.
+
+    image: uint8 (H, W, 3).   prob: float (C, H, W), as a Segmenter with classes returns it.
+    classes: their names, "background" first.
+
+    Attributes: part (drop-down), hue (0 to 360 degrees), light and strength (0 to 100), the sliders;
+    colour (the present RGB).   Introduced in notebook 16.
+    """
+
+    def __init__(self, image: np.ndarray, prob: np.ndarray, classes: Sequence[str], part: str = "torso"):
+        self.image, self.classes = shrink(image, SIDE), tuple(classes)
+        small = np.stack([shrink(np.asarray(share, np.float32), SIDE) for share in prob])
+        self.labels = small.argmax(0)
+        self.shares = [class_share(self.image, small, i) for i in range(len(classes))]
+        seen = [name for i, name in enumerate(classes) if (self.labels == i).any() and i]
+        first = part if part in seen else (seen or list(classes[1:]))[0]
+        self.part = ipywidgets.Dropdown(options=classes[1:], value=first, description="part")
+        self.hue = ipywidgets.IntSlider(260, min=0, max=360, step=5, description="hue")
+        self.light = ipywidgets.IntSlider(45, min=0, max=100, step=5, description="light")
+        self.strength = ipywidgets.IntSlider(45, min=0, max=100, step=5, description="strength")
+        super().__init__(self.part, self.hue, self.light, self.strength)
+
+    @property
+    def colour(self) -> tuple[int, int, int]:
+        """What the sliders say, as RGB."""
+        return lab_colour(self.light.value, self.strength.value, self.hue.value)
+
+    def recoloured(self, colour: Sequence[int]) -> np.ndarray:
+        """The photograph with the chosen part in a colour: uint8 (H, W, 3)."""
+        return recolour(self.image, self.shares[self.classes.index(self.part.value)], colour)
+
+    def draw(self) -> np.ndarray:
+        parts = colour_classes(self.image, self.labels)
+        patch = np.full((SIDE, 40, 3), self.colour, np.uint8)
+        return beside(
+            panel(self.image, "photograph"),
+            panel(parts, "parts found"),
+            panel(self.recoloured(self.colour), f"{self.part.value} in another colour"),
+            panel(patch, ""),
+        )
+
+    def describe(self) -> str:
+        share = (self.labels == self.classes.index(self.part.value)).mean()
+        red, green, blue = self.colour
+        return f"{self.part.value}: {share:.1%} of the picture, now #{red:02x}{green:02x}{blue:02x}"
+
+    def figure(
+        self,
+        colours: Sequence[Sequence[int]] = ((178, 34, 52), (0, 114, 178), (245, 245, 240), (30, 30, 35)),
+    ) -> Figure:
+        """The photograph, and the part in several colours."""
+        shown = [self.image, *(self.recoloured(colour) for colour in colours)]
+        width = 3.0 * self.image.shape[1] / self.image.shape[0]
+        figure = Picture(figsize=(width * len(shown), 3.2), layout="constrained")
+        for axes, picture, colour in zip(
+            figure.subplots(1, len(shown)), shown, [None, *colours], strict=True
+        ):
+            axes.imshow(picture)
+            title = "photograph" if colour is None else "#{:02x}{:02x}{:02x}".format(*colour)
+            axes.set_title(title, fontsize=10)
+            axes.axis("off")
+        return figure
+
+
+def lab_colour(light: float, strength: float, hue: float) -> tuple[int, int, int]:
+    """RGB of a Lab colour: light and strength 0 to 100, hue in degrees; clipped to what a screen can show."""
+    angle = np.deg2rad(hue)
+    lab = np.float32([[[light, strength * np.cos(angle), strength * np.sin(angle)]]])
+    red, green, blue = (cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)[0, 0].clip(0, 1) * 255).round().astype(int)
+    return int(red), int(green), int(blue)
+
+
+class PortraitExplorer(Explorer):
+    """A lens to choose: how strong the blur is, and what happens if the person is blurred along.
+
+    image: uint8 (H, W, 3).   alpha: float (H, W) in [0, 1].
+
+    Attributes: strength (slider), fill (check box: fill the person's place before blurring).   Notebook 16.
+    """
+
+    def __init__(self, image: np.ndarray, alpha: np.ndarray, strength: float = 0.5):
+        self.image, self.alpha = shrink(image, SIDE), shrink(alpha.astype(np.float32), SIDE)
+        self.strength = ipywidgets.FloatSlider(strength, min=0, max=1, step=0.05, description="strength")
+        self.fill = ipywidgets.Checkbox(True, description="fill the person's place first", indent=False)
+        super().__init__(self.strength, self.fill)
+
+    def result(self, strength: float, fill: bool) -> np.ndarray:
+        """The photograph with a blurred background: uint8 (H, W, 3)."""
+        if fill or strength == 0:
+            return portrait(self.image, self.alpha, strength)
+        return blur_everything(self.image, self.alpha, strength)
+
+    def draw(self) -> np.ndarray:
+        return beside(
+            panel(self.image, "photograph"),
+            panel(self.result(self.strength.value, self.fill.value), "with a large lens"),
+            panel(zoom(self.result(self.strength.value, self.fill.value), self.alpha), "the edge, closer"),
+        )
+
+    def describe(self) -> str:
+        how = "filled from around" if self.fill.value else "blurred along: see the glow around the edge"
+        return f"strength {self.strength.value:.2f} · the person's place is {how}"
+
+    def figure(self, strengths: Sequence[float] = (0.0, 0.4, 1.0)) -> Figure:
+        """Several strengths side by side."""
+        width = 3.0 * self.image.shape[1] / self.image.shape[0]
+        figure = Picture(figsize=(width * len(strengths), 3.2), layout="constrained")
+        for axes, strength in zip(figure.subplots(1, len(strengths)), strengths, strict=True):
+            axes.imshow(self.result(strength, self.fill.value))
+            axes.set_title(f"strength {strength:g}", fontsize=10)
+            axes.axis("off")
+        return figure
+
+
+def blur_everything(image: np.ndarray, alpha: np.ndarray, strength: float) -> np.ndarray:
+    """The mistake of notebook 16: the whole photograph is blurred, and the person put on top of it."""
+    behind = cv2.GaussianBlur(image, (0, 0), max(0.1, strength * max(alpha.shape) / 40))
+    return replace_background(image, alpha, behind)
+
+
+def zoom(image: np.ndarray, alpha: np.ndarray, times: int = 3) -> np.ndarray:
+    """The top of the person, closer: uint8 (SIDE, SIDE, 3)."""
+    rows, columns = np.nonzero(alpha > 0.5)
+    side = SIDE // times
+    if not len(rows):
+        rows, columns = np.array([0]), np.array([alpha.shape[1] // 2])
+    top = int(np.clip(rows.min() - side // 5, 0, max(0, alpha.shape[0] - side)))
+    middle = int(columns[rows < rows.min() + side // 2].mean())
+    left = int(np.clip(middle - side // 2, 0, max(0, alpha.shape[1] - side)))
+    return shrink(image[top : top + side, left : left + side], SIDE)
+
+
+class ReviewExplorer(Explorer):
+    """How many pictures to correct, and which first: what it does to the quality of a set of masks.
+
+    dice: of every picture's mask, by name.   confidence: of the same, least sure first or in any order.
+
+    Attributes: count (slider: how many are corrected, which makes their Dice 1), curves (dict: the mean
+    Dice after 0, 1, ... corrections, by order).   Introduced in notebook 16.
+    """
+
+    def __init__(self, dice: Mapping[str, float], confidence: Mapping[str, float], seed: int = 0):
+        names = sorted(confidence, key=confidence.get)
+        scores = np.array([dice[name] for name in names])
+        orders = {
+            "least sure first": (np.arange(len(names)), BLUE, "-"),
+            "at random": (np.random.default_rng(seed).permutation(len(names)), GREY, "--"),
+            "worst first (nobody can)": (scores.argsort(kind="stable"), ORANGE, ":"),
+        }
+        self.styles = {name: style for name, (_, *style) in orders.items()}
+        self.curves = {
+            name: scores.mean() + np.concatenate([[0], np.cumsum(1 - scores[order]) / len(scores)])
+            for name, (order, *_) in orders.items()
+        }
+        self._chart = Chart(560, HEIGHT + TITLE, self._frame)
+        self.count = ipywidgets.IntSlider(0, min=0, max=len(names), description="corrected")
+        super().__init__(self.count)
+
+    def draw(self) -> np.ndarray:
+        chart, count = self._chart.copy(), self.count.value
+        low = min(curve[0] for curve in self.curves.values())
+        chart.line([count, count], [low - 1, 1.1], GREY, 1)
+        for name, (colour, _) in self.styles.items():
+            chart.dot(count, self.curves[name][count], colour)
+        return chart.canvas
+
+    def describe(self) -> str:
+        values = " · ".join(f"{name} {curve[self.count.value]:.3f}" for name, curve in self.curves.items())
+        return f"{self.count.value} corrected: mean Dice of the masks {values}"
+
+    def figure(self) -> Figure:
+        """The curves."""
+        figure = Picture(figsize=(5.6, 3.0), layout="constrained")
+        self._frame(figure.subplots())
+        return figure
+
+    def _frame(self, axes: Axes) -> None:
+        for name, (colour, style) in self.styles.items():
+            axes.plot(self.curves[name], color=colour, ls=style, label=name)
+        axes.set(xlabel="pictures corrected by hand", ylabel="mean Dice of the masks")
+        axes.legend(frameon=False, fontsize=8, loc="lower right")

@@ -1,0 +1,251 @@
+"""Many trainings side by side, one notebook run each, and their honest reading. Introduced in notebook 10.
+
+A sweep is a folder: NAME/run.ipynb (the executed copy) and NAME/result.json for every run, results.csv
+for all of them, and report.ipynb.
+"""
+
+import hashlib
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import yaml
+
+from segkit.course.run import duration, settings_for
+from segkit.files import UserError, atomic_path
+
+PATIENCE = 10
+"""Seconds to wait for the scheduler of a cluster."""
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks" / "sweeps"
+"""Where train_once.ipynb and report.ipynb are in a clone."""
+
+
+def grid(**values: Sequence) -> list[dict]:
+    """Every combination: grid(alpha=(0, 1), seed=range(3)) are six points, the last name varying fastest."""
+    return [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]
+
+
+@dataclass
+class Sweep:
+    """What a sweep has done."""
+
+    folder: Path
+    rows: pd.DataFrame
+    """One line per finished run: its parameters, its results, its seconds."""
+    skipped: list[str] = field(default_factory=list)
+    """Runs that were finished before."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """The run, and in one line what stopped it."""
+
+
+def run_sweep(
+    points: Sequence[dict],
+    out: str | Path,
+    notebook: str | Path | None = None,
+    fixed: dict | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
+    say: Callable[[str], None] = print,
+) -> Sweep:
+    """Run a notebook once per point, several at a time. Introduced in notebook 10.
+
+    A run that is finished is not run again, so the same call goes on after an interruption, and retries what
+    failed. A failed run is reported and does not stop the rest.
+
+    points: the parameters of each run, see grid.   fixed: parameters that all runs share.
+    out: the folder of the sweep.
+    notebook: takes a parameter `out`, a folder, and writes its numbers into out/result.json; further files
+        that it writes there are kept beside it. None takes notebooks/sweeps/train_once.ipynb.
+    workers: runs at a time on this machine; None: one per processor core.
+    cluster: the address of a Dask scheduler, such as tcp://10.0.0.1:8786. The runs then go to its workers,
+        where segkit must be installed, and what they write comes back: no shared disk is needed. A
+        `data_dir` must exist there.
+    Raises: UserError for a parameter that the notebook does not have, or a cluster that does not answer.
+    """
+    out, path = Path(out), Path(notebook or NOTEBOOKS / "train_once.ipynb")
+    if not path.is_file():
+        raise UserError(f"'{path}' does not exist: the notebooks come with the repository. Clone it.")
+    text = path.read_text(encoding="utf-8")
+    runs = _name_runs(points, fixed or {}, path)
+    sweep = Sweep(out, pd.DataFrame())
+    sweep.skipped = [name for name, wanted in runs.items() if _is_finished(out / name, wanted, text)]
+    to_do = {name: runs[name] for name in runs if name not in sweep.skipped}
+    say(f"{len(runs)} runs: {len(sweep.skipped)} finished before, {len(to_do)} to do")
+    with _executor(workers, cluster) as executor:
+        jobs = {executor.submit(_run_once, text, wanted): name for name, wanted in to_do.items()}
+        for number, job in enumerate(as_completed(jobs), start=1):
+            name = jobs[job]
+            try:
+                executed, files, seconds, error = job.result()
+                _keep(out / name, executed, files, seconds, runs[name], text)
+            except Exception as lost:  # a worker that died, a disk that is full: the others go on
+                error, seconds = f"{type(lost).__name__}: {lost}", 0.0
+            if error:
+                sweep.failed[name] = error
+            how = f"FAILED: {error}" if error else f"ran in {duration(seconds)}"
+            say(f"[{number}/{len(to_do)}] {name}: {how}")
+            _write_results(out, runs, text)
+    sweep.rows = _write_results(out, runs, text)
+    return sweep
+
+
+def _name_runs(points: Sequence[dict], fixed: dict, notebook: Path) -> dict[str, dict]:
+    """{folder name: all parameters}, each checked against what the notebook declares."""
+    runs: dict[str, dict] = {}
+    for point in points:
+        wanted = settings_for({notebook.stem: notebook}, {}, fixed | point)[notebook.stem]
+        if wanted.get("data_dir"):
+            wanted["data_dir"] = str(Path(wanted["data_dir"]).resolve())  # the kernel runs elsewhere
+        wanted = {key: _plain(value) for key, value in wanted.items()}
+        name = ",".join(f"{key}={wanted[key]}" for key in point) or "run"
+        name = re.sub(r"[^\w.=,+-]", "_", name)
+        if name in runs:
+            raise UserError(f"two runs of the sweep would be called '{name}': give each point once.")
+        runs[name] = wanted
+    if not runs:
+        raise UserError("the sweep has no runs: give each swept parameter at least one value.")
+    return runs
+
+
+def _plain(value):
+    """1.0 and 1 are one setting, and numpy's numbers are numbers."""
+    value = value.item() if hasattr(value, "item") else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _identity(wanted: dict, notebook: str) -> dict:
+    """What makes a run the same run: its parameters and the code that ran."""
+    code = "\n".join(c.source for c in nbformat.reads(notebook, 4).cells if c.cell_type == "code")
+    return {"parameters": wanted, "code": hashlib.sha256(code.encode()).hexdigest()[:16]}
+
+
+def _is_finished(folder: Path, wanted: dict, notebook: str) -> bool:
+    path = folder / "result.json"
+    return path.is_file() and _identity(wanted, notebook).items() <= json.loads(path.read_text()).items()
+
+
+@contextmanager
+def _executor(workers: int | None, cluster: str | None) -> Iterator[Executor]:
+    """Something with submit(): threads here, each waiting for the process of its run; or a Dask cluster."""
+    if cluster is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        pool = ThreadPoolExecutor(workers or cores)
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return
+    try:
+        from distributed import Client
+    except ModuleNotFoundError:
+        raise UserError("distributed is not installed. Run: pip install 'segkit[sweep]'") from None
+    try:
+        client = Client(cluster, timeout=PATIENCE)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise UserError(f"no Dask scheduler answers at '{cluster}' ({type(error).__name__}).") from None
+    with client:
+        yield client.get_executor(pure=False)
+
+
+def _run_once(notebook: str, wanted: dict) -> tuple[str, dict[str, bytes], float, str | None]:
+    """One run, in a folder that vanishes: the executed notebook, the files it left, seconds, what stopped it.
+
+    Runs where the worker is. Nothing but values goes in and comes out.
+    """
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place, "out")
+        out.mkdir()
+        executed, error = _papermill(notebook, wanted | {"out": str(out)}, place)
+        files = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    if error is None and "result.json" not in files:
+        error = "the notebook wrote no result.json into the folder `out`"
+    return executed, {} if error else files, time.monotonic() - started, error
+
+
+def _papermill(notebook: str, parameters: dict, place: str) -> tuple[str, str | None]:
+    """Run a notebook in the folder `place`.   Returns: the executed notebook, and what stopped it, or None.
+
+    papermill changes the folder of the process it works in, so every run gets a process of its own: threads
+    may then share out the runs.
+    """
+    Path(place, "source.ipynb").write_text(notebook, encoding="utf-8")
+    Path(place, "parameters.yaml").write_text(yaml.safe_dump(parameters))
+    command = [sys.executable, "-m", "papermill", "source.ipynb", "run.ipynb", "-f", "parameters.yaml"]
+    command += ["-k", "python3", "--no-progress-bar", "--log-level", "ERROR"]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True)
+    copy = Path(place, "run.ipynb")
+    executed = copy.read_text(encoding="utf-8") if copy.is_file() else ""
+    if done.returncode == 0:
+        return executed, None
+    return executed, _error_in(executed) or (done.stderr.strip().splitlines() or ["papermill failed"])[-1]
+
+
+def _error_in(executed: str) -> str | None:
+    """The error a notebook stopped at, in one line."""
+    for cell in nbformat.reads(executed, 4).cells if executed else []:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                return " ".join(f"{output.ename}: {output.evalue}".split())
+    return None
+
+
+def _keep(
+    folder: Path, executed: str, files: dict[str, bytes], seconds: float, wanted: dict, notebook: str
+) -> None:
+    if "result.json" in files:
+        content = _identity(wanted, notebook) | {"result": json.loads(files.pop("result.json"))}
+        result = {"result.json": json.dumps(content | {"seconds": round(seconds, 1)}, indent=1).encode()}
+        files = files | result  # last: with it, the run counts as finished
+    if executed:
+        files = {"run.ipynb": executed.encode()} | files
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        with atomic_path(folder / name) as temporary:
+            temporary.write_bytes(content)
+
+
+def _write_results(out: Path, runs: dict[str, dict], notebook: str) -> pd.DataFrame:
+    """results.csv of what is finished, in the order of the points."""
+    rows = []
+    for name, wanted in runs.items():
+        if _is_finished(out / name, wanted, notebook):
+            content = json.loads((out / name / "result.json").read_text())
+            rows.append(content["parameters"] | content["result"] | {"seconds": content["seconds"]})
+    table = pd.DataFrame(rows)
+    if rows:
+        with atomic_path(out / "results.csv") as temporary:
+            table.to_csv(temporary, index=False)
+    return table
+
+
+def write_report(sweep: str | Path, by: str, score: str = "val_dice") -> Path:
+    """Run notebooks/sweeps/report.ipynb on the results of a sweep.
+
+    sweep: the folder of the sweep.   Returns: the path of its report.ipynb.   Raises: UserError.
+    """
+    results, copy = Path(sweep, "results.csv").resolve(), Path(sweep, "report.ipynb").resolve()
+    if not results.is_file():
+        raise UserError(f"'{sweep}' holds no results.csv: no run of it is finished.")
+    wanted = {"results": str(results), "by": by, "score": score}
+    with tempfile.TemporaryDirectory() as place:
+        text = (NOTEBOOKS / "report.ipynb").read_text(encoding="utf-8")
+        executed, error = _papermill(text, wanted, place)
+    if error:
+        raise UserError(f"the report of '{sweep}' could not be written: {error}")
+    with atomic_path(copy) as temporary:
+        temporary.write_text(executed, encoding="utf-8")
+    return copy

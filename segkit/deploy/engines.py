@@ -1,0 +1,224 @@
+"""Other engines than PyTorch for a trained network, behind the same Segmenter. Introduced in notebook 12.
+
+An engine takes uint8 (N, H, W, 3), with sides that are multiples of its `divisor`, and returns probabilities
+float32 (N, C, H, W). Its `name` says what really calculates. None of them ever goes over to another device by
+itself: what was asked for runs, or a UserError says why it cannot.
+"""
+
+import hashlib
+import threading
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from segkit.checkpoint import CheckpointInfo
+from segkit.data import Preprocessing, find_samples
+from segkit.deploy.export import (
+    export_onnx,
+    halve,
+    quantise,
+    read_info,
+    read_metadata,
+    require,
+)
+from segkit.files import UserError, cache_folder, embedded_path, read_image
+from segkit.predict import PRECISIONS
+
+CALIBRATION_PICTURES = 32
+"""Of the embedded validation pictures, to find the ranges of an int8 file."""
+
+
+class Engine(Protocol):
+    """What a Segmenter needs of an engine."""
+
+    name: str
+    device: torch.device
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """uint8 (N, H, W, 3) -> float32 (N, C, H, W). May be called by several threads at once."""
+
+
+PROVIDERS = {
+    "cpu": ("CPUExecutionProvider",),
+    "cuda": ("CUDAExecutionProvider",),
+    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider"),
+}
+
+
+class OnnxEngine:
+    """ONNX Runtime. device: "cpu", "cuda", or "tensorrt", which hands what TensorRT cannot do to CUDA."""
+
+    def __init__(self, path: str | Path, device: str = "cpu", threads: int | None = None):
+        require("onnxruntime", extra="export")
+        import onnxruntime
+
+        if device not in PROVIDERS:
+            raise UserError(
+                f"ONNX Runtime runs here on {', '.join(PROVIDERS)}, not on '{device}'. "
+                "For other devices there is engine='torch'."
+            )
+        wanted, there = PROVIDERS[device], onnxruntime.get_available_providers()
+        if missing := [provider for provider in wanted if provider not in there]:
+            raise UserError(
+                f"{missing[0]} is not part of this ONNX Runtime, which has {', '.join(there)}. "
+                "On a machine with an NVIDIA card: pip uninstall onnxruntime, pip install onnxruntime-gpu"
+                f"{' tensorrt' if device == 'tensorrt' else ''}. Nothing else was tried in its place."
+            )
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        settings = {provider: {} for provider in wanted}
+        if device == "tensorrt":
+            settings["TensorrtExecutionProvider"] = tensorrt_settings(read_metadata(path)["precision"])
+        self.session = onnxruntime.InferenceSession(path, options, providers=list(settings.items()))
+        self.session.disable_fallback()
+        if self.session.get_providers()[0] != wanted[0]:  # it warns, and goes on with the processor
+            raise UserError(
+                f"{wanted[0]} could not start, mostly because CUDA, cuDNN or TensorRT in the version that "
+                "this ONNX Runtime was built for is not installed. Nothing else was tried in its place."
+            )
+        self.device = torch.device("cpu" if device == "cpu" else "cuda")
+        self.divisor = int(read_metadata(path)["divisor"])
+        self.name = f"ONNX Runtime {onnxruntime.__version__}, {wanted[0]}"
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        height, width = images.shape[1:3]
+        probs = self.session.run(None, {"images": padded(images, self.divisor)})[0]
+        return probs[..., :height, :width]
+
+
+def tensorrt_settings(precision: str) -> dict:
+    """Of ONNX Runtime's TensorRT provider for a file of one of PRECISIONS.
+
+    Building an engine takes minutes, so it is kept in the cache folder for the next start.
+    """
+    folder = cache_folder() / "tensorrt"
+    folder.mkdir(parents=True, exist_ok=True)
+    return {
+        "trt_fp16_enable": precision == "half",
+        "trt_int8_enable": precision == "int8",
+        "trt_engine_cache_enable": True,
+        "trt_engine_cache_path": str(folder),
+        "trt_timing_cache_enable": True,
+    }
+
+
+class OpenVinoEngine:
+    """Intel's OpenVINO. device: "cpu", or one of its own names, such as "GPU".
+
+    half: calculate in bf16 (processor) or fp16 (graphics), whatever the file holds.
+    """
+
+    def __init__(self, path: str | Path, device: str = "cpu", threads: int | None = None, half: bool = False):
+        require("openvino", extra="openvino")
+        import openvino
+
+        core, place = openvino.Core(), device.upper()
+        if place.split(".")[0] not in {name.split(".")[0] for name in core.available_devices}:
+            raise UserError(
+                f"OpenVINO finds no '{device}' here, only {', '.join(core.available_devices)}. "
+                "Nothing else was tried in its place."
+            )
+        on_cpu = place == "CPU"
+        settings = {"PERFORMANCE_HINT": "LATENCY"}
+        # By itself it calculates in bf16 on some processors; here nothing is less exact than was asked for.
+        settings["INFERENCE_PRECISION_HINT"] = ("bf16" if on_cpu else "f16") if half else "f32"
+        if threads is not None and on_cpu:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        self._compiled, self._mine = core.compile_model(str(path), place, settings), threading.local()
+        self.device, self.divisor = torch.device("cpu"), int(read_metadata(path)["divisor"])
+        version = openvino.__version__.split("-")[0]
+        self.name = f"OpenVINO {version}, {place}{', bf16' if half and on_cpu else ''}"
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        height, width = images.shape[1:3]
+        if not hasattr(self._mine, "request"):  # a request serves one thread at a time
+            self._mine.request = self._compiled.create_infer_request()
+        probs = self._mine.request.infer({0: padded(images, self.divisor)})[0]
+        return probs[..., :height, :width].copy()  # the next answer is written into the same memory
+
+
+def open_engine(
+    path: Path,
+    engine: str,
+    device: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+) -> tuple[Engine, CheckpointInfo]:
+    """An engine of ENGINES other than torch, and what its file says of itself.
+
+    path: a checkpoint, which is exported into the cache folder the first time, or an .onnx file, which
+        must be of the precision that is asked for.   Other arguments: see Segmenter.load.
+    Raises: UserError.
+    """
+    if engine == "openvino":
+        require("openvino", extra="openvino")
+    # OpenVINO's half is a way of calculating, not of storing.
+    stored = "fp32" if engine == "openvino" and precision == "half" else precision
+    if path.suffix != ".onnx":
+        path = exported(path, stored or "fp32")
+    elif (found := read_metadata(path)["precision"]) != (stored or found):
+        raise UserError(
+            f"'{path}' is of precision {found}, asked for was {precision}: name the checkpoint instead."
+        )
+    info = read_info(path)
+    if engine == "openvino":
+        return OpenVinoEngine(path, device or "cpu", threads, half=precision == "half"), info
+    if engine == "tensorrt":
+        if device not in (None, "cuda"):
+            raise UserError(f"TensorRT runs on 'cuda', not on '{device}'.")
+        return OnnxEngine(path, "tensorrt", threads), info
+    return OnnxEngine(path, device or "cpu", threads), info
+
+
+def exported(checkpoint: Path, precision: str = "fp32") -> Path:
+    """The ONNX file of a checkpoint in the cache folder, made the first time, which takes 10 to 20 seconds.
+
+    precision: one of PRECISIONS; int8 is calibrated on the embedded validation pictures.
+    Returns: its path.   Raises: UserError.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"precision is {', '.join(PRECISIONS)}, found '{precision}'.")
+    try:
+        content = checkpoint.read_bytes()
+    except OSError as error:
+        raise UserError(f"checkpoint '{checkpoint}' cannot be read ({error.strerror}).") from None
+    # Another checkpoint, another torch or another segkit.deploy.export: another file.
+    recipe = Path(export_onnx.__code__.co_filename).read_bytes() + torch.__version__.encode()
+    key = hashlib.sha256(content + recipe).hexdigest()[:20]
+    folder = cache_folder() / "onnx" / f"{checkpoint.stem}-{key}"
+    path = folder / f"{precision}.onnx"
+    if path.exists():
+        return path
+    if precision == "fp32":
+        return export_onnx(checkpoint, path)
+    whole = exported(checkpoint, "fp32")
+    if precision == "half":
+        return halve(whole, path)
+    return quantise(whole, path, calibration_pictures(read_info(whole).preprocessing))
+
+
+def calibration_pictures(preprocessing: Preprocessing, folder: str | Path | None = None) -> list[np.ndarray]:
+    """Pictures to find the ranges of an int8 file with: uint8 (S, S, 3), from the validation split.
+
+    folder: a data set; None takes the embedded one.   Raises: UserError.
+    """
+    folder = embedded_path("people") if folder is None else folder
+    samples = [sample for sample in find_samples(folder) if sample.split == "val"]
+    if not samples:
+        raise UserError(f"'{folder}' has no validation pictures to calibrate an int8 file on.")
+    # Spread over the set, because neighbours in it are alike.
+    chosen = samples[:: max(1, len(samples) // CALIBRATION_PICTURES)][:CALIBRATION_PICTURES]
+    size = preprocessing.size
+    return [preprocessing.resize(read_image(sample.image, size)) for sample in chosen]
+
+
+def padded(images: np.ndarray, divisor: int) -> np.ndarray:
+    """Repeat the last row and column until both sides are multiples of `divisor`: uint8 (N, H, W, 3)."""
+    down, right = -images.shape[1] % divisor, -images.shape[2] % divisor
+    if not (down or right):
+        return np.ascontiguousarray(images)
+    return np.pad(images, ((0, 0), (0, down), (0, right), (0, 0)), mode="edge")

@@ -1,0 +1,77 @@
+"""The person on nothing, or on another background. Introduced in notebooks 08 and 16."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from segkit.files import UserError
+from segkit.matting.edges import clean_colours, refine_alpha
+from segkit.matting.effects import background_alone, portrait
+
+
+def soft_alpha(prob: np.ndarray, threshold: float = 0.5, softness: float = 0.4) -> np.ndarray:
+    """Opacity with a soft edge: probabilities within softness / 2 of the threshold become a ramp.
+
+    prob: float (H, W) in [0, 1].   softness: 0 is a hard mask, 1 keeps the most haze.
+    Returns: float32 (H, W) in [0, 1].
+    """
+    if softness <= 0:
+        return (prob > threshold).astype(np.float32)
+    return ((prob - threshold) / softness + 0.5).clip(0, 1).astype(np.float32)
+
+
+def on_its_own(image: np.ndarray, prob: np.ndarray, threshold: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+    """The person ready for another background: cleaned colours uint8 (H, W, 3), alpha float32 (H, W).
+
+    prob: float (H, W) in [0, 1], as a Segmenter returns it.   Introduced in notebook 16.
+    """
+    alpha = refine_alpha(image, prob, threshold)
+    return clean_colours(image, alpha), alpha
+
+
+def cutout(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The person on nothing: uint8 (H, W, 3), alpha (H, W) in [0, 1] -> uint8 RGBA (H, W, 4).
+
+    Where nothing is seen the colours are black: the old room is not in the file.
+    """
+    opacity = (alpha * 255).round().astype(np.uint8)
+    return np.dstack([np.where(opacity[..., None] > 0, image, np.uint8(0)), opacity])
+
+
+def replace_background(
+    image: np.ndarray, alpha: np.ndarray, background: np.ndarray | Sequence[int] | str
+) -> np.ndarray:
+    """The person on another background.
+
+    image: uint8 (H, W, 3).   alpha: (H, W) in [0, 1].
+    background: an RGB colour, a picture uint8 (h, w, 3) that is scaled to cover, "blur", or "portrait"
+        for a blur that grows with the distance from the person.
+    Returns: uint8 (H, W, 3).
+    """
+    height, width = alpha.shape
+    if isinstance(background, str):
+        if background == "portrait":
+            return portrait(image, alpha)
+        if background != "blur":
+            raise UserError(f"background is a colour, a picture, 'blur' or 'portrait', found '{background}'.")
+        # The person is taken out first: blurred along, they would glow.
+        behind = cv2.GaussianBlur(background_alone(image, alpha), (0, 0), max(height, width) / 60)
+    else:
+        background = np.asarray(background, np.uint8)
+        behind = (
+            np.broadcast_to(background, image.shape)
+            if background.ndim == 1
+            else cover(background, height, width)
+        )
+    alpha = alpha[..., None].astype(np.float32)
+    return (image * alpha + behind * (1 - alpha)).round().astype(np.uint8)
+
+
+def cover(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Scale a picture until it covers (height, width) and cut off what hangs over, evenly on both sides."""
+    scale = max(height / picture.shape[0], width / picture.shape[1])
+    size = max(width, round(picture.shape[1] * scale)), max(height, round(picture.shape[0] * scale))
+    scaled = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    top, left = (scaled.shape[0] - height) // 2, (scaled.shape[1] - width) // 2
+    return scaled[top : top + height, left : left + width]

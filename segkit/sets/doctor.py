@@ -1,0 +1,227 @@
+"""Look at a data set, or at this machine, before training on it. Introduced in notebooks 00 and 02."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm.auto import tqdm
+
+from segkit.data import displayed_size, pictures_by_name, read_splits
+from segkit.files import UserError, read_image, read_labels
+from segkit.plots import contact_sheet, overlay
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found in a data set."""
+
+    level: str
+    """"error": training would fail or learn something wrong. "warning": worth a look."""
+    kind: str
+    name: str
+    message: str
+
+
+@dataclass
+class DatasetReport:
+    """What the dataset doctor saw."""
+
+    folder: Path
+    findings: list[Finding] = field(default_factory=list)
+    shares: dict[str, float] = field(default_factory=dict)
+    """Share of person pixels by name, of every readable pair."""
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    splits: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def healthy(self) -> bool:
+        """No errors. Warnings are allowed."""
+        return not any(finding.level == "error" for finding in self.findings)
+
+    def text(self, most: int = 10) -> str:
+        """The report for people: what the set holds, then each kind of finding with its names."""
+        counts = {split: list(self.splits.values()).count(split) for split in ("train", "val", "test")}
+        lines = [
+            f"{self.folder}: {len(self.splits)} pictures ({', '.join(f'{n} {s}' for s, n in counts.items())})"
+        ]
+        if self.sizes:
+            heights, widths = zip(*self.sizes.values(), strict=True)
+            lines.append(f"sizes: {min(widths)}x{min(heights)} to {max(widths)}x{max(heights)} pixels")
+        if self.shares:
+            low, middle, high = np.percentile(list(self.shares.values()), [5, 50, 95])
+            lines.append(
+                f"person pixels: {middle:.0%} in the middle picture, {low:.0%} to {high:.0%} in nine of ten"
+            )
+        for level, kind in dict.fromkeys(
+            (f.level, f.kind) for f in sorted(self.findings, key=lambda f: f.level)
+        ):
+            same = [f for f in self.findings if (f.level, f.kind) == (level, kind)]
+            lines.append(f"[{level.upper()}] {kind}: {len(same)}")
+            lines += [f"    {f.name}: {f.message}" for f in same[:most]]
+            lines += [f"    ... and {len(same) - most} more"] if len(same) > most else []
+        lines.append("no errors: ready to train." if self.healthy else "errors: mend these before training.")
+        return "\n".join(lines)
+
+
+def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
+    """Read every picture and mask of a folder and say what is wrong with them.
+
+    Errors: a missing or unreadable file, a mask of another size, a mask with values other than two or
+    with none over 127, nearly the same picture in two splits, a splits.csv that does not fit.
+    Warnings: a mask without picture, an empty mask, nearly the same picture twice in one split.
+    Raises: UserError only when there is nothing to look at.
+    """
+    folder = Path(folder)
+    images = pictures_by_name(folder / "images")
+    masks = pictures_by_name(folder / "masks") if (folder / "masks").is_dir() else {}
+    if not images:
+        raise UserError(f"'{folder}' holds no pictures: expected images/NAME.jpg and masks/NAME.png in it.")
+    report = DatasetReport(folder)
+    note = lambda *words: report.findings.append(Finding(*words))  # noqa: E731
+    try:
+        report.splits = read_splits(folder, images.keys(), seed)
+    except UserError as error:
+        note("error", "splits.csv does not fit", "splits.csv", str(error))
+        report.splits = dict.fromkeys(images, "train")
+    for name in sorted(images.keys() - masks.keys()):
+        note("error", "picture without mask", name, f"expected masks/{name}.png")
+    for name in sorted(masks.keys() - images.keys()):
+        note(
+            "warning",
+            "mask without picture",
+            name,
+            f"'{masks[name].name}' belongs to no picture and is not used",
+        )
+
+    thumbnails = {}
+    with ThreadPoolExecutor() as pool:
+        looks = pool.map(lambda name: _look_at(images[name], masks.get(name)), sorted(images))
+        for name, (findings, size, share, thumbnail) in tqdm(
+            zip(sorted(images), looks, strict=True),
+            total=len(images),
+            desc="looking",
+            unit="img",
+            leave=False,
+            delay=1,
+        ):
+            report.findings += [Finding(level, kind, name, message) for level, kind, message in findings]
+            if size:
+                report.sizes[name] = size
+            if share is not None:
+                report.shares[name] = share
+            if thumbnail is not None:
+                thumbnails[name] = thumbnail
+    for first, second in near_duplicates(thumbnails):
+        across = report.splits[first] != report.splits[second]
+        where = (
+            f"in {report.splits[first]} and {report.splits[second]}"
+            if across
+            else f"both in {report.splits[first]}"
+        )
+        message = f"looks the same as {second}, {where}"
+        note(
+            "error" if across else "warning",
+            f"same picture {'across splits' if across else 'twice'}",
+            first,
+            message,
+        )
+    return report
+
+
+def _look_at(image_path: Path, mask_path: Path | None) -> tuple:
+    """Findings, size, person share and grey thumbnail of one pair; None for what cannot be had."""
+    findings, size, share, thumbnail = [], None, None, None
+    try:
+        thumbnail = _thumbnail(read_image(image_path, at_least=64))
+        size = displayed_size(image_path)
+    except UserError as error:
+        findings.append(("error", "unreadable picture", str(error)))
+    if mask_path is None:
+        return findings, size, share, thumbnail
+    try:
+        labels = read_labels(mask_path)
+    except UserError as error:
+        return [*findings, ("error", "unreadable mask", str(error))], size, share, thumbnail
+    if size and labels.shape != size:
+        turned = (
+            " It fits the picture before its EXIF rotation: turn the mask."
+            if labels.shape == size[::-1]
+            else ""
+        )
+        sizes = f"picture {size[1]}x{size[0]}, mask {labels.shape[1]}x{labels.shape[0]}."
+        findings.append(("error", "sizes differ", sizes + turned))
+    values = np.unique(labels)
+    share = float((labels > 127).mean())
+    if 0 < values[-1] <= 127:
+        found = ", ".join(map(str, values[:6])) + (" ..." if len(values) > 6 else "")
+        findings.append(
+            ("error", "no value over 127", f"holds {found}: it would read as empty. Multiply it to 255")
+        )
+    elif len(values) > 2 or (len(values) == 2 and values[0] != 0):
+        jpeg = " (a JPEG: save masks as PNG)" if mask_path.suffix.lower() in (".jpg", ".jpeg") else ""
+        between = int(((labels > 0) & (labels < 255)).sum())
+        findings.append(
+            (
+                "error",
+                "values other than two",
+                f"{len(values)} values, {between} pixels between 0 and 255{jpeg}",
+            )
+        )
+    if share == 0 and values[-1] == 0:
+        findings.append(("warning", "empty mask", "no person pixel: right only if nobody is in the picture"))
+    return findings, size, share, thumbnail
+
+
+def _thumbnail(image: np.ndarray) -> np.ndarray:
+    """Grey, 32x32, float: enough to tell two photographs apart."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def near_duplicates(
+    thumbnails: dict[str, np.ndarray], least_correlation: float = 0.985
+) -> list[tuple[str, str]]:
+    """Pairs of names whose grey 32x32 thumbnails are nearly one picture, up to brightness and contrast.
+
+    A copy that was saved again, resized or brightened keeps a correlation above 0.99; two photographs
+    of one person on one street stay below.
+    """
+    names = list(thumbnails)
+    flat = np.stack([t.ravel() for t in thumbnails.values()]) if names else np.zeros((0, 1024), np.float32)
+    flat = flat - flat.mean(1, keepdims=True)
+    lengths = np.linalg.norm(flat, axis=1)
+    uniform = lengths < 32  # a plain surface is like every other plain surface: no evidence
+    flat = flat / np.maximum(lengths, 1e-6)[:, None]
+    flat[uniform] = 0
+    pairs = []
+    for start in range(0, len(names), 1024):  # in strips, so that large sets fit the memory
+        likeness = flat[start : start + 1024] @ flat.T
+        for i, j in np.argwhere(likeness > least_correlation):
+            if start + i < j:
+                pairs.append((names[start + i], names[j]))
+    return pairs
+
+
+def picture_of_dataset(report: DatasetReport, images: int = 18):
+    """A figure of the set: pictures with their masks from least to most person, faulty ones first."""
+    paths = pictures_by_name(report.folder / "images")
+    masks = pictures_by_name(report.folder / "masks")
+    faulty = [
+        n for n in dict.fromkeys(f.name for f in report.findings) if n in report.shares and n in report.sizes
+    ]
+    healthy = sorted(report.shares.keys() & report.sizes.keys() - set(faulty), key=report.shares.get)
+    chosen = faulty[: images // 2]
+    steps = np.linspace(0, len(healthy) - 1, min(len(healthy), images - len(chosen)))
+    chosen += [healthy[int(i)] for i in steps]
+    pictures, titles = [], []
+    for name in chosen:
+        image, labels = read_image(paths[name]), read_labels(masks[name])
+        mask = cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 127
+        pictures.append(overlay(image, mask))
+        faults = [finding.kind for finding in report.findings if finding.name == name]
+        titles.append(
+            f"{name[-20:]}\n" + (f"! {faults[0]}" if faults else f"{report.shares[name]:.0%} person")
+        )
+    return contact_sheet(pictures, titles, title=f"{report.folder.name}: {len(report.splits)} pictures")

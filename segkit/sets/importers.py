@@ -1,0 +1,328 @@
+"""Your own photos: turn common annotation layouts into the segkit folder format, and say what was understood.
+
+`import_folder` writes images/, masks/ and, where the source names several splits, splits.csv. What is
+ambiguous is not guessed: it becomes an error or a line of the report. Introduced in notebook 02.
+"""
+
+import contextlib
+import csv
+import re
+import shutil
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, ImageOps
+from tqdm.auto import tqdm
+
+from segkit.files import UserError, name_some, read_image, write_image
+from segkit.sets.layouts import (
+    COLOUR,
+    TITLES,
+    Example,
+    Layout,
+    detect_layout,
+    find_layouts,
+    mask_values,
+    read_cutout,
+    value_name,
+)
+
+PERSON_WORDS = {"person", "persons", "people", "human", "humans", "pedestrian", "pedestrians"}
+
+NOT_WORDS = {"no", "non", "not", "without"}
+
+OVER_127 = frozenset(range(128, 256))
+
+
+@dataclass
+class Report:
+    """What an import did. `failed` has one sentence per file that could not be used: exit non-zero then."""
+
+    layout: Layout
+    out: Path
+    used: str
+    written: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    empty: int = 0
+    notes: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        lines = [f"found:    {self.layout}", f"person:   {self.used}"]
+        lines += [f"written:  {len(self.written)} pairs to {self.out}, {self.empty} of them without a person"]
+        if self.left_out:
+            lines += [
+                f"left out: {len(self.left_out)} without an annotation: {name_some(self.left_out)}. "
+                "--empty keep writes them as images without a person."
+            ]
+        lines += [f"note:     {note}" for note in self.notes]
+        lines += [f"FAILED:   {sentence}" for sentence in self.failed]
+        return "\n".join(lines)
+
+
+def import_folder(
+    src: str | Path,
+    out: str | Path,
+    layout: str = "auto",
+    classes: str | Sequence[str] | None = None,
+    empty: Literal["skip", "keep"] = "skip",
+    crowd: Literal["person", "skip-image"] = "person",
+    progress: bool = True,
+) -> Report:
+    """Write the pictures and person masks of `src` to the new folder `out`, in the folder format.
+
+    Pictures are copied byte for byte where they can be. Those with an EXIF rotation are written upright,
+    formats other than JPEG and PNG become PNG, and cut-outs lose their alpha channel. One bad file does
+    not stop the import: it is named in `Report.failed`. The report is kept as out/import.txt.
+
+    src: a folder, or one COCO JSON file.
+    layout: "auto", or a key of TITLES.
+    classes: what counts as person: class names, or mask values such as "1", "#ff0000" or ">127"; a list,
+        or one text with commas. None takes what is called person, or the only class there is.
+    empty: pictures without any annotation are left out ("skip") or get an empty mask ("keep").
+    crowd: COCO crowd regions count as person, or a picture that has one is left out.
+    Raises: UserError when the classes are ambiguous or nothing can be imported; `out` is then not made.
+    """
+    src, out = Path(src), Path(out)
+    if isinstance(classes, str):
+        classes = [text.strip() for text in classes.split(",")]
+    if out.resolve().is_relative_to(src.resolve()):
+        raise UserError(f"'{out}' lies inside '{src}', the folder to import. Choose a place outside it.")
+    if layout not in ("auto", *TITLES):
+        raise UserError(f"layout '{layout}' is not known. Known are: auto, {', '.join(TITLES)}.")
+    found = detect_layout(src) if layout == "auto" else find_layouts(src, only=layout).get(layout)
+    if found is None:
+        raise UserError(f"'{src}' does not look like this: {TITLES[layout]}. Try --layout auto.")
+    wanted, used = _choose(found, classes)
+    names = _names(found)
+    report = Report(found, out, used, notes=[*found.notes], failed=[*found.failed])
+    remarks, splits, shares = defaultdict(list), {}, []
+    with new_folder(out) as folder:
+        named = list(zip(names, found.examples, strict=True))
+        for name, example in tqdm(named, desc="import", unit="image", disable=not progress):
+            if example.mask is None and empty == "skip":
+                report.left_out.append(example.image.name)
+                continue
+            if crowd == "skip-image" and example.crowds & wanted:
+                remarks["left out, because it holds a crowd region"].append(name)
+                continue
+            try:
+                pixels, mask = _read_pair(found, example, wanted, remarks)
+            except UserError as error:
+                report.failed.append(str(error))
+            except Exception as error:  # a strange file may break any library in any way: go on
+                report.failed.append(f"'{example.image}' or its annotation cannot be read ({error!r}).")
+            else:
+                write_pair(folder, name, example.image, pixels, mask, encode=found.name == "cutouts")
+                report.written.append(name)
+                report.empty += not mask.any()
+                splits[name] = example.split
+                shares.append(mask.mean())
+        if not report.written:
+            reason = report.failed[0] if report.failed else "no image has a usable annotation."
+            raise UserError(f"nothing could be imported from '{src}': {reason}")
+        report.notes += [f"{remark}: {name_some(names)}" for remark, names in remarks.items()]
+        if np.mean(shares) > 0.7:
+            report.notes.append(f"{np.mean(shares):.0%} of the pixels are person: are the masks inverted?")
+        if len(set(splits.values())) > 1 and all(splits.values()):
+            write_split_table(folder, [{"name": name, "split": split} for name, split in splits.items()])
+            counts = ", ".join(f"{split} {n}" for split, n in Counter(splits.values()).items())
+            report.notes.append(f"splits.csv keeps the splits of the source: {counts}")
+        (folder / "import.txt").write_text(f"{report}\n", encoding="utf-8")
+    return report
+
+
+# Reading and writing one pair
+
+
+def _read_pair(layout: Layout, example: Example, wanted: Any, remarks: dict) -> tuple[np.ndarray, np.ndarray]:
+    """The picture as displayed, uint8 RGB (H, W, 3), and its mask, bool (H, W).   Raises: UserError."""
+    if layout.name == "cutouts" and example.mask:
+        pixels, mask = read_cutout(example.image)
+        hidden = pixels[~mask]
+        if len(hidden) and (hidden == hidden[0]).all():
+            remarks["no background is left under the transparency, so put one back before training"].append(
+                example.image.name
+            )
+        return pixels, mask
+    mask = example.mask(wanted) if example.mask else None
+    pixels, mask, remark = upright(example.image, mask)
+    if remark:
+        remarks[remark].append(example.image.name)
+    return pixels, mask
+
+
+def upright(image: Path, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, str]:
+    """Read a picture as displayed, with its mask in the same position (an empty one for None).
+
+    Some tools draw on the picture as displayed, others on the pixels as stored: the sizes tell which.
+    Returns: uint8 RGB (H, W, 3), bool (H, W), and a remark where an EXIF rotation had to be thought about.
+    Raises: UserError when picture and mask differ in size.
+    """
+    pixels, remark = read_image(image), ""
+    shape = pixels.shape[:2]
+    if mask is None:
+        return pixels, np.zeros(shape, bool), remark
+    if (orientation := _orientation(image)) > 1:
+        stored = shape[::-1] if orientation >= 5 else shape
+        remark = "EXIF rotation, written upright: the mask fits the picture as displayed"
+        if shape == stored == mask.shape:
+            remark = "EXIF rotation, and the sizes cannot tell: taken as a mask of the picture as displayed"
+        elif mask.shape == stored:
+            remark = "EXIF rotation, written upright: the mask fits the picture as stored, so it turned too"
+            picture = Image.fromarray(mask.astype(np.uint8))
+            picture.getexif()[0x0112] = orientation
+            mask = np.asarray(ImageOps.exif_transpose(picture)) > 0
+    if mask.shape != shape:
+        (h, w), (mask_h, mask_w) = shape, mask.shape
+        raise UserError(f"'{image}' is {w}x{h}, its mask {mask_w}x{mask_h}: they must agree.")
+    return pixels, mask, remark
+
+
+def _orientation(path: Path) -> int:
+    """The EXIF orientation: 1 is upright, 5 to 8 exchange width and height."""
+    with contextlib.suppress(OSError, ValueError, SyntaxError), Image.open(path) as picture:
+        found = picture.getexif().get(0x0112, 1)
+        return found if found in range(1, 9) else 1
+    return 1
+
+
+def write_pair(
+    folder: Path, name: str, source: Path, pixels: np.ndarray, mask: np.ndarray, encode: bool = False
+) -> None:
+    """Write what `upright` gave: the source file itself where it will do (and not `encode`), and the mask."""
+    jpeg = source.suffix.lower() in (".jpg", ".jpeg")
+    target = folder / "images" / f"{name}{'.jpg' if jpeg else '.png'}"
+    if encode or _orientation(source) > 1 or not (jpeg or source.suffix.lower() == ".png"):
+        write_image(target, pixels, quality=95)
+    else:
+        _copy_file(source, target)
+    write_image(folder / "masks" / f"{name}.png", mask.astype(np.uint8) * 255)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    """Copy a file, making its folder.   Raises: UserError when it cannot be read or written."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise UserError(f"'{source}' could not be copied ({error.strerror or error}).") from error
+
+
+@contextlib.contextmanager
+def new_folder(out: str | Path) -> Iterator[Path]:
+    """Yield a hidden sibling folder that becomes `out` at the end, or vanishes when anything goes wrong.
+
+    Raises: UserError when `out` exists and is not empty, or its place cannot be written.
+    """
+    out = Path(out)
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise UserError(f"'{out}' exists and is not empty. Choose another folder, or remove it first.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
+        temporary.chmod(0o755)
+    except OSError as error:
+        raise UserError(f"'{out}' cannot be made ({error.strerror or error}).") from error
+    try:
+        yield temporary
+        if out.is_dir():
+            out.rmdir()  # it is empty; Windows does not rename over a folder
+        temporary.rename(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_split_table(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Write splits.csv: one row per picture, "name" and "split" first, any other columns after them."""
+    with (folder / "splits.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, fieldnames=list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+
+
+def _names(layout: Layout) -> list[str]:
+    """A name for each picture: its stem where that is unique, else its path with _ for / (and its suffix)."""
+    paths = [example.image.relative_to(layout.root) for example in layout.examples]
+    choices = [
+        [path.stem for path in paths],
+        ["_".join(path.with_suffix("").parts) for path in paths],
+        ["_".join(path.parts).replace(".", "_") for path in paths],
+    ]
+    # Counted in lower case: A.jpg and a.jpg are one file on many disks.
+    counts = [Counter(name.lower() for name in names) for names in choices]
+    best = next((i for i in range(3) if max(counts[i].values(), default=1) == 1), None)
+    if best is None:
+        raise UserError(f"'{layout.root}' holds pictures whose names differ only in case. Rename them.")
+    if best:
+        layout.notes.append("some pictures share a name: the folder became part of every name")
+    return choices[best]
+
+
+# What counts as person
+
+
+def _choose(layout: Layout, classes: Sequence[str] | None) -> tuple[Any, str]:
+    """What means person (names or values), and the line of the report that says so.   Raises: UserError."""
+    if layout.name == "cutouts":
+        return frozenset(), "alpha over 127; the colours under it are kept"
+    if layout.value_files:
+        return _choose_values(layout, classes)
+    there = set(layout.classes)
+    if classes is not None:
+        if missing := sorted(set(classes) - there):
+            raise UserError(f"class {', '.join(missing)} is not there. Found: {', '.join(sorted(there))}.")
+        wanted = set(classes)
+    elif "person" in there:
+        wanted = {"person"}
+    else:
+        words = {name: set(re.split("[^a-z]+", name.lower())) for name in there}
+        wanted = {name for name in there if words[name] & PERSON_WORDS and not words[name] & NOT_WORDS}
+        wanted = wanted or (there if len(there) == 1 else set())
+    if not wanted:
+        raise UserError(
+            f"no class of '{layout.root}' is called person (found: {', '.join(sorted(there)) or 'none'}). "
+            "Say which ones count as person with --classes NAME."
+        )
+    rest = sorted(there - wanted - {"background"}) if len(there) < 20 else []
+    return wanted, ", ".join(sorted(wanted)) + (f"; not used: {', '.join(rest)}" if rest else "")
+
+
+def _choose_values(layout: Layout, classes: Sequence[str] | None) -> tuple[frozenset[int], str]:
+    if classes is not None:
+        values = frozenset().union(*(_parse_value(str(text)) for text in classes))
+        return values, f"mask value {', '.join(map(str, classes))}, written as 255"
+    pixels: Counter[int] = Counter()
+    for path in layout.value_files:
+        with contextlib.suppress(UserError):  # a broken mask is reported with its picture
+            values, counts = np.unique(mask_values(path), return_counts=True)
+            pixels.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+    total, there = sum(pixels.values()), sorted(pixels.keys() - {0})
+    if len(there) == 1:
+        written = "" if there == [255] else ", written as 255"
+        return frozenset(there), f"mask value {value_name(there[0])}{written}"
+    near_an_end = sum(n for value, n in pixels.items() if value <= 16 or 239 <= value <= 255)
+    any_jpeg = any(path.suffix.lower() in (".jpg", ".jpeg") for path in layout.value_files)
+    grey = not there or there[-1] < COLOUR
+    if grey and (not there or any_jpeg or (len(there) >= 16 and near_an_end > 0.9 * total)):
+        return OVER_127, "mask values over 127 (grey edges, or JPEG), written as 255"
+    shares = name_some([f"{value_name(v)} ({n / total:.1%} of pixels)" for v, n in pixels.most_common()])
+    raise UserError(
+        f"the masks in '{layout.root}' hold several values: {shares}. Say which ones are person "
+        "with --classes, such as --classes 1, --classes '#ff0000' or --classes '>127'."
+    )
+
+
+def _parse_value(text: str) -> frozenset[int]:
+    if text == ">127":
+        return OVER_127
+    if re.fullmatch("#[0-9a-fA-F]{6}", text):
+        return frozenset({COLOUR + int(text[1:], 16)})
+    if text.isdecimal() and int(text) <= 255:
+        return frozenset({int(text)})
+    raise UserError(f"'{text}' is not a mask value. Expected a number up to 255, '#rrggbb' or '>127'.")

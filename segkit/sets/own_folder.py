@@ -1,0 +1,80 @@
+"""A reader's own folder as a data set with three splits. Introduced in notebook 15."""
+
+import csv
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from segkit.data import (
+    SPLIT_SHARES,
+    assign_splits,
+    displayed_size,
+    find_samples,
+)
+from segkit.files import UserError, read_mask
+from segkit.sets.importers import import_folder
+
+FEWEST = 3
+"""Pictures: one to train on, one to choose by, one to score."""
+
+
+# --- your own folder ------------------------------------------------------------------------------------
+
+
+def open_folder(data_dir: str | Path, work: str | Path, classes: str | None = None) -> Path:
+    """A folder of pictures and masks in (nearly) any layout, as a data set with three splits.
+
+    A folder that already is one is taken as it is. Any other goes through segkit.sets.importers into
+    work/data, and what was understood is printed. Nothing is written into data_dir.
+
+    classes: which class names or mask values are meant, as in `segkit data import --classes`.
+    Returns: the folder to train on.   Raises: UserError in one sentence.   Introduced in notebook 15.
+    """
+    folder = Path(data_dir).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"'{data_dir}' is not a folder: data_dir names one that holds pictures and masks.")
+    if not classes and _is_ready(folder):
+        return folder
+    out = Path(work) / "data"
+    print(import_folder(folder, out, classes=classes or None, progress=False))
+    complete_splits(out)
+    return out
+
+
+def _is_ready(folder: Path) -> bool:
+    """Whether training can read every pair of a folder, and each split holds some."""
+    try:
+        samples = find_samples(folder)
+        with ThreadPoolExecutor() as pool:
+            fits = pool.map(lambda s: read_mask(s.mask).shape == displayed_size(s.image), samples)
+            return all(fits) and len({sample.split for sample in samples}) == len(SPLIT_SHARES)
+    except UserError:
+        return False
+
+
+def complete_splits(folder: str | Path, seed: int = 0) -> dict[str, int]:
+    """Give a data set the splits it lacks, taken from the training pictures, and write splits.csv.
+
+    Many sets bring train and test and no validation split. What is named keeps its place.
+    Returns: the count of each split.   Raises: UserError where there are fewer than 3 pictures.
+    """
+    folder = Path(folder)
+    samples = find_samples(folder, seed)
+    if len(samples) < FEWEST:
+        raise UserError(
+            f"'{folder}' holds {len(samples)} usable pictures: one to train on, one to choose by and one to "
+            "score are the least. Twenty are a start."
+        )
+    splits = {sample.name: sample.split for sample in samples}
+    for missing, share in (("val", SPLIT_SHARES[1]), ("test", SPLIT_SHARES[2]), ("train", SPLIT_SHARES[0])):
+        if missing in splits.values():
+            continue
+        givers = [name for name, split in splits.items() if split == "train"] or list(splits)
+        dealt = assign_splits(givers, seed)  # which names move depends on the names alone
+        order = sorted(givers, key=lambda name: (dealt[name] == "train", name))
+        splits |= dict.fromkeys(order[: max(1, round(share * len(givers)))], missing)
+    if len(set(splits.values())) < len(SPLIT_SHARES):
+        splits = assign_splits(sorted(splits), seed)
+    with (folder / "splits.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("name", "split"), *splits.items()])
+    return dict(Counter(splits.values()))

@@ -1,0 +1,481 @@
+"""Real data sets by one command: fetched once, checked, and turned into the folder format.
+
+Downloads and the sets made from them live in the cache folder (SEGKIT_DATA); a broken download goes on
+where it stopped. The terms of a set are shown before its first download. Introduced in notebook 02.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import sys
+import tempfile
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from tqdm.auto import tqdm
+
+from segkit.files import UserError, atomic_path, cache_folder, name_some, read_labels
+from segkit.sets.importers import new_folder, upright, write_pair, write_split_table
+from segkit.sets.layouts import coco_mask, open_coco
+
+PERSON = 1  # COCO's category
+
+SINGLY_UP_TO = 1000
+"""COCO images are fetched one by one up to this many; for more, the archive of the split is quicker."""
+
+FREE_LICENCES = ("/licenses/by/", "/licenses/by-sa/", "flickr.com/commons/usage", "usa.gov/copyright")
+"""Parts of licence addresses under which a photo and a mask made of it may be passed on: CC BY, CC BY-SA,
+no known copyright restrictions, United States government work. ND licences forbid changed copies."""
+
+ATTEMPTS = 4
+
+PAUSE = 0.5  # seconds before the second attempt; doubled every time
+
+
+@dataclass(frozen=True)
+class Remote:
+    """One file on a server. checksum is "md5:..." or "sha256:..."; size is in bytes."""
+
+    url: str
+    checksum: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that `get_source` can fetch."""
+
+    name: str
+    title: str
+    size: str
+    licence: str
+    terms: str
+    files: dict[str, Remote]
+    build: Callable[..., None] = field(repr=False)
+    splits: tuple[str, ...] = ()
+    images_url: str = ""  # with {split} and {name}, where images can be had one by one
+
+
+def list_sources() -> str:
+    """A table of the sets that can be fetched, for people to read."""
+    lines = []
+    for source in SOURCES.values():
+        splits = f"   --split {'|'.join((*source.splits, 'all'))}" if source.splits else ""
+        lines.append(f"{source.name:<12} {source.title}\n{'':<12} {source.size}; {source.licence}{splits}")
+    return "\n".join([*lines, f"\nDownloads are kept in {cache_folder()} (set SEGKIT_DATA to change it)."])
+
+
+def get_source(
+    name: str,
+    out: str | Path | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+    licence: str | None = None,
+    crowd: Literal["person", "skip-image"] = "person",
+    yes: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Fetch a data set and write it in the folder format. The same call again goes on, or returns at once.
+
+    split: of coco-person: val (the default), train, or all. penn-fudan has no official split.
+    limit: at most this many images of each split: always the same ones, and a larger limit adds to them.
+    licence: of coco-person: "redistributable", or licence ids such as "4,5"; None takes every image.
+    crowd: of coco-person: crowd regions count as person, or images that have one are left out.
+    yes: accept the terms without being asked.
+    out: where the folder is made; None makes it in the cache folder.
+    Returns: the folder.   Raises: UserError.
+    """
+    if name not in SOURCES:
+        raise UserError(f"there is no data set '{name}'. There are: {', '.join(SOURCES)}.")
+    source = SOURCES[name]
+    if not source.splits and (split or licence or crowd != "person"):
+        raise UserError(
+            f"{name} has neither splits nor licences per image: leave out split, licence and crowd."
+        )
+    if limit is not None and limit < 1:
+        raise UserError(f"limit must be at least 1, found {limit}.")
+    split = split or next(iter(source.splits), None)
+    if split not in (None, *source.splits, "all"):
+        raise UserError(f"{name} has no split '{split}'. It has: {', '.join(source.splits)}, all.")
+    request = {"source": name, "split": split, "limit": limit, "licence": licence, "crowd": crowd}
+    changed = [split, licence and licence.replace(",", "-"), limit, crowd if crowd != "person" else None]
+    default = "-".join(str(part) for part in (name, *changed) if part)
+    out = Path(out) if out else cache_folder() / default
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads((out / "source.json").read_text(encoding="utf-8"))["request"] == request:
+            return out  # folders are made whole, so this one is complete
+    _accept_terms(source, yes)
+    with new_folder(out) as folder:
+        options = {key: request[key] for key in ("split", "licence", "crowd")} if source.splits else {}
+        source.build(source, folder, limit=limit, progress=progress, **options)
+        about = {"request": request, "title": source.title, "licence": source.licence, "terms": source.terms}
+        (folder / "source.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    return out
+
+
+def _accept_terms(source: Source, yes: bool) -> None:
+    """Show the terms and have them accepted, once for each wording of them."""
+    accepted = cache_folder() / "terms" / f"{source.name}.txt"
+    if accepted.exists() and accepted.read_text(encoding="utf-8") == source.terms:
+        return
+    print(f"{source.title}\n\n{source.terms}\n")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UserError(
+                f"the terms of {source.name} are not accepted yet: read them above, then add --yes."
+            )
+        if input("Do you accept these terms? [y/N] ").strip().lower() not in ("y", "yes"):
+            raise UserError(f"the terms of {source.name} were not accepted: nothing was downloaded.")
+    with atomic_path(accepted) as temporary:
+        temporary.write_text(source.terms, encoding="utf-8")
+
+
+# Downloads
+
+
+class MissingFile(UserError):
+    """The server answers that it has no such file."""
+
+
+def fetch(url: str, path: Path, checksum: str | None = None, progress: bool = True) -> Path:
+    """Download `url` to `path` unless it is there already with the right checksum. Returns the path.
+
+    A transfer that breaks leaves PATH.part, and the next call goes on from there.   Raises: UserError.
+    """
+    try:
+        import pooch
+        import requests
+    except ImportError:
+        raise UserError("downloads need pooch: pip install 'segkit[data]'.") from None
+    pooch.get_logger().setLevel("WARNING")
+    download = partial(_download, partial_file=path.with_name(f"{path.name}.part"), progress=progress)
+    try:
+        pooch.retrieve(url, checksum, path.name, path.parent, downloader=download)
+    except ValueError as error:  # pooch's word for a wrong checksum; it names both, and removes the file
+        raise UserError(
+            f"'{url}' is not the file it should be. {error} Run the command again; if it happens again, "
+            "the file on the server has changed: please report it."
+        ) from error
+    except requests.RequestException as error:
+        raise UserError(
+            f"'{url}' could not be fetched ({_reason(error)}). Check the network and run the command again: "
+            "what has arrived is kept."
+        ) from error
+    except OSError as error:
+        full = "the disk is full: make room" if error.errno == errno.ENOSPC else str(error)
+        raise UserError(f"'{path}' could not be written ({full}). Then run the command again.") from error
+    return path
+
+
+def _download(url: str, output_file: str, pooch: Any, partial_file: Path, progress: bool) -> None:
+    """A downloader for pooch that resumes: it fills `partial_file`, which becomes `output_file`."""
+    import requests
+
+    failures, furthest = 0, 0
+    while True:
+        try:
+            _transfer(url, partial_file, progress)
+            break
+        except requests.HTTPError as error:
+            status = error.response.status_code
+            if status in (404, 410):
+                raise MissingFile(
+                    f"'{url}' is not on the server (status {status}). It may have moved: please report it."
+                ) from error
+            if status < 500 and status != 429:
+                raise
+            problem = error
+        except requests.RequestException as error:
+            problem = error
+        reached = partial_file.stat().st_size if partial_file.exists() else 0
+        failures = 0 if reached > furthest else failures + 1  # a slow network that gets on may go on
+        furthest = max(furthest, reached)
+        if failures >= ATTEMPTS:
+            raise problem
+        time.sleep(PAUSE * 2**failures)
+    partial_file.replace(output_file)
+
+
+def _transfer(url: str, partial_file: Path, progress: bool) -> None:
+    """One request: append what is missing where the server allows it, else begin again."""
+    import requests
+
+    have = partial_file.stat().st_size if partial_file.exists() else 0
+    # "identity", because lengths and ranges count the bytes that are sent.
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with requests.get(url, headers=headers, stream=True, timeout=30) as response:
+        if response.status_code == 416:  # nothing after `have`: complete, or not the same file any more
+            if response.headers.get("Content-Range", "").endswith(f"/{have}"):
+                return
+            partial_file.unlink()
+            raise requests.ConnectionError("the file on the server has changed")
+        response.raise_for_status()
+        if response.status_code != 206:
+            have = 0  # the server ignores ranges and sends the whole file again
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            partial_file.unlink()
+            raise requests.ConnectionError("the server sent another part than the one asked for")
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        bar = tqdm(
+            total=total,
+            initial=have,
+            desc=url.split("/")[-1],
+            unit="B",
+            unit_scale=True,
+            disable=not progress,
+        )
+        partial_file.parent.mkdir(parents=True, exist_ok=True)
+        with bar, partial_file.open("ab" if have else "wb") as file:
+            for chunk in response.iter_content(1 << 13):  # a break loses the unfinished chunk
+                file.write(chunk)
+                bar.update(len(chunk))
+    if total and partial_file.stat().st_size != total:
+        raise requests.ConnectionError(f"{partial_file.stat().st_size:,} of {total:,} bytes arrived")
+
+
+def _reason(error: Exception) -> str:
+    """The end of the chain of causes is the part that people understand."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"the server answers {response.status_code} {response.reason}"
+    return str(error).split(": ")[-1].rstrip(")'\" ") or type(error).__name__
+
+
+def extract(archive: Path, folder: Path, wanted: Callable[[str], bool], max_bytes: int) -> list[Path]:
+    """Unpack the wanted members of a zip below `folder`, after the whole archive was checked.
+
+    Raises: UserError for an archive that is damaged, names places outside, holds links, or unpacks to
+    more than max_bytes.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [member for member in opened.infolist() if not member.is_dir()]
+            for member in members:
+                path = PurePosixPath(member.filename.replace("\\", "/"))
+                if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
+                    raise UserError(
+                        f"'{archive}' tries to write outside its folder ({member.filename}): refused."
+                    )
+                if (member.external_attr >> 16) & 0o170000 == 0o120000:
+                    raise UserError(f"'{archive}' holds a link ({member.filename}): refused.")
+            members = [member for member in members if wanted(member.filename)]
+            # zipfile reads no more than the size a member states, so the sum is a true bound.
+            if (total := sum(member.file_size for member in members)) > max_bytes:
+                raise UserError(
+                    f"'{archive}' unpacks to {total:,} bytes, over the {max_bytes:,} expected: refused."
+                )
+            return [Path(opened.extract(member, folder)) for member in members]
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise UserError(
+            f"'{archive}' is a damaged archive ({error}). Remove it and run the command again."
+        ) from error
+    except OSError as error:
+        raise UserError(f"'{archive}' could not be unpacked ({error.strerror or error}).") from error
+
+
+@contextlib.contextmanager
+def _fetched(source: Source, key: str, progress: bool, wanted: Callable[[str], bool]) -> Iterator[list[Path]]:
+    """The wanted members of one of the source's archives, unpacked for as long as the block runs."""
+    remote = source.files[key]
+    archive = _downloads(source) / PurePosixPath(remote.url).name
+    fetch(remote.url, archive, remote.checksum, progress)
+    with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
+        yield extract(archive, Path(folder), wanted, max_bytes=20 * remote.size + 10_000_000)
+
+
+def _downloads(source: Source) -> Path:
+    return cache_folder() / "downloads" / source.name
+
+
+def _shuffled(names: Iterable[str]) -> list[str]:
+    """Always the same order, in which the first N are a fair sample."""
+    return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+
+
+# The sets
+
+
+def _build_penn_fudan(source: Source, folder: Path, limit: int | None, progress: bool) -> None:
+    """170 street scenes. There is no official split, so no splits.csv: the loader deals the names."""
+    with _fetched(source, "archive", progress, lambda name: name.endswith(".png")) as paths:
+        images = {path.stem: path for path in paths if path.parent.name == "PNGImages"}
+        masks = {path.stem: path for path in paths if path.parent.name == "PedMasks"}
+        if not images:
+            raise UserError(f"the archive of {source.name} holds no PNGImages folder: please report it.")
+        for name in _shuffled(images)[:limit]:
+            if f"{name}_mask" not in masks:
+                raise UserError(f"the archive of {source.name} has no mask for '{name}': please report it.")
+            people = read_labels(masks[f"{name}_mask"])  # 0 background; 1, 2, ... number the people
+            pixels, mask, _ = upright(images[name], people > 0)
+            write_pair(folder, name, images[name], pixels, mask)
+
+
+def _build_coco(
+    source: Source,
+    folder: Path,
+    split: str,
+    limit: int | None,
+    licence: str | None,
+    crowd: str,
+    progress: bool,
+) -> None:
+    """The images that have a person in them; the mask is the union of all their person annotations.
+
+    Crowd regions (iscrowd=1) are coarse outlines of many people. They count as person, because people
+    they are; crowd="skip-image" leaves out the images that have one.
+    """
+    rows = []
+    for part in source.splits if split == "all" else (split,):
+        member = f"annotations/instances_{part}2017.json"
+        with _fetched(source, "annotations", progress, member.__eq__) as paths:
+            if not paths:
+                raise UserError(f"the annotations of {source.name} hold no {member}: please report it.")
+            coco = open_coco(paths[0])
+        crowds = {
+            note["image_id"]
+            for note in coco.anns.values()
+            if note["category_id"] == PERSON and note["iscrowd"]
+        }
+        licences = {entry["id"]: entry for entry in coco.dataset["licenses"]}
+        allowed = _allowed_licences(licence, licences)
+        records = {
+            PurePosixPath(record["file_name"]).name: record
+            for record in coco.loadImgs(coco.getImgIds(catIds=[PERSON]))
+            if record["license"] in allowed and not (crowd == "skip-image" and record["id"] in crowds)
+        }
+        if not records:
+            raise UserError(f"{source.name} {part} has no image under licence '{licence}'.")
+        chosen = {name: records[name] for name in _shuffled(records)[:limit]}
+        with _coco_images(source, part, list(chosen), progress) as paths:
+            if missing := [name for name in chosen if name not in paths]:
+                print(f"left out, no longer on the server: {name_some(missing)}")
+            for name in tqdm(paths, desc=f"{part} masks", unit="image", disable=not progress):
+                record = chosen[name]
+                try:
+                    pixels, mask, _ = upright(paths[name], coco_mask(coco, record["id"], [PERSON]))
+                except UserError as error:  # a single image has no checksum: this is its test
+                    paths[name].unlink(missing_ok=True)
+                    raise UserError(
+                        f"{error} It was removed: run the command again to fetch it anew."
+                    ) from None
+                write_pair(folder, Path(name).stem, paths[name], pixels, mask)
+                terms = licences[record["license"]]
+                rows.append(
+                    {
+                        "name": Path(name).stem,
+                        "split": part,
+                        "licence_id": terms["id"],
+                        "licence": terms["name"],
+                        "licence_url": terms["url"],
+                        "source": record.get("flickr_url", ""),
+                        "crowd": int(record["id"] in crowds),
+                    }
+                )
+    if not rows:
+        raise UserError(
+            f"none of the chosen images of {source.name} is on the server any longer: please report it."
+        )
+    write_split_table(folder, rows)
+
+
+def _allowed_licences(wanted: str | None, licences: dict[int, dict[str, Any]]) -> set[int]:
+    """The licence ids that "redistributable", or a list such as "4,5", stands for.   Raises: UserError."""
+    free = {key for key, entry in licences.items() if any(part in entry["url"] for part in FREE_LICENCES)}
+    if wanted is None:
+        return set(licences)
+    if wanted == "redistributable":
+        return free
+    ids = {int(text) if text.strip().isdecimal() else -1 for text in wanted.split(",")}
+    if not ids <= licences.keys():
+        table = "; ".join(
+            f"{key} {entry['name']}{' *' if key in free else ''}" for key, entry in licences.items()
+        )
+        raise UserError(
+            f"licence '{wanted}' is not known. Pass redistributable (the * ones), or ids as in 4,5: {table}."
+        )
+    return ids
+
+
+@contextlib.contextmanager
+def _coco_images(source: Source, split: str, names: list[str], progress: bool) -> Iterator[dict[str, Path]]:
+    """The files of these images, for as long as the block runs; what the server has no longer is left out."""
+    if split in source.files and len(names) > SINGLY_UP_TO:
+        wanted = set(names)
+        with _fetched(source, split, progress, lambda name: PurePosixPath(name).name in wanted) as paths:
+            yield {path.name: path for path in paths}
+        return
+
+    def get(name: str) -> Path | None:
+        url = source.images_url.format(split=split, name=name)
+        with contextlib.suppress(MissingFile):
+            return fetch(url, _downloads(source) / split / name, progress=False)
+
+    with ThreadPoolExecutor(8) as pool:
+        try:
+            answers = pool.map(get, names)
+            bar = tqdm(answers, total=len(names), desc=f"{split} images", unit="image", disable=not progress)
+            paths = dict(zip(names, bar, strict=True))
+        except BaseException:  # an error, or Ctrl-C: what has arrived is kept, the rest need not be tried
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    yield {name: path for name, path in paths.items() if path}
+
+
+_COCO = "http://images.cocodataset.org"
+
+SOURCES: dict[str, Source] = {
+    "penn-fudan": Source(
+        name="penn-fudan",
+        title="Penn-Fudan Pedestrian (170 street scenes, every pedestrian outlined)",
+        size="54 MB",
+        licence="for your own use: do not repost",
+        terms=(
+            "Made at the University of Pennsylvania and Fudan University. Its readme forbids reposting:\n"
+            "use the pictures yourself, do not pass them on.\n"
+            "Please cite: Wang, Shi, Song and Shen, Object Detection Combining Recognition and\n"
+            "Segmentation, ACCV 2007."
+        ),
+        files={
+            "archive": Remote(
+                "https://www.cis.upenn.edu/~jshi/ped_html/PennFudanPed.zip",
+                "md5:5aaa3dee905cef73325923716e38fc6d",
+                53_700_000,
+            )
+        },
+        build=_build_penn_fudan,
+    ),
+    "coco-person": Source(
+        name="coco-person",
+        title="COCO 2017, the images with people in them (mask = all people together)",
+        size="253 MB of annotations, and about 160 kB an image",
+        licence="annotations CC BY 4.0; each image has its own licence, kept in splits.csv",
+        terms=(
+            "The annotations are by the COCO Consortium, CC BY 4.0. The photographs come from Flickr\n"
+            "and belong to their authors. Each has its own licence: keep to it, and to the Flickr terms\n"
+            "of use. Many forbid commercial use or changed copies. --licence redistributable fetches only\n"
+            "those that may be passed on, with credit (CC BY, CC BY-SA, no known copyright restrictions,\n"
+            "work of the United States government).\n"
+            "Please cite: Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014."
+        ),
+        files={
+            "annotations": Remote(
+                f"{_COCO}/annotations/annotations_trainval2017.zip",
+                "md5:f4bbac642086de4f52a3fdda2de5fa2c",
+                252_907_541,
+            ),
+            "val": Remote(f"{_COCO}/zips/val2017.zip", "md5:442b8da7639aecaf257c1dceb8ba8c80", 815_585_330),
+        },
+        build=_build_coco,
+        splits=("val", "train"),
+        images_url=_COCO + "/{split}2017/{name}",
+    ),
+}

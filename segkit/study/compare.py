@@ -1,0 +1,277 @@
+"""Change one thing, train again, compare: the table of short runs in data/weights. Notebook 11."""
+
+import csv
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy import stats
+from torch.utils.data import Dataset
+
+from segkit.data import SegmentationDataset
+from segkit.files import UserError
+from segkit.plots import BLUE, GREY, ORANGE, Picture
+
+COLUMNS = ("row", "seed", "change", "steps", "dice_real", "boundary_real", "dice_rendered")
+
+COLUMNS += ("boundary_rendered", "seconds")
+
+SCORES = ("dice_real", "dice_rendered")
+
+
+class FixedBudget(Dataset):
+    """A data set whose epochs all hold `per_epoch` pictures, however many there are.
+
+    Sets of 400 and of 2,000 pictures are then trained for the same number of steps, with a validation after
+    the same number of pictures. Pictures are dealt from a shuffled deck; when it is used up, it is shuffled
+    again. Everything else is that of `dataset`, whose augmentation changes with every epoch as before.
+    """
+
+    def __init__(self, dataset: SegmentationDataset, per_epoch: int, seed: int = 0):
+        self.dataset, self.per_epoch, self.seed, self.epoch = dataset, per_epoch, seed, 1
+
+    def __getattr__(self, name: str):
+        if name == "dataset":  # not there yet while being unpickled
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def __len__(self) -> int:
+        return self.per_epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.dataset.set_epoch(epoch)
+
+    def __getitem__(self, index: int):
+        if not 0 <= index < self.per_epoch:
+            raise IndexError(index)
+        deck, place = divmod((self.epoch - 1) * self.per_epoch + index, len(self.dataset))
+        order = np.random.default_rng((self.seed, deck)).permutation(len(self.dataset))
+        return self.dataset[int(order[place])]
+
+
+def read_runs(path: str | Path) -> list[dict]:
+    """The lines of an ablation's CSV, numbers as numbers; an empty score is None.
+
+    Raises: UserError when the file is missing or holds other columns.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"'{path}' is not there: data/weights/ablation.py writes it.")
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        if tuple(row) != COLUMNS or None in row.values():
+            raise UserError(f"'{path}' should hold the columns {', '.join(COLUMNS)}; found {', '.join(row)}.")
+        row["seed"], row["steps"], row["seconds"] = int(row["seed"]), int(row["steps"]), float(row["seconds"])
+        for name in COLUMNS[4:8]:
+            row[name] = float(row[name]) if row[name] else None
+    return rows
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One row of the table: what was changed, and what it did to one score."""
+
+    row: str
+    runs: int
+    mean: float
+    spread: float | None
+    """largest minus smallest of its seeds; None with one seed"""
+    difference: float | None
+    """mean minus the reference's; None for the reference itself or without one"""
+    noise: float | None
+    """twice the standard error of that difference, from the spread of all rows; None when unknown"""
+
+    @property
+    def verdict(self) -> str:
+        """better, worse, within noise, or nothing where it cannot be said."""
+        if self.difference is None or self.noise is None:
+            return ""
+        if abs(self.difference) <= self.noise:
+            return "within noise"
+        return "better" if self.difference > 0 else "worse"
+
+
+def compare_to_reference(
+    runs: list[dict], score: str = "dice_real", reference: Callable[[str], str] | str = "reference"
+) -> list[Compared]:
+    """Mean and spread over the seeds of each row, and the difference to its reference.
+
+    runs: from read_runs.   reference: the name of the row to compare with, or a function row -> that name.
+    Two seeds say little about one row, but all rows together say how far seeds lie apart: the variance is
+    pooled over every row with at least two seeds. A difference counts as more than noise beyond twice its
+    standard error.   Returns: in the order of the first run of each row.
+    """
+    values: dict[str, list[float]] = {}
+    for run in runs:
+        if run[score] is not None:
+            values.setdefault(run["row"], []).append(run[score])
+    repeated = [v for v in values.values() if len(v) > 1]
+    freedom = sum(len(v) - 1 for v in repeated)
+    variance = sum(np.var(v, ddof=1) * (len(v) - 1) for v in repeated) / freedom if freedom else None
+    table = []
+    for row, own in values.items():
+        against = reference(row) if callable(reference) else reference
+        other = values.get(against)
+        difference = noise = None
+        if other and against != row:
+            difference = float(np.mean(own) - np.mean(other))
+            if variance is not None:
+                noise = 2 * math.sqrt(variance * (1 / len(own) + 1 / len(other)))
+        spread = max(own) - min(own) if len(own) > 1 else None
+        table.append(Compared(row, len(own), float(np.mean(own)), spread, difference, noise))
+    return table
+
+
+def reference_of(row: str) -> str:
+    """The row to compare with: "small: reference" for "small: a teacher", "reference" where no colon is."""
+    group, colon, _ = row.partition(": ")
+    return f"{group}: reference" if colon else "reference"
+
+
+def markdown_table(runs: list[dict]) -> str:
+    """Every row on the real and on the rendered validation pictures, as a Markdown table."""
+    columns = [{c.row: c for c in compare_to_reference(runs, score, reference_of)} for score in SCORES]
+    order = sorted({run["row"]: None for run in runs}, key=lambda row: row.count(": "))
+    lines = [
+        "| change | seeds | Dice, real | spread | difference | | Dice, rendered | spread | difference | |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in order:
+        cells = [row, str(max(table[row].runs for table in columns if row in table))]
+        for table in columns:
+            c = table.get(row)
+            cells += (
+                ["", "", "", ""]
+                if c is None
+                else [
+                    f"{c.mean:.3f}",
+                    "" if c.spread is None else f"{c.spread:.3f}",
+                    "" if c.difference is None else f"{c.difference:+.3f}",
+                    c.verdict,
+                ]
+            )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def plot_ablation(runs: list[dict], score: str = "dice_real") -> Figure:
+    """How far each row lies from its reference: a ring per seed, a dot for the mean, the noise as a grey bar.
+
+    runs: from read_runs; rows that are a reference, or lack one, are left out.   Introduced in notebook 11.
+    """
+    table = [c for c in compare_to_reference(runs, score, reference_of) if c.difference is not None]
+    table.sort(key=lambda c: c.difference)
+    figure = Picture(figsize=(8, 0.9 + 0.26 * max(3, len(table))), layout="constrained")
+    axes = figure.subplots()
+    colours = {"better": BLUE, "worse": ORANGE}
+    for height, c in enumerate(table):
+        base = c.mean - c.difference
+        if c.noise is not None:
+            axes.barh(height, 2 * c.noise, 0.7, left=-c.noise, color="#e2e2e2", zorder=0)
+        own = [run[score] - base for run in runs if run["row"] == c.row and run[score] is not None]
+        colour = colours.get(c.verdict, GREY)
+        axes.plot(own, [height] * len(own), "o", mfc="white", mec=colour, ms=5, zorder=2)
+        axes.plot(c.difference, height, "o", color=colour, ms=7, zorder=3)
+    axes.axvline(0, color=GREY, lw=1, zorder=1)
+    axes.set_yticks(range(len(table)), [c.row for c in table], fontsize=9)
+    axes.set_xlabel("validation Dice, difference to the reference")
+    axes.set_title("" if table else "no row to compare yet", fontsize=10)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    return figure
+
+
+# --- reading it -----------------------------------------------------------------------------------------
+
+
+def seed_noise(rows: pd.DataFrame, by: str, score: str = "val_dice") -> tuple[float, int]:
+    """How far two runs lie apart that differ in nothing but the seed.
+
+    The runs of each setting vary around their own mean; this pools all of them, so that a few seeds per
+    setting are enough to know the noise, if it is alike in all settings.
+    Returns: standard deviation, and the degrees of freedom it rests on.
+    Raises: UserError when no setting was run twice.   Introduced in notebook 10.
+    """
+    groups = rows.groupby(by)[score]
+    freedom = int((groups.count() - 1).sum())
+    if freedom == 0:
+        raise UserError(f"each {by} was run once: nobody knows the noise then. Run more seeds.")
+    around_own_mean = rows[score] - groups.transform("mean")
+    return math.sqrt((around_own_mean**2).sum() / freedom), freedom
+
+
+def summarise(rows: pd.DataFrame, by: str, score: str = "val_dice") -> pd.DataFrame:
+    """Runs, mean, spread and 95 % interval of the mean for every setting.
+
+    The interval is Student's, from the pooled noise of seed_noise.
+    Returns: columns by, runs, mean, sd, low, high; sd is nan after one run.   Introduced in notebook 10.
+    """
+    noise, freedom = seed_noise(rows, by, score)
+    table = rows.groupby(by)[score].agg(runs="count", mean="mean", sd="std").reset_index()
+    half = stats.t.ppf(0.975, freedom) * noise / table["runs"] ** 0.5
+    return table.assign(low=table["mean"] - half, high=table["mean"] + half)
+
+
+def compare_settings(rows: pd.DataFrame, by: str, score: str = "val_dice") -> pd.DataFrame:
+    """Every setting against the one with the best mean: difference, 95 % interval, what it allows to say.
+
+    Returns: columns by, behind, low, high, reading.   Introduced in notebook 10.
+    """
+    noise, freedom = seed_noise(rows, by, score)
+    table = summarise(rows, by, score)
+    best = table.loc[table["mean"].idxmax()]
+    others = table[table[by] != best[by]]
+    half = stats.t.ppf(0.975, freedom) * noise * (1 / others["runs"] + 1 / best["runs"]) ** 0.5
+    behind = best["mean"] - others["mean"]
+    reading = ["behind" if low > 0 else "cannot be told apart" for low in behind - half]
+    return pd.DataFrame(
+        {by: others[by], "behind": behind, "low": behind - half, "high": behind + half, "reading": reading}
+    ).reset_index(drop=True)
+
+
+def verdict(rows: pd.DataFrame, by: str, score: str = "val_dice") -> str:
+    """What may be said about a sweep, the noise first.   Introduced in notebook 10."""
+    noise, freedom = seed_noise(rows, by, score)
+    table, against = summarise(rows, by, score), compare_settings(rows, by, score)
+    best = table.loc[table["mean"].idxmax(), by]
+    level = [_label(value) for value in against.loc[against["reading"] != "behind", by]]
+    said = f"Runs that differ in the seed alone vary by {noise:.3f} {score} ({freedom} degrees of freedom). "
+    sd = table["sd"].dropna()
+    if (table["runs"] > 2).all() and sd.max() > 4 * sd.min():
+        said += f"It is not alike everywhere (from {sd.min():.3f} to {sd.max():.3f}): look at the dots. "
+    if against.empty:
+        return said.strip()
+    if level:
+        others = ", ".join(level)
+        return said + f"{by} {_label(best)} has the highest mean; {others} cannot be told apart from it."
+    return said + f"{by} {_label(best)} is ahead of all others by more than the noise explains."
+
+
+def _label(value) -> str:
+    """0.5, 1 or adam, as a person writes it."""
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def plot_runs(rows: pd.DataFrame, by: str, score: str = "val_dice") -> Figure:
+    """Every run as a dot, and the mean of each setting with its 95 % interval."""
+    table = summarise(rows, by, score)
+    places = {value: i for i, value in enumerate(table[by])}
+    figure = Picture(figsize=(1.1 * len(table) + 2.6, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for _, row in table.iterrows():
+        place, dots = places[row[by]], rows.loc[rows[by] == row[by], score]
+        axes.plot([place - 0.12] * len(dots), dots, "o", color=GREY, ms=5, alpha=0.7)
+        axes.plot([place + 0.12] * 2, [row["low"], row["high"]], color=BLUE, lw=2)
+        axes.plot(place + 0.12, row["mean"], "o", color=BLUE, ms=7)
+    axes.set_xticks(list(places.values()), [_label(value) for value in places])
+    axes.set(
+        xlabel=f"{by} (grey: one run each; blue: mean and 95 %)", ylabel=score, xlim=(-0.6, len(table) - 0.4)
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure

@@ -1,0 +1,200 @@
+"""What few pictures can teach: fine-tuning, a learning curve, baselines. Introduced in notebook 15."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from segkit.augment import Augmentation
+from segkit.checkpoint import find_checkpoint, load_checkpoint
+from segkit.data import (
+    Preprocessing,
+    SegmentationDataset,
+    load_dataset,
+)
+from segkit.metrics import count_pixels
+from segkit.models import build_model
+from segkit.predict import Segmenter
+from segkit.train import Run, TrainConfig, fit
+
+# --- training on few pictures ---------------------------------------------------------------------------
+
+
+class Excerpt(SegmentationDataset):
+    """Some pictures of a loaded data set, repeated until an epoch is `length` long.
+
+    With eight pictures an epoch is over at once; repeated, each round shows them in other augmentations.
+    """
+
+    def __init__(self, base: SegmentationDataset, indexes: Sequence[int], length: int):
+        self.__dict__.update(base.__dict__)
+        self.base, self.indexes, self.length = base, list(indexes), length
+        self.samples = [base.samples[index] for index in self.indexes]
+
+    def __len__(self) -> int:
+        return self.length
+
+    def pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.base.pair(self.indexes[index % len(self.indexes)])
+
+
+def starting_network(start_from: str, size: int, fresh: bool = False) -> tuple[nn.Module, Preprocessing]:
+    """A trained network to go on with, and its preprocessing at another size.
+
+    fresh: the same network with random weights, to see what the training before was worth.
+    Raises: UserError.   Introduced in notebook 15.
+    """
+    model, info = load_checkpoint(find_checkpoint(start_from))
+    if fresh:
+        model = build_model(**info.model)
+    return model.requires_grad_(True), replace(info.preprocessing, size=size)
+
+
+def fine_tune(
+    model: nn.Module,
+    train_set: SegmentationDataset,
+    val_set: SegmentationDataset,
+    run: str | Path,
+    num_steps: int = 60,
+    batch_size: int = 8,
+    pictures: int | None = None,
+    rounds: int = 4,
+    seed: int = 0,
+    **settings,
+) -> Run:
+    """Train for a number of steps, however few pictures there are; after each round, validate.
+
+    pictures: train on so many of them, drawn by the seed; None takes all.
+    settings: other fields of TrainConfig.
+    Returns: Run, as from segkit.train.fit.   Raises: UserError.   Introduced in notebook 15.
+    """
+    count = len(train_set) if pictures is None else min(pictures, len(train_set))
+    chosen = np.random.default_rng(seed).permutation(len(train_set))[:count]
+    rounds = min(rounds, num_steps)
+    excerpt = Excerpt(train_set, chosen.tolist(), -(-num_steps // rounds) * batch_size)
+    config = TrainConfig(
+        **{
+            "size": train_set.preprocessing.size,
+            "num_epochs": rounds,
+            "batch_size": batch_size,
+            "optimizer": "adamw",
+            "weight_decay": 1e-4,
+            "schedule": "cosine",
+            # Choosing a precision costs more than a short training on a CPU would gain.
+            "precision": "auto" if torch.cuda.is_available() else "fp32",
+            "seed": seed,
+        }
+        | settings
+    )
+    if config.augment > 0:
+        excerpt.transform = Augmentation(config.augment)
+    excerpt.seed = seed
+    return fit(model, excerpt, val_set, run, config)
+
+
+def dice_of(checkpoint: str | Path, data: SegmentationDataset) -> np.ndarray:
+    """Dice of each picture of a loaded data set, at the size it was loaded in: float (N,)."""
+    network = Segmenter.load(checkpoint)
+    pairs = [data.pair(index) for index in range(len(data))]
+    probs = [network(image) for image, _ in pairs]
+    pred, true = np.stack(probs) > network.threshold, np.stack([mask for _, mask in pairs])
+    return count_pixels(pred, true).dice().numpy()
+
+
+STARTS = {
+    "person-base": {"start_from": "person-base", "lr": 1e-3},
+    "small, from nothing": {"start_from": "person-small", "fresh": True, "lr": 3e-3},
+}
+"""Two ways to begin: trained weights, or a U-Net a quarter as large with random ones."""
+
+
+def learning_curve(
+    folder: str | Path,
+    run: str | Path,
+    counts: Sequence[int],
+    starts: dict[str, dict] = STARTS,
+    num_seeds: int = 2,
+    num_steps: int = 40,
+    size: int = 64,
+    batch_size: int = 8,
+    augment: float = 0.0,
+) -> list[dict]:
+    """Train on ever more pictures, from each start, and score on the test split.
+
+    counts: of pictures; more than there are means all.   starts: by name, what starting_network takes, and
+        lr.   Every point is trained num_seeds times; the seed decides which pictures are drawn as well.
+    All trainings take the same number of steps.
+    augment: strength of the augmentation; without it few pictures show as few.
+    Returns: rows with start, pictures, seed and dice (mean over the test pictures).   Notebook 15.
+    """
+    rows = []
+    for name, settings in starts.items():
+        settings = dict(settings)
+        lr = settings.pop("lr")
+        _, preprocessing = starting_network(size=size, **settings)
+        sets = {
+            split: load_dataset(folder, split=split, preprocessing=preprocessing)
+            for split in ("train", "val", "test")
+        }
+        for pictures in sorted({min(count, len(sets["train"])) for count in counts}):
+            for seed in range(num_seeds):
+                torch.manual_seed(seed)  # random weights are drawn here
+                model, _ = starting_network(size=size, **settings)
+                place = Path(run) / f"{name}-{pictures}-{seed}"
+                done = fine_tune(
+                    model,
+                    sets["train"],
+                    sets["val"],
+                    place,
+                    num_steps,
+                    batch_size,
+                    pictures,
+                    rounds=2,
+                    seed=seed,
+                    lr=lr,
+                    augment=augment,
+                )
+                dice = float(dice_of(done.checkpoint, sets["test"]).mean())
+                rows.append({"start": name, "pictures": pictures, "seed": seed, "dice": dice})
+                shutil.rmtree(place, ignore_errors=True)  # the score is what is wanted
+    return rows
+
+
+def baselines(train_set: SegmentationDataset, test_set: SegmentationDataset) -> dict[str, float]:
+    """Mean Dice of answers that took no network: what a score has to beat.
+
+    "all of it"; "where it usually is": the mean training mask, cut at one half; "the bright part" and "the
+    dark part": each picture cut by Otsu's method (1979); "the brightest": as many pixels as in the mean mask.
+    """
+    images = np.stack([test_set.pair(i)[0] for i in range(len(test_set))])
+    masks = np.stack([test_set.pair(i)[1] for i in range(len(test_set))])
+    mean_mask = np.mean([train_set.pair(i)[1] for i in range(len(train_set))], axis=0)
+    grey = images.astype(float).mean(-1)
+    cuts = np.quantile(grey, 1 - mean_mask.mean(), axis=(1, 2), keepdims=True)
+    bright = np.stack([_otsu(image) for image in images])
+    answers = {
+        "all of it": np.ones_like(masks),
+        "where it usually is": np.broadcast_to(mean_mask > 0.5, masks.shape).copy(),
+        "the bright part": bright,
+        "the dark part": ~bright,
+        "the brightest": grey > cuts,
+    }
+    return {name: count_pixels(pred, masks).dice().mean().item() for name, pred in answers.items()}
+
+
+def _otsu(image: np.ndarray) -> np.ndarray:
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1] > 0
+
+
+def drop_specks(mask: np.ndarray, least: int) -> np.ndarray:
+    """Take out every connected piece of fewer than `least` pixels: bool (H, W) -> bool (H, W)."""
+    _, pieces, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    large = boxes[:, cv2.CC_STAT_AREA] >= least
+    large[0] = False  # the ground
+    return large[pieces]

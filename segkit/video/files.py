@@ -1,0 +1,396 @@
+"""Video files: frames in, each with its own time, and frames out. Introduced in notebook 13.
+
+This needs PyAV: pip install 'segkit[video]'. OpenCV reads most videos too, but it cannot write H.264,
+which is what browsers and phones play, and it drops the sound and the times of the frames.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from segkit.files import IMAGE_SUFFIXES, UserError, atomic_path, write_image
+
+try:
+    import av
+except ModuleNotFoundError:  # everything else of segkit works without
+    av = None
+
+BT709, LIMITED = 1, 1  # the numbers of the H.264 standard for HD colours, and for 16..235 levels
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file says about itself. Sizes are as the viewer sees them, after rotation."""
+
+    width: int
+    height: int
+    fps: Fraction
+    """Frames per second on average."""
+    frames: int | None
+    """How many there should be, where the file says so."""
+    seconds: float | None
+    rotation: int
+    """Degrees, counter-clockwise, that were applied to turn it upright."""
+    time_base: Fraction
+    """All times are whole multiples of this many seconds."""
+    pixel_aspect: Fraction
+    audio: tuple[str, ...]
+    """The codec of each sound track."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a video: uint8 RGB (H, W, 3), and when it is shown, in seconds from the start."""
+
+    image: np.ndarray
+    time: Fraction
+
+
+class VideoReader:
+    """A video file, frame by frame, upright, each with its own time; never more than a few in memory.
+
+    with VideoReader("in.mp4") as reader:
+        for frame in reader.frames(): ...
+
+    Damaged places are stepped over and counted in `damaged`; `problems()` says what was wrong.
+    Raises: UserError for what is no video, with the reason.   Introduced in notebook 13.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path, self.damaged, self.last = Path(path), 0, Fraction(0)
+        self._open()
+        start = self._container.start_time
+        step = Fraction(self._stream.time_base)
+        self.origin = round(Fraction(start or 0, av.time_base) / step) * step
+        self.info = self._look()
+
+    def __enter__(self) -> "VideoReader":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._container.close()
+
+    def _look(self) -> VideoInfo:
+        first = next(self._decoded(), None)
+        if first is None:
+            raise UserError(f"'{self.path}' is damaged: not one of its frames could be read.")
+        self.damaged = 0
+        self._rewind()
+        stream, container = self._stream, self._container
+        rotation = round(first.rotation / 90) * 90 % 360
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        size = first.width, first.height
+        if rotation % 180:
+            size, aspect = size[::-1], 1 / aspect
+        rates = (stream.average_rate, stream.guessed_rate)
+        fps = next((rate for rate in rates if rate and rate <= 1000), Fraction(25))  # some files say nonsense
+        seconds = container.duration / av.time_base if container.duration else None
+        if stream.duration and stream.time_base:
+            seconds = float(stream.duration * stream.time_base)
+        return VideoInfo(
+            *size,
+            fps=Fraction(fps).limit_denominator(1001),
+            frames=stream.frames or (round(seconds * fps) if seconds else None),
+            seconds=seconds,
+            rotation=rotation,
+            time_base=Fraction(stream.time_base),
+            pixel_aspect=Fraction(aspect),
+            audio=tuple(s.codec_context.name for s in container.streams.audio if s.codec_context),
+        )
+
+    def frames(self, after: Fraction | None = None) -> Iterator[Frame]:
+        """The frames in order; only those later than `after` seconds, if that is given."""
+        if after is not None:
+            target = int((after + self.origin) / self._stream.time_base)
+            try:
+                self._container.seek(target, stream=self._stream)
+                first = next((self._time(f, None) for f in self._decoded()), None)
+                self._container.seek(target, stream=self._stream)
+            except av.FFmpegError:
+                first = None
+            if first is None or first > after:  # no index to jump by: read from the start
+                self._rewind()
+        last = None
+        for raw in self._decoded():
+            self.last = now = self._time(raw, last)
+            self.damaged += bool(raw.is_corrupt)
+            if last is not None and now <= last:
+                self.damaged += 1  # two frames at one moment: the second would never be seen
+                continue
+            last = now
+            if after is None or now > after:
+                yield Frame(self._upright(raw), now)
+
+    def problems(self) -> list[str]:
+        """What was wrong with the file, one sentence each; ask after the last frame."""
+        found = []
+        if self.damaged:
+            found.append(
+                f"'{self.path}' is damaged in {self.damaged} place{'s' if self.damaged > 1 else ''}: "
+                "frames there are missing or patched."
+            )
+        end, slack = float(self.last + 1 / self.info.fps), 1.0 if self._stream.duration else 2.0
+        if self.info.seconds and end < self.info.seconds - max(slack, 0.02 * self.info.seconds):
+            found.append(
+                f"'{self.path}' is cut off: it should be {self.info.seconds:.1f} s long, "
+                f"and {end:.1f} s could be read."
+            )
+        return found
+
+    def _rewind(self) -> None:
+        self._container.close()
+        self._open()
+
+    def _open(self) -> None:
+        self._container = _open_video(self.path)
+        self._stream = next(s for s in self._container.streams.video if not _is_cover(s))
+        self._stream.thread_type = "AUTO"
+
+    def _decoded(self) -> Iterator:
+        for packet in packets_of(self._container, self._stream):
+            if packet is None:
+                self.damaged += 1
+                continue
+            self.damaged += bool(packet.is_corrupt)
+            try:
+                yield from packet.decode()
+            except av.FFmpegError:
+                self.damaged += 1
+
+    def _time(self, raw, last: Fraction | None) -> Fraction:
+        if raw.pts is None:  # a bare stream without times
+            step = Fraction(self._stream.time_base)
+            return Fraction(0) if last is None else round((last + 1 / self.info.fps) / step) * step
+        return raw.pts * Fraction(raw.time_base) - self.origin
+
+    def _upright(self, raw) -> np.ndarray:
+        # Files that do not say which colours they hold mean the HD ones when they are HD, as players do.
+        space = raw.colorspace if raw.colorspace in (1, 4, 5, 6, 7, 9) else (1 if raw.height >= 720 else 5)
+        image = raw.reformat(format="rgb24", src_colorspace=5 if space == 6 else space).to_ndarray()
+        image = np.ascontiguousarray(np.rot90(image, self.info.rotation // 90))
+        size = self.info.width, self.info.height
+        return image if image.shape[1::-1] == size else cv2.resize(image, size)
+
+
+def packets_of(container, stream) -> Iterator:
+    """Packets of a stream; None stands for a place that could not be read."""
+    failures = 0
+    while failures < 20:
+        try:
+            yield from container.demux(stream)
+            return
+        except av.FFmpegError:
+            failures += 1
+            yield None
+
+
+def _is_cover(stream) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _open_video(path: Path):
+    """An open container with at least one stream of pictures.   Raises: UserError."""
+    if av is None:
+        raise UserError("videos need PyAV, which is not installed. Run: pip install 'segkit[video]'")
+    if not path.exists():
+        raise UserError(f"'{path}' does not exist.")
+    if path.is_dir():
+        raise UserError(f"'{path}' is a folder, not a video.")
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise UserError(f"'{path}' is a picture, not a video. For pictures: segkit predict")
+    if path.stat().st_size == 0:
+        raise UserError(f"'{path}' is empty.")
+    try:
+        container = av.open(str(path), metadata_errors="replace")
+    except PermissionError:
+        raise UserError(f"'{path}' may not be read: check its permissions.") from None
+    except (av.FFmpegError, OSError):
+        head = path.open("rb").read(12)
+        if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free"):
+            raise UserError(
+                f"'{path}' is cut off: its index, which a recorder writes last, is missing. Copy it again, "
+                "or export it again from the program that made it."
+            ) from None
+        raise UserError(f"'{path}' is not a video, or in a format that is not known.") from None
+    pictures = [s for s in container.streams.video if not _is_cover(s)]
+    what = None
+    if container.format.name == "tty" or not (container.streams.video or container.streams.audio):
+        what = "is not a video: it holds text."
+    elif container.format.name in ("image2", "png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe"):
+        what = "is a picture, not a video. For pictures: segkit predict"
+    elif not pictures:
+        what = "holds sound but no moving pictures."
+    elif pictures[0].codec_context is None:
+        what = "holds a video in a format that is not known here. Convert it to H.264 first."
+    if what:
+        container.close()
+        raise UserError(f"'{path}' {what}")
+    return container
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a kind of output is written."""
+
+    codec: str
+    pixels: str
+    options: dict[str, str]
+    audio_codec: str
+    """What sound becomes when it cannot be copied."""
+    copies: tuple[str, ...]
+    """Sound that is copied as it is; empty: all of it."""
+
+
+_IN_MP4 = ("aac", "mp3", "ac3", "eac3", "alac", "opus")
+
+_H264 = "libx264", "yuv420p", {"preset": "veryfast", "bf": "0"}
+
+_VP9 = "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "b": "0", "auto-alt-ref": "0"}
+
+OPAQUE = {
+    ".mp4": Encoding(*_H264, "aac", _IN_MP4),
+    ".m4v": Encoding(*_H264, "aac", _IN_MP4),
+    ".mov": Encoding(*_H264, "aac", (*_IN_MP4, "pcm_s16le", "pcm_s24le")),
+    ".mkv": Encoding(*_H264, "aac", ()),
+    ".webm": Encoding(_VP9[0], "yuv420p", _VP9[1], "libopus", ("opus", "vorbis")),
+}
+
+TRANSPARENT = {
+    ".webm": Encoding(_VP9[0], "yuva420p", _VP9[1], "libopus", ("opus", "vorbis")),
+    ".mov": Encoding(
+        "prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "8"}, "aac", OPAQUE[".mov"].copies
+    ),
+    "": Encoding("png", "rgba", {}, "", ()),
+}
+
+
+def choose_encoding(out: Path, transparent: bool) -> Encoding:
+    """The encoding for a file name.   Raises: UserError that lists what is possible."""
+    suffix = out.suffix.lower()
+    choices = TRANSPARENT if transparent else OPAQUE
+    if suffix in choices:
+        return choices[suffix]
+    if transparent:
+        raise UserError(
+            f"'{out}' cannot be transparent: give -o a name that ends in .webm (VP9, for web pages) or .mov "
+            "(ProRes 4444, for video editors), or a folder, which gets one PNG per frame."
+        )
+    raise UserError(f"'{out}' should end in one of {', '.join(choices)}: that decides how it is written.")
+
+
+class VideoWriter:
+    """Write frames to one file. The colours are written, and marked, as BT.709, so that players agree.
+
+    with VideoWriter("out.mp4", 640, 360, fps=25) as writer:
+        writer.write(image)                 # uint8 RGB (360, 640, 3), or RGBA for a transparent encoding
+        writer.write(image, time=1.5)       # at its own time
+
+    H.264 needs even sizes: of an odd one, the last row or column is repeated.
+    The file is there after the last line, whole, and not at all after an error. Introduced in notebook 13.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        width: int,
+        height: int,
+        fps: float | Fraction = 25,
+        encoding: Encoding | None = None,
+        time_base: Fraction | None = None,
+        pixel_aspect: Fraction = Fraction(1),
+        crf: int = 20,
+    ):
+        if av is None:
+            raise UserError("videos need PyAV, which is not installed. Run: pip install 'segkit[video]'")
+        self.path, self.count = Path(path), 0
+        self.fps = Fraction(fps).limit_denominator(1001)
+        self.encoding = encoding or choose_encoding(self.path, transparent=False)
+        self.time_base = time_base or 1 / self.fps
+        self._place = atomic_path(self.path)
+        self._container = av.open(str(self._enter()), "w")
+        options = dict(self.encoding.options)
+        if "prores" not in self.encoding.codec:
+            options |= {"crf": str(crf), "g": str(max(1, round(2 * self.fps)))}
+        stream = self._container.add_stream(self.encoding.codec, rate=self.fps, options=options)
+        step = 2 if "420" in self.encoding.pixels else 1
+        stream.width, stream.height = -(-width // step) * step, -(-height // step) * step
+        stream.pix_fmt = self.encoding.pixels
+        stream.codec_context.time_base = self.time_base
+        stream.time_base = self.time_base
+        stream.codec_context.sample_aspect_ratio = pixel_aspect
+        stream.codec_context.colorspace = stream.codec_context.color_primaries = BT709
+        stream.codec_context.color_trc, stream.codec_context.color_range = BT709, LIMITED
+        if self.encoding.pixels == "yuva420p":
+            stream.metadata["alpha_mode"] = "1"
+        self._stream = stream
+
+    def _enter(self) -> Path:
+        return self._place.__enter__()
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def write(self, image: np.ndarray, time: float | Fraction | None = None) -> None:
+        """One frame: uint8 (H, W, 3) or (H, W, 4).   time: seconds from the start; None follows fps."""
+        bottom, right = self._stream.height - image.shape[0], self._stream.width - image.shape[1]
+        if bottom or right:
+            image = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+        frame = av.VideoFrame.from_ndarray(
+            np.ascontiguousarray(image), "rgb24" if image.shape[2] == 3 else "rgba"
+        )
+        frame = frame.reformat(
+            format=self.encoding.pixels, dst_colorspace=BT709, dst_color_range=LIMITED
+        )  # fmt: skip
+        frame.time_base = self.time_base
+        frame.pts = round(Fraction(self.count / self.fps if time is None else time) / self.time_base)
+        self._container.mux(self._stream.encode(frame))
+        self.count += 1
+
+    def __exit__(self, kind, error, trace) -> None:
+        try:
+            if kind is None:
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
+        except BaseException as problem:
+            self._place.__exit__(type(problem), problem, problem.__traceback__)
+            raise
+        self._place.__exit__(kind, error, trace)
+
+
+class FolderWriter:
+    """The same for a folder of PNG files, numbered from `start`."""
+
+    def __init__(self, path: Path, start: int):
+        self.path, self.start, self.count = path, start, 0
+        path.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> "FolderWriter":
+        return self
+
+    def write(self, image: np.ndarray, time: Fraction) -> None:
+        write_image(self.path / f"{self.start + self.count:06d}.png", image)
+        self.count += 1
+
+    def __exit__(self, *_) -> None:
+        pass
+
+
+def write_video(path: str | Path, images: Iterable[np.ndarray], fps: float = 25, crf: int = 20) -> Path:
+    """Write pictures, uint8 RGB (H, W, 3) of one size, as a video that browsers play. Returns the path.
+
+    Written whole or not at all.   Introduced in notebook 13.
+    """
+    images = iter(images)
+    first = next(images, None)
+    if first is None:
+        raise UserError(f"there are no pictures to write to '{path}'.")
+    height, width = first.shape[:2]
+    with VideoWriter(path, width, height, fps, crf=crf) as writer:
+        for image in chain([first], images):
+            writer.write(image)
+    return Path(path)

@@ -1,0 +1,427 @@
+"""Another background behind the people of a video. Introduced in notebook 13."""
+
+import csv
+import heapq
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from fractions import Fraction
+from hashlib import sha256
+from itertools import chain, islice
+from pathlib import Path
+from queue import Full, Queue
+
+import cv2
+import numpy as np
+from tqdm.auto import tqdm
+
+from segkit.files import UserError, atomic_path
+from segkit.matting.compose import cover, soft_alpha
+from segkit.predict import Segmenter
+from segkit.video.files import (
+    Encoding,
+    FolderWriter,
+    Frame,
+    VideoReader,
+    VideoWriter,
+    av,
+    choose_encoding,
+    packets_of,
+)
+from segkit.video.smooth import Smoother
+
+PART_FRAMES = 250
+"""A work file holds this many frames: what an interruption costs at most."""
+
+
+def painter(background: str | Sequence[int] | np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """A function (image, alpha) -> frame that puts the person before a background, fast enough for video.
+
+    background: "blur", "transparent", an RGB colour, or a picture uint8 (h, w, 3) that is scaled to cover.
+    image: uint8 (H, W, 3).   alpha: float32 (H, W) in [0, 1].
+    Returns: uint8 (H, W, 3), or (H, W, 4) for "transparent".   Raises: UserError.
+    """
+    if isinstance(background, str):
+        if background not in ("blur", "transparent"):
+            raise UserError(
+                f"background is a colour, a picture, 'blur' or 'transparent', found '{background}'."
+            )
+        return _paint_blur if background == "blur" else _paint_transparent
+    picture = np.asarray(background, np.uint8)
+    picture = picture.reshape(1, 1, 3) if picture.ndim == 1 else picture
+    ready: dict[tuple, np.ndarray] = {}
+
+    def paint(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+        size = image.shape[:2]
+        if size not in ready:  # scaled once, not for every frame
+            ready.clear()
+            ready[size] = cover(picture, *size)
+        return cv2.blendLinear(image, ready[size], alpha, 1 - alpha)
+
+    return paint
+
+
+def _paint_blur(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    # A strong blur of a small copy looks the same and is ten times faster. The person is left out of it;
+    # otherwise a halo in the colour of the clothes would surround everybody.
+    height, width = alpha.shape
+    scale = min(1.0, 160 / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    around = 1.001 - cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32) * around[..., None]
+    sigma = max(size) / 50
+    small = cv2.GaussianBlur(small, (0, 0), sigma) / cv2.GaussianBlur(around, (0, 0), sigma)[..., None]
+    behind = cv2.resize(small.clip(0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.blendLinear(image, behind, alpha, 1 - alpha)
+
+
+def _paint_transparent(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    # What nobody should see is really gone: otherwise the room would still be in the file.
+    opacity = (alpha * 255).round().astype(np.uint8)
+    return np.dstack([np.where(opacity[..., None] > 0, image, np.uint8(0)), opacity])
+
+
+@dataclass
+class VideoReport:
+    """What came of a video."""
+
+    path: Path
+    width: int
+    height: int
+    frames: int = 0
+    """Frames in the output."""
+    resumed: int = 0
+    """How many of them an earlier, interrupted run had made."""
+    seconds: float = 0.0
+    """How long this run took."""
+    audio: str = "no sound"
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of this run, reading and writing included."""
+        return (self.frames - self.resumed) / max(self.seconds, 1e-9)
+
+    def __str__(self) -> str:
+        again = f", {self.resumed:,} of them from the run before" if self.resumed else ""
+        return (
+            f"{self.path}: {self.frames:,} frames of {self.width}x{self.height}{again}, {self.audio}; "
+            f"{self.seconds:.1f} s, {self.fps:.1f} frames per second"
+        )
+
+
+def replace_in_video(
+    person: Segmenter,
+    source: str | Path,
+    out: str | Path,
+    background: str | Sequence[int] | np.ndarray = "blur",
+    smoother: Smoother | None = None,
+    crf: int = 20,
+    part_frames: int = PART_FRAMES,
+) -> VideoReport:
+    """Put another background behind the people of a video.
+
+    background: "blur", "transparent", an RGB colour, or a picture uint8 (h, w, 3).
+    out: the ending decides: .mp4 .mov .m4v .mkv are H.264, .webm is VP9; transparent: .webm is VP9 with
+        alpha, .mov is ProRes 4444, and a name without ending becomes a folder of PNG files with
+        times.csv (and no sound).
+    smoother: None takes Smoother(); Smoother(0) leaves every frame to itself.
+    crf: quality of H.264 and VP9; lower is better and larger.
+    part_frames: so many frames make a work file in OUT.parts, where an interrupted run goes on.
+
+    Frames keep their times, so sound stays in step, also at a varying frame rate. Sound is copied where
+    the output can hold it, and encoded anew otherwise. A thread reads ahead, one runs the network, and
+    this one writes; a few frames are in memory, however long the video is.
+    Raises: UserError. `out` is then as it was before.   Introduced in notebook 13.
+    """
+    out, smoother, began = Path(out), smoother or Smoother(), time.perf_counter()
+    encoding = choose_encoding(out, isinstance(background, str) and background == "transparent")
+    paint = painter(background)
+    with VideoReader(source) as reader:
+        parts = Parts(out, encoding, reader, _job(person, source, background, smoother, crf, part_frames))
+        smoother.past = parts.past
+        report = VideoReport(out, reader.info.width, reader.info.height, parts.frames, parts.frames)
+        size = report.width, report.height
+        bar = tqdm(total=reader.info.frames, initial=parts.frames, unit=" frames", desc=Path(source).name)
+        with (
+            bar,
+            closing(_ahead(_shrunk(person, reader.frames(parts.last)), 4)) as read,
+            closing(_ahead(_segmented(person, read, smoother), 4)) as segmented,
+        ):
+            for first in segmented:
+                with parts.next(crf) as part:
+                    for frame, prob, past in chain([first], islice(segmented, part_frames - 1)):
+                        alpha = soft_alpha(cv2.resize(prob, size), person.threshold)
+                        part.write(paint(frame.image, alpha), frame.time, past)
+                        bar.update()
+        report.audio, lost = parts.assemble(reader)
+        report.frames, report.problems = parts.frames, reader.problems() + lost
+    report.seconds = time.perf_counter() - began
+    return report
+
+
+def _job(person, source, background, smoother, crf, part_frames) -> dict:
+    """Everything that the frames depend on: an interrupted run goes on only if all of it is the same."""
+    stat = Path(source).stat()
+    if isinstance(background, np.ndarray):
+        background = sha256(background.tobytes()).hexdigest()
+    return {
+        "source": [str(Path(source).resolve()), stat.st_size, stat.st_mtime],
+        "background": background if isinstance(background, str) else [int(part) for part in background],
+        "smoothing": [smoother.strength, smoother.gate, smoother.flow],
+        "network": sha256(repr(person.info).encode()).hexdigest(),
+        "threshold": person.threshold,
+        "crf": crf,
+        "part_frames": part_frames,
+    }
+
+
+def _shrunk(person: Segmenter, frames: Iterable[Frame]) -> Iterator[tuple[Frame, np.ndarray]]:
+    for frame in frames:
+        yield frame, person.preprocessing.resize(frame.image)
+
+
+def _segmented(person: Segmenter, frames: Iterator[tuple[Frame, np.ndarray]], smoother: Smoother) -> Iterator:
+    """Frame, smoothed probability at the network's size, and the smoother's memory after it."""
+    batch_size = 1 if person.device.type == "cpu" else 8
+    while batch := list(islice(frames, batch_size)):
+        probs = person.predict_batch([small for _, small in batch])
+        for (frame, small), prob in zip(batch, probs, strict=True):
+            # Smoothing happens at the network's size, where it costs the same for every video.
+            yield frame, smoother(person.foreground(prob), small), smoother.past
+
+
+def _ahead(items: Iterable, depth: int) -> Iterator:
+    """The same items, made by a thread that runs at most `depth` ahead."""
+    queue: Queue = Queue(depth)
+    stop = threading.Event()
+
+    def put(kind: str, item) -> None:
+        while not stop.is_set():
+            try:
+                return queue.put((kind, item), timeout=0.1)
+            except Full:
+                continue
+
+    def fill() -> None:
+        try:
+            for item in items:
+                put("item", item)
+                if stop.is_set():
+                    return
+            put("end", None)
+        except BaseException as error:  # it is raised again where the items are used
+            put("error", error)
+
+    thread = threading.Thread(target=fill, daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, item = queue.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+class Parts:
+    """The work folder OUT.parts: whole pieces of the output, and what is needed to go on after each.
+
+    After an interruption the pieces that are whole stay; the next run with the same settings goes on
+    after the last one. A folder from other settings is thrown away.
+    """
+
+    def __init__(self, out: Path, encoding: Encoding, reader: VideoReader, job: dict):
+        self.out, self.encoding, self.info = out, encoding, reader.info
+        self.folder = out.with_name(f"{out.name}.parts")
+        self.times: list[int] = []
+        """When each frame is shown, in units of the source's time base."""
+        self.past: tuple[np.ndarray, np.ndarray] | None = None
+        self.count = 0
+        if encoding.codec == "png" and out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UserError(f"'{out}' is there already: give -o a new name, or remove it first.")
+        if out.suffix and out.is_dir():
+            raise UserError(f"'{out}' is a folder: give -o the name of a file.")
+        record = self.folder / "job.json"
+        if self.folder.exists() and not record.exists() and any(self.folder.iterdir()):
+            raise UserError(f"'{self.folder}' is in the way: work files go there. Move it away.")
+        if record.exists() and record.read_text() != json.dumps(job):
+            shutil.rmtree(self.folder)
+        if not record.exists():
+            with atomic_path(record) as temporary:
+                temporary.write_text(json.dumps(job))
+        while self._state.exists():
+            with np.load(self._state) as state:
+                self.times += state["times"].tolist()
+                self.past = (state["prob"], state["image"]) if "prob" in state else None
+            self.count += 1
+
+    @property
+    def frames(self) -> int:
+        return len(self.times)
+
+    @property
+    def last(self) -> Fraction | None:
+        """The time of the last frame that is done."""
+        return self.times[-1] * self.info.time_base if self.times else None
+
+    @property
+    def _state(self) -> Path:
+        return self.folder / f"{self.count:05d}.npz"
+
+    def _piece(self, number: int) -> Path:
+        return self.folder / ("frames" if self.encoding.codec == "png" else f"{number:05d}{self.out.suffix}")
+
+    def next(self, crf: int) -> "Part":
+        return Part(self, crf)
+
+    def assemble(self, reader: VideoReader) -> tuple[str, list[str]]:
+        """Join the pieces and the sound into the output, whole or not at all, and remove the work folder.
+
+        Returns: what became of the sound, and what was lost.
+        """
+        if self.encoding.codec == "png":
+            with atomic_path(self._piece(0) / "times.csv") as temporary:
+                rows = enumerate(float(time * self.info.time_base) for time in self.times)
+                with temporary.open("w", newline="") as file:
+                    csv.writer(file).writerows([("frame", "seconds"), *rows])
+            if self.out.is_dir():
+                self.out.rmdir()
+            self._piece(0).rename(self.out)
+            said = "without sound" if self.info.audio else "no sound", []
+        else:
+            said = self._join(reader)
+        shutil.rmtree(self.folder)
+        return said
+
+    def _join(self, reader: VideoReader) -> tuple[str, list[str]]:
+        ways = ("sound copied", "sound encoded anew") if self.info.audio else ("no sound",)
+        easy = not self.encoding.copies or set(self.info.audio) <= set(self.encoding.copies)
+        for way in ways if easy else ways[1:]:
+            try:
+                self._write(reader, way)
+                return way, []
+            except av.FFmpegError as error:
+                reason = error
+        if not self.info.audio:
+            raise UserError(f"'{self.out}' could not be written ({reason}).") from reason
+        self._write(reader, "no sound")
+        return "sound lost", [f"the sound of '{reader.path}' could not be written ({reason})."]
+
+    def _write(self, reader: VideoReader, sound: str) -> None:
+        with ExitStack() as opened:
+            temporary = opened.enter_context(atomic_path(self.out))
+            options = (
+                {"movflags": "+faststart"} if self.out.suffix.lower() in (".mp4", ".m4v", ".mov") else {}
+            )
+            target = opened.enter_context(av.open(str(temporary), "w", options=options))
+            with av.open(str(self._piece(0))) as first:
+                video = target.add_stream_from_template(first.streams.video[0])
+                video.metadata.update(first.streams.video[0].metadata)
+                video.codec_context.framerate = self.info.fps
+            tracks = [self._pictures(video)]
+            if sound.startswith("sound"):
+                for number in range(len(self.info.audio)):
+                    source = opened.enter_context(av.open(str(reader.path), metadata_errors="replace"))
+                    track = source.streams.audio[number]
+                    make = _copied if sound == "sound copied" else _encoded
+                    tracks.append(make(source, track, target, self.encoding.audio_codec, reader.origin))
+            # Packets in the order of their times, so that little of the longer track waits in memory.
+            for packet in heapq.merge(*tracks, key=lambda packet: packet.dts * packet.time_base):
+                target.mux(packet)
+
+    def _pictures(self, video) -> Iterator:
+        done = 0
+        for number in range(self.count):
+            start = self.times[done] * self.info.time_base
+            with np.load(self.folder / f"{number:05d}.npz") as state:
+                done += len(state["times"])
+            with av.open(str(self._piece(number))) as piece:
+                for packet in piece.demux(video=0):
+                    if packet.dts is not None:
+                        shift = round(start / packet.time_base)
+                        packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                        packet.stream = video
+                        yield packet
+
+
+class Part:
+    """One piece being written; it counts once it is closed without an error."""
+
+    def __init__(self, parts: Parts, crf: int):
+        self._parts, self._times, self._past = parts, [], None
+        info, path = parts.info, parts._piece(parts.count)
+        self._writer = (
+            FolderWriter(path, parts.frames)
+            if parts.encoding.codec == "png"
+            else VideoWriter(
+                path,
+                info.width,
+                info.height,
+                info.fps,
+                parts.encoding,
+                info.time_base,
+                info.pixel_aspect,
+                crf,
+            )
+        )
+
+    def __enter__(self) -> "Part":
+        return self
+
+    def write(self, image: np.ndarray, time: Fraction, past) -> None:
+        self._times.append(round(time / self._parts.info.time_base))
+        # Each piece starts at zero; it is moved to its place when all are joined.
+        self._writer.write(image, (self._times[-1] - self._times[0]) * self._parts.info.time_base)
+        self._past = past
+
+    def __exit__(self, kind, error, trace) -> None:
+        self._writer.__exit__(kind, error, trace)
+        if kind is None:
+            memory = {} if self._past is None else dict(zip(("prob", "image"), self._past, strict=True))
+            with atomic_path(self._parts._state) as temporary:
+                np.savez(temporary, times=np.array(self._times, np.int64), **memory)
+            self._parts.times += self._times
+            self._parts.count += 1
+
+
+def _copied(source, track, target, codec: str, origin: Fraction) -> Iterator:
+    """The packets of a sound track as they are."""
+    out = target.add_stream_from_template(track)
+    shift = round(origin / track.time_base)
+    return _moved(packets_of(source, track), out, shift)
+
+
+def _moved(packets: Iterator, out, shift: int) -> Iterator:
+    for packet in packets:
+        if packet is not None and packet.dts is not None:
+            packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+            packet.stream = out
+            yield packet
+
+
+def _encoded(source, track, target, codec: str, origin: Fraction) -> Iterator:
+    """The sound of a track, encoded anew."""
+    layout = "mono" if track.codec_context.channels == 1 else "stereo"
+    out = target.add_stream(codec, rate=48000, layout=layout)
+    return _sound(source, track, out, origin)
+
+
+def _sound(source, track, out, origin: Fraction) -> Iterator:
+    for packet in packets_of(source, track):
+        try:
+            frames = packet.decode() if packet is not None else []
+        except av.FFmpegError:  # a damaged place stays silent
+            continue
+        for frame in frames:
+            frame.pts = None if frame.pts is None else frame.pts - round(origin / frame.time_base)
+            yield from out.encode(frame)
+    yield from out.encode(None)

@@ -1,0 +1,412 @@
+"""The explorers, driven as a hand would: by setting the value of a slider."""
+
+import inspect
+import time
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from segkit import widgets
+from segkit.augment import Augmentation
+from segkit.course.knobs.chart import Chart
+from segkit.course.knobs.explorer import Explorer
+from segkit.course.knobs.lesson00 import ThresholdExplorer
+from segkit.course.knobs.lesson03 import UNetExplorer, draw_unet, receptive_field, unet_stages
+from segkit.course.knobs.lesson04 import MaskShiftExplorer, move_mask
+from segkit.course.knobs.lesson05 import AlphaExplorer, OptimiserExplorer
+from segkit.course.knobs.lesson06 import AugmentationExplorer
+from segkit.course.knobs.lesson08 import CutoutExplorer
+from segkit.losses import BCEDiceLoss, BCELoss, DiceLoss
+from segkit.matting.compose import replace_background, soft_alpha
+from segkit.metrics import boundary_f, count_pixels
+from segkit.models import build_model, count_parameters
+from segkit.plots import show_mistakes
+
+
+@pytest.fixture
+def people(astronaut) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A photograph, a probability map that is roughly right, and a mask: (240, 320)."""
+    image = cv2.resize(astronaut, (320, 240))
+    mask = np.zeros((240, 320), np.uint8)
+    cv2.ellipse(mask, (150, 170), (70, 110), 0, 0, 360, 1, -1)
+    noise = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 3, mask.shape), (0, 0), 8)
+    prob = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 6) + noise
+    return image, prob.clip(0, 1).astype(np.float32), mask
+
+
+@pytest.fixture
+def explorers(people) -> list[Explorer]:
+    """One of each."""
+    image, prob, mask = people
+    return [
+        ThresholdExplorer(image, prob, mask),
+        ThresholdExplorer(image, prob),
+        MaskShiftExplorer(mask),
+        AugmentationExplorer(image, mask),
+        AlphaExplorer(),
+        OptimiserExplorer(corner, {"x": 0.3, "tall": 0.6}, image, mask, BCELoss()),
+        CutoutExplorer(image, prob, {"blur": "blur", "green": (0, 158, 115), "itself": image}),
+        UNetExplorer(),
+    ]
+
+
+def corner(knobs: torch.Tensor) -> torch.Tensor:
+    """A model of two numbers: person left of x and above tall, logits (1, 1, 240, 320)."""
+    right = torch.linspace(0, 1, 320) - knobs[0]
+    below = torch.linspace(0, 1, 240)[:, None] - knobs[1]
+    return (-10 * torch.maximum(right, below))[None, None]
+
+
+def figure_of(explorer: Explorer):
+    more = ([[0.2, 0.5], [0.9, 0.9]],) if isinstance(explorer, OptimiserExplorer) else ()
+    return explorer.figure(*more)
+
+
+def controls(explorer: Explorer) -> list:
+    return list(explorer.children[0].children)
+
+
+def other_value(control):
+    """A value that the control does not have now."""
+    if isinstance(control.value, bool):
+        return not control.value
+    if hasattr(control, "options"):
+        values = [value for value in control.options if value != control.value]
+        return values[-1]
+    return control.max if control.value != control.max else control.min
+
+
+def decoded(explorer: Explorer) -> np.ndarray:
+    picture = cv2.imdecode(np.frombuffer(explorer.picture.value, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None, "not a picture"
+    return picture
+
+
+def test_every_knob_of_every_explorer_changes_the_picture_and_the_words(explorers):
+    for explorer in explorers:
+        assert decoded(explorer).shape[0] == widgets.HEIGHT + widgets.TITLE
+        for control in controls(explorer):
+            picture, words = explorer.picture.value, explorer.words.value
+            control.value = other_value(control)
+            assert explorer.picture.value != picture, control.description
+            assert explorer.words.value != words or control.description == "same draw for both"
+            decoded(explorer)
+
+
+def test_turning_a_knob_there_and_back_gives_the_same_picture(explorers):
+    for explorer in explorers:
+        for control in controls(explorer):
+            before, value = explorer.picture.value, control.value
+            control.value = other_value(control)
+            control.value = value
+            assert explorer.picture.value == before, control.description
+
+
+def test_an_explorer_answers_within_a_tenth_of_a_second(explorers):
+    for explorer in explorers:
+        for control in controls(explorer):
+            seconds = []
+            for _ in range(9):
+                start = time.process_time()  # of this process: a busy machine does not count
+                control.value = other_value(control)
+                seconds.append(time.process_time() - start)
+            assert np.median(seconds) < 0.1, f"{type(explorer).__name__}.{control.description}"
+
+
+def test_a_large_photograph_answers_nearly_as_quickly(people):
+    image, prob, mask = (cv2.resize(array, (2560, 1920)) for array in people)
+    explorer = ThresholdExplorer(image, prob, mask)
+    start = time.process_time()
+    explorer.threshold.value = 0.3
+    assert time.process_time() - start < 0.2
+
+
+def test_an_error_in_a_callback_is_raised_and_shown_and_the_next_turn_recovers(explorers, monkeypatch):
+    for explorer in explorers:
+        control = controls(explorer)[0]
+        value = control.value
+
+        def broken():
+            raise RuntimeError("<the> knob broke")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(explorer, "draw", broken)
+            with pytest.raises(RuntimeError, match="knob broke"):
+                control.value = other_value(control)
+        assert "RuntimeError: &lt;the&gt; knob broke" in explorer.words.value
+        control.value = value
+        assert "knob broke" not in explorer.words.value
+
+
+def test_no_explorer_hides_errors_in_an_output_widget():
+    assert "Output(" not in inspect.getsource(widgets)
+
+
+def test_every_explorer_has_a_static_figure_and_says_what_it_is_where_no_slider_can_move(explorers):
+    for explorer in explorers:
+        assert len(figure_of(explorer)._repr_png_()) > 5000
+        assert type(explorer).__name__ in repr(explorer) and len(repr(explorer)) < 100
+
+
+def test_every_class_says_which_lesson_introduces_it():
+    for _, kind in [*inspect.getmembers(widgets, inspect.isclass), ("", UNetExplorer)]:
+        if issubclass(kind, Explorer) and kind is not Explorer:
+            assert "Introduced in notebook" in kind.__doc__
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.13, 0.5, 0.77, 1.0])
+def test_threshold_explorer_scores_as_segkit_metrics_do(people, threshold):
+    image, prob, mask = people
+    explorer = ThresholdExplorer(image, prob, mask)
+    explorer.threshold.value = threshold
+    counts = count_pixels((prob > threshold)[None], mask[None])
+    assert np.array_equal(explorer.predicted(), prob > threshold)
+    assert explorer.scores == pytest.approx(
+        {
+            "Dice": counts.dice().item(),
+            "IoU": counts.iou().item(),
+            "precision": counts.precision().item(),
+            "recall": counts.recall().item(),
+            "share": (prob > threshold).mean(),
+        }
+    )
+    place = round(threshold * 100)
+    for name, value in explorer.scores.items():
+        assert explorer.curves[name][place] == pytest.approx(value)
+    assert f"Dice {explorer.scores['Dice']:.3f}" in explorer.words.value
+
+
+def test_threshold_explorer_of_values_that_lie_exactly_on_the_threshold(people):
+    image, _, mask = people
+    explorer = ThresholdExplorer(image, np.full(mask.shape, 0.3, np.float32), mask)
+    explorer.threshold.value = 0.3
+    assert explorer.scores["share"] == explorer.predicted().mean() == 0
+
+
+def test_threshold_explorer_without_truth_knows_only_the_share(people):
+    image, prob, _ = people
+    explorer = ThresholdExplorer(image, prob)
+    explorer.threshold.value = 0.9
+    assert explorer.scores == {"share": pytest.approx((prob > 0.9).mean())}
+    assert "Dice" not in explorer.words.value
+
+
+def test_arrays_of_different_sizes_are_refused(people):
+    image, prob, mask = people
+    with pytest.raises(ValueError, match=r"image \(240, 320\), prob \(100, 320\)"):
+        ThresholdExplorer(image, prob[:100], mask)
+    with pytest.raises(ValueError, match="mask"):
+        AugmentationExplorer(image, mask[:100])
+
+
+@pytest.mark.parametrize(("dx", "dy", "grow"), [(0, 0, 0), (5, 0, 0), (-3, 7, 0), (0, 0, 6), (2, -2, -6)])
+def test_mask_shift_explorer_scores_as_segkit_metrics_do(people, dx, dy, grow):
+    mask = people[2]
+    explorer = MaskShiftExplorer(mask)
+    explorer.dx.value, explorer.dy.value, explorer.grow.value = dx, dy, grow
+    pred = explorer.predicted()
+    counts = count_pixels(pred[None], mask[None])
+    assert explorer.scores == {
+        "Dice": counts.dice().item(),
+        "IoU": counts.iou().item(),
+        "pixel accuracy": counts.pixel_accuracy().item(),
+        "boundary F": boundary_f(pred[None], mask[None], 2.0).item(),
+    }
+    assert all(value == 1 for value in explorer.scores.values()) == ((dx, dy, grow) == (0, 0, 0))
+
+
+def test_move_mask_moves_by_whole_pixels_and_grows_by_a_disc():
+    mask = np.zeros((40, 50), bool)
+    mask[10:20, 10:30] = True
+    moved = np.zeros_like(mask)
+    moved[13:23, 8:28] = True
+    assert np.array_equal(move_mask(mask, dx=-2, dy=3), moved)
+    assert np.array_equal(move_mask(mask), mask)
+    assert move_mask(mask, grow=3).sum() > mask.sum() > move_mask(mask, grow=-3).sum() == 4 * 14
+    assert move_mask(mask, dx=45).sum() == 0
+    assert np.ptp(np.nonzero(move_mask(mask, grow=4))[0]) + 1 == 10 + 8
+
+
+def test_augmentation_explorer_shows_what_segkit_augment_does(people):
+    image, _, mask = people
+    explorer = AugmentationExplorer(image, mask)
+    explorer.strength.value, explorer.seed.value = 1.5, 7
+    expected = Augmentation(1.5)(image, mask, seed=7)
+    for ours, theirs in zip(explorer.augmented(), expected, strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_augmentation_of_strength_zero_changes_nothing(people):
+    image, _, mask = people
+    explorer = AugmentationExplorer(image, mask, strength=0)
+    assert np.array_equal(explorer.augmented()[0], image) and np.array_equal(explorer.augmented()[1], mask)
+
+
+def test_without_the_tick_image_and_mask_part_ways(people):
+    image, _, mask = people
+    explorer = AugmentationExplorer(image, mask)
+    for seed in range(5):
+        explorer.seed.value = seed
+        explorer.together.value = True
+        together = explorer.augmented()
+        explorer.together.value = False
+        apart = explorer.augmented()
+        assert np.array_equal(together[0], apart[0]) and not np.array_equal(together[1], apart[1])
+
+
+@pytest.fixture(scope="module")
+def alphas() -> AlphaExplorer:
+    return AlphaExplorer()
+
+
+def parameters(explorer: AlphaExplorer, weight: float, bias: float):
+    """The small network in torch: logits (1, 1, H, W), targets, and its two numbers."""
+    w, b = torch.tensor(weight, dtype=torch.float64), torch.tensor(bias, dtype=torch.float64)
+    w.requires_grad_(), b.requires_grad_()
+    x = torch.tensor(explorer.brightness - explorer.brightness.mean())
+    targets = torch.tensor(explorer.mask).double()[None, None]
+    return w, b, (w * x + b)[None, None], targets
+
+
+def test_alpha_explorer_has_the_losses_of_segkit(alphas):
+    for weight, bias in ((0, 0), (3, -2), (12, -5), (-4, 1)):
+        _, _, logits, targets = parameters(alphas, weight, bias)
+        bce, dice = alphas.losses(weight, bias)
+        assert bce == pytest.approx(BCELoss()(logits, targets).item(), rel=1e-4)
+        assert dice == pytest.approx(DiceLoss()(logits, targets).item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_alpha_explorer_descends_by_the_gradient_that_autograd_finds(alphas, alpha):
+    way = alphas.path(alpha)
+    for step in (0, 10, 60):
+        w, b, logits, targets = parameters(alphas, *way[step])
+        BCEDiceLoss(alpha)(logits, targets).backward()
+        expected = way[step] - alphas.lr * np.array([w.grad.item(), b.grad.item()])
+        assert way[step + 1] == pytest.approx(expected, abs=1e-4)
+
+
+def test_alpha_explorer_reports_the_loss_at_the_sliders(alphas):
+    alphas.alpha.value, alphas.step.value = 0.3, 40
+    _, _, logits, targets = parameters(alphas, *alphas.path(0.3)[40])
+    assert alphas.scores["loss"] == pytest.approx(BCEDiceLoss(0.3)(logits, targets).item(), rel=1e-4)
+    pred = alphas.probs(0.3, 40) > 0.5
+    assert alphas.scores["Dice of the mask"] == count_pixels(pred[None], alphas.mask[None]).dice().item()
+
+
+def test_with_a_small_person_bce_alone_starts_all_black_and_dice_does_not(alphas):
+    """The story that lesson 05 tells with it."""
+    assert (alphas.probs(1.0, 20) < 0.5).all()
+    assert (alphas.probs(0.0, 20)[alphas.mask] > 0.5).mean() > 0.5
+    last = alphas.num_steps
+    assert (alphas.probs(1.0, last)[alphas.mask] > 0.5).mean() > 0.5
+
+
+def test_optimiser_explorer_has_the_loss_of_what_it_shows(people):
+    image, _, mask = people
+    explorer = OptimiserExplorer(corner, {"x": 0.3, "tall": 0.6}, image, mask, BCELoss())
+    targets = torch.from_numpy(mask).float()[None, None]
+    for x, tall in ((0.3, 0.6), (0.9, 0.2), (0.05, 1.0)):
+        explorer.knobs["x"].value, explorer.knobs["tall"].value = x, tall
+        assert explorer.loss == pytest.approx(BCELoss()(corner(torch.tensor([x, tall])), targets).item())
+        assert f"x {x:.2f}, tall {tall:.2f} · loss {explorer.loss:.3f}" in explorer.words.value
+    titles = [axes.get_title() for axes in explorer.figure([(0.9, 0.2), (0.05, 1.0)]).axes]
+    assert titles[1] == f"loss {explorer.loss:.2f}" != titles[0]
+
+
+def test_cutout_explorer_is_made_of_segkit_predict(people):
+    image, prob, _ = people
+    explorer = CutoutExplorer(image, prob, {"blur": "blur", "green": (0, 158, 115)})
+    explorer.threshold.value, explorer.softness.value, explorer.behind.value = 0.7, 0.0, "green"
+    expected = soft_alpha(explorer.prob, 0.7, 0.0)
+    assert np.array_equal(explorer.alpha(), expected) and set(np.unique(expected)) == {0, 1}
+    shown = explorer._composed(explorer.alpha())
+    assert np.array_equal(shown, replace_background(explorer.image, expected, (0, 158, 115)))
+    assert "0.0% neither here nor there" in explorer.words.value
+    explorer.softness.value = 1.0
+    assert "0.0% neither here nor there" not in explorer.words.value
+    assert len(explorer.figure((0.2, 0.5), (0, 1)).axes) == 4
+
+
+def test_a_large_photograph_does_not_slow_the_cutout_explorer(people):
+    image, prob, _ = (cv2.resize(array, (2560, 1920)) for array in people)
+    explorer = CutoutExplorer(image, prob, {"blur": "blur"})
+    start = time.process_time()
+    explorer.softness.value = 0.9
+    assert time.process_time() - start < 0.1
+
+
+@pytest.mark.parametrize(("width", "depth"), [(4, 1), (8, 3), (16, 5)])
+def test_unet_explorer_knows_the_shapes_and_the_parameters_of_a_real_network(width, depth):
+    widths = [width * 2**stage for stage in range(depth)]
+    net, shapes = build_model("unet", widths=widths, bottleneck=widths[-1]).eval(), []
+    for name, part in unet_stages(net):
+        part.register_forward_hook(lambda _p, _g, out, name=name: shapes.append((name, *out.shape[1:])))
+    net(torch.zeros(1, 3, 64, 64))
+    explorer = UNetExplorer(side=64)
+    explorer.width.value, explorer.depth.value = width, depth
+    assert explorer.measured() == (count_parameters(net), shapes)
+    assert f"{count_parameters(net):,} parameters" in explorer.words.value
+    assert f"{receptive_field(depth)} × {receptive_field(depth)} pixels" in explorer.words.value
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_the_receptive_field_bounds_what_a_gradient_finds(depth):
+    """Up to a tenth: doubling with aligned corners does not land exactly on the windows that are summed."""
+    torch.manual_seed(0)
+    total = torch.zeros(128, 128)
+    for _ in range(8):
+        net = build_model("unet", widths=[4] * depth, bottleneck=4).eval()
+        noise = torch.randn(1, 3, 128, 128, requires_grad=True)
+        net(noise)[0, 0, 64, 64].backward()
+        total += noise.grad[0].abs().sum(0)
+    measured = int((total.sum(0) > 0).sum())
+    assert measured == pytest.approx(receptive_field(depth), rel=0.1)
+    assert receptive_field(depth, convs=1) < receptive_field(depth)
+
+
+def test_the_drawing_of_a_unet_has_one_orange_box_lower_than_every_blue_one():
+    _, stages = UNetExplorer(depth=3).measured()
+    picture = draw_unet(stages)
+    orange = (picture == widgets.rgb(widgets.ORANGE)).all(-1)
+    blue = (picture == widgets.rgb(widgets.BLUE)).all(-1)
+    assert orange.any() and np.nonzero(blue)[0].max() < np.nonzero(orange)[0].min()
+    columns = np.diff(np.concatenate([[0], blue.any(0).astype(int)])) == 1
+    assert columns.sum() == len(stages) - 1
+
+
+def test_a_chart_puts_points_where_matplotlib_would():
+    def frame(axes):
+        axes.set(xlim=(0, 10), ylim=(-1, 1))
+        axes.plot([7], [0.5], "s", color="#ff0000", ms=4)
+
+    chart = Chart(300, 200, frame)
+    reds = np.argwhere((chart.canvas == (255, 0, 0)).all(-1))
+    row, column = reds.mean(0)
+    assert chart.pixels([7], [0.5])[0] == pytest.approx([column, row], abs=1)
+    copy = chart.copy()
+    copy.line([0, 10], [-5, 5], "#0000ff")
+    copy.dot(2, 0, "#00ff00")
+    blue = np.argwhere((copy.canvas == (0, 0, 255)).all(-1))
+    (left, top), (right, bottom) = chart.pixels([0, 10], [1, -1])
+    assert top - 2 <= blue[:, 0].min() and blue[:, 0].max() <= bottom + 2, "the line leaves the axes"
+    assert left <= blue[:, 1].min() and blue[:, 1].max() <= right
+    assert not (chart.canvas == (0, 0, 255)).all(-1).any(), "the original was drawn on"
+
+
+def test_mistakes_have_three_colours():
+    pred, target = np.array([[1, 1, 0, 0]]), np.array([[1, 0, 1, 0]])
+    found, wrong, missed, rest = show_mistakes(np.zeros((1, 4, 3), np.uint8), pred, target)[0].astype(int)
+    assert found[2] > found[0] and wrong[0] > wrong[2] and missed[0] > missed[2] and missed[1] > wrong[1]
+    assert np.ptp(rest) == 0
+
+
+def test_an_explorer_without_its_methods_is_refused():
+    class Unfinished(Explorer):
+        def draw(self):
+            return np.zeros((4, 4, 3), np.uint8)
+
+    with pytest.raises(TypeError, match="abstract"):
+        Unfinished()

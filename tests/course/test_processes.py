@@ -1,0 +1,75 @@
+"""Two processes started as a notebook starts them, after a training in the same process."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+SCRIPT = """
+import sys
+import torch
+from segkit import build_model, load_dataset
+from segkit.course.processes import launch
+from segkit.train import TrainConfig, fit
+
+folder, out, norm = sys.argv[1:]
+sets = [load_dataset(folder, split=split, size=32) for split in ("train", "val")]
+
+
+def one_epoch(name):
+    torch.manual_seed(0)
+    config = TrainConfig(size=32, num_epochs=1, batch_size=8, precision="fp32")
+    fit(build_model("unet", widths=(8, 16), bottleneck=16, norm=norm), *sets, f"{out}/{name}", config)
+
+
+one_epoch("one")
+before = torch.get_num_threads()
+assert launch(one_epoch, "two") == (1 if torch.cuda.is_available() else 2)
+assert torch.get_num_threads() == before
+one_epoch("after")  # a training in this process still works
+"""
+
+
+def run(*arguments):
+    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), *map(str, arguments)]
+    unset = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=unset)
+
+
+@pytest.mark.parametrize("norm", ["group", "batch"])
+def test_two_processes_take_the_steps_of_one(make_dataset, tmp_path, norm):
+    done = run(make_dataset(24), tmp_path / "out", norm)
+    assert done.returncode == 0, done.stderr
+    rows = {
+        name: (tmp_path / "out" / name / "history.csv").read_text().splitlines()[1].split(",")
+        for name in ("one", "two", "after")
+    }
+    losses = {name: float(row[1]) for name, row in rows.items()}
+    assert losses["after"] == losses["one"]
+    if norm == "group":
+        assert losses["two"] == pytest.approx(losses["one"], abs=1e-5)
+    else:  # each process normalises by its own half of the batch
+        assert losses["two"] != losses["one"]
+        assert losses["two"] == pytest.approx(losses["one"], abs=0.1)
+    assert "Warning" not in done.stderr
+    assert done.stderr.count("epoch   1/1:   0%") == 2, (
+        "the bars of the two trainings in this process, no others"
+    )
+
+
+def test_an_error_in_a_process_is_an_error_here(tmp_path):
+    code = """
+    from segkit.course.processes import launch
+
+    def broken():
+        raise ValueError("it broke in there")
+
+    launch(broken)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode != 0
+    assert "it broke in there" in done.stderr

@@ -1,0 +1,263 @@
+"""`segkit course`, on throw-away notebooks of a few lines."""
+
+import asyncio
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import zmq.asyncio
+from conftest import write_notebook
+from jupyter_client.session import Session
+
+from segkit.cli import main
+from segkit.course.run import MemoryWatch, WakefulChannel, duration, run_notebook
+from segkit.course.run import run as course_module
+from segkit.files import UserError, write_image
+
+
+@pytest.fixture
+def lessons(tmp_path):
+    """Two lessons and a profile."""
+    folder = tmp_path / "lessons"
+    write_notebook(folder / "00_first.ipynb", "print('seed', seed, 'lr', lr, repr(data_dir), flip)")
+    write_notebook(folder / "01_second.ipynb", "size * 2", parameters="size: int = 7  # side")
+    (folder / "profiles").mkdir()
+    (folder / "profiles" / "fast.yaml").write_text("00_first:\n  lr: 1e-3\n01_second:\n  size: 3\n")
+    return folder
+
+
+@pytest.fixture
+def course(lessons, tmp_path, capsys):
+    """A function that runs `segkit course`: its exit code, its output, its errors, the folder it made."""
+
+    def run(*argv):
+        with pytest.raises(SystemExit) as stopped:
+            main(["course", "--notebooks", str(lessons), "-o", str(tmp_path / "runs"), *map(str, argv)])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        made = re.search(r"results: (.*)", out)
+        return stopped.value.code, out, err, made and Path(made[1])
+
+    return run
+
+
+def printed(path) -> str:
+    """All that the cells of a notebook printed or showed as text."""
+    outputs = [o for cell in nbformat.read(path, 4).cells for o in cell.get("outputs", [])]
+    return "\n".join(o.get("text") or o.get("data", {}).get("text/plain", "") for o in outputs)
+
+
+def test_every_notebook_runs_and_is_kept_as_notebook_and_as_page(course):
+    code, out, err, made = course()
+    assert (code, err) == (0, "")
+    assert "profile: default" in out
+    assert "2 of 2 notebooks ran" in out
+    assert str(made / "index.html") in out
+    assert printed(made / "00_first.ipynb") == "seed 0 lr 0.1 '' False\n"
+    assert printed(made / "01_second.ipynb") == "14"
+    assert "seed 0 lr 0.1" in (made / "00_first.html").read_text()
+
+
+def test_the_index_lists_name_status_time_memory_and_link(course):
+    *_, made = course("--only", "00")
+    (row,) = re.findall(r"<tr><td>.*</tr>", (made / "index.html").read_text())
+    assert re.search(r'<a href="00_first.html">00 · First</a>.*ran.*\d+ s.*0\.\d+ GB.*00_first.ipynb', row)
+
+
+def test_a_failure_is_named_and_the_next_notebook_still_runs(course, lessons):
+    write_notebook(lessons / "00_first.ipynb", "print('before')", "1 / 0", "print('after')")
+    code, out, err, made = course()
+    assert code == 1
+    assert "failed: 00_first" in err
+    assert "01_second" not in err
+    assert "FAILED" in out
+    assert "ZeroDivisionError: division by zero" in out
+    assert "1 of 2 notebooks ran" in out
+    assert "before" in printed(made / "00_first.ipynb")
+    assert "ZeroDivisionError" in (made / "00_first.html").read_text()
+    assert "ZeroDivisionError" in (made / "index.html").read_text()
+    assert printed(made / "01_second.ipynb") == "14"
+
+
+def test_a_kernel_that_dies_is_a_failure(tmp_path):
+    path = write_notebook(tmp_path / "00_dies.ipynb", "import os\nos._exit(1)")
+    assert "Dead" in run_notebook(path, tmp_path / "copy.ipynb").error
+
+
+def test_an_error_inside_a_widgets_callback_is_a_failure(tmp_path):
+    path = write_notebook(
+        tmp_path / "00_widget.ipynb",
+        "from ipywidgets import interact",
+        "moved = interact(lambda x: 1 / (x - 5), x=(6, 9, 1))",
+        "moved.widget.children[0].min = moved.widget.children[0].value = 5",
+    )
+    assert "ZeroDivisionError" in run_notebook(path, tmp_path / "copy.ipynb").error
+
+
+def test_no_answer_of_the_kernel_is_missed_while_a_widget_reports():
+    """What nbclient does when a callback prints: it sends while the answer to the cell comes in."""
+
+    async def ask() -> str:
+        session = Session()
+        with (
+            zmq.Context() as here,
+            here.socket(zmq.ROUTER) as kernel,
+            zmq.asyncio.Context() as there,
+            there.socket(zmq.DEALER) as client,
+        ):
+            client.connect(f"tcp://127.0.0.1:{kernel.bind_to_random_port('tcp://127.0.0.1')}")
+            channel = WakefulChannel(client, session)
+            channel.send(session.msg("execute_request"))
+            name, *_ = kernel.recv_multipart()
+            answer = asyncio.ensure_future(channel.get_msg())
+            await asyncio.sleep(0.05)  # now it waits
+            session.send(kernel, "execute_reply", ident=name)
+            time.sleep(0.05)  # the answer is here, and nobody has looked
+            channel.send(session.msg("comm_msg"))
+            return (await asyncio.wait_for(answer, 10))["msg_type"]
+
+    assert asyncio.run(ask()) == "execute_reply"
+
+
+def test_only_takes_numbers_ranges_and_names(course, lessons):
+    write_notebook(lessons / "12_far.ipynb")
+    for only, names in {
+        ("1",): {"01_second"},
+        ("01", "12_far"): {"01_second", "12_far"},
+        ("00-01",): {"00_first", "01_second"},
+    }.items():
+        code, *_, made = course("--only", *only)
+        assert code == 0
+        assert {path.stem for path in made.glob("*.ipynb")} == names
+        for path in made.iterdir():
+            path.unlink()
+        made.rmdir()
+
+
+def test_a_profile_changes_parameters_and_p_goes_before_it(course):
+    _, out, _, made = course("--profile", "fast", "-p", "size=5", "flip=true", "-p", "data_dir=007")
+    assert printed(made / "00_first.ipynb") == "seed 0 lr 0.001 '007' True\n"
+    assert printed(made / "01_second.ipynb") == "10"
+    assert "profile: fast" in out
+    assert "size=5" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--profile", "gpu"], "there is no profile 'gpu': choose from default, fast"),
+        (["--only", "07"], "no notebook is called '07': choose from 00_first, 01_second"),
+        (["--only", "01", "-p", "seed=1"], "has a parameter 'seed': 01_second has size (int)"),
+        (["-p", "sede=1"], "00_first has seed (int), lr (float), data_dir (str), flip (bool); 01_second has"),
+        (["-p", "seed"], "-p takes name=value, found 'seed'"),
+        (["-p", "seed=one"], "00_first: seed must be int, found 'one'"),
+        (["-p", "seed=true"], "00_first: seed must be int, found True"),
+        (["--notebooks", "/"], "there are no notebooks in '/'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_before_anything_runs(course, tmp_path, argv, said):
+    code, _, err, made = course(*argv)
+    assert (code, made) == (1, None)
+    assert said in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("profile", "said"),
+    [
+        ("00_first:\n  sede: 1\n", "sets 'sede' in 00_first"),
+        ("00_frist:\n  seed: 1\n", "names '00_frist', which is no notebook"),
+        ("00_first: 3\n", "one section per notebook"),
+        ("00_first: [\n", "is not YAML"),
+        ("00_first:\n  seed: 1.5\n", "00_first: seed must be int, found 1.5"),
+    ],
+)
+def test_a_mistake_in_a_profile_is_one_sentence(course, lessons, profile, said):
+    (lessons / "profiles" / "fast.yaml").write_text(profile)
+    code, _, err, _ = course("--profile", "fast")
+    assert code == 1
+    assert said in err
+
+
+def test_a_file_that_is_no_notebook_is_one_sentence(course, lessons):
+    (lessons / "01_second.ipynb").write_text("{")
+    code, _, err, _ = course()
+    assert code == 1
+    assert "01_second.ipynb' is not a notebook that can be read" in err
+
+
+def test_times_and_memory_are_written_between_the_markers(course, tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("Before.\n<!-- times -->\nold\n<!-- /times -->\nAfter.\n")
+    code, *_ = course("--table", page)
+    assert code == 0
+    text = page.read_text()
+    assert re.search(r"\| \[00 · First\]\(00_first.ipynb\) \| \d+ s \| 0\.\d\d GB \|", text)
+    assert "old" not in text
+    assert text.startswith("Before.\n<!-- times -->\n|")
+    assert text.endswith("<!-- /times -->\nAfter.\n")
+
+
+def test_a_table_of_a_course_that_failed_is_not_written(course, lessons, tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("<!-- times --><!-- /times -->")
+    write_notebook(lessons / "00_first.ipynb", "1 / 0")
+    code, _, err, _ = course("--table", page)
+    assert code == 1
+    assert "left as it was" in err
+    assert page.read_text() == "<!-- times --><!-- /times -->"
+
+
+def test_pages_link_to_pages_and_carry_their_pictures(course, lessons):
+    write_notebook(lessons / "00_first.ipynb", title="[next](01_second.ipynb) ![dot](dot.png)")
+    write_image(lessons / "dot.png", np.zeros((2, 2, 3), np.uint8))
+    *_, made = course()
+    page = (made / "00_first.html").read_text()
+    assert 'href="01_second.html"' in page
+    assert 'src="data:image/png' in page
+
+
+def test_in_place_of_a_widget_a_page_has_its_text(course, lessons):
+    write_notebook(lessons / "00_first.ipynb", "import ipywidgets", "ipywidgets.IntSlider(max=7)")
+    *_, made = course("--only", "00")
+    page = (made / "00_first.html").read_text()
+    assert "IntSlider(value=0, max=7)" in page
+    assert "widget-view" not in page
+    assert "html-manager" not in page  # what would fetch the widget's code
+
+
+def test_the_memory_of_processes_below_the_kernel_counts(tmp_path):
+    hold = "import time; held = bytearray(200_000_000); time.sleep(1)"
+    path = write_notebook(
+        tmp_path / "00_heavy.ipynb",
+        "import subprocess, sys",
+        f"subprocess.run([sys.executable, '-c', '{hold}'])",
+    )
+    outcome = run_notebook(path, tmp_path / "copy.ipynb")
+    assert outcome.error is None
+    assert 230e6 < outcome.peak_bytes < 500e6
+
+
+def test_a_process_that_was_there_before_does_not_count():
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with MemoryWatch(every=0.01) as memory:
+        pass
+    other.communicate(b"\n")
+    assert memory.peak == 0
+
+
+def test_durations_read_like_speech():
+    assert [duration(s) for s in (0.6, 59.6, 250)] == ["1 s", "1 min 0 s", "4 min 10 s"]
+
+
+def test_an_installed_package_without_notebooks_says_so(monkeypatch, tmp_path):
+    installed = tmp_path / "site-packages" / "segkit" / "course" / "run.py"
+    monkeypatch.setattr(course_module, "__file__", str(installed))
+    with pytest.raises(UserError, match="come with the repository, not with the package"):
+        course_module.run_course()

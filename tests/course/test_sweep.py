@@ -1,0 +1,281 @@
+"""Sweeps: every point once, side by side, resumed, failures reported, here and on a real Dask cluster."""
+
+import json
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import write_notebook
+from scipy import stats
+
+from segkit.cli import main
+from segkit.course.sweep import NOTEBOOKS, grid, run_sweep, write_report
+from segkit.files import UserError
+from segkit.study.compare import compare_settings, plot_runs, seed_noise, summarise, verdict
+
+PARAMETERS = """
+alpha: float = 0.5  # of the loss
+seed: int = 0  # another one
+data_dir: str = ""  # where
+out: str = ""  # for result.json
+"""
+WRITE = """
+import json, os, pathlib
+if alpha < 0:
+    raise ValueError(f"alpha {alpha} is no share")
+if alpha == 7:
+    os._exit(1)
+numbers = {"val_dice": alpha + seed / 100, "pid": os.getpid(), "place": data_dir}
+if out and alpha != 9:
+    pathlib.Path(out, "result.json").write_text(json.dumps(numbers))
+"""
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    """Takes a second and writes a number; alpha -1 raises, 7 kills the kernel, 9 writes nothing."""
+    return write_notebook(tmp_path / "quick.ipynb", WRITE, parameters=PARAMETERS.strip())
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+def finished_at(out) -> dict[str, int]:
+    return {path.parent.name: path.stat().st_mtime_ns for path in out.glob("*/result.json")}
+
+
+def test_a_grid_is_every_combination_the_last_name_fastest():
+    assert grid(a=(1, 2), b="xy") == [
+        {"a": 1, "b": "x"},
+        {"a": 1, "b": "y"},
+        {"a": 2, "b": "x"},
+        {"a": 2, "b": "y"},
+    ]
+
+
+def test_every_point_runs_once_in_a_process_of_its_own_and_leaves_its_notebook(notebook, tmp_path, said):
+    out = tmp_path / "sweep"
+    sweep = run_sweep(grid(alpha=(0.1,), seed=(0, 1)), out, notebook, workers=2, say=said.append)
+    assert sweep.rows["val_dice"].tolist() == pytest.approx([0.1, 0.11])
+    assert sweep.rows["pid"].nunique() == 2
+    assert (sweep.failed, sweep.skipped) == ({}, [])
+    copy = nbformat.read(out / "alpha=0.1,seed=1" / "run.ipynb", as_version=4)
+    assert all(cell.execution_count for cell in copy.cells if cell.cell_type == "code")
+    assert pd.read_csv(out / "results.csv")["val_dice"].tolist() == sweep.rows["val_dice"].tolist()
+    assert said[0] == "2 runs: 0 finished before, 2 to do"
+    assert sum("ran in" in line for line in said) == 2
+
+
+def test_failures_are_reported_do_not_stop_the_rest_and_are_tried_again(notebook, tmp_path, said):
+    out, points = tmp_path / "sweep", grid(alpha=(-1, 7, 9, 0.6))
+    sweep = run_sweep(points, out, notebook, workers=2, say=said.append)
+    assert sweep.rows["alpha"].tolist() == [0.6]
+    assert sweep.failed["alpha=-1"] == "ValueError: alpha -1 is no share"
+    assert "Kernel died" in sweep.failed["alpha=7"] or "DeadKernel" in sweep.failed["alpha=7"]
+    assert "no result.json" in sweep.failed["alpha=9"]
+    assert (out / "alpha=-1" / "run.ipynb").is_file()  # to look at what went wrong
+    assert sum("FAILED" in line for line in said) == 3
+    before = finished_at(out)
+    text = notebook.read_text().replace("if alpha < 0", "if alpha < -5")
+    notebook.write_text(text)
+    again = run_sweep([points[0], points[3]], out, notebook, workers=2, say=said.append)
+    assert (len(again.rows), again.failed) == (2, {})
+    assert finished_at(out)["alpha=0.6"] > before["alpha=0.6"]  # the code changed, so it ran again
+
+
+def test_what_is_finished_is_not_run_again_and_what_is_missing_is(notebook, tmp_path, said):
+    out = tmp_path / "sweep"
+    run_sweep(grid(alpha=(0.1, 0.2)), out, notebook, say=said.append)
+    before = finished_at(out)
+    (out / "alpha=0.2" / "result.json").unlink()  # as if it had been interrupted
+    sweep = run_sweep(grid(alpha=(0.1, 0.2, 0.3)), out, notebook, say=said.append)
+    assert sweep.skipped == ["alpha=0.1"]
+    assert sweep.rows["alpha"].tolist() == [0.1, 0.2, 0.3]
+    assert finished_at(out)["alpha=0.1"] == before["alpha=0.1"]
+    assert "3 runs: 1 finished before, 2 to do" in said
+    other = run_sweep(grid(alpha=(0.1,)), out, notebook, fixed={"seed": 3}, say=said.append)
+    assert other.skipped == []  # the same name, another run
+    assert other.rows["val_dice"].tolist() == pytest.approx([0.13])
+
+
+def test_a_relative_data_dir_means_the_folder_of_the_caller(notebook, tmp_path, monkeypatch, said):
+    monkeypatch.chdir(tmp_path)
+    sweep = run_sweep(grid(seed=(0,)), "sweep", notebook, fixed={"data_dir": "mine"}, say=said.append)
+    assert sweep.rows["place"].tolist() == [str(tmp_path / "mine")]
+
+
+def test_the_same_call_runs_on_a_dask_cluster(notebook, tmp_path, said):
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None) as cluster:
+        sweep = run_sweep(
+            [*grid(alpha=(0.1,), seed=(0, 1)), {"alpha": -1, "seed": 0}],
+            tmp_path / "sweep",
+            notebook,
+            cluster=cluster.scheduler_address,
+            say=said.append,
+        )
+    assert sweep.rows["val_dice"].tolist() == pytest.approx([0.1, 0.11])
+    assert list(sweep.failed) == ["alpha=-1,seed=0"]
+    assert (tmp_path / "sweep" / "alpha=0.1,seed=1" / "run.ipynb").is_file()
+    again = run_sweep(
+        grid(alpha=(0.1,), seed=(0, 1)), tmp_path / "sweep", notebook, say=said.append
+    )  # and goes on here
+    assert len(again.skipped) == 2
+
+
+@pytest.mark.parametrize(
+    ("points", "how", "message"),
+    [
+        ([{"beta": 1}], {}, "no chosen notebook has a parameter 'beta'"),
+        ([{"alpha": "much"}], {}, "alpha must be float, found 'much'"),
+        ([{"alpha": 1}, {"alpha": 1}], {}, "two runs of the sweep would be called 'alpha=1'"),
+        ([], {}, "the sweep has no runs"),
+        ([{"alpha": 1}], {"notebook": "nowhere.ipynb"}, "'nowhere.ipynb' does not exist"),
+        (
+            [{"alpha": 1}],
+            {"cluster": "tcp://127.0.0.1:9"},
+            "no Dask scheduler answers at 'tcp://127.0.0.1:9'",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence_before_anything_runs(
+    notebook, tmp_path, said, points, how, message, monkeypatch
+):
+    import segkit.course.sweep
+
+    monkeypatch.setattr(segkit.course.sweep, "PATIENCE", 1)
+    with pytest.raises(UserError, match="(?s)" + message.replace("(", r"\(")):
+        run_sweep(points, tmp_path / "sweep", **({"notebook": notebook} | how), say=said.append)
+    assert not list(tmp_path.glob("sweep/*/result.json"))
+
+
+# --- reading it -----------------------------------------------------------------------------------------
+
+
+def table(noise: float, seeds: int, means: dict[float, float], seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        [
+            {"alpha": a, "seed": s, "val_dice": m + rng.normal(0, noise)}
+            for a, m in means.items()
+            for s in range(seeds)
+        ]
+    )
+
+
+def test_the_noise_is_that_of_a_one_way_analysis_of_variance():
+    rows = table(0.02, 4, {0: 0.5, 0.5: 0.6, 1: 0.55})
+    noise, freedom = seed_noise(rows, "alpha")
+    groups = [group.to_numpy() for _, group in rows.groupby("alpha")["val_dice"]]
+    within = sum(((group - group.mean()) ** 2).sum() for group in groups) / 9
+    between = 4 * np.var([group.mean() for group in groups], ddof=1)
+    assert (noise**2, freedom) == (pytest.approx(within), 9)
+    assert between / noise**2 == pytest.approx(stats.f_oneway(*groups).statistic)
+
+
+def test_a_comparison_of_two_settings_is_students_t_test():
+    rows = table(0.02, 5, {0: 0.5, 1: 0.53})
+    (line,) = compare_settings(rows, "alpha").to_dict("records")
+    one, other = (group.to_numpy() for _, group in rows.groupby("alpha")["val_dice"])
+    theirs = stats.ttest_ind(other, one).confidence_interval()
+    assert (line["alpha"], line["low"], line["high"]) == (
+        0,
+        pytest.approx(theirs.low),
+        pytest.approx(theirs.high),
+    )
+
+
+def test_the_interval_of_a_mean_with_two_seeds_alone_is_as_wide_as_it_must_be():
+    rows = pd.DataFrame({"alpha": [0, 0], "val_dice": [0.60, 0.62]})
+    (line,) = summarise(rows, "alpha").to_dict("records")
+    assert line["high"] - line["low"] == pytest.approx(2 * 12.706 * 0.01, rel=1e-3)
+
+
+def test_equal_settings_are_seldom_called_different_and_far_ones_are():
+    named = sum(
+        (compare_settings(table(0.02, 4, {0: 0.5, 1: 0.5}, s), "alpha")["reading"] == "behind").sum()
+        for s in range(200)
+    )
+    assert named / 200 < 0.1
+    rows = table(0.01, 4, {0: 0.5, 1: 0.6})
+    assert compare_settings(rows, "alpha")["reading"].tolist() == ["behind"]
+    assert verdict(rows, "alpha").endswith("alpha 1 is ahead of all others by more than the noise explains.")
+    level = verdict(table(0.03, 2, {0: 0.5, 1: 0.5}), "alpha")
+    assert "cannot be told apart" in level
+    assert level.startswith("Runs that differ in the seed alone vary by")
+
+
+def test_noise_that_is_not_alike_is_said():
+    rows = table(0.01, 4, {0: 0.5, 1: 0.6})
+    assert "not alike" not in verdict(rows, "alpha")
+    rows.loc[7, "val_dice"] = 0.1
+    assert "It is not alike everywhere" in verdict(rows, "alpha")
+
+
+def test_one_setting_alone_has_its_noise_and_no_winner():
+    said = verdict(table(0.01, 4, {1: 0.6}), "alpha")
+    assert said.startswith("Runs that differ in the seed alone vary by")
+    assert said.endswith("(3 degrees of freedom).")
+
+
+def test_one_seed_each_allows_no_reading():
+    with pytest.raises(UserError, match="nobody knows the noise"):
+        seed_noise(table(0.02, 1, {0: 0.5, 1: 0.6}), "alpha")
+
+
+def test_a_picture_of_the_runs_shows_every_run():
+    rows = table(0.02, 3, {0: 0.5, 1: 0.6})
+    axes = plot_runs(rows, "alpha").axes[0]
+    assert sum(len(line.get_xdata()) for line in axes.lines if line.get_color() == "#666666") == 6
+
+
+# --- the notebooks and the command ----------------------------------------------------------------------
+
+
+def test_the_command_trains_for_real_and_writes_a_report(make_dataset, tmp_path, capsys):
+    out = tmp_path / "sweep"
+    argv = ["sweep", "-g", "alpha=0.5", "seed=0,1", "-p", f"data_dir={make_dataset(30)}", "num_epochs=8"]
+    argv += ["size=32", "width=4", "-o", str(out), "--workers", "2"]
+    with pytest.raises(SystemExit) as end:
+        main(argv)
+    said = capsys.readouterr()
+    assert end.value.code == 0, said.err
+    rows = pd.read_csv(out / "results.csv")
+    assert rows[["alpha", "seed"]].to_numpy().tolist() == [[0.5, 0], [0.5, 1]]
+    assert 0.1 < rows["val_dice"].max() <= 1
+    assert rows["train_loss"].nunique() == 2
+    assert "Runs that differ in the seed alone vary by" in said.out
+    assert "report.ipynb" in said.out
+    assert "seed-to-seed standard deviation" in (out / "report.ipynb").read_text()
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["-g", "alpha"], "-g takes name=value,value,..., found 'alpha'"),
+        (["-g", "alpha=0,1", "-p", "seed"], "-p takes name=value, found 'seed'"),
+        (["-g", "omega=1"], "no chosen notebook has a parameter 'omega'"),
+    ],
+)
+def test_a_wrong_call_of_the_command_is_one_sentence(tmp_path, capsys, argv, said):
+    with pytest.raises(SystemExit) as end:
+        main(["sweep", *argv, "-o", str(tmp_path / "sweep")])
+    assert end.value.code == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_report_wants_results(tmp_path):
+    with pytest.raises(UserError, match=r"holds no results\.csv"):
+        write_report(tmp_path, "alpha")
+
+
+@pytest.mark.parametrize("by", ["alpha", "augment", "width"])
+def test_the_stored_sweeps_hold_several_seeds_of_every_setting(by):
+    rows = pd.read_csv(NOTEBOOKS / f"{by}.csv")
+    assert rows.groupby(by)["seed"].nunique().min() >= 4
+    assert not rows.duplicated([by, "seed"]).any()
+    assert json.loads(rows.to_json(orient="records"))[0]["val_dice"] > 0

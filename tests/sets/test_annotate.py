@@ -1,0 +1,281 @@
+"""Masks drawn by a network: what is written, what it reads back as, and what happens when things go wrong."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+from pycocotools.coco import COCO
+
+from segkit.checkpoint import CheckpointInfo, save_checkpoint
+from segkit.cli import main
+from segkit.data import find_samples
+from segkit.files import UserError, read_image, read_mask, write_image
+from segkit.predict import Segmenter
+from segkit.sets.annotate import (
+    AnnotateConfig,
+    annotate_folder,
+    border_rings,
+    coco_shape,
+    confidence,
+    cut_pieces,
+    labelme_shapes,
+)
+from segkit.sets.importers import import_folder
+from segkit.sets.layouts import coco_mask, open_coco
+
+MASKS = arrays(bool, st.tuples(st.integers(2, 12), st.integers(2, 12)))
+
+
+class Bright(torch.nn.Module):
+    """A network that takes what is bright for a person: 1 logit per 10 grey values above the middle."""
+
+    def forward(self, images):
+        return (images.mean(1, keepdim=True) * 0.225 + 0.45 - 0.5) * 25
+
+
+@pytest.fixture
+def person() -> Segmenter:
+    return Segmenter(Bright(), CheckpointInfo({"name": "bright"}), "cpu")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder: two people and a speck, one dim person, nobody, a JPEG turned by EXIF, a ring with a hole."""
+    folder = tmp_path / "photos"
+    two, dim, ring = (np.zeros((64, 96, 3), np.uint8) for _ in range(3))
+    cv2.circle(two, (25, 30), 15, (255, 255, 255), -1)
+    cv2.circle(two, (70, 30), 12, (255, 255, 255), -1)
+    two[2, 94] = 255
+    cv2.circle(dim, (48, 32), 20, (140, 140, 140), -1)
+    cv2.circle(ring, (48, 32), 22, (255, 255, 255), 9)
+    write_image(folder / "two.png", two)
+    write_image(folder / "dim.png", dim)
+    write_image(folder / "more" / "ring.png", ring)
+    write_image(folder / "nobody.png", np.zeros((64, 96, 3), np.uint8))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(two).save(folder / "turned.jpg", exif=turned, quality=98)
+    return folder
+
+
+@pytest.mark.parametrize("shape", ["rle", "polygons"])
+@pytest.mark.parametrize("per", ["person", "image"])
+def test_pycocotools_gives_the_very_same_masks_back(person, photos, tmp_path, shape, per):
+    out = tmp_path / "out"
+    report = annotate_folder(person, photos, out, AnnotateConfig(per, shape), progress=False)
+    coco = COCO(str(out / "annotations.json"))
+    assert {record["file_name"] for record in coco.imgs.values()} == {
+        "two.png",
+        "dim.png",
+        "more_ring.png",
+        "nobody.png",
+        "turned.jpg",
+    }
+    for image_id, record in coco.imgs.items():
+        name = record["file_name"].rsplit(".", 1)[0]
+        mask = read_mask(out / "masks" / f"{name}.png")
+        assert read_image(out / "images" / record["file_name"]).shape[:2] == mask.shape
+        assert np.array_equal(coco_mask(coco, image_id, [1]), mask)
+        for note in coco.loadAnns(coco.getAnnIds(image_id)):
+            one = coco.annToMask(note)
+            ys, xs = np.nonzero(one)
+            assert note["area"] == one.sum() and 0.5 < note["score"] <= 1
+            assert note["bbox"] == [xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1]
+    count = {"person": 2 + 1 + 1 + 2, "image": 4}[per]
+    assert len(coco.anns) == report.annotations == count
+    assert read_mask(out / "masks" / "two.png")[2, 94] == 0  # the speck
+    assert read_mask(out / "masks" / "turned.png").shape == (96, 64)  # upright
+
+
+@settings(max_examples=200, deadline=None)
+@given(MASKS)
+def test_polygons_paint_any_mask_back(mask):
+    coco = open_coco_of(coco_shape(mask, "polygons"), mask.shape) if mask.any() else np.zeros_like(mask)
+    assert np.array_equal(coco, mask)
+
+
+def open_coco_of(shape, size):
+    from pycocotools import mask as codec
+
+    return codec.decode(codec.frPyObjects(shape["segmentation"], *size)).any(2)
+
+
+@settings(max_examples=100, deadline=None)
+@given(MASKS)
+def test_border_rings_surround_the_area(mask):
+    def area(ring):
+        x, y = ring.T
+        return (x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2
+
+    assert sum(map(area, border_rings(mask))) == mask.sum()
+
+
+@pytest.mark.parametrize(("tolerance", "least"), [(0, 1.0), (1, 0.95)])
+def test_labelme_polygons_come_back_through_import(person, photos, tmp_path, tolerance, least):
+    out, back = tmp_path / "out", tmp_path / "back"
+    annotate_folder(person, photos, out, AnnotateConfig(tolerance=tolerance), progress=False)
+    report = import_folder(out, back, layout="labelme", empty="keep", progress=False)
+    assert len(report.written) == 5 and not report.failed
+    for sample in find_samples(back):
+        ours, theirs = (read_mask(f / "masks" / f"{sample.name}.png") for f in (out, back))
+        if ours.any():
+            assert (ours & theirs).sum() / (ours | theirs).sum() >= least, sample.name
+        else:
+            assert not theirs.any()
+
+
+def test_the_coco_file_comes_back_through_import_too(person, photos, tmp_path):
+    out, back = tmp_path / "out", tmp_path / "back"
+    annotate_folder(person, photos, out, progress=False)
+    import_folder(out / "annotations.json", back, empty="keep", progress=False)
+    assert len(find_samples(back)) == 5
+    for sample in find_samples(back):
+        assert np.array_equal(read_mask(sample.mask), read_mask(out / "masks" / f"{sample.name}.png"))
+
+
+def test_a_correction_made_in_labelme_arrives(person, photos, tmp_path):
+    out, back = tmp_path / "out", tmp_path / "back"
+    annotate_folder(person, photos, out, progress=False)
+    path = out / "images" / "two.json"
+    content = json.loads(path.read_text())
+    del content["shapes"][1]
+    path.write_text(json.dumps(content))
+    import_folder(out, back, layout="labelme", empty="keep", progress=False)
+    assert len(cut_pieces(read_mask(back / "masks" / "two.png") > 0)) == 1
+    annotate_folder(person, photos, out, progress=False)  # a second run leaves the correction alone
+    assert len(json.loads(path.read_text())["shapes"]) == 1
+
+
+def test_the_dim_one_stands_first_and_the_page_asks_nobody(person, photos, tmp_path):
+    out = tmp_path / "out"
+    report = annotate_folder(person, photos, out, progress=False)
+    assert next(iter(report.confidence)) == "dim" and list(report.confidence.values()) == sorted(
+        report.confidence.values()
+    )
+    rows = list(csv.DictReader((out / "confidence.csv").open()))
+    assert [row["name"] for row in rows] == list(report.confidence)
+    page = (out / "review.html").read_text()
+    places = [page.index(f"</b> {name}<br>") for name in report.confidence]
+    assert places == sorted(places)
+    assert "http" not in page and "<script" not in page
+    assert page.count('class="look"') == sum(value < 0.9 for value in report.confidence.values()) > 0
+
+
+def test_confidence_is_the_dice_that_the_probabilities_promise():
+    prob = np.array([[1.0, 0.8], [0.4, 0.0]])
+    assert confidence(prob, prob > 0.5) == pytest.approx(2 * 1.8 / (2.2 + 2))
+    assert confidence(prob, prob > 2) == pytest.approx(0)
+    assert confidence(prob * 0.1, prob > 2) == pytest.approx(0.9)
+    sure = (prob > 0.5).astype(float)
+    assert confidence(sure, sure > 0.5) == 1
+    rng = np.random.default_rng(0)
+    prob = rng.random((200, 200)) ** 2
+    mask, truth = prob > 0.5, rng.random((200, 200)) < prob  # the truth as the probabilities say
+    dice = 2 * (mask & truth).sum() / (mask.sum() + truth.sum())
+    assert confidence(prob, mask) == pytest.approx(dice, abs=0.01)
+
+
+def test_a_broken_picture_is_named_and_the_rest_is_done(person, photos, tmp_path, capsys):
+    (photos / "broken.jpg").write_bytes(b"not a picture")
+    out = tmp_path / "out"
+    report = annotate_folder(person, photos, out, progress=False)
+    assert [path.name for path in report.failed] == ["broken.jpg"]
+    assert len(find_samples(out)) == len(report.confidence) == 5
+
+
+def test_an_interrupted_run_goes_on(person, photos, tmp_path, monkeypatch):
+    out, seen = tmp_path / "out", []
+    ask = Segmenter.predict_batch
+
+    def stop_after_two(self, images, *rest):
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.extend(images)
+        return ask(self, images, *rest)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Segmenter, "predict_batch", stop_after_two)
+        annotate_folder(person, photos, out, batch_size=1, progress=False)
+    assert not (out / "annotations.json").exists()
+    report = annotate_folder(person, photos, out, progress=False)
+    assert report.resumed == 2 and len(report.confidence) == 5
+    write_image(photos / "new.png", np.full((20, 30, 3), 255, np.uint8))
+    assert annotate_folder(person, photos, out, progress=False).resumed == 5
+    write_image(photos / "new.png", np.full((20, 40, 3), 255, np.uint8))  # another picture now
+    assert annotate_folder(person, photos, out, progress=False).resumed == 5
+
+
+def test_other_settings_do_not_mix(person, photos, tmp_path):
+    annotate_folder(person, photos, tmp_path / "out", progress=False)
+    with pytest.raises(UserError, match="other settings"):
+        annotate_folder(person, photos, tmp_path / "out", AnnotateConfig("image"), progress=False)
+
+
+def test_wrong_calls_get_a_sentence(person, photos, tmp_path):
+    for wrong in ({"per": "dog"}, {"shape": "circle"}, {"least": 1}, {"tolerance": -1}, {"threshold": 1}):
+        with pytest.raises(UserError):
+            AnnotateConfig(**wrong)
+    with pytest.raises(UserError, match="inside"):
+        annotate_folder(person, photos, photos / "out", progress=False)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no pictures"):
+        annotate_folder(person, tmp_path / "empty", tmp_path / "out", progress=False)
+    write_image(tmp_path / "taken" / "mine.png", np.zeros((9, 9), np.uint8))
+    with pytest.raises(UserError, match="not empty"):
+        annotate_folder(person, photos, tmp_path / "taken", progress=False)
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other(person, tmp_path):
+    photos = tmp_path / "photos"
+    for i, name in enumerate(("a.png", "a.jpg", "sub/a.png")):
+        write_image(photos / name, np.full((20, 30 + i, 3), 255, np.uint8))
+    annotate_folder(person, photos, tmp_path / "out", progress=False)
+    assert [sample.name for sample in find_samples(tmp_path / "out")] == ["a_jpg", "a_png", "sub_a"]
+
+
+def test_pieces_are_cut_where_people_do_not_touch():
+    mask = np.zeros((40, 60), bool)
+    mask[5:20, 5:20] = mask[5:35, 30:50] = True
+    mask[39, 0] = True
+    assert [piece.sum() for piece in cut_pieces(mask)] == [600, 225, 1]
+    assert [piece.sum() for piece in cut_pieces(mask, least=0.01)] == [600, 225]
+    (one,) = cut_pieces(mask, "image", 0.01)
+    assert one.sum() == 825
+    assert cut_pieces(np.zeros((9, 9), bool), "image") == []
+
+
+def test_a_speck_is_a_polygon_for_labelme_as_well():
+    mask = np.zeros((9, 9), bool)
+    mask[4, 4] = True
+    assert len(labelme_shapes([mask], mask, "x.png")["shapes"][0]["points"]) >= 3
+
+
+def test_the_command_says_what_to_do_next(tiny_model, photos, tmp_path, capsys):
+    checkpoint = save_checkpoint(
+        tmp_path / "tiny.safetensors", tiny_model, CheckpointInfo(tiny_model.built_as)
+    )
+    command = ["annotate", str(photos), "-o", str(tmp_path / "out"), "-m", str(checkpoint)]
+    with pytest.raises(SystemExit) as done:
+        main([*command, "--per", "image"])
+    said = capsys.readouterr().out
+    assert done.value.code == 0 and "5 pictures" in said and "segkit data import" in said
+    (photos / "broken.jpg").write_bytes(b"")
+    with pytest.raises(SystemExit) as done:
+        main([*command, "--per", "image"])
+    assert done.value.code == 1 and "broken.jpg" in capsys.readouterr().err
+
+
+def test_a_png_beside_its_mask_is_not_mistaken_for_it(person, photos, tmp_path):
+    out = tmp_path / "out"
+    annotate_folder(person, photos, out, progress=False)
+    layout = open_coco(out / "annotations.json")
+    assert any(record["file_name"] == "two.png" for record in layout.imgs.values())
+    report = import_folder(out, tmp_path / "back", layout="coco", empty="keep", progress=False)
+    assert not report.failed and len(report.written) == 5

@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from segkit.course.environment import check_environment
+from segkit.files import UserError, read_image, write_image
+from segkit.sets.doctor import inspect_dataset, near_duplicates, picture_of_dataset
+
+
+@pytest.fixture
+def planted(make_dataset):
+    """A sound set of 40 with eight faults planted in it, and two things that look odd but are right."""
+    folder = make_dataset(40)
+    images, masks = folder / "images", folder / "masks"
+    table = ["name,split"] + [
+        f"{i:03},{'train' if i < 30 else 'val' if i < 35 else 'test'}" for i in range(40)
+    ]
+    (folder / "splits.csv").write_text("\n".join([*table, "gone,train"]) + "\n")
+
+    Image.open(masks / "001.png").save(masks / "001.jpg", quality=60)  # a JPEG mask with values in between
+    (masks / "001.png").unlink()
+    write_image(masks / "002.png", np.zeros((50, 50), np.uint8) + 255)  # of another size
+    (masks / "003.png").unlink()  # missing
+    write_image(masks / "gone.png", np.zeros((96, 80), np.uint8) + 255)  # an orphan
+    (images / "005.jpg").write_text("no picture")  # unreadable
+    write_image(masks / "006.png", np.zeros((96, 80), np.uint8))  # empty
+    write_image(masks / "007.png", (np.asarray(Image.open(masks / "007.png")) > 0).astype(np.uint8))  # 0/1
+    brighter = np.clip(read_image(images / "008.jpg").astype(int) + 12, 0, 255).astype(np.uint8)
+    write_image(images / "031.jpg", brighter, quality=70)  # saved again, brighter, in another split
+
+    Image.open(images / "009.jpg").convert("L").save(images / "009.jpg")  # grey: fine
+    turned = Image.fromarray(np.rot90(read_image(images / "010.jpg"), 1))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.save(images / "010.jpg", exif=exif, quality=95)  # rotated by EXIF: fine
+    return folder
+
+
+def test_every_planted_fault_is_named_and_nothing_else(planted):
+    report = inspect_dataset(planted)
+    assert {(f.name, f.kind, f.level) for f in report.findings} == {
+        ("001", "values other than two", "error"),
+        ("002", "sizes differ", "error"),
+        ("003", "picture without mask", "error"),
+        ("gone", "mask without picture", "warning"),
+        ("005", "unreadable picture", "error"),
+        ("006", "empty mask", "warning"),
+        ("007", "no value over 127", "error"),
+        ("008", "same picture across splits", "error"),
+    }
+    assert not report.healthy
+    text = report.text()
+    for words in ("001", "JPEG", "gone", "031", "train and val", "errors: mend these"):
+        assert words in text
+
+
+def test_a_sound_set_has_no_findings_and_its_numbers_are_right(make_dataset):
+    folder = make_dataset(12)
+    report = inspect_dataset(folder)
+    assert report.healthy
+    assert not report.findings
+    assert "12 pictures" in report.text()
+    mask = np.asarray(Image.open(folder / "masks" / "004.png"))
+    assert report.shares["004"] == pytest.approx((mask > 0).mean())
+    assert report.sizes["004"] == (96, 80)
+
+
+def test_a_mask_turned_against_its_exif_picture_is_told_how_to_mend(make_dataset):
+    folder = make_dataset(4)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = folder / "images" / "002.jpg"
+    Image.open(path).save(path, exif=exif)
+    (finding,) = inspect_dataset(folder).findings
+    assert finding.kind == "sizes differ"
+    assert "EXIF" in finding.message
+
+
+def test_twins_in_one_split_are_a_warning_and_plain_walls_are_no_twins(make_dataset):
+    folder = make_dataset(4)
+    for source in ("images/000.jpg", "masks/000.png"):
+        kind, name = source.split("/")
+        (folder / kind / name.replace("000", "twin")).write_bytes((folder / source).read_bytes())
+    (folder / "splits.csv").write_text(
+        "name,split\n" + "".join(f"{n},train\n" for n in ("000", "001", "002", "003", "twin"))
+    )
+    report = inspect_dataset(folder)
+    assert [(f.level, f.kind) for f in report.findings] == [("warning", "same picture twice")]
+    assert report.healthy
+    walls = {str(i): np.full((32, 32), 50.0 * i, np.float32) for i in range(3)}
+    assert near_duplicates(walls) == []
+
+
+def test_the_picture_shows_the_faulty_ones_first(planted):
+    figure = picture_of_dataset(inspect_dataset(planted))
+    titles = [axes.get_title() for axes in figure.axes]
+    assert "! values other than two" in titles[0]
+    assert any("% person" in title for title in titles)
+
+
+def test_nothing_to_look_at_is_an_error(tmp_path):
+    (tmp_path / "images").mkdir()
+    with pytest.raises(UserError, match="holds no pictures"):
+        inspect_dataset(tmp_path)
+
+
+def test_the_environment_of_this_very_run_is_healthy():
+    text, healthy = check_environment()
+    assert healthy, text
+    assert text.count("[OK]") >= 10

@@ -1,0 +1,648 @@
+"""Each layout, made small and real in a temporary folder, becomes the folder format; nothing is guessed."""
+
+import base64
+import csv
+import io
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from segkit.files import UserError
+from segkit.sets import layouts
+from segkit.sets.importers import import_folder
+from segkit.sets.layouts import TITLES, detect_layout
+
+# pycocotools 2.0.11 under NumPy 2; nothing a user can see.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+RNG = np.random.default_rng(0)
+H, W = 24, 32
+SQUARE = np.zeros((H, W), bool)
+SQUARE[4:12, 6:20] = True
+OUTLINE = [[6, 4], [19, 4], [19, 11], [6, 11]]  # Pillow paints the corners too
+
+
+@pytest.fixture
+def src(tmp_path) -> Path:
+    (tmp_path / "src").mkdir()
+    return tmp_path / "src"
+
+
+def save(path: Path, pixels: np.ndarray | None = None, **options) -> Path:
+    """Write a picture; without pixels, a photo of H x W."""
+    pixels = RNG.integers(0, 256, (H, W, 3), dtype=np.uint8) if pixels is None else pixels
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def save_json(path: Path, data) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data))
+    return path
+
+
+def run(src: Path, **options):
+    return import_folder(src, src.parent / "out", progress=False, **options)
+
+
+def masks_of(report) -> dict[str, np.ndarray]:
+    """Read the result back, checking that it is the folder format."""
+    images = {path.stem: path for path in (report.out / "images").iterdir()}
+    masks = {path.stem: np.asarray(Image.open(path)) for path in (report.out / "masks").iterdir()}
+    assert images.keys() == masks.keys() == set(report.written)
+    for name, mask in masks.items():
+        assert images[name].suffix in (".jpg", ".png")
+        assert mask.dtype == np.uint8 and set(np.unique(mask)) <= {0, 255}
+        upright = ImageOps.exif_transpose(Image.open(images[name]))
+        assert upright.size == mask.shape[::-1]
+    return {name: mask > 0 for name, mask in masks.items()}
+
+
+# Two folders, and side by side
+
+
+@pytest.mark.parametrize(
+    "folders", [("images", "masks"), ("img", "mask"), ("imgs", "labels"), ("Images", "Masks")]
+)
+@pytest.mark.parametrize("ending", ["", "_mask", ".jpg"])
+def test_two_folders_with_common_names(src, folders, ending):
+    original = save(src / folders[0] / "a.jpg")
+    save(src / folders[1] / f"a{ending}.png", SQUARE * np.uint8(255))
+    report = run(src)
+    assert report.layout.name == "folders" and not report.failed
+    assert np.array_equal(masks_of(report)["a"], SQUARE)
+    assert (report.out / "images" / "a.jpg").read_bytes() == original.read_bytes()
+
+
+def test_image_and_mask_side_by_side(src):
+    save(src / "a.jpg")
+    save(src / "a_mask.png", SQUARE * np.uint8(255))
+    save(src / "deep" / "b.jpeg")
+    save(src / "deep" / "b.png", SQUARE * np.uint8(255))
+    report = run(src)
+    assert report.layout.name == "beside"
+    assert {name: mask.sum() for name, mask in masks_of(report).items()} == dict.fromkeys("ab", SQUARE.sum())
+
+
+def test_a_mask_of_one_class_id_is_written_as_255_and_it_says_so(src):
+    save(src / "images" / "a.jpg")
+    save(src / "masks" / "a.png", SQUARE * np.uint8(1))
+    report = run(src)
+    assert np.array_equal(masks_of(report)["a"], SQUARE)
+    assert "mask value 1, written as 255" in str(report)
+
+
+def test_a_mask_of_several_values_is_not_guessed(src):
+    labels = SQUARE * np.uint8(2)
+    labels[20:] = 7
+    save(src / "images" / "a.jpg")
+    save(src / "masks" / "a.png", labels)
+    with pytest.raises(UserError, match=r"several values: 0 \(.*7 \(.*2 \(.*--classes"):
+        run(src)
+    assert not (src.parent / "out").exists()
+    assert np.array_equal(masks_of(run(src, classes=["2"]))["a"], SQUARE)
+
+
+def test_the_void_value_255_is_not_taken_for_person(src):
+    labels = SQUARE * np.uint8(1)
+    labels[0] = 255
+    save(src / "images" / "a.jpg")
+    save(src / "masks" / "a.png", labels)
+    with pytest.raises(UserError, match="several values"):
+        run(src)
+
+
+def test_soft_edges_and_jpeg_masks_are_cut_at_127(src):
+    soft = SQUARE * np.uint8(255)
+    soft[4, :] = np.linspace(0, 255, W).astype(np.uint8)
+    expected = soft > 127
+    save(src / "images" / "a.jpg")
+    save(src / "masks" / "a.png", soft)
+    report = run(src)
+    assert "over 127" in report.used
+    assert np.array_equal(masks_of(report)["a"], expected)
+
+    other = src.parent / "jpeg"
+    save(other / "images" / "a.jpg")
+    save(other / "masks" / "a.jpg", SQUARE * np.uint8(255), quality=40)
+    report = import_folder(other, src.parent / "out2", progress=False)
+    assert np.array_equal(masks_of(report)["a"], SQUARE)
+
+
+def test_one_colour_is_the_person_and_more_must_be_named(src):
+    colours = np.zeros((H, W, 3), np.uint8)
+    colours[SQUARE] = 255, 0, 0
+    save(src / "images" / "a.jpg")
+    save(src / "masks" / "a.png", colours)
+    assert np.array_equal(masks_of(run(src))["a"], SQUARE)
+    colours[20:] = 0, 0, 255  # its code must not be mixed up with the grey 255
+    save(src / "masks" / "a.png", colours)
+    again = src.parent / "again"
+    with pytest.raises(UserError, match=r"#0000ff.*#ff0000"):
+        import_folder(src, again, progress=False)
+    report = import_folder(src, again, classes="#ff0000, #00ff00", progress=False)
+    assert np.array_equal(masks_of(report)["a"], SQUARE)
+
+
+def test_a_palette_that_starts_with_white_is_read_by_its_colours(src):
+    save(src / "images" / "a.jpg")
+    picture = Image.frombytes("P", (W, H), (~SQUARE).astype(np.uint8).tobytes())
+    picture.putpalette([255, 255, 255, 0, 0, 0])  # 0 is white: the person; 1 is black
+    (src / "masks").mkdir()
+    picture.save(src / "masks" / "a.png")
+    assert np.array_equal(masks_of(run(src))["a"], SQUARE)
+
+
+def test_a_wrong_mask_value_is_a_sentence(src):
+    save(src / "images" / "a.jpg")
+    save(src / "masks" / "a.png", SQUARE * np.uint8(1))
+    with pytest.raises(UserError, match="'red' is not a mask value"):
+        run(src, classes=["red"])
+
+
+def test_masks_that_look_inverted_are_pointed_out(src):
+    save(src / "images" / "a.jpg")
+    save(src / "masks" / "a.png", ~SQUARE * np.uint8(255))
+    assert "are the masks inverted?" in str(run(src))
+
+
+def test_two_masks_for_one_image_are_not_guessed(src):
+    save(src / "images" / "a.jpg")
+    save(src / "masks" / "a.png", SQUARE * np.uint8(255))
+    save(src / "labels" / "a.png", SQUARE * np.uint8(255))
+    with pytest.raises(UserError, match="several masks"):
+        run(src)
+
+
+# What is missing, broken or double
+
+
+def test_images_without_an_annotation_are_named_and_left_out_unless_kept(src):
+    for name in "abc":
+        save(src / "images" / f"{name}.jpg")
+    save(src / "masks" / "a.png", SQUARE * np.uint8(255))
+    save(src / "masks" / "lonely.png", SQUARE * np.uint8(255))
+    report = run(src)
+    assert report.written == ["a"] and report.left_out == ["b.jpg", "c.jpg"]
+    assert "2 without an annotation: b.jpg, c.jpg" in str(report) and "lonely.png" in str(report)
+    kept = import_folder(src, src.parent / "kept", empty="keep", progress=False)
+    assert {name: bool(mask.any()) for name, mask in masks_of(kept).items()} == {
+        "a": True,
+        "b": False,
+        "c": False,
+    }
+    assert kept.empty == 2
+
+
+def test_one_bad_file_does_not_stop_the_import_and_is_reported(src):
+    for name in "abcd":
+        save(src / "images" / f"{name}.png")
+        save(src / "masks" / f"{name}.png", SQUARE * np.uint8(255))
+    whole = (src / "images" / "b.png").read_bytes()
+    (src / "images" / "b.png").write_bytes(whole[:300])
+    (src / "masks" / "c.png").write_bytes(b"")
+    save(src / "masks" / "d.png", np.full((9, 9), 255, np.uint8))
+    report = run(src)
+    assert list(masks_of(report)) == ["a"]
+    assert len(report.failed) == 3
+    for sentence, words in zip(report.failed, ["b.png", "c.png", "is 32x24, its mask 9x9"], strict=True):
+        assert words in sentence and "\n" not in sentence
+    assert (report.out / "import.txt").read_text() == f"{report}\n"
+
+
+def test_nothing_usable_leaves_no_folder(src):
+    (save(src / "images" / "a.png")).write_bytes(b"not a picture")
+    save(src / "masks" / "a.png", SQUARE * np.uint8(255))
+    with pytest.raises(UserError, match=r"nothing could be imported.*a\.png"):
+        run(src)
+    assert [path.name for path in src.parent.iterdir()] == ["src"]
+
+
+def test_an_unknown_folder_lists_what_is_known(src):
+    save(src / "a.jpg")
+    with pytest.raises(UserError, match=r"no layout known here.*labelme"):
+        detect_layout(src)
+    with pytest.raises(UserError, match="does not exist"):
+        detect_layout(src / "nowhere")
+
+
+def test_two_layouts_at_once_are_not_guessed(src):
+    save(src / "images" / "a.jpg")
+    save(src / "masks" / "a.png", SQUARE * np.uint8(255))
+    make_labelme(src / "images" / "a.json", "a.jpg", [shape("person", "polygon", OUTLINE)])
+    with pytest.raises(UserError, match=r"more than one way.*labelme.*folders.*--layout"):
+        run(src)
+    assert run(src, layout="folders").written == ["a"]
+    with pytest.raises(UserError, match="does not look like this: Pascal VOC"):
+        import_folder(src, src.parent / "x", layout="voc")
+    with pytest.raises(UserError, match="layout 'yolo' is not known"):
+        import_folder(src, src.parent / "x", layout="yolo")
+
+
+def test_equal_names_in_two_folders_stay_apart(src):
+    for part in ("one", "two"):
+        save(src / part / "images" / "a.jpg")
+        save(src / part / "masks" / "a.png", SQUARE * np.uint8(255))
+    report = run(src)
+    assert sorted(masks_of(report)) == ["one_images_a", "two_images_a"]
+    assert "share a name" in str(report)
+
+
+def test_splits_named_by_folders_are_kept(src):
+    for part in ("train", "valid", "test"):
+        save(src / part / "images" / f"{part}1.jpg")
+        save(src / part / "masks" / f"{part}1.png", SQUARE * np.uint8(255))
+    with (run(src).out / "splits.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["name"]: row["split"] for row in rows} == {
+        "train1": "train",
+        "valid1": "val",
+        "test1": "test",
+    }
+
+
+def test_the_folder_format_itself_keeps_its_splits(src):
+    for name in "ab":
+        save(src / "images" / f"{name}.jpg")
+        save(src / "masks" / f"{name}.png", SQUARE * np.uint8(255))
+    save(src / "parts" / "a.png", SQUARE * np.uint8(3))
+    (src / "splits.csv").write_text("name,split,licence\na,train,CC0\nb,test,CC0\n")
+    report = run(src)
+    assert (report.out / "splits.csv").read_text().split() == ["name,split", "a,train", "b,test"]
+    assert "1 pictures stand in neither" in str(report)
+
+
+def test_out_must_be_new_and_outside(src):
+    save(src / "images" / "a.jpg")
+    save(src / "masks" / "a.png", SQUARE * np.uint8(255))
+    with pytest.raises(UserError, match="lies inside"):
+        import_folder(src, src / "out")
+    (src.parent / "out").mkdir()
+    assert run(src).written == ["a"], "an empty folder may be there already"
+    with pytest.raises(UserError, match="exists and is not empty"):
+        run(src)
+
+
+def test_other_picture_formats_become_png_without_loss(src):
+    pixels = RNG.integers(0, 256, (H, W, 3), dtype=np.uint8)
+    save(src / "images" / "a.bmp", pixels)
+    save(src / "masks" / "a.png", SQUARE * np.uint8(255))
+    masks_of(report := run(src))
+    assert np.array_equal(np.asarray(Image.open(report.out / "images" / "a.png")), pixels)
+
+
+# EXIF rotation
+
+
+# Rotations that keep width and height, and a mask of the stored picture: the sizes cannot tell; see below.
+CASES = [(n, "displayed") for n in range(1, 9)] + [(n, "stored") for n in (1, 5, 6, 7, 8)]
+
+
+@pytest.mark.parametrize(("orientation", "drawn_on"), CASES)
+def test_masks_of_rotated_photos_follow_the_picture(src, orientation, drawn_on):
+    """The bright square of the photo and the mask must end in the same place."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(SQUARE * np.uint8(255))
+    (src / "images").mkdir()
+    stored.convert("RGB").save(src / "images" / "a.jpg", exif=exif, quality=95)
+    shown = ImageOps.exif_transpose(Image.open(src / "images" / "a.jpg")).convert("L")
+    mask = stored if drawn_on == "stored" else shown.point(lambda v: 255 * (v > 127))
+    save(src / "masks" / "a.png", np.asarray(mask))
+    report = run(src)
+    result = masks_of(report)["a"]
+    image = Image.open(report.out / "images" / "a.jpg")
+    assert image.getexif().get(0x0112, 1) == 1, "written upright"
+    assert np.array_equal(result, np.asarray(image.convert("L")) > 127)
+    assert ("EXIF" in str(report)) == (orientation > 1)
+
+
+def test_a_rotation_that_the_sizes_cannot_tell_is_pointed_out(src):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    save(src / "images" / "a.jpg", exif=exif)
+    save(src / "masks" / "a.png", SQUARE * np.uint8(255))
+    report = run(src)
+    assert "the sizes cannot tell" in str(report) and "a.jpg" in str(report)
+    assert np.array_equal(masks_of(report)["a"], SQUARE)
+
+
+# Cut-outs
+
+
+def test_a_cutout_keeps_its_colours_and_its_alpha_becomes_the_mask(src):
+    rgba = RNG.integers(0, 256, (H, W, 4), dtype=np.uint8)
+    rgba[..., 3] = np.where(SQUARE, 128, 127)
+    save(src / "a.png", rgba)
+    save(src / "plain.jpg")
+    report = run(src)
+    assert np.array_equal(masks_of(report)["a"], SQUARE)
+    assert np.array_equal(np.asarray(Image.open(report.out / "images" / "a.png")), rgba[..., :3])
+    assert report.left_out == ["plain.jpg"] and "no background is left" not in str(report)
+
+
+def test_a_cutout_without_a_background_is_pointed_out(src):
+    rgba = RNG.integers(0, 256, (H, W, 4), dtype=np.uint8)
+    rgba[~SQUARE] = 0
+    rgba[SQUARE, 3] = 255
+    save(src / "a.png", rgba)
+    assert "no background is left under the transparency" in str(run(src))
+
+
+# COCO
+
+
+def coco_data(names=("a.jpg", "b.jpg", "c.jpg")) -> dict:
+    box = [[6, 4, 20, 4, 20, 12, 6, 12]]
+    notes = [(1, 1, 0, box), (1, 2, 0, [[0, 0, 5, 0, 5, 23, 0, 23]]), (2, 2, 0, box)]
+    notes.append((1, 1, 1, {"size": [H, W], "counts": [H * W - H * 2, H * 2]}))  # the last two columns
+    return {
+        "images": [{"id": i + 1, "file_name": n, "height": H, "width": W} for i, n in enumerate(names)],
+        "annotations": [
+            {
+                "id": i,
+                "image_id": m,
+                "category_id": c,
+                "iscrowd": k,
+                "segmentation": s,
+                "area": 1,
+                "bbox": [0] * 4,
+            }
+            for i, (m, c, k, s) in enumerate(notes, 1)
+        ],
+        "categories": [{"id": 1, "name": "person"}, {"id": 2, "name": "dog"}],
+    }
+
+
+@pytest.fixture
+def coco(src):
+    oracle = pytest.importorskip("pycocotools.mask")
+    for name in "abc":
+        save(src / "images" / f"{name}.jpg")
+    data = coco_data()
+    save_json(src / "annotations" / "instances_default.json", data)
+    coded = oracle.frPyObjects(data["annotations"][0]["segmentation"], H, W)
+    crowd = oracle.frPyObjects(data["annotations"][3]["segmentation"], H, W)
+    return src, oracle.decode(oracle.merge([*coded, crowd])) > 0
+
+
+def test_a_coco_mask_is_the_union_of_the_persons(coco):
+    src, expected = coco
+    report = run(src)
+    masks = masks_of(report)
+    assert np.array_equal(masks["a"], expected)
+    assert not masks["b"].any() and report.empty == 1, "a dog was annotated, and nobody else is there"
+    assert report.left_out == ["c.jpg"]
+    assert "COCO JSON, 3 images, classes person (2), dog (2)" in str(report)
+    assert "person; not used: dog" in str(report)
+
+
+def test_another_coco_class_can_be_the_person(coco):
+    src, _ = coco
+    assert masks_of(run(src, classes=["dog"]))["b"].any()
+    with pytest.raises(UserError, match=r"class cat is not there. Found: dog, person"):
+        import_folder(src, src.parent / "x", classes=["cat"])
+
+
+def test_a_coco_image_with_a_crowd_can_be_left_out(coco):
+    src, _ = coco
+    report = run(src, crowd="skip-image")
+    assert report.written == ["b"] and "it holds a crowd region: a" in str(report)
+
+
+def test_one_coco_file_can_be_named_where_several_would_clash(coco):
+    src, expected = coco
+    save_json(src / "annotations" / "person_keypoints.json", coco_data())
+    with pytest.raises(UserError, match="annotate the same pictures"):
+        run(src)
+    one = src / "annotations" / "instances_default.json"
+    report = import_folder(one, src.parent / "out", progress=False)
+    assert np.array_equal(masks_of(report)["a"], expected)
+
+
+def test_a_coco_object_without_an_outline_or_picture_fails_alone(coco):
+    src, _ = coco
+    data = coco_data(("a.jpg", "b.jpg", "missing.jpg"))
+    data["annotations"][0]["segmentation"] = []
+    save_json(src / "annotations" / "instances_default.json", data)
+    report = run(src)
+    assert report.written == ["b"]
+    assert any("missing.jpg" in line for line in report.failed)
+    assert any("a box but no outline" in line for line in report.failed)
+
+
+# VOC
+
+
+def save_palette(path: Path, labels: np.ndarray) -> None:
+    picture = Image.frombytes("P", labels.shape[::-1], labels.tobytes())
+    picture.putpalette([channel for i in range(256) for channel in (i, i // 2, 255 - i if i else 0)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)
+
+
+def test_voc_takes_class_15_and_void_is_background(src):
+    labels = SQUARE * np.uint8(15)
+    labels[15:18] = 12  # a dog
+    labels[0] = 255
+    for name in "ab":
+        save(src / "VOC2012" / "JPEGImages" / f"{name}.jpg")
+        save_palette(src / "VOC2012" / "SegmentationClass" / f"{name}.png", labels)
+    save(src / "VOC2012" / "JPEGImages" / "unlabelled.jpg")
+    lists = src / "VOC2012" / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("a\n")
+    (lists / "val.txt").write_text("b\n")
+    report = run(src)
+    assert report.layout.name == "voc" and report.left_out == ["unlabelled.jpg"]
+    assert all(np.array_equal(mask, SQUARE) for mask in masks_of(report).values())
+    assert (report.out / "splits.csv").read_text().split() == ["name,split", "a,train", "b,val"]
+    assert "void pixels" in str(report)
+    assert np.array_equal(
+        masks_of(import_folder(src, src.parent / "dogs", classes=["dog"]))["a"], labels == 12
+    )
+
+
+def test_voc_in_colour_is_read_by_its_labelmap(src):
+    colours = np.zeros((H, W, 3), np.uint8)
+    colours[SQUARE] = 192, 128, 128
+    colours[20:] = 64, 0, 0
+    save(src / "JPEGImages" / "a.jpg")
+    save(src / "SegmentationClass" / "a.png", colours)
+    with pytest.raises(UserError, match="#400000, #c08080, which is no class"):
+        run(src)
+    (src / "labelmap.txt").write_text(
+        "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:64,0,0::\nperson:192,128,128::\n"
+    )
+    report = run(src)
+    assert np.array_equal(masks_of(report)["a"], SQUARE) and report.used == "person; not used: cat"
+
+
+# labelme
+
+
+def shape(label: str, kind: str, points: list, **more) -> dict:
+    return {"label": label, "shape_type": kind, "points": points, "group_id": None, "flags": {}} | more
+
+
+def make_labelme(path: Path, image: str, shapes: list) -> Path:
+    return save_json(
+        path,
+        {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": image, "imageData": None}
+        | {"imageHeight": H, "imageWidth": W},
+    )
+
+
+def png64(pixels: np.ndarray, **options) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", **options)
+    return buffer.getvalue()
+
+
+def test_labelme_polygons_rectangles_circles_and_masks(src):
+    patch = base64.b64encode(png64(SQUARE[4:12, 6:20])).decode()
+    shapes = {
+        "polygon": shape("person", "polygon", OUTLINE),
+        "rectangle": shape("person", "rectangle", [[19, 11], [6, 4]]),  # drawn from the lower right
+        "mask": shape("person", "mask", [[6, 4], [19, 11]], mask=patch),
+    }
+    for kind, one in shapes.items():
+        save(src / f"{kind}.jpg")
+        make_labelme(
+            src / f"{kind}.json", f"{kind}.jpg", [one, shape("dog", "polygon", [[0, 0], [3, 0], [0, 3]])]
+        )
+    save(src / "circle.jpg")
+    make_labelme(
+        src / "circle.json", "..\\photos\\circle.jpg", [shape("person", "circle", [[15, 12], [15, 17]])]
+    )
+    report = run(src)
+    assert report.layout.name == "labelme" and not report.failed
+    masks = masks_of(report)
+    for kind in shapes:
+        assert np.array_equal(masks[kind], SQUARE), kind
+    rows, columns = np.mgrid[:H, :W]
+    distance = np.hypot(columns - 15, rows - 12)
+    assert masks["circle"][distance < 4.5].all() and not masks["circle"][distance > 6].any()
+    assert report.used == "person; not used: dog"
+
+
+def test_labelme_shapes_without_area_and_empty_files_are_told(src):
+    for name in "abc":
+        save(src / f"{name}.jpg")
+    make_labelme(
+        src / "a.json", "a.jpg", [shape("person", "polygon", OUTLINE), shape("person", "point", [[1, 1]])]
+    )
+    make_labelme(src / "b.json", "b.jpg", [])
+    (src / "c.json").write_text('{"shapes": [')
+    report = run(src)
+    assert np.array_equal(masks_of(report)["a"], SQUARE)
+    assert "without an area are not used: point (1)" in str(report)
+    assert report.left_out == ["b.jpg", "c.jpg"]
+    assert len(report.failed) == 1 and "c.json' is not readable JSON" in report.failed[0]
+
+
+def test_labelme_finds_a_renamed_picture_by_the_name_of_its_json(src):
+    save(src / "new.jpg")
+    make_labelme(src / "new.json", "old.jpg", [shape("me", "polygon", OUTLINE)])
+    report = run(src)
+    assert report.used == "me", "the only class there is"
+    make_labelme(src / "gone.json", "gone.jpg", [shape("me", "polygon", OUTLINE)])
+    report = import_folder(src, src.parent / "again", progress=False)
+    assert report.written == ["new"] and "'gone.jpg': found 0 times" in report.failed[0]
+
+
+def test_classes_that_are_not_called_person_are_not_guessed(src):
+    save(src / "a.jpg")
+    shapes = [shape("alice", "polygon", OUTLINE), shape("no person", "polygon", [[0, 0], [3, 0], [0, 3]])]
+    make_labelme(src / "a.json", "a.jpg", shapes)
+    with pytest.raises(UserError, match=r"no class .* is called person .*alice, no person.*--classes"):
+        run(src)
+    assert np.array_equal(masks_of(run(src, classes=["alice"]))["a"], SQUARE)
+
+
+# Supervisely
+
+
+def supervisely(kind: str, title: str = "person_bmp", **geometry) -> dict:
+    return {"classTitle": title, "geometryType": kind, "tags": []} | geometry
+
+
+def bitmap(patch: np.ndarray, x: int, y: int, style: str) -> dict:
+    """As Supervisely packs it: a palette PNG whose 0 is transparent, zlib, base64. Other styles exist too."""
+    picture = Image.fromarray(patch.astype(np.uint8))
+    options = {}
+    if style == "palette":
+        picture = Image.frombytes("P", picture.size, picture.tobytes())
+        picture.putpalette([0, 0, 0, 255, 255, 255])
+        options = {"transparency": 0}
+    elif style == "rgba":
+        rgba = np.full((*patch.shape, 4), 255, np.uint8)
+        rgba[..., 3] = patch * 255
+        picture = Image.fromarray(rgba)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", **options)
+    return {"data": base64.b64encode(zlib.compress(buffer.getvalue())).decode(), "origin": [x, y]}
+
+
+@pytest.mark.parametrize("style", ["palette", "rgba", "grey"])
+@pytest.mark.parametrize("ending", [".jpg.json", ".json"])
+def test_supervisely_bitmaps_and_polygons(src, style, ending):
+    hole = [[10, 6], [13, 6], [13, 9], [10, 9]]
+    objects = {
+        "bitmap": [supervisely("bitmap", bitmap=bitmap(SQUARE[2:14, 3:24], 3, 2, style))],
+        "polygon": [supervisely("polygon", "person_poly", points={"exterior": OUTLINE, "interior": []})],
+        "holed": [supervisely("polygon", "person_poly", points={"exterior": OUTLINE, "interior": [hole]})],
+        "neutral": [supervisely("bitmap", "neutral", bitmap=bitmap(SQUARE, 0, 0, style))],
+    }
+    size = {"height": H, "width": W}
+    for name, listed in objects.items():
+        save(src / "ds1" / "img" / f"{name}.jpg")
+        save(src / "ds1" / "masks_human" / f"{name}.png", SQUARE * np.uint8(255))  # exports carry these too
+        save_json(src / "ds1" / "ann" / f"{name}{ending}", {"size": size, "tags": [], "objects": listed})
+    save_json(src / "meta.json", {"classes": [], "tags": []})
+    report = run(src)
+    assert report.layout.name == "supervisely" and not report.failed
+    assert report.used == "person_bmp, person_poly; not used: neutral"
+    masks = masks_of(report)
+    assert np.array_equal(masks["bitmap"], SQUARE) and np.array_equal(masks["polygon"], SQUARE)
+    holed = SQUARE.copy()
+    holed[6:10, 10:14] = False
+    assert np.array_equal(masks["holed"], holed)
+    assert not masks["neutral"].any()
+
+
+def test_a_bitmap_that_reaches_over_the_edge_is_cut(src):
+    patches = [bitmap(np.ones((5, 6), bool), x, y, "grey") for x, y in [(-3, -2), (29, 21)]]
+    objects = [supervisely("bitmap", "person", bitmap=patch) for patch in patches]
+    save(src / "img" / "a.jpg")
+    save_json(src / "ann" / "a.json", {"size": {"height": H, "width": W}, "objects": objects})
+    expected = np.zeros((H, W), bool)
+    expected[:3, :3] = expected[21:, 29:] = True
+    assert np.array_equal(masks_of(run(src))["a"], expected)
+
+
+def test_supervisely_masks_without_annotations_are_two_folders(src):
+    save(src / "img" / "a.jpg")
+    save(src / "masks_human" / "a.png", np.where(SQUARE[..., None], [0, 200, 0], 0).astype(np.uint8))
+    assert np.array_equal(masks_of(run(src))["a"], SQUARE)
+
+
+def test_a_strange_annotation_fails_alone(src):
+    for name in "ab":
+        save(src / "img" / f"{name}.jpg")
+    size = {"height": H, "width": W}
+    good = supervisely("bitmap", "person", bitmap=bitmap(SQUARE, 0, 0, "grey"))
+    bad = supervisely("bitmap", "person", bitmap={"data": "!!!!", "origin": [0, 0]})
+    save_json(src / "ann" / "a.json", {"size": size, "objects": [good]})
+    save_json(src / "ann" / "b.json", {"size": size, "objects": [bad]})
+    report = run(src)
+    assert report.written == ["a"] and len(report.failed) == 1 and "b.jpg" in report.failed[0]
+
+
+def test_every_layout_has_a_finder():
+    for name in TITLES:
+        assert callable(getattr(layouts, f"_find_{name}"))

@@ -1,0 +1,551 @@
+"""The real download code against a local web server that misbehaves as real ones do."""
+
+import contextlib
+import csv
+import hashlib
+import http.server
+import io
+import json
+import re
+import threading
+import zipfile
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("pooch")
+coco_tools = pytest.importorskip("pycocotools.mask")
+
+from segkit.files import UserError  # noqa: E402
+from segkit.sets import sources  # noqa: E402
+from segkit.sets.sources import Remote, extract, fetch, get_source, list_sources  # noqa: E402
+
+# pycocotools 2.0.11 under NumPy 2; nothing a user can see.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+RNG = np.random.default_rng(0)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves `files`. The sets and numbers below say how it misbehaves."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files: dict[str, bytes] = {}
+        self.breaks_after: dict[str, int] = {}  # path -> bytes sent before the connection drops
+        self.breaks_left = 0  # how many times it drops
+        self.ignores_range = False
+        self.errors_left = 0  # how many answers are "503 busy"
+        self.asked: list[tuple[str, str | None]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request, client_address):
+        pass  # a client that hangs up is part of these tests
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        server = self.server
+        server.asked.append((self.path, self.headers.get("Range")))
+        if server.errors_left:
+            server.errors_left -= 1
+            return self.send_error(503)
+        if self.path not in server.files:
+            return self.send_error(404)
+        body, start = server.files[self.path], 0
+        if (wanted := self.headers.get("Range")) and not server.ignores_range:
+            start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
+            if start >= len(body):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(body)}")
+                self.send_header("Content-Length", "0")
+                return self.end_headers()
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+        else:
+            self.send_response(200)
+        body = body[start:]
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.path in server.breaks_after and server.breaks_left:
+            server.breaks_left -= 1
+            body = body[: server.breaks_after[self.path]]
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(sources, "PAUSE", 0.001)
+    with Server() as running:
+        threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEGKIT_DATA", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def md5(data: bytes) -> str:
+    return "md5:" + hashlib.md5(data).hexdigest()
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def picture(pixels: np.ndarray, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return RNG.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+# Downloads
+
+
+BODY = RNG.bytes(300_000)
+
+
+def test_a_file_is_fetched_once(server, tmp_path):
+    server.files["/a.bin"] = BODY
+    for _ in range(2):
+        assert fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY)).read_bytes() == BODY
+    assert len(server.asked) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_broken_transfer_goes_on_where_it_stopped(server, tmp_path):
+    server.files["/a.bin"], server.breaks_after["/a.bin"], server.breaks_left = BODY, 100_000, 2
+    fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY), progress=False)
+    starts = [int(asked[6:-1]) for _, asked in server.asked[1:]]
+    # What stood in the last unfinished block is lost: less than 10,000 bytes.
+    assert 90_000 < starts[0] <= 100_000 and 180_000 < starts[1] <= 200_000 and len(starts) == 2
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+
+
+def test_the_next_call_goes_on_where_the_last_one_gave_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "ATTEMPTS", 1)
+    server.files["/a.bin"], server.breaks_after["/a.bin"], server.ignores_range = BODY, 100_000, True
+
+    def go():
+        return fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY), progress=False)
+
+    server.breaks_left = 99  # every time at the same place
+    with pytest.raises(UserError, match="what has arrived is kept"):
+        go()
+    kept = (tmp_path / "a.bin.part").stat().st_size
+    assert kept > 90_000
+    server.breaks_left, server.ignores_range = 0, False
+    assert go().read_bytes() == BODY
+    assert server.asked[-1][1] == f"bytes={kept}-"
+
+
+def test_a_server_that_ignores_ranges_sends_the_whole_file_again(server, tmp_path):
+    server.files["/a.bin"], server.ignores_range = BODY, True
+    (tmp_path / "a.bin.part").write_bytes(BODY[:1234])
+    assert fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY)).read_bytes() == BODY
+
+
+def test_a_complete_partial_file_is_not_fetched_again(server, tmp_path):
+    server.files["/a.bin"] = BODY
+    (tmp_path / "a.bin.part").write_bytes(BODY)
+    assert fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY)).read_bytes() == BODY
+    assert server.asked == [("/a.bin", "bytes=300000-")]
+
+
+def test_a_partial_file_longer_than_the_file_is_thrown_away(server, tmp_path):
+    server.files["/a.bin"] = BODY
+    (tmp_path / "a.bin.part").write_bytes(BODY + b"more")
+    assert fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY)).read_bytes() == BODY
+
+
+def test_a_busy_server_is_asked_again(server, tmp_path):
+    server.files["/a.bin"], server.errors_left = BODY, 2
+    assert fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY)).read_bytes() == BODY
+    server.errors_left = 99
+    with pytest.raises(UserError, match="answers 503"):
+        fetch(f"{server.url}/a.bin", tmp_path / "b.bin", md5(BODY))
+
+
+def test_a_wrong_checksum_names_both_and_leaves_nothing(server, tmp_path):
+    server.files["/a.bin"] = b"something else"
+    with pytest.raises(UserError) as caught:
+        fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY))
+    for part in (md5(BODY), md5(b"something else")[4:], "Run the command again"):
+        assert part in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_spoilt_partial_file_is_found_out_and_the_next_call_succeeds(server, tmp_path):
+    server.files["/a.bin"] = BODY
+    (tmp_path / "a.bin.part").write_bytes(b"x" * 1000)
+    with pytest.raises(UserError, match="not the file it should be"):
+        fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY))
+    assert fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY)).read_bytes() == BODY
+
+
+def test_a_missing_file_is_one_sentence(server, tmp_path):
+    with pytest.raises(UserError, match=r"gone\.zip' is not on the server \(status 404\)"):
+        fetch(f"{server.url}/gone.zip", tmp_path / "gone.zip", md5(BODY))
+    assert len(server.asked) == 1, "asking again does not help"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_network_is_one_sentence(server, tmp_path):
+    server.server_close()
+    with pytest.raises(UserError, match=r"could not be fetched \(.*refused.*Check the network"):
+        fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_disk_is_one_sentence(server, tmp_path):
+    server.files["/a.bin"] = BODY
+    (tmp_path / "a.bin.part").symlink_to("/dev/full")
+    with pytest.raises(UserError, match="the disk is full: make room"):
+        fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY), progress=False)
+
+
+# Archives
+
+
+def unpack(tmp_path, data: bytes, max_bytes: int = 10**6) -> list[Path]:
+    (tmp_path / "a.zip").write_bytes(data)
+    (tmp_path / "out").mkdir()
+    return extract(tmp_path / "a.zip", tmp_path / "out", lambda name: True, max_bytes)
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.png", "/evil.png", "a/../../evil.png", "..\\evil.png", "C:\\evil.png"]
+)
+def test_a_zip_that_writes_outside_is_refused(tmp_path, name):
+    with pytest.raises(UserError, match="outside its folder"):
+        unpack(tmp_path, zipped({"good.png": b"good", name: b"evil"}))
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.zip", "out"], "nothing was written"
+
+
+def test_a_zip_with_a_link_is_refused(tmp_path):
+    link = zipfile.ZipInfo("link")
+    link.external_attr = 0o120777 << 16
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+    with pytest.raises(UserError, match="holds a link"):
+        unpack(tmp_path, buffer.getvalue())
+
+
+def test_a_zip_bomb_is_refused(tmp_path):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(5_000_000))
+    assert len(buffer.getvalue()) < 10_000
+    with pytest.raises(UserError, match="unpacks to 5,000,000 bytes"):
+        unpack(tmp_path, buffer.getvalue())
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda d: d[: len(d) // 2], lambda d: d.replace(b"good", b"evil"), lambda d: b""]
+)
+def test_a_damaged_zip_is_one_sentence(tmp_path, spoil):
+    with pytest.raises(UserError, match="damaged archive"):
+        unpack(tmp_path, spoil(zipped({"a.png": b"good" * 100})))
+
+
+# Penn-Fudan
+
+
+@pytest.fixture
+def penn(server, monkeypatch):
+    members = {"PennFudanPed/readme.txt": b"terms"}
+    for i in range(5):
+        members[f"PennFudanPed/PNGImages/Fudan{i}.png"] = picture(noise(20, 30), "png")
+        people = np.zeros((20, 30), np.uint8)
+        people[5:15, 3:9], people[5:15, 12 : 18 + i] = 1, 2
+        members[f"PennFudanPed/PedMasks/Fudan{i}_mask.png"] = picture(people, "png")
+    server.files["/Penn.zip"] = data = zipped(members)
+    remote = Remote(f"{server.url}/Penn.zip", md5(data), len(data))
+    small = replace(sources.SOURCES["penn-fudan"], files={"archive": remote})
+    monkeypatch.setitem(sources.SOURCES, "penn-fudan", small)
+    return members
+
+
+def test_penn_fudan_becomes_images_and_masks(penn, cache):
+    folder = get_source("penn-fudan", yes=True, progress=False)
+    assert folder == cache / "penn-fudan"
+    names = sorted(path.stem for path in (folder / "images").iterdir())
+    assert (
+        names == sorted(path.stem for path in (folder / "masks").iterdir()) == [f"Fudan{i}" for i in range(5)]
+    )
+    for name in names:
+        assert (folder / "images" / f"{name}.png").read_bytes() == penn[f"PennFudanPed/PNGImages/{name}.png"]
+        people = Image.open(io.BytesIO(penn[f"PennFudanPed/PedMasks/{name}_mask.png"]))
+        mask = np.asarray(Image.open(folder / "masks" / f"{name}.png"))
+        assert np.array_equal(mask, (np.asarray(people) > 0) * np.uint8(255))
+    assert not (folder / "splits.csv").exists(), "there is no official split"
+
+
+def test_the_same_command_again_returns_at_once(penn, server):
+    first = get_source("penn-fudan", yes=True, progress=False)
+    before = len(server.asked)
+    assert get_source("penn-fudan", progress=False) == first
+    assert len(server.asked) == before
+
+
+def test_a_limit_takes_the_same_images_and_a_larger_one_adds_to_them(penn):
+    two, four = (get_source("penn-fudan", limit=n, yes=True, progress=False) for n in (2, 4))
+    small, large = ({path.name for path in (folder / "images").iterdir()} for folder in (two, four))
+    assert len(small) == 2 and len(large) == 4 and small < large
+
+
+def test_another_folder_is_not_overwritten(penn, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "precious.txt").write_text("mine")
+    with pytest.raises(UserError, match="exists and is not empty"):
+        get_source("penn-fudan", out=tmp_path / "mine", yes=True, progress=False)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["precious.txt"]
+
+
+def test_a_failed_command_leaves_no_folder_that_looks_complete(penn, server, tmp_path):
+    server.files["/Penn.zip"] = b"broken"
+    with pytest.raises(UserError):
+        get_source("penn-fudan", out=tmp_path / "set", yes=True, progress=False)
+    assert not list(tmp_path.glob("*set*"))
+
+
+def test_terms_are_shown_and_must_be_accepted_before_the_first_download(penn, server, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(UserError, match="--yes"):
+        get_source("penn-fudan", progress=False)
+    assert "forbids reposting" in capsys.readouterr().out
+    assert server.asked == []
+    get_source("penn-fudan", yes=True, limit=1, progress=False)
+    capsys.readouterr()
+    get_source("penn-fudan", limit=2, progress=False)  # remembered
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("answer", "accepted"), [("y", True), ("Yes", True), ("", False), ("no", False)])
+def test_a_person_at_a_terminal_is_asked(penn, server, monkeypatch, answer, accepted):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda prompt: answer)
+    with contextlib.nullcontext() if accepted else pytest.raises(UserError, match="nothing was downloaded"):
+        get_source("penn-fudan", progress=False)
+    assert bool(server.asked) == accepted
+
+
+def test_wrong_arguments_are_sentences(penn):
+    for arguments, words in [
+        ({"name": "imagenet"}, "There are: penn-fudan, coco-person"),
+        ({"name": "penn-fudan", "split": "val"}, "neither splits nor licences"),
+        ({"name": "coco-person", "split": "test"}, "It has: val, train, all"),
+        ({"name": "coco-person", "limit": 0}, "at least 1"),
+    ]:
+        with pytest.raises(UserError, match=words):
+            get_source(**arguments, yes=True)
+
+
+def test_the_list_names_every_set_and_the_cache(cache):
+    text = list_sources()
+    assert all(name in text for name in sources.SOURCES) and str(cache) in text
+
+
+def test_the_registered_addresses_and_checksums_are_well_formed():
+    for source in sources.SOURCES.values():
+        for remote in source.files.values():
+            assert re.fullmatch(r"https?://[^ ]+\.zip", remote.url)
+            assert re.fullmatch("md5:[0-9a-f]{32}", remote.checksum)
+
+
+# COCO
+
+
+LICENCES = [
+    {
+        "id": 1,
+        "name": "Attribution-NonCommercial-ShareAlike",
+        "url": "http://creativecommons.org/licenses/by-nc-sa/2.0/",
+    },
+    {"id": 4, "name": "Attribution", "url": "http://creativecommons.org/licenses/by/2.0/"},
+    {"id": 6, "name": "Attribution-NoDerivs", "url": "http://creativecommons.org/licenses/by-nd/2.0/"},
+    {"id": 7, "name": "No known copyright restrictions", "url": "http://flickr.com/commons/usage/"},
+]
+
+
+@pytest.fixture
+def coco(server, monkeypatch):
+    """Eight val images: 1 and 2 overlap two people, 3 a crowd, 4 a dog only, 5 to 8 one person each."""
+    height, width = 24, 32
+    box = [[2, 2, 12, 2, 12, 12, 2, 12]]
+    other = [[8, 8, 20, 8, 20, 20, 8, 20], [25, 1, 30, 1, 30, 5, 25, 5]]
+    crowd = np.zeros((height, width), np.uint8)
+    crowd[10:20, 15:31] = 1
+    flat = crowd.T.ravel()  # COCO counts runs down the columns, background first
+    runs = [len(run) for run in np.split(flat, np.flatnonzero(np.diff(flat)) + 1)]
+    images, notes = [], []
+    for i in range(1, 9):
+        licence = LICENCES[(i - 1) % 4]["id"]
+        address = f"http://farm1.staticflickr.com/{i}.jpg"
+        images.append(
+            {"id": i, "file_name": f"{i:012}.jpg", "height": height, "width": width, "license": licence}
+            | {"flickr_url": address}
+        )
+        outlines = {1: [box, other], 2: [box, other], 4: []}.get(i, [box])
+        notes += [
+            {"image_id": i, "category_id": 1, "iscrowd": 0, "segmentation": outline} for outline in outlines
+        ]
+        notes.append(
+            {"image_id": i, "category_id": 18, "iscrowd": 0, "segmentation": [[0, 0, 9, 0, 9, 23, 0, 23]]}
+        )
+        server.files[f"/val2017/{i:012}.jpg"] = picture(noise(height, width), "jpeg")
+    notes.append({"image_id": 3, "category_id": 1, "iscrowd": 1})
+    notes[-1]["segmentation"] = {"size": [height, width], "counts": runs}
+    for number, note in enumerate(notes):
+        note |= {"id": number + 1, "area": 1, "bbox": [0, 0, 1, 1]}
+    data = {"images": images, "annotations": notes, "licenses": LICENCES, "info": {}}
+    data["categories"] = [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}]
+    train = data | {"images": [images[0] | {"id": 99, "file_name": "000000000099.jpg"}]}
+    train["annotations"] = [notes[0] | {"image_id": 99}]
+    server.files["/train2017/000000000099.jpg"] = picture(noise(height, width), "jpeg")
+    server.files["/ann.zip"] = annotations = zipped(
+        {
+            "annotations/instances_val2017.json": json.dumps(data).encode(),
+            "annotations/instances_train2017.json": json.dumps(train).encode(),
+            "annotations/captions_val2017.json": b"{}",
+        }
+    )
+    pictures = {name[1:]: body for name, body in server.files.items() if name.startswith("/val2017")}
+    server.files["/val.zip"] = archive = zipped(pictures)
+    small = replace(
+        sources.SOURCES["coco-person"],
+        files={
+            "annotations": Remote(f"{server.url}/ann.zip", md5(annotations), len(annotations)),
+            "val": Remote(f"{server.url}/val.zip", md5(archive), len(archive)),
+        },
+        images_url=server.url + "/{split}2017/{name}",
+    )
+    monkeypatch.setitem(sources.SOURCES, "coco-person", small)
+    return data
+
+
+def get_coco(**options):
+    return get_source("coco-person", yes=True, progress=False, **options)
+
+
+def rows_of(folder: Path) -> dict[str, dict[str, str]]:
+    with (folder / "splits.csv").open(newline="") as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def union(data: dict, image_id: int) -> np.ndarray:
+    """The oracle: every person annotation through pycocotools' own run-length union."""
+    parts = []
+    for note in data["annotations"]:
+        if note["image_id"] == image_id and note["category_id"] == 1:
+            coded = coco_tools.frPyObjects(note["segmentation"], 24, 32)
+            parts += coded if isinstance(coded, list) else [coded]
+    return coco_tools.decode(coco_tools.merge(parts))
+
+
+def test_a_coco_mask_is_the_union_of_the_people_crowds_included(coco):
+    folder = get_coco()
+    rows = rows_of(folder)
+    assert len(rows) == 7 and f"{4:012}" not in rows, "an image with only a dog has no person"
+    for name, row in rows.items():
+        mask = np.asarray(Image.open(folder / "masks" / f"{name}.png"))
+        assert set(np.unique(mask)) == {0, 255}
+        assert np.array_equal(mask > 0, union(coco, int(name)) > 0)
+        assert row["split"] == "val"
+    assert [name for name, row in rows.items() if row["crowd"] == "1"] == [f"{3:012}"]
+    assert list(next(iter(rows.values())))[:2] == ["name", "split"]
+
+
+def test_images_with_crowds_can_be_left_out(coco):
+    assert f"{3:012}" not in rows_of(get_coco(crowd="skip-image"))
+
+
+def test_each_image_keeps_its_licence(coco):
+    for name, row in rows_of(get_coco()).items():
+        licence = LICENCES[(int(name) - 1) % 4]
+        assert row["licence_id"] == str(licence["id"])
+        assert row["licence"] == licence["name"] and row["licence_url"] == licence["url"]
+        assert row["source"] == f"http://farm1.staticflickr.com/{int(name)}.jpg"
+
+
+def test_only_images_that_may_be_passed_on_are_fetched(coco, server):
+    assert sorted(map(int, rows_of(get_coco(licence="redistributable")))) == [2, 6, 8]
+    fetched = {path for path, _ in server.asked if path.startswith("/val2017")}
+    assert len(fetched) == 3, "the others were not even downloaded"
+    assert sorted(map(int, rows_of(get_coco(licence="1,6")))) == [1, 3, 5, 7]
+    with pytest.raises(UserError, match=r"licence 'mit' is not known.*4 Attribution \*;"):
+        get_coco(licence="mit")
+
+
+def test_all_splits_fit_into_one_folder(coco):
+    assert Counter(row["split"] for row in rows_of(get_coco(split="all")).values()) == {"val": 7, "train": 1}
+
+
+def test_few_images_are_fetched_singly_and_many_as_the_archive(coco, server, monkeypatch):
+    single = get_coco(limit=3)
+    assert len(rows_of(single)) == 3
+    assert "/val.zip" not in {path for path, _ in server.asked}
+    monkeypatch.setattr(sources, "SINGLY_UP_TO", 5)
+    server.asked.clear()
+    whole = get_coco()
+    assert {path for path, _ in server.asked} == {"/val.zip"}
+    assert rows_of(single).items() <= rows_of(whole).items()
+    for name in rows_of(single):
+        for part in (f"images/{name}.jpg", f"masks/{name}.png"):
+            assert (single / part).read_bytes() == (whole / part).read_bytes()
+
+
+def test_an_interrupted_coco_download_keeps_the_images_that_arrived(coco, server, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "ATTEMPTS", 1)
+    last = sources._shuffled(f"{i:012}.jpg" for i in range(1, 9) if i != 4)[-1]
+    server.breaks_after[f"/val2017/{last}"], server.breaks_left, server.ignores_range = 10, 99, True
+    with pytest.raises(UserError, match="what has arrived is kept"):
+        get_coco(out=tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+    server.breaks_left = 0
+    server.asked.clear()
+    assert len(rows_of(get_coco(out=tmp_path / "set"))) == 7
+    assert [path for path, _ in server.asked] == [f"/val2017/{last}"]
+
+
+def test_an_image_gone_from_the_server_is_left_out_and_named(coco, server, capsys):
+    del server.files[f"/val2017/{5:012}.jpg"]
+    assert f"{5:012}" not in rows_of(get_coco())
+    assert f"left out, no longer on the server: {5:012}.jpg" in capsys.readouterr().out
+
+
+def test_a_damaged_image_is_removed_so_that_the_next_call_fetches_it_anew(coco, server, cache):
+    path = f"/val2017/{5:012}.jpg"
+    good, server.files[path] = server.files[path], b"<html>not a photo</html>"
+    with pytest.raises(UserError, match="It was removed"):
+        get_coco()
+    server.files[path] = good
+    assert len(rows_of(get_coco())) == 7
+
+
+def test_an_image_of_another_size_is_refused(coco, server):
+    server.files[f"/val2017/{5:012}.jpg"] = picture(noise(10, 10), "jpeg")
+    with pytest.raises(UserError, match="is 10x10, its mask 32x24"):
+        get_coco()

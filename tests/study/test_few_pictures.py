@@ -1,0 +1,144 @@
+"""Sets of other domains and training on few pictures."""
+
+import numpy as np
+import pytest
+import torch
+
+from segkit.data import load_dataset, read_splits
+from segkit.files import UserError
+from segkit.models import build_model
+from segkit.sets.brain import make_brain_set, make_patient, make_spots
+from segkit.study.few_pictures import (
+    Excerpt,
+    baselines,
+    dice_of,
+    drop_specks,
+    fine_tune,
+    learning_curve,
+    starting_network,
+)
+
+
+@pytest.fixture(scope="module")
+def template():
+    """Something like a brain: a bright ball with a brighter middle, and that middle as white matter."""
+    z, y, x = np.mgrid[:95, :40, :36]
+    distance = np.hypot(np.hypot((z - 47) / 2.4, y - 20), x - 18)
+    return (0.5 * (distance < 17) + 0.4 * (distance < 10)).astype(np.float32), (distance < 10).astype(
+        np.float32
+    )
+
+
+def test_a_patient_is_always_the_same_and_never_another(template):
+    images, masks = make_patient(*template, seed=3)
+    again, _ = make_patient(*template, seed=3)
+    other, other_masks = make_patient(*template, seed=4)
+    assert images.dtype == np.uint8 and masks.dtype == bool and images.shape == masks.shape == (20, 40, 36)
+    assert np.array_equal(images, again) and not np.array_equal(images, other)
+    assert 0.5 < (masks & other_masks).sum() / masks.sum() < 0.99  # alike, and bent in another way
+    assert other[other_masks].mean() > other[~other_masks].mean() + 20  # white matter shines, as in a T1 scan
+    tissue = ~masks & (images > 60)
+    assert images[masks].mean() < images[tissue].mean() - 20  # an odd seed: it is dark, as in a T2 scan
+
+
+def test_slices_of_a_patient_depend_on_where_they_are_not_on_which_are_asked_for(template):
+    one, _ = make_patient(*template, seed=0, slices=[40, 41])
+    assert np.abs(one[0].astype(int) - one[1]).mean() < 30
+
+
+def test_no_patient_of_the_brain_set_is_in_two_splits(template, tmp_path):
+    folder = make_brain_set(tmp_path / "brain", template, patients=6)
+    splits = read_splits(folder, [path.stem for path in (folder / "images").iterdir()])
+    of_patient = {}
+    for name, split in splits.items():
+        of_patient.setdefault(name[:3], set()).add(split)
+    assert len(of_patient) == 6 and all(len(found) == 1 for found in of_patient.values())
+    assert set().union(*of_patient.values()) == {"train", "val", "test"}
+    with pytest.raises(UserError, match="three patients"):
+        make_brain_set(tmp_path / "few", template, patients=2)
+
+
+def test_half_of_the_spots_are_tiny(tmp_path):
+    data = load_dataset(make_spots(tmp_path / "spots", 80), split="train", size=64)
+    areas = data.arrays[1].sum((1, 2))
+    assert areas.min() < 12 and areas.max() > 300 and 0.25 < (areas < 50).mean() < 0.75
+
+
+def test_an_excerpt_repeats_its_pictures_and_augments_each_anew(make_dataset):
+    base = load_dataset(make_dataset(20), split="train", size=32)
+    excerpt = Excerpt(base, [3, 1], length=6)
+    assert len(excerpt) == 6 and len(excerpt.samples) == 2
+    for i in range(6):
+        assert np.array_equal(excerpt.pair(i)[0], base.pair([3, 1][i % 2])[0])
+    from segkit.augment import Augmentation
+
+    excerpt.transform = Augmentation(1.0)
+    assert not torch.equal(excerpt[0][0], excerpt[2][0])
+    assert base.transform is None
+
+
+def test_few_pictures_are_enough_for_a_start_and_the_seed_draws_them(make_dataset, tmp_path):
+    folder = make_dataset(30)
+    sets = {split: load_dataset(folder, split=split, size=32) for split in ("train", "val", "test")}
+    drawn = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        model = build_model("unet", widths=(8, 16), bottleneck=16)
+        run = fine_tune(
+            model, sets["train"], sets["val"], tmp_path / str(seed), 40, 4, pictures=4, seed=seed, lr=5e-3
+        )
+        assert len(run.history) == 4
+        drawn.append(np.random.default_rng(seed).permutation(len(sets["train"]))[:4].tolist())
+        dice = dice_of(run.checkpoint, sets["test"])
+        assert dice.shape == (len(sets["test"]),) and dice.mean() > 0.3
+    assert drawn[0] != drawn[1]
+
+
+def test_a_fresh_network_is_built_like_the_trained_one_and_knows_nothing():
+    trained, preprocessing = starting_network("person-small", 48)
+    fresh, _ = starting_network("person-small", 48, fresh=True)
+    assert preprocessing.size == 48
+    assert trained.built_as == fresh.built_as
+    theirs = dict(fresh.named_parameters())
+    assert not any(torch.equal(p, theirs[n]) for n, p in trained.named_parameters() if p.ndim == 4)
+    assert all(parameter.requires_grad for parameter in trained.parameters())
+
+
+def test_a_learning_curve_has_a_row_for_every_start_count_and_seed(make_dataset, tmp_path):
+    starts = {
+        "trained": {"start_from": "person-small", "lr": 1e-3},
+        "fresh": {"start_from": "person-small", "fresh": True, "lr": 1e-3},
+    }
+    folder = make_dataset(16)
+    rows = learning_curve(folder, tmp_path / "curve", [2, 999], starts, num_seeds=2, num_steps=1, size=32)
+    everything = len(load_dataset(folder, split="train", size=32))
+    keys = {(row["start"], row["pictures"], row["seed"]) for row in rows}
+    assert keys == {(s, c, k) for s in starts for c in (2, everything) for k in (0, 1)}
+    assert all(0 <= row["dice"] <= 1 for row in rows)
+
+
+def test_the_bright_part_is_found_by_its_brightness(make_dataset):
+    folder = make_dataset(20)
+    sets = {split: load_dataset(folder, split=split, size=48) for split in ("train", "test")}
+    scores = baselines(sets["train"], sets["test"])
+    assert set(scores) == {
+        "all of it",
+        "where it usually is",
+        "the bright part",
+        "the dark part",
+        "the brightest",
+    }
+    assert scores["the bright part"] > max(scores["all of it"], scores["the dark part"])
+    assert scores["the brightest"] > 0.5
+    share = np.mean([mask.mean() for _, mask in map(sets["test"].pair, range(len(sets["test"])))])
+    assert scores["all of it"] == pytest.approx(2 * share / (1 + share), abs=0.03)
+
+
+def test_specks_go_and_what_is_larger_stays():
+    mask = np.zeros((12, 12), bool)
+    mask[1:4, 1:4] = True
+    mask[8, 8] = mask[9, 9] = True  # two pixels that meet at a corner are one piece
+    assert drop_specks(mask, 3).sum() == 9
+    assert drop_specks(mask, 2).sum() == 11
+    assert not drop_specks(mask, 10).any()
+    assert not drop_specks(np.zeros((4, 4), bool), 1).any()

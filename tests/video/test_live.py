@@ -1,0 +1,178 @@
+"""Frames are followed at the camera's pace, by a clock that these tests turn themselves."""
+
+import numpy as np
+import pytest
+
+from segkit.files import UserError
+from segkit.video.files import write_video
+from segkit.video.live import call_times, follow, open_stream, webcam
+
+
+class Clock:
+    """A person that takes a fixed time, and a clock that only it and sleeping move."""
+
+    def __init__(self, ms: float):
+        self.now, self.ms = 0.0, ms
+
+    def __call__(self, image):
+        self.now += self.ms / 1000
+        return image[..., 0] / np.float32(255)
+
+    def foreground(self, prob):
+        return prob
+
+    def sleep(self, seconds):
+        assert seconds > 0
+        self.now += seconds
+
+
+def run(ms: float, fps: float | None, count: int = 30, show=None):
+    clock = Clock(ms)
+    frames = (np.full((4, 6, 3), i, np.uint8) for i in range(count))
+    return follow(clock, frames, fps, show, clock=lambda: clock.now, sleep=clock.sleep)
+
+
+def test_a_fast_network_shows_every_frame_at_the_cameras_pace():
+    report = run(ms=10, fps=25)
+    assert report.shown == list(range(30))
+    assert report.dropped == 0
+    assert report.latencies == pytest.approx([10] * 30)
+    assert report.seconds == pytest.approx(29 / 25 + 0.010)
+
+
+def test_a_slow_network_drops_frames_and_does_not_fall_behind():
+    report = run(ms=110, fps=25)
+    assert report.shown == [0, 2, 5, 8, 11, 13, 16, 19, 22, 24, 27]
+    assert report.dropped == 19
+    assert max(report.latencies) < 110 + 1000 / 25  # with a queue the last one would be 1,800 ms old
+
+
+def test_what_is_shown_belongs_together():
+    seen = []
+    run(
+        ms=110, fps=25, show=lambda image, prob: seen.append((image[0, 0, 0], round(float(prob[0, 0] * 255))))
+    )
+    assert [image for image, _ in seen] == [0, 2, 5, 8, 11, 13, 16, 19, 22, 24, 27]
+    assert all(image == prob for image, prob in seen)
+
+
+def test_without_a_pace_every_frame_is_shown():
+    report = run(ms=100, fps=None)
+    assert len(report.shown) == 30
+    assert "camera" not in str(report)
+
+
+def test_a_report_reads_as_a_sentence():
+    text = str(run(ms=110, fps=25))
+    assert text.startswith("camera 25 frames per second, shown ")
+    assert "19 dropped of 30" in text
+    assert "nothing" not in str(run(ms=1, fps=25, count=0))
+
+
+def test_a_camera_that_is_not_there_is_one_sentence():
+    with pytest.raises(UserError, match="camera 97 gives no pictures"):
+        next(webcam(97))
+
+
+def test_a_camera_is_read_as_rgb_and_given_back(monkeypatch):
+    import cv2
+
+    class Camera:
+        released = False
+
+        def __init__(self, number):
+            self.number = number
+
+        def set(self, key, value):
+            pass
+
+        def isOpened(self):
+            return True
+
+        def read(self):
+            return True, np.full((2, 2, 3), (1, 2, 3), np.uint8)
+
+        def release(self):
+            Camera.released = True
+
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    frames = webcam(seconds=0.05)
+    assert next(frames)[0, 0].tolist() == [3, 2, 1]
+    assert sum(1 for _ in frames) > 0  # it ends by itself
+    assert Camera.released
+
+
+def test_times_are_per_item_and_warm_up_is_not_among_them():
+    calls = []
+    times = call_times(calls.append, [1, 2, 3, 4], warm_up=2)
+    assert calls == [1, 2, 1, 2, 3, 4]
+    assert times.shape == (4,)
+    assert (times >= 0).all()
+
+
+def test_a_video_file_is_a_stream_with_its_own_pace(tmp_path):
+    images = [np.full((32, 48, 3), 10 * i, np.uint8) for i in range(20)]
+    path = write_video(tmp_path / "grey.mp4", images, 10)
+    frames, fps = open_stream(path, seconds=1.5)
+    assert fps == 10
+    found = list(frames)
+    assert len(found) == 15
+    assert [round(float(image.mean()) / 10) for image in found] == list(range(15))
+    with pytest.raises(UserError, match="nowhere"):
+        open_stream(tmp_path / "nowhere.mp4")
+
+
+def test_the_webcam_is_a_stream_that_sets_the_pace():
+    frames, fps = open_stream("webcam")
+    assert fps is None
+    assert hasattr(frames, "__next__")
+
+
+# --- the knob ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def explorer():
+    from segkit.course.knobs.lesson12 import SpeedExplorer
+
+    rng = np.random.default_rng(0)
+    masks = [np.zeros((60, 80), np.uint8) for _ in range(2)]
+    masks[0][10:50, 20:60] = 1
+    masks[1][5:25, 5:25] = 1
+    images = [rng.integers(0, 256, (60, 80, 3), dtype=np.uint8) for _ in masks]
+    worse = [mask * np.float32(0.9) for mask in masks]
+    worse[0][10:30] = 0  # half of the first person is missed at the small size
+    probs = {64: worse, 128: [mask * np.float32(0.9) for mask in masks]}
+    times = {"torch": {64: 10.0, 128: 40.0}, "onnx": {64: 5.0, 128: 20.0}}
+    return SpeedExplorer(images, masks, probs, times)
+
+
+def test_the_explorer_shows_quality_and_time_of_the_setting(explorer):
+    assert explorer.scores == {"mean Dice": 1.0, "this picture": 1.0, "ms": 40.0}
+    assert "does not fit into 33 ms" in explorer.words.value
+    before = explorer.picture.value
+    explorer.size.value = 64
+    assert explorer.picture.value != before
+    assert explorer.scores["this picture"] == pytest.approx(2 / 3)
+    assert explorer.scores["mean Dice"] == pytest.approx(5 / 6)
+    explorer.engine.value = "onnx"
+    assert explorer.scores["ms"] == 5.0
+    assert "fits into 33 ms" in explorer.words.value
+    explorer.number.value = 1
+    assert explorer.scores["this picture"] == 1.0
+
+
+def test_the_explorer_has_a_still_picture_with_the_sizes_and_engines(explorer):
+    figure = explorer.figure()
+    titles = [axes.get_title() for axes in figure.axes[:-1]]
+    assert titles[0] == "at 64: Dice 0.67"
+    labels = {text.get_text() for text in figure.axes[-1].get_legend().get_texts()}
+    assert labels == {"torch", "onnx"}
+
+
+def test_the_explorer_names_a_size_without_a_time():
+    from segkit.course.knobs.lesson12 import SpeedExplorer
+
+    mask = np.ones((8, 8), np.uint8)
+    with pytest.raises(ValueError, match=r"'onnx' lack the sizes \[96\]"):
+        SpeedExplorer([np.zeros((8, 8, 3), np.uint8)], [mask], {96: [mask]}, {"onnx": {64: 1.0}})

@@ -1,0 +1,667 @@
+import csv
+import json
+import resource
+import threading
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+import segkit.video.replace
+from segkit.checkpoint import CheckpointInfo, save_checkpoint
+from segkit.cli import main
+from segkit.data import Preprocessing
+from segkit.files import UserError, write_image
+from segkit.video.files import VideoReader, choose_encoding, write_video
+from segkit.video.replace import painter, replace_in_video
+from segkit.video.smooth import (
+    Clip,
+    Smoother,
+    compare_smoothing,
+    flicker,
+    load_clip,
+    score_masks,
+    segment_clip,
+    smooth_clip,
+    stillness,
+    temporal_iou,
+)
+
+GREEN = (0, 160, 60)
+
+
+@pytest.fixture
+def weights(tmp_path, tiny_model):
+    info = CheckpointInfo(model=tiny_model.built_as, preprocessing=Preprocessing(size=32))
+    return save_checkpoint(tmp_path / "m.safetensors", tiny_model, info)
+
+
+def picture(number: int, width: int = 96, height: int = 64) -> np.ndarray:
+    """A white square that walks to the right over a dark blue floor."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:] = (10, 20, 90)
+    left = 8 + 2 * number % (width - 40)
+    image[height // 4 : height * 3 // 4, left : left + 24] = 250
+    return image
+
+
+def doubtful_picture(number: int, width: int, height: int) -> np.ndarray:
+    """The same with a patch that is person in every other frame, by a hair: smoothing has work to do."""
+    image = picture(number, width, height)
+    image[:16, -32:] = 124 + 8 * (number % 2)
+    return image
+
+
+def make_video(
+    path,
+    count=20,
+    fps=10,
+    times=None,
+    size=(96, 64),
+    audio=None,
+    rotation=0,
+    codec="libx264",
+    base=None,
+    draw=picture,
+    **opts,
+):
+    """A clip made by PyAV alone, with a tone as its sound; `times` in units of `base` seconds."""
+    base = base or Fraction(1, fps)
+    times = times or list(range(count))
+    with av.open(str(path), "w", options=opts) as out:
+        video = out.add_stream(codec, rate=fps)
+        video.width, video.height, video.pix_fmt = *size, "yuv420p"
+        video.codec_context.time_base = video.time_base = base
+        if rotation:
+            video.set_display_rotation(rotation)
+        sound = out.add_stream(audio, rate=48000, layout="mono") if audio else None
+        for number, when in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(draw(number, *size), "rgb24")
+            frame.pts, frame.time_base = when, base
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+        if sound:
+            length = int(48000 * float((times[-1] + 1) * base))
+            tone = (np.sin(np.arange(length) / 20) * 8000).astype(np.int16)
+            for start in range(0, length, 1024):
+                frame = av.AudioFrame.from_ndarray(tone[None, start : start + 1024], "s16", "mono")
+                frame.sample_rate, frame.pts, frame.time_base = 48000, start, Fraction(1, 48000)
+                out.mux(sound.encode(frame))
+            out.mux(sound.encode(None))
+    return path
+
+
+def read(path):
+    with VideoReader(path) as reader:
+        frames = list(reader.frames())
+        return reader.info, frames, reader.problems()
+
+
+def sound_of(path):
+    with av.open(str(path)) as file:
+        return [(p.pts * p.time_base, bytes(p)) for p in file.demux(audio=0) if p.dts is not None]
+
+
+# --- reading ---------------------------------------------------------------------------------------------
+
+
+def test_a_video_is_read_frame_by_frame_with_its_colours_and_times(tmp_path):
+    info, frames, problems = read(make_video(tmp_path / "a.mp4", audio="aac"))
+    assert (info.width, info.height, info.fps, info.frames, info.audio) == (96, 64, 10, 20, ("aac",))
+    assert [f.time for f in frames] == [Fraction(n, 10) for n in range(20)]
+    assert problems == []
+    for number in (0, 7, 19):
+        assert np.abs(frames[number].image.astype(int) - picture(number)).mean() < 4
+
+
+@pytest.mark.parametrize("space", [1, 5])
+def test_colours_are_read_by_the_standard_that_the_file_names(tmp_path, space):
+    with av.open(str(tmp_path / "a.mp4"), "w") as out:
+        video = out.add_stream("libx264", rate=10, options={"crf": "5"})
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        video.codec_context.colorspace, video.codec_context.color_range = space, 1
+        image = np.full((64, 64, 3), (20, 180, 60), np.uint8)
+        frame = av.VideoFrame.from_ndarray(image, "rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace=space, dst_color_range=1)
+        out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+    _, (frame,), _ = read(tmp_path / "a.mp4")
+    assert np.abs(frame.image.astype(int) - image).max() <= 6
+
+
+@pytest.mark.parametrize(("rotation", "turns"), [(90, 1), (180, 2), (270, 3)])
+def test_a_rotated_video_is_read_upright(tmp_path, rotation, turns):
+    info, frames, _ = read(make_video(tmp_path / "a.mp4", rotation=rotation))
+    assert (info.width, info.height) == ((64, 96) if turns % 2 else (96, 64))
+    assert np.abs(frames[3].image.astype(int) - np.rot90(picture(3), turns)).mean() < 4
+
+
+def test_a_phone_held_upright_gives_an_upright_picture(tmp_path):
+    # What phones write: the matrix of the track header says "turn clockwise". Written here by hand.
+    path = make_video(tmp_path / "a.mp4")
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 4 + 20 + 16
+    one, minus = (0x10000).to_bytes(4, "big"), (0xFFFF0000).to_bytes(4, "big")
+    zero = bytes(4)
+    data[matrix : matrix + 36] = b"".join(
+        [
+            zero,
+            one,
+            zero,
+            minus,
+            zero,
+            zero,
+            (64 << 16).to_bytes(4, "big"),
+            zero,
+            (1 << 30).to_bytes(4, "big"),
+        ]
+    )
+    path.write_bytes(data)
+    info, frames, _ = read(path)
+    assert (info.width, info.height) == (64, 96)
+    assert np.abs(frames[3].image.astype(int) - np.rot90(picture(3), -1)).mean() < 4
+
+
+def test_frames_after_a_time_are_those_of_the_whole(tmp_path):
+    path = make_video(tmp_path / "a.mp4", count=60, g="12")
+    _, frames, _ = read(path)
+    with VideoReader(path) as reader:
+        rest = list(reader.frames(after=frames[30].time))
+    assert [f.time for f in rest] == [f.time for f in frames[31:]]
+    assert all((a.image == b.image).all() for a, b in zip(rest, frames[31:], strict=True))
+
+
+def test_times_start_at_zero_when_the_file_starts_later(tmp_path):
+    _, frames, _ = read(make_video(tmp_path / "a.ts"))
+    assert frames[0].time == 0
+    assert abs(float(frames[-1].time) - 1.9) < 0.001
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.mp4", b"", "is empty"),
+        ("a.mp4", b"\x00\x01\x02\x03" * 300, "not a video"),
+        ("a.txt", b"only words\n" * 80, "not a video"),
+        ("a.toml", b"[tool]\nname = 1\n" * 80, "not a video"),
+        ("a.mp4", b"\x00\x00\x00\x18ftypmp42" + bytes(600), "index"),
+    ],
+)
+def test_what_is_no_video_is_named_in_one_sentence(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=said) as caught:
+        VideoReader(tmp_path / name)
+    assert name in str(caught.value)
+
+
+def test_pictures_sound_folders_and_nothing_are_no_videos_either(tmp_path):
+    write_image(tmp_path / "a.png", picture(0))
+    (tmp_path / "a.png").rename(tmp_path / "b.mp4")
+    with av.open(str(tmp_path / "a.m4a"), "w", format="mp4") as out:
+        sound = out.add_stream("aac", rate=48000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 48000
+        out.mux(sound.encode(frame))
+        out.mux(sound.encode(None))
+    for name, said in (("b.mp4", "picture"), ("a.m4a", "sound"), (".", "folder"), ("c.mp4", "not exist")):
+        with pytest.raises(UserError, match=said):
+            VideoReader(tmp_path / name)
+    write_image(tmp_path / "a.jpg", picture(0))
+    with pytest.raises(UserError, match="segkit predict"):
+        VideoReader(tmp_path / "a.jpg")
+
+
+# --- writing ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_written_is_h264_that_browsers_play_in_the_right_colours(tmp_path):
+    images = [np.full((48, 64, 3), (20, 180, 60), np.uint8)] * 5
+    path = write_video(tmp_path / "a.mp4", images, fps=12)
+    with av.open(str(path)) as file:
+        stream = file.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert stream.codec_context.colorspace == 1
+    info, frames, _ = read(path)
+    assert info.fps == 12
+    assert np.abs(frames[2].image.astype(int) - images[0]).max() <= 6
+
+
+def test_a_video_that_fails_half_way_leaves_nothing_behind(tmp_path):
+    def pictures():
+        yield picture(0)
+        raise ValueError("the disk was unplugged")
+
+    with pytest.raises(ValueError, match="unplugged"):
+        write_video(tmp_path / "a.mp4", pictures())
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UserError, match="no pictures"):
+        write_video(tmp_path / "a.mp4", [])
+
+
+def test_the_ending_decides_and_the_message_lists_what_is_possible(tmp_path):
+    assert choose_encoding(tmp_path / "a.MP4", transparent=False).codec == "libx264"
+    assert choose_encoding(tmp_path / "a.mov", transparent=True).codec == "prores_ks"
+    with pytest.raises(UserError, match=r"\.webm.*\.mov.*folder"):
+        choose_encoding(tmp_path / "a.mp4", transparent=True)
+    with pytest.raises(UserError, match=r"\.mp4"):
+        choose_encoding(tmp_path / "a.avi", transparent=False)
+
+
+# --- backgrounds -----------------------------------------------------------------------------------------
+
+
+def test_each_background_stands_behind_and_the_person_before():
+    image, alpha = picture(0), np.zeros((64, 96), np.float32)
+    alpha[16:48, 8:32] = 1
+    photo = np.full((30, 30, 3), 77, np.uint8)
+    for background, behind in ((GREEN, GREEN), (photo, (77,) * 3), ("blur", (10, 20, 90))):
+        frame = painter(background)(image, alpha)
+        assert (frame[16:48, 8:32] == image[16:48, 8:32]).all()
+        assert np.abs(frame[0, 90].astype(int) - behind).max() <= 1
+    with pytest.raises(UserError, match="blur"):
+        painter("blurr")
+
+
+def test_blur_has_no_halo_of_the_person():
+    image, alpha = picture(0), np.zeros((64, 96), np.float32)
+    alpha[16:48, 8:32] = 1
+    frame = painter("blur")(image, alpha)
+    assert np.abs(frame[alpha == 0].astype(int) - (10, 20, 90)).max() <= 3
+
+
+def test_behind_a_transparent_cutout_nothing_is_left_to_see():
+    alpha = np.zeros((64, 96), np.float32)
+    alpha[16:48, 8:32] = 1
+    frame = painter("transparent")(picture(0), alpha)
+    assert frame.shape == (64, 96, 4)
+    assert (frame[alpha == 0] == 0).all()
+    assert (frame[20, 20] == 250)[:3].all()
+
+
+# --- the whole way ---------------------------------------------------------------------------------------
+
+
+def test_people_keep_their_place_and_the_sound_is_copied(tmp_path, bright):
+    source = make_video(tmp_path / "a.mp4", audio="aac")
+    report = replace_in_video(bright, source, tmp_path / "b.mp4", GREEN, Smoother(0), part_frames=7)
+    info, frames, problems = read(tmp_path / "b.mp4")
+    assert (report.frames, len(frames), info.fps, info.audio) == (20, 20, 10, ("aac",))
+    assert problems == report.problems == []
+    assert report.audio == "sound copied"
+    assert report.fps > 0
+    assert [f.time for f in frames] == [Fraction(n, 10) for n in range(20)]
+    for number in (0, 6, 7, 19):
+        white = picture(number).min(2) > 200
+        image = frames[number].image.astype(int)
+        assert np.abs(image[cv2.erode(white.astype(np.uint8), np.ones((5, 5))) > 0] - 250).mean() < 12
+        away = cv2.dilate(white.astype(np.uint8), np.ones((9, 9))) == 0
+        assert np.abs(image[away] - GREEN).mean() < 6
+    before, after = sound_of(source), sound_of(tmp_path / "b.mp4")
+    assert [data for _, data in before] == [data for _, data in after]
+    assert max(abs(a[0] - b[0]) for a, b in zip(before, after, strict=True)) <= Fraction(1, 1000)
+    assert {p.name for p in tmp_path.iterdir()} == {"a.mp4", "b.mp4"}
+
+
+def test_sound_that_the_output_cannot_hold_is_encoded_anew_and_stays_in_step(tmp_path, bright):
+    source = make_video(tmp_path / "a.mkv", audio="pcm_s16le")
+    report = replace_in_video(bright, source, tmp_path / "b.mp4", GREEN)
+    info, _, _ = read(tmp_path / "b.mp4")
+    assert (info.audio, report.audio) == (("aac",), "sound encoded anew")
+    sound = sound_of(tmp_path / "b.mp4")
+    assert abs(float(sound[-1][0]) - 2.0) < 0.1
+    report = replace_in_video(bright, source, tmp_path / "b.webm", GREEN)
+    assert (read(tmp_path / "b.webm")[0].audio, report.audio) == (("opus",), "sound encoded anew")
+
+
+def test_sound_of_a_broadcast_recording_fits_into_mp4(tmp_path, bright):
+    source = make_video(tmp_path / "a.ts", audio="aac")
+    replace_in_video(bright, source, tmp_path / "b.mp4", GREEN)
+    info, frames, _ = read(tmp_path / "b.mp4")
+    assert (info.audio, len(frames)) == (("aac",), 20)
+    assert abs(float(sound_of(tmp_path / "b.mp4")[0][0])) < 0.05
+
+
+def test_a_varying_frame_rate_is_kept(tmp_path, bright):
+    times = [0, 90, 100, 400, 415, 1000, 1033, 1066, 1100, 2500]
+    source = make_video(tmp_path / "a.mp4", times=times, base=Fraction(1, 1000))
+    for name in ("b.mp4", "b.mkv"):
+        replace_in_video(bright, source, tmp_path / name, GREEN, part_frames=4)
+        _, frames, _ = read(tmp_path / name)
+        assert [round(f.time * 1000) for f in frames] == times
+
+
+@pytest.mark.parametrize("size", [(97, 65), (2, 2), (96, 64)])
+def test_odd_and_tiny_sizes_work(tmp_path, bright, size):
+    with av.open(str(tmp_path / "a.mkv"), "w") as out:
+        video = out.add_stream("ffv1", rate=10)
+        video.width, video.height, video.pix_fmt = *size, "bgr0"
+        for number in range(3):
+            frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), 40 * number, np.uint8), "rgb24")
+            out.mux(video.encode(frame.reformat(format="bgr0")))
+        out.mux(video.encode(None))
+    replace_in_video(bright, tmp_path / "a.mkv", tmp_path / "b.mp4", "blur")
+    info, frames, _ = read(tmp_path / "b.mp4")
+    assert (info.width, info.height, len(frames)) == (size[0] + size[0] % 2, size[1] + size[1] % 2, 3)
+
+
+def test_a_rotated_video_comes_out_upright(tmp_path, bright):
+    replace_in_video(bright, make_video(tmp_path / "a.mp4", rotation=90), tmp_path / "b.mp4", GREEN)
+    info, _, _ = read(tmp_path / "b.mp4")
+    assert (info.width, info.height, info.rotation) == (64, 96, 0)
+
+
+@pytest.mark.parametrize("name", ["b.webm", "b.mov"])
+def test_transparent_videos_have_an_alpha_channel(tmp_path, bright, name):
+    source = make_video(tmp_path / "a.mp4", audio="aac")
+    replace_in_video(bright, source, tmp_path / name, "transparent", Smoother(0), part_frames=8)
+    with av.open(str(tmp_path / name)) as file:
+        stream = file.streams.video[0]
+        assert len(file.streams.audio) == 1
+        if name.endswith("webm"):  # the usual VP9 decoder leaves alpha out
+            decoder = av.CodecContext.create("libvpx-vp9", "r")
+            frames = [f for p in file.demux(stream) for f in decoder.decode(p if p.size else None)]
+        else:
+            frames = list(file.decode(stream))
+        assert len(frames) == 20
+        alpha = frames[19].to_ndarray(format="rgba")[..., 3].astype(int)
+    white = picture(19).min(2) > 200
+    assert alpha[white].mean() > 200
+    assert alpha[cv2.dilate(white.astype(np.uint8), np.ones((9, 9))) == 0].mean() < 5
+
+
+def test_transparent_into_a_folder_gives_one_png_per_frame_and_their_times(tmp_path, bright):
+    source = make_video(tmp_path / "a.mp4")
+    replace_in_video(bright, source, tmp_path / "frames", "transparent", part_frames=8)
+    names = sorted(p.name for p in (tmp_path / "frames").glob("*.png"))
+    assert names == [f"{n:06d}.png" for n in range(20)]
+    assert Image.open(tmp_path / "frames" / names[0]).mode == "RGBA"
+    with (tmp_path / "frames" / "times.csv").open() as file:
+        assert [float(row["seconds"]) for row in csv.DictReader(file)] == [n / 10 for n in range(20)]
+    assert not (tmp_path / "frames.parts").exists()
+    with pytest.raises(UserError, match="there already"):
+        replace_in_video(bright, source, tmp_path / "frames", "transparent")
+
+
+def test_a_video_that_is_cut_off_gives_what_can_be_read_and_says_so(tmp_path, bright):
+    source = make_video(tmp_path / "a.mp4", count=200, audio="aac", movflags="+faststart")
+    data = source.read_bytes()
+    source.write_bytes(data[: len(data) // 2])
+    report = replace_in_video(bright, source, tmp_path / "b.mp4", GREEN)
+    _, frames, problems = read(tmp_path / "b.mp4")
+    assert 20 < len(frames) == report.frames < 180
+    assert any("cut off" in problem for problem in report.problems)
+    assert problems == []
+
+
+def test_damage_in_the_middle_does_not_stop_the_rest(tmp_path, bright):
+    source = make_video(tmp_path / "a.ts", count=200)
+    data = bytearray(source.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 3000] = np.random.default_rng(0).integers(0, 256, 3000, np.uint8).tobytes()
+    source.write_bytes(data)
+    report = replace_in_video(bright, source, tmp_path / "b.mp4", GREEN)
+    _, frames, _ = read(tmp_path / "b.mp4")
+    assert report.frames == len(frames) > 150
+    assert float(frames[-1].time) > 19
+    assert report.problems
+
+
+# --- interruption ----------------------------------------------------------------------------------------
+
+
+def pixels(path):
+    return [frame.image for frame in read(path)[1]]
+
+
+@pytest.mark.parametrize("name", ["b.mp4", "b.webm"])
+def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path, bright, monkeypatch, name):
+    source = make_video(tmp_path / "a.mp4", count=40, audio="aac", draw=doubtful_picture)
+    whole = tmp_path / f"whole{name[1:]}"
+    replace_in_video(bright, source, whole, "blur", part_frames=8)
+    before = threading.active_count()
+    real, seen = bright.predict_batch, []
+
+    def stops(images, *args):
+        seen.append(1)
+        if len(seen) == 29:
+            raise KeyboardInterrupt
+        return real(images, *args)
+
+    monkeypatch.setattr(bright, "predict_batch", stops)
+    with pytest.raises(KeyboardInterrupt):
+        replace_in_video(bright, source, tmp_path / name, "blur", part_frames=8)
+    assert not (tmp_path / name).exists()
+    monkeypatch.setattr(bright, "predict_batch", real)
+    report = replace_in_video(bright, source, tmp_path / name, "blur", part_frames=8)
+    assert report.resumed == 24
+    assert report.frames == 40
+    again, straight = pixels(tmp_path / name), pixels(whole)
+    # Within what two encodings of one picture differ by: single pixels, by up to 8 levels when the machine is
+    # busy. A run that forgets the past is 15 and more apart, and .36 in the mean.
+    apart = [np.abs(a.astype(int) - b) for a, b in zip(again, straight, strict=True)]
+    assert max(frame.max() for frame in apart) <= 10
+    assert max(frame.mean() for frame in apart) < 0.2
+    assert len(sound_of(tmp_path / name)) == len(sound_of(whole))
+    assert not (tmp_path / f"{name}.parts").exists()
+    assert threading.active_count() <= before
+
+
+def test_other_settings_start_afresh_and_foreign_folders_are_left_alone(tmp_path, bright, monkeypatch):
+    source = make_video(tmp_path / "a.mp4")
+
+    def fails(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(segkit.video.replace.Parts, "assemble", fails)
+    with pytest.raises(OSError, match="no space"):
+        replace_in_video(bright, source, tmp_path / "b.mp4", GREEN, part_frames=8)
+    monkeypatch.undo()
+    job = json.loads((tmp_path / "b.mp4.parts" / "job.json").read_text())
+    assert job["background"] == list(GREEN)
+    report = replace_in_video(bright, source, tmp_path / "b.mp4", "blur", part_frames=8)
+    assert report.resumed == 0
+    (tmp_path / "b.mp4.parts").mkdir()
+    (tmp_path / "b.mp4.parts" / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserError, match="in the way"):
+        replace_in_video(bright, source, tmp_path / "b.mp4", GREEN)
+    assert (tmp_path / "b.mp4.parts" / "thesis.txt").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory from Linux's /proc")
+def test_memory_does_not_grow_with_the_length(tmp_path, bright, monkeypatch):
+    used = []
+
+    def paint(image, alpha):
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        used.append(pages * resource.getpagesize() / 1e6)
+        return image
+
+    monkeypatch.setattr(segkit.video.replace, "painter", lambda background: paint)
+    source = make_video(tmp_path / "a.mp4", count=300, size=(640, 360))
+    replace_in_video(bright, source, tmp_path / "b.mp4", part_frames=40)
+    assert len(used) == 300
+    # 200 frames kept would be 138 megabytes.
+    assert np.mean(used[-20:]) - np.mean(used[80:100]) < 50
+
+
+# --- smoothing and flicker -------------------------------------------------------------------------------
+
+
+def noisy_probs(count=30, seed=0):
+    rng = np.random.default_rng(seed)
+    true = np.zeros((40, 50), bool)
+    true[10:30, 10:40] = True
+    edge = cv2.blur(true.astype(np.float32), (7, 7))
+    images = [np.dstack([true.astype(np.uint8) * 120 + 60] * 3)] * count
+    return (
+        [np.clip(edge + rng.normal(0, 0.15, edge.shape), 0, 1).astype(np.float32) for _ in images],
+        images,
+        true,
+    )
+
+
+def test_flicker_counts_only_what_the_truth_does_not_explain():
+    true = np.zeros((4, 10, 10), bool)
+    for t in range(4):
+        true[t, 2:6, t : t + 5] = True
+    assert flicker(true, true) == 0
+    assert temporal_iou(true) < 1
+    wrong_but_steady = true.copy()
+    wrong_but_steady[:, 9] = True
+    assert flicker(wrong_but_steady, true) == 0
+    assert score_masks(wrong_but_steady, true)["iou"] < 0.8
+    blinking = true.copy()
+    blinking[1::2, 9, :2] = True  # two pixels of twenty, switching every frame
+    assert flicker(blinking, true) == pytest.approx(0.1)
+
+
+def test_smoothing_lowers_flicker_where_nothing_moves():
+    probs, images, true = noisy_probs()
+    plain = score_masks([p > 0.5 for p in probs], [true] * 30)
+    for flow in (False, True):
+        smooth = Smoother(0.8, flow=flow)
+        calm = score_masks([smooth(p, i) > 0.5 for p, i in zip(probs, images, strict=True)], [true] * 30)
+        assert calm["flicker"] < 0.6 * plain["flicker"]
+        assert calm["iou"] >= plain["iou"]
+
+
+def test_strength_zero_changes_nothing_and_the_gate_forgets_a_cut():
+    probs, images, _ = noisy_probs(3)
+    off = Smoother(0)
+    assert all((off(p, i) == p).all() for p, i in zip(probs, images, strict=True))
+    black, white = np.zeros((40, 50, 3), np.uint8), np.full((40, 50, 3), 255, np.uint8)
+    ones, zeros = np.ones((40, 50), np.float32), np.zeros((40, 50), np.float32)
+    for gate, left in ((0.06, 0), (None, 0.7)):
+        smooth = Smoother(0.7, gate=gate)
+        smooth(ones, black)
+        assert smooth(zeros, white).max() == pytest.approx(left, abs=1e-3)
+
+
+def test_flow_carries_the_past_along():
+    rng = np.random.default_rng(0)
+    texture = cv2.GaussianBlur(rng.integers(0, 256, (64, 128, 3)).astype(np.uint8), (0, 0), 2)
+    texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)
+    frames = [np.ascontiguousarray(texture[:, 3 * t : 3 * t + 64]) for t in range(6)]
+    wide = np.zeros((64, 128), np.float32)
+    wide[20:44, 40:60] = 1
+    probs = [wide[:, 3 * t : 3 * t + 64] for t in range(6)]
+
+    def last(flow):
+        smooth = Smoother(0.8, gate=None, flow=flow)
+        return [smooth(p, i) for p, i in zip(probs, frames, strict=True)][-1]
+
+    assert (
+        np.abs(last(True) - probs[-1])[4:-4, 4:-20].mean()
+        < 0.3 * np.abs(last(False) - probs[-1])[4:-4, 4:-20].mean()
+    )
+
+
+def test_stillness_sees_motion_and_overlooks_noise():
+    rng = np.random.default_rng(0)
+    room = np.full((60, 80, 3), 90, np.uint8)
+    grain = [np.clip(room + rng.normal(0, 10, room.shape), 0, 255).astype(np.uint8) for _ in range(2)]
+    assert stillness(*grain).mean() > 0.85
+    moved = room.copy()
+    moved[20:40, 20:40] = 160
+    assert stillness(moved, room)[24:36, 24:36].max() < 0.01
+    assert (stillness(room, room) == 1).all()
+
+
+def test_smoother_can_be_put_down_and_taken_up():
+    probs, images, _ = noisy_probs(10)
+    straight = Smoother(0.8)
+    for p, i in zip(probs[:5], images[:5], strict=True):
+        straight(p, i)
+    later = Smoother(0.8)
+    later.past = straight.past
+    for p, i in zip(probs[5:], images[5:], strict=True):
+        assert (later(p, i) == straight(p, i)).all()
+
+
+@pytest.mark.parametrize("wrong", [{"strength": 1.0}, {"strength": -0.1}, {"gate": 0}])
+def test_impossible_smoothing_is_refused(wrong):
+    with pytest.raises(UserError):
+        Smoother(**wrong)
+
+
+def test_the_embedded_clips_load_and_others_are_explained(tmp_path):
+    clip = load_clip("wave", limit=4)
+    assert (len(clip.images), len(clip.masks), clip.fps) == (4, 4, 12)
+    assert clip.masks[0].shape == clip.images[0].shape[:2]
+    with pytest.raises(UserError, match="walk, wave"):
+        load_clip("run")
+    for number in range(2):
+        write_image(tmp_path / "images" / f"{number}.png", picture(number))
+        write_image(tmp_path / "masks" / f"{number}.png", picture(number)[..., 0])
+    with pytest.raises(UserError, match="should hold the frames per second"):
+        load_clip(tmp_path)
+    (tmp_path / "clip.json").write_text('{"fps": 5}')
+    assert load_clip(tmp_path).fps == 5
+
+
+def test_clips_are_smoothed_and_compared_at_their_own_size(bright):
+    images = [picture(n) for n in range(5)]
+    clip = Clip("square", images, [i.min(2) > 200 for i in images], 10)
+    table = compare_smoothing(bright, clip, {"off": Smoother(0), "on": Smoother()})
+    assert list(table) == ["off", "on", "truth"]
+    assert table["off"]["iou"] > 0.85
+    probs = segment_clip(bright, clip)
+    assert compare_smoothing(bright, clip, {"off": Smoother(0)}, probs)["off"] == table["off"]
+    assert smooth_clip(Smoother(0), [np.zeros((8, 8), np.float32)] * 5, clip)[0].shape == (64, 96)
+
+
+# --- the command -----------------------------------------------------------------------------------------
+
+
+def call(capsys, *argv):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(a) for a in argv])
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return stopped.value.code, out, err
+
+
+def test_the_command_writes_a_video_and_says_how_fast(tmp_path, capsys, weights):
+    source = make_video(tmp_path / "a.mp4", audio="aac")
+    write_image(tmp_path / "beach.jpg", picture(0))
+    for number, background in enumerate(("blur", "#00aa55", tmp_path / "beach.jpg")):
+        out = tmp_path / f"{number}.mp4"
+        code, said, _ = call(
+            capsys, "video", source, "--background", background, "-o", out, "-m", weights, "--flow"
+        )
+        assert code == 0
+        assert "20 frames of 96x64" in said
+        assert "frames per second" in said
+        assert read(out)[0].audio == ("aac",)
+
+
+def test_the_command_measures_flicker(capsys, weights):
+    code, said, _ = call(capsys, "video", "wave", "--flicker", "-m", weights)
+    assert code == 0
+    assert [line.split()[0] for line in said.splitlines()[2:]] == ["no", "0.7", "0.7", "0.7", "truth"]
+
+
+def test_the_command_explains_what_is_wrong(tmp_path, capsys, weights):
+    source = make_video(tmp_path / "a.mp4", count=200, movflags="+faststart")
+    for argv, said in (
+        (("none.mp4", "--background", "blur", "-o", "b.mp4"), "does not exist"),
+        ((source, "-o", tmp_path / "b.mp4"), "--background"),
+        ((source, "--background", "transparent", "-o", tmp_path / "b.mp4"), ".webm"),
+        ((source, "--background", "#12", "-o", tmp_path / "b.mp4"), "#RRGGBB"),
+        ((source, "--background", "blur", "-o", tmp_path / "b.mp4", "--smooth", 1), "below 1"),
+        ((source, "--background", "blur", "-o", tmp_path / "b.mp4", "--threshold", 2), "between 0 and 1"),
+    ):
+        code, _, err = call(capsys, "video", *argv, "-m", weights)
+        assert code == 1
+        assert said in err
+    source.write_bytes(source.read_bytes()[:6000])
+    code, out, err = call(
+        capsys, "video", source, "--background", "blur", "-o", tmp_path / "b.mp4", "-m", weights
+    )
+    assert code == 1
+    assert "cut off" in err
+    assert "b.mp4" in out
