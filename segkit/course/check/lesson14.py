@@ -153,7 +153,6 @@ def cross_entropy_without(answer) -> None:
                     -F.logsigmoid(logits).gather(1, as_ground[:, None])[:, 0][asked].mean()
                 ),
             },
-            given,
             "-log_softmax of the true class, at the pixels whose id is not 255, and their mean.",
         )
 
@@ -244,6 +243,5 @@ def mean_iou(answer) -> None:
                 ),
                 "background is left out. Here it is a class like the others.": pooled[1:].nanmean(),
             },
-            given,
             "for every class: pixels where both name it, over pixels where either does, 255 left out.",
         )

@@ -113,7 +113,6 @@ def hausdorff_in_mm(answer) -> None:
                 "the two ways are added: take the larger.": there.max() + back.max(),
                 "this is the smaller of the two ways: take the larger.": min(there.max(), back.max()),
             },
-            given,
             "the farthest that any surface pixel of one is from the nearest of the other, both ways, in mm.",
         )
 
