@@ -2,11 +2,7 @@
 
 import numpy as np
 
-<<<<<<< HEAD:segkit/course/check/lesson00.py
 from segkit.course.check.core import Wrong, as_number, exercise, from_start
-=======
-from segkit.course.check.core import Wrong, exercise, from_start
->>>>>>> 2335ce8 (The house: the subject at the root of segkit, topics in rooms; imports checked by import-linter; import segkit loads no torch):segkit/course/check/lesson00.py
 
 
 def _random_case(seed: int, height: int = 12, width: int = 16) -> tuple[np.ndarray, np.ndarray]:
