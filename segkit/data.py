@@ -265,7 +265,12 @@ class SegmentationDataset(Dataset):
         self.epoch = epoch
 
     def pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image uint8 (S, S, 3) and mask uint8 {0, 1} (S, S), not augmented; with zoom, that much larger."""
+        """Image uint8 (S, S, 3) and mask uint8 {0, 1} (S, S), not augmented; with zoom, that much larger.
+
+        Raises: IndexError, which is also how a loop over the set finds its end.
+        """
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"picture {index}: there are {len(self)} pictures here, 0 to {len(self) - 1}.")
         if self.arrays is None:
             return load_pair(self.samples[index], self._kept, self.classes)
         images, masks = self.arrays

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from segkit.course.check.core import Wrong, exercise, from_start
+from segkit.course.check.core import Wrong, as_number, as_numbers, exercise, from_start
 
 
 def _random_masks(seed: int, count: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -31,25 +31,37 @@ def _drawn(pred: np.ndarray, target: np.ndarray) -> str:
     return ("pred and target, # is person\n" + "\n".join(rows)).replace("\n", "\n" + " " * 11)
 
 
-def _number(value, name: str = "the answer") -> float:
-    """A plain number, or a hint that it is none."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise Wrong(f"{name} should be one number", got=type(value).__name__, expected="a number") from None
+def _iou(pred: np.ndarray, target: np.ndarray) -> float:
+    tp, fp, fn, _ = _count(pred, target)
+    return tp / (tp + fp + fn) if tp + fp + fn else 1.0
+
+
+def _one(result, given: str, expected) -> float:
+    """The answer's one number.   Raises: Wrong."""
+    got = as_number(result)
+    if got is None:
+        raise Wrong("return one number", given, "None" if result is None else result, expected)
+    return got
+
+
+def _some(result, count: int, what: str, given: str, expected) -> tuple[float, ...]:
+    """The answer's numbers, in a tuple, a list or an array.   Raises: Wrong."""
+    got = as_numbers(result)
+    if got is None or len(got) != count:
+        raise Wrong(f"return {count} numbers: {what}", given, "None" if result is None else result, expected)
+    return got
 
 
 @exercise
 def four_counts(answer):
     for seed in range(12):
         (pred,), (target,) = _random_masks(seed)
-        expected = tp, fp, fn, tn = _count(pred, target)
+        given, expected = _drawn(pred, target), _count(pred, target)
         result = answer(pred.copy(), target.copy())
-        if not isinstance(result, tuple | list) or len(result) != 4:
-            raise Wrong("return four numbers: tp, fp, fn, tn", _drawn(pred, target), result, expected)
-        got = tuple(_number(value, "each count") for value in result)
+        got = _some(result, 4, "tp, fp, fn, tn", given, expected)
         if got == expected:
             continue
+        tp, fp, fn, tn = expected
         hint = "TP: both true. FP: only pred is. FN: only target is. TN: neither is"
         if got == (tp, fn, fp, tn):
             hint = "FP and FN are swapped: a false positive was said (pred) and is not there (target)"
@@ -61,61 +73,114 @@ def four_counts(answer):
             hint = "these are shares; asked are counts of pixels"
         elif sum(got) != pred.size:
             hint = f"every pixel is one of the four, so they must add up to {pred.size}: " + hint
-        raise Wrong(hint, _drawn(pred, target), tuple(int(g) if g % 1 == 0 else g for g in got), expected)
+        raise Wrong(hint, given, result, expected)
+
+
+def _usual_slips(tp: int, fp: int, fn: int, tn: int) -> dict[str, float]:
+    """What the usual wrong formulas give instead of Dice, by the hint that fits."""
+    dice = "2 TP / (2 TP + FP + FN)"
+    return {
+        f"that is IoU; Dice counts the overlap twice: {dice}": tp / (tp + fp + fn),
+        "the factor 2 is missing above: a perfect mask would score 0.5": tp / (2 * tp + fp + fn),
+        "that is pixel accuracy: true negatives must not earn anything": (tp + tn) / (tp + fp + fn + tn),
+        "adding 1 to both avoids 0/0 but changes every score; treat the empty case by itself": (2 * tp + 1)
+        / (2 * tp + fp + fn + 1),
+        "that is precision: Dice does not change when pred and target are swapped": tp / max(tp + fp, 1),
+        "that is recall: Dice does not change when pred and target are swapped": tp / max(tp + fn, 1),
+    }
+
+
+def _slip(pairs: list, got: list[float]) -> str:
+    """The hint of the wrong formula that gives the reader's numbers for every pair, not for one by chance."""
+    slips = [_usual_slips(*_count(*pair)) for pair in pairs]
+    for hint in slips[0]:
+        if np.allclose(got, [slip[hint] for slip in slips], atol=1e-6):
+            return hint
+    if max(got) > 1 + 1e-6:
+        return "Dice never exceeds 1: what does the denominator count? 2 TP / (2 TP + FP + FN)"
+    return "2 TP / (2 TP + FP + FN)"
+
+
+def _some_pairs(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of masks that hold a person, of two sizes, the last two of them alike and apart."""
+    one, other = np.zeros((3, 4), bool), np.zeros((3, 4), bool)
+    one[1, 2] = other[0, 0] = True
+    pairs = [tuple(stack[0] for stack in _random_masks(seed)) for seed in range(count)]
+    return [pair for pair in pairs if pair[0].any() and pair[1].any()] + [(one, one), (one, other)]
+
+
+@exercise
+def dice_and_iou(answer):
+    pairs = _some_pairs(300)
+    results = [answer(pred.copy(), target.copy()) for pred, target in pairs]
+    wanted = [(_dice(*pair), _iou(*pair)) for pair in pairs]
+    got = [
+        _some(result, 2, "Dice, IoU", _drawn(*pair), expected)
+        for result, pair, expected in zip(results, pairs, wanted, strict=True)
+    ]
+    for pair, mine, expected in zip(pairs, got, wanted, strict=True):
+        if np.allclose(mine, expected, atol=1e-6):
+            continue
+        hint = "IoU = TP / (TP + FP + FN)"
+        if np.allclose(got, [(iou, dice) for dice, iou in wanted], atol=1e-6):
+            hint = "the right two numbers in the wrong order: Dice first"
+        elif not np.allclose([dice for dice, _ in got], [dice for dice, _ in wanted], atol=1e-6):
+            hint = _slip(pairs, [dice for dice, _ in got])
+        raise Wrong(hint, _drawn(*pair), mine, expected)
 
 
 @exercise
 def dice_coefficient(answer):
-    nothing, one = np.zeros((3, 4), bool), np.zeros((3, 4), bool)
-    one[1, 2] = True
-    some = [tuple(m[0] for m in _random_masks(seed)) for seed in range(20)]
-    for pred, target in [*some, (one, one), (one, nothing), (nothing, one), (nothing, nothing)]:
+    pairs, got = _some_pairs(20), []
+    nothing, one = np.zeros((3, 4), bool), pairs[-1][0]
+    for pred, target in pairs:
         with np.errstate(all="ignore"):
-            try:
-                got = _number(answer(pred.copy(), target.copy()))
-            except ZeroDivisionError:
-                got = float("nan")
-        expected = _dice(pred, target)
-        if np.isclose(got, expected, atol=1e-6):
-            continue
-        tp, fp, fn, tn = _count(pred, target)
-        hint = "2 TP / (2 TP + FP + FN)"
-        if not tp + fp + fn:
+            result = answer(pred.copy(), target.copy())
+        got.append(_one(result, _drawn(pred, target), _dice(pred, target)))
+    for pair, mine in zip(pairs, got, strict=True):
+        if not np.isclose(mine, _dice(*pair), atol=1e-6):
+            raise Wrong(_slip(pairs, got), _drawn(*pair), mine, _dice(*pair))
+    for pred, target in ((one, nothing), (nothing, one), (nothing, nothing)):
+        given, expected = _drawn(pred, target), _dice(pred, target)
+        hint = "one of the two is empty, the other is not: nothing agrees"
+        if expected == 1:
             hint = "two empty masks agree, and the rule of this lesson gives them 1"
-            if np.isnan(got):
-                hint = "0 / 0: nothing was there and nothing was said. " + hint
-        elif np.isclose(got, tp / (tp + fp + fn)):
-            hint = "that is IoU; Dice counts the overlap twice: " + hint
-        elif np.isclose(got, tp / max(2 * tp + fp + fn, 1)):
-            hint = "the factor 2 is missing above: a perfect mask would score 0.5"
-        elif np.isclose(got, (tp + tn) / pred.size):
-            hint = "that is pixel accuracy: true negatives must not earn anything"
-        elif np.isclose(got, (2 * tp + 1) / (2 * tp + fp + fn + 1)):
-            hint = "adding 1 to both avoids 0/0 but changes every score; treat the empty case by itself"
-        elif got > 1:
-            hint = "Dice never exceeds 1: what does the denominator count? " + hint
-        elif np.isclose(got, tp / max(tp + fp, 1)) or np.isclose(got, tp / max(tp + fn, 1)):
-            hint = "that is precision or recall: Dice does not change when pred and target are swapped"
-        raise Wrong(hint, _drawn(pred, target), got, expected)
+        try:
+            with np.errstate(all="ignore"):
+                mine = _one(answer(pred.copy(), target.copy()), given, expected)
+        except ZeroDivisionError:
+            mine = float("nan")
+        if np.isnan(mine):
+            raise Wrong(f"0 / 0: nothing was there and nothing was said. {hint}", given, mine, expected)
+        if not np.isclose(mine, expected, atol=1e-6):
+            raise Wrong(hint, given, mine, expected)
 
 
 @exercise
 def iou_from_dice(answer):
-    for dice in (0.0, 0.5, 2 / 3, 0.8, 1.0, *np.random.default_rng(from_start(0)).random(10).tolist()):
-        expected = dice / (2 - dice)
-        got = _number(answer(dice))
-        if np.isclose(got, expected, atol=1e-9):
+    values = [0.0, 0.5, 2 / 3, 0.8, 1.0, *np.random.default_rng(from_start(0)).random(10).tolist()]
+    expected = [value / (2 - value) for value in values]
+    got = [
+        _one(answer(value), f"dice={value:.4g}", right) for value, right in zip(values, expected, strict=True)
+    ]
+    slips = {
+        "that is the way there, from IoU to Dice; asked is the way back. IoU is the smaller one": lambda d: (
+            2 * d / (1 + d)
+        ),
+        "half of it would make a perfect mask score 0.5": lambda d: d / 2,
+        "a sign is lost: Dice 1 must give IoU 1": lambda d: d / (1 + d),
+        "a sign is lost, and Dice 1 must give IoU 1": lambda d: d / (2 + d),
+    }
+    for value, mine, right in zip(values, got, expected, strict=True):
+        if np.isclose(mine, right, atol=1e-9):
             continue
         hint = "start from Dice = 2 IoU / (1 + IoU) and solve for IoU"
-        if np.isclose(got, 2 * dice / (1 + dice)):
-            hint = "that is the way there, from IoU to Dice; asked is the way back. IoU is the smaller one"
-        elif np.isclose(got, dice / 2):
-            hint = "half of it would make a perfect mask score 0.5; " + hint
-        elif np.isclose(got, dice / (1 + dice)) or np.isclose(got, dice / (2 + dice)):
-            hint = "a sign is lost: Dice 1 must give IoU 1. " + hint
-        elif got > dice + 1e-9:
+        for slip, formula in slips.items():
+            if np.allclose(got, [formula(value) for value in values], atol=1e-6):
+                hint = slip
+        if hint not in slips and mine > value + 1e-9:
             hint = "IoU is never larger than Dice; " + hint
-        raise Wrong(hint, f"dice={dice:.4g}", got, expected)
+        raise Wrong(hint, f"dice={value:.4g}", mine, right)
 
 
 @exercise
@@ -124,21 +189,13 @@ def mean_and_pooled(answer):
         preds, targets = _random_masks(100 + seed, count=3)
         if seed % 2:
             preds[0] = targets[0] = False  # an empty picture, rightly called empty
-        mean = float(np.mean([_dice(p, t) for p, t in zip(preds, targets, strict=True)]))
-        pooled = _dice(preds, targets)
+        scores = [_dice(p, t) for p, t in zip(preds, targets, strict=True)]
+        mean, pooled = float(np.mean(scores)), _dice(preds, targets)
+        given, expected = f"three pictures, Dice {np.round(scores, 3).tolist()}", (mean, pooled)
         with np.errstate(all="ignore"):
             result = answer(preds.copy(), targets.copy())
-        given, expected = (
-            f"three pictures, Dice {[round(_dice(p, t), 3) for p, t in zip(preds, targets, strict=True)]}",
-            (
-                round(mean, 6),
-                round(pooled, 6),
-            ),
-        )
-        if not isinstance(result, tuple | list) or len(result) != 2:
-            raise Wrong("return two numbers: mean over images, pooled", given, result, expected)
-        got = tuple(_number(value, "each average") for value in result)
-        if np.allclose(got, (mean, pooled), atol=1e-6):
+        got = _some(result, 2, "mean over images, pooled", given, expected)
+        if np.allclose(got, expected, atol=1e-6):
             continue
         hint = "mean: one Dice per picture, then average. Pooled: add up all counts, then one Dice"
         if np.allclose(got, (pooled, mean), atol=1e-6):
@@ -154,12 +211,16 @@ def mean_and_pooled(answer):
 
 @exercise
 def rank_flip(answer):
-    scores = np.asarray(answer, dtype=float)
+    given = answer() if callable(answer) else answer
+    try:
+        scores = np.asarray(given, dtype=float)
+    except (TypeError, ValueError):  # rows of different length, or text
+        scores = np.empty(0)
     if scores.shape != (2, 2):
         raise Wrong(
-            "two networks with two scores each: [[a1, a2], [b1, b2]]", got=answer, expected="shape (2, 2)"
+            "two networks with two scores each: [[a1, a2], [b1, b2]]", got=given, expected="shape (2, 2)"
         )
-    if (scores < 0).any() or (scores > 1).any():
+    if not ((scores >= 0) & (scores <= 1)).all():
         raise Wrong("a Dice lies between 0 and 1", got=scores, expected="values from 0 to 1")
     (dice_a, dice_b), (iou_a, iou_b) = scores.mean(1), (scores / (2 - scores)).mean(1)
     got = f"mean Dice A {dice_a:.3f}, B {dice_b:.3f}; mean IoU A {iou_a:.3f}, B {iou_b:.3f}"
