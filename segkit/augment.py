@@ -6,11 +6,8 @@ The only room that knows albumentations.
 import os
 from collections.abc import Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-# Importing albumentations asks the network for a newer version unless told not to.
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-
-import albumentations as A
 import cv2
 import numpy as np
 import torch
@@ -21,7 +18,11 @@ from segkit.files import (
     UserError,
 )
 
-# Importing albumentations asks the network for a newer version unless told not to.
+if TYPE_CHECKING:
+    from albumentations import BasicTransform
+
+# Importing albumentations takes a second, so it waits for the first Augmentation. It asks the network for a
+# newer version unless told not to.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 
@@ -48,6 +49,8 @@ class Augmentation:
         crops = [] if crop_to is None else _crops(crop_to)
         chosen = groups if only is None else only
         steps = [step for name in groups if name in chosen and strength > 0 for step in groups[name]]
+        import albumentations as A
+
         self._compose = A.Compose(crops + steps, additional_targets={"parts": "mask"})
 
     def __call__(
@@ -66,7 +69,9 @@ class Augmentation:
         return tuple(changed[key] for key in arrays)
 
 
-def _crops(size: int) -> list[A.BasicTransform]:
+def _crops(size: int) -> "list[BasicTransform]":
+    import albumentations as A
+
     nearest = {"mask_interpolation": cv2.INTER_NEAREST_EXACT}
     anywhere = A.RandomResizedCrop(
         (size, size), scale=(0.1, 1.0), ratio=(0.6, 1.7), area_for_downscale="image", **nearest, p=1.0
@@ -80,8 +85,10 @@ def _crops(size: int) -> list[A.BasicTransform]:
     ]
 
 
-def _steps(strength: float) -> dict[str, list[A.BasicTransform]]:
+def _steps(strength: float) -> "dict[str, list[BasicTransform]]":
     """What may happen, in this order, by groups. Only the first two move pixels."""
+    import albumentations as A
+
     s = strength
     return {
         "mirror": [A.HorizontalFlip(p=0.5)],

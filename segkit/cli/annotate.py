@@ -1,0 +1,32 @@
+"""segkit annotate: Draw masks for photographs that have none, and say which ones to look at."""
+
+import sys
+from dataclasses import fields
+
+from jsonargparse import ArgumentParser
+
+EXAMPLE = "segkit annotate photos/ -o mine --per person"
+
+
+def add_arguments(command: ArgumentParser) -> None:
+    from segkit.sets.annotate import AnnotateConfig
+
+    command.add_argument("folder", help="a folder of pictures without masks")
+    command.add_argument("-o", "--out", required=True, type=str, help="the new data set; a rerun goes on")
+    command.add_argument(
+        "-m", "--model", default="person-base", help="shipped weights by name, a checkpoint, or a run folder"
+    )
+    command.add_class_arguments(AnnotateConfig, as_group=False, instantiate=False)
+    command.add_argument("--device", help="cpu, cuda, ...; the GPU by default where there is one")
+
+
+def run(args) -> int:
+    from segkit.predict import Segmenter
+    from segkit.sets.annotate import AnnotateConfig, annotate_folder
+
+    config = AnnotateConfig(**{f.name: args[f.name] for f in fields(AnnotateConfig)})
+    report = annotate_folder(Segmenter.load(args.model, args.device), args.folder, args.out, config)
+    for path, why in report.failed.items():
+        print(f"left out {path}: {why}", file=sys.stderr)
+    print(report)
+    return 1 if report.failed else 0

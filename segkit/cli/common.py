@@ -1,0 +1,50 @@
+"""What several commands ask for in the same words."""
+
+from jsonargparse import ArgumentParser
+
+from segkit.files import UserError, read_image
+
+
+def add_looks(command: ArgumentParser) -> None:
+    command.add_argument("--flip", action="store_true", help="average with the mirror image (slower, better)")
+    command.add_argument("--scales", nargs="+", type=float, default=[1.0], help="average over these scales")
+
+
+def add_engine(command: ArgumentParser) -> None:
+    command.add_argument("--engine", help="torch, onnx, openvino or tensorrt; torch by default")
+    command.add_argument("--precision", help="fp32, half, or int8 (not with torch); fp32 by default")
+    command.add_argument("--threads", type=int, help="how many the engine may use on a processor")
+    command.add_argument("--device", help="cpu, cuda, ...; with torch the GPU where there is one, else cpu")
+
+
+def add_checkpoint(command: ArgumentParser) -> None:
+    command.add_argument("checkpoint", help="shipped weights by name, a checkpoint, or a run folder")
+
+
+def load_segmenter(args):
+    """The network that a command's flags name.   Raises: UserError."""
+    from segkit.predict import Segmenter
+
+    return Segmenter.load(args.model, args.device, args.engine, args.precision, args.threads)
+
+
+def read_background(text: str | None):
+    if text is None or text in ("blur", "portrait"):
+        return text
+    return read_colour(text) if text.startswith("#") else read_image(text)
+
+
+def read_colour(text: str) -> tuple[int, int, int]:
+    try:
+        red, green, blue = bytes.fromhex(text.removeprefix("#"))
+    except ValueError:
+        raise UserError(f"'{text}' is not a colour: write it as #RRGGBB, such as #00aa55.") from None
+    return (red, green, blue)
+
+
+def read_pairs(texts: list[str] | None, form: str) -> dict[str, str]:
+    """["a=1", "b=2"] -> {"a": "1", "b": "2"}"""
+    for text in texts or []:
+        if "=" not in text:
+            raise UserError(f"{form}, found '{text}'.")
+    return dict(text.split("=", 1) for text in texts or [])

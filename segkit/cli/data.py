@@ -1,0 +1,76 @@
+"""segkit data: Work with data sets."""
+
+from jsonargparse import ArgumentParser
+
+from segkit.cli import doctor
+
+EXAMPLE = "segkit data check data/people"
+
+
+def add_arguments(command: ArgumentParser) -> None:
+    actions = command.add_subcommands(dest="action", metavar="ACTION")
+    check = ArgumentParser(description="Say what a data set holds. Example: segkit data check data/people")
+    doctor.add_arguments(check)
+    actions.add_subcommand("check", check, help="say what a data set holds and what is wrong with it")
+    known = ArgumentParser(
+        description="List the real data sets that can be fetched. Example: segkit data list"
+    )
+    actions.add_subcommand("list", known, help="real data sets that one command fetches")
+    get = ArgumentParser(
+        description="Fetch a data set. Example: segkit data get coco-person --split val --limit 500 -o coco"
+    )
+    get.add_argument("name", help="penn-fudan or coco-person")
+    get.add_argument("-o", "--out", help="the new folder (default: in the cache folder, $SEGKIT_DATA)")
+    get.add_argument("--split", help="of coco-person: val, train or all")
+    get.add_argument("--limit", type=int, help="this many pictures")
+    get.add_argument("--licence", help="redistributable, or COCO licence ids such as 4,5")
+    get.add_argument(
+        "--crowd", default="person", help="person counts crowd regions as person; skip-image leaves out"
+    )
+    get.add_argument(
+        "--yes", action="store_true", help="accept the terms of the data set without being asked"
+    )
+    actions.add_subcommand("get", get, help="fetch one of them into the folder format")
+    take = ArgumentParser(
+        description="Turn annotated photographs into a data set. Example: segkit data import labels/ -o mine"
+    )
+    take.add_argument(
+        "source", help="a folder in a common layout: COCO, VOC, labelme, Supervisely, masks beside, ..."
+    )
+    take.add_argument("-o", "--out", required=True, help="the new folder")
+    take.add_argument("--layout", default="auto", help="name the layout instead of finding it out")
+    take.add_argument("--classes", help="what counts as person: class names or mask values, with commas")
+    take.add_argument("--empty", default="skip", help="pictures without annotation: skip, or keep as nobody")
+    take.add_argument(
+        "--crowd", default="person", help="person counts crowd regions as person; skip-image leaves out"
+    )
+    actions.add_subcommand("import", take, help="turn common annotation layouts into the folder format")
+    split = ArgumentParser(description="Write splits.csv. Example: segkit data split my-photos --seed 1")
+    split.add_argument("folder", help="a data set")
+    split.add_argument("--seed", type=int, default=0, help="another seed, another split")
+    actions.add_subcommand("split", split, help="write splits.csv: train, val and test")
+
+
+def run(args) -> int:
+    action, args = args.action, args[args.action]
+    if action == "check":
+        return doctor.run(args)
+    if action == "import":
+        from segkit.sets.importers import import_folder
+
+        report = import_folder(args.source, args.out, args.layout, args.classes, args.empty, args.crowd)
+        print(report)
+        return 1 if report.failed else 0
+    if action in ("list", "get"):
+        from segkit.sets.sources import get_source, list_sources
+
+        if action == "list":
+            print(list_sources())
+        else:
+            print(get_source(args.name, args.out, args.split, args.limit, args.licence, args.crowd, args.yes))
+        return 0
+    from segkit.data import write_splits
+
+    path, counts = write_splits(args.folder, args.seed)
+    print(f"{path}: " + ", ".join(f"{count} {split}" for split, count in counts.items()))
+    return 0

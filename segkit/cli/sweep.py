@@ -1,0 +1,39 @@
+"""segkit sweep: Train with every combination of some settings, side by side, and write a report."""
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+
+from segkit.cli.common import read_pairs
+from segkit.files import UserError
+
+EXAMPLE = "segkit sweep -g alpha=0,0.5,1 seed=0,1,2 -o runs/alpha"
+
+
+def add_arguments(command: ArgumentParser) -> None:
+    pairs = {"nargs": "+", "type": str, "action": "extend"}
+    command.add_argument(
+        "-g", "--grid", required=True, metavar="NAME=VALUE,VALUE", help="run every combination", **pairs
+    )
+    command.add_argument("-p", "--parameters", metavar="NAME=VALUE", help="shared by all runs", **pairs)
+    command.add_argument("-o", "--out", required=True, help="the folder of the sweep; finished runs are kept")
+    command.add_argument("--workers", type=int, help="runs at a time (default: one per core)")
+    command.add_argument("--cluster", help="a Dask scheduler to run on instead, such as tcp://10.0.0.1:8786")
+    command.add_argument("--notebook", help="what to run (default: the clone's notebooks/sweeps/train_once)")
+
+
+def run(args) -> int:
+    try:
+        from segkit.course.sweep import grid, run_sweep, write_report
+        from segkit.study.compare import verdict
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed. Run: pip install 'segkit[lab]'") from None
+
+    swept = {k: v.split(",") for k, v in read_pairs(args.grid, "-g takes name=value,value,...").items()}
+    fixed = read_pairs(args.parameters, "-p takes name=value")
+    sweep = run_sweep(grid(**swept), args.out, args.notebook, fixed, args.workers, args.cluster)
+    by = next((name for name in swept if name != "seed"), None)
+    if by and "val_dice" in sweep.rows and sweep.rows[by].duplicated().any():
+        print(f"{verdict(sweep.rows, by)}\n{write_report(args.out, by)}")
+    print(f"{len(sweep.rows)} finished, {len(sweep.failed)} failed: {Path(args.out) / 'results.csv'}")
+    return 1 if sweep.failed else 0

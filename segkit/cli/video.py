@@ -1,0 +1,61 @@
+"""segkit video: Put another background behind the people of a video."""
+
+import sys
+
+from jsonargparse import ArgumentParser
+
+from segkit.cli.common import add_engine, load_segmenter, read_background
+from segkit.files import UserError
+
+EXAMPLE = "segkit video in.mp4 --background blur -o out.mp4"
+WHEN_STOPPED = "The same command goes on where it was: what is done lies in OUT.parts."
+
+
+def add_arguments(command: ArgumentParser) -> None:
+    command.add_argument("input", help="a video; with --flicker: walk, wave or a folder with true masks")
+    command.add_argument("-m", "--model", default="person-small", help="a checkpoint, or a run folder")
+    command.add_argument("--background", help="blur, #RRGGBB, a picture, or transparent")
+    command.add_argument(
+        "-o", "--out", help=".mp4 .mov .mkv .webm; transparent: .webm, .mov, or a folder for PNG files"
+    )
+    command.add_argument("--smooth", type=float, default=0.7, help="share of the past, 0 (off) to below 1")
+    command.add_argument("--flow", action="store_true", help="move the past along with the motion (slower)")
+    command.add_argument("--threshold", type=float, help="probability from which a pixel is person (0 to 1)")
+    command.add_argument("--crf", type=int, default=20, help="quality: 16 is finer, 28 smaller")
+    add_engine(command)
+    command.add_argument(
+        "--flicker", action="store_true", help="write nothing: measure flicker with and without smoothing"
+    )
+
+
+def run(args) -> int:
+    from segkit.video.replace import replace_in_video
+    from segkit.video.smooth import Smoother, compare_smoothing, load_clip, smoothing_table
+
+    smoother = Smoother(args.smooth, flow=args.flow)
+    if not args.flicker and (args.background is None or args.out is None):
+        raise UserError("say what to put behind and where to write: --background blur -o out.mp4")
+    if args.flicker:
+        clip = load_clip(args.input)
+    person = load_segmenter(args)
+    if args.threshold is not None:
+        if not 0 < args.threshold < 1:
+            raise UserError(f"the threshold lies between 0 and 1, found {args.threshold}.")
+        person.threshold = args.threshold
+    if args.flicker:
+        strength = args.smooth
+        ways = {
+            "no smoothing": Smoother(0),
+            f"{strength} without gate": Smoother(strength, gate=None),
+            f"{strength} with gate": Smoother(strength),
+            f"{strength} gate and flow": Smoother(strength, flow=True),
+        }
+        print(f"{clip.name}: {len(clip.images)} frames, {args.model}")
+        print(smoothing_table(compare_smoothing(person, clip, ways)))
+        return 0
+    background = args.background if args.background == "transparent" else read_background(args.background)
+    report = replace_in_video(person, args.input, args.out, background, smoother, args.crf)
+    for problem in report.problems:
+        print(f"segkit: {problem}", file=sys.stderr)
+    print(report)
+    return 1 if report.problems else 0
