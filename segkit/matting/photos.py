@@ -11,7 +11,6 @@ from tqdm.auto import tqdm
 from segkit.files import UserError, read_image, write_image
 from segkit.matting.compose import cutout, on_its_own, replace_background
 from segkit.matting.effects import recolour_classes
-from segkit.plots import colour_classes, overlay
 from segkit.predict import Segmenter
 
 OUTPUTS = ("mask", "overlay", "cutout")
@@ -69,7 +68,7 @@ def predict_files(
         several = len(person.classes) > 1
         pictures = {
             "mask.png": lambda: labels if several else labels * 255,
-            "overlay.jpg": lambda: colour_classes(image, labels) if several else overlay(image, labels),
+            "overlay.jpg": lambda: _overlay(image, labels, several),
             "cutout.png": lambda: cutout(*on_its_own(image, prob, person.threshold)),
             "background.jpg": lambda: replace_background(
                 *on_its_own(image, prob, person.threshold), background
@@ -129,3 +128,9 @@ def _distinct_names(paths: list[Path]) -> list[str]:
         taken[path.stem] = taken.get(path.stem, 0) + 1
         names.append(path.stem if taken[path.stem] == 1 else f"{path.stem}-{taken[path.stem]}")
     return names
+
+
+def _overlay(image: np.ndarray, labels: np.ndarray, several: bool) -> np.ndarray:
+    from segkit.plots import colour_classes, overlay  # with matplotlib, which takes a quarter of a second
+
+    return colour_classes(image, labels) if several else overlay(image, labels)
