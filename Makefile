@@ -2,14 +2,29 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: course test lab bench lock data clean
+.PHONY: course check test test-browser test-all lab bench lock data clean
 
 course: .venv/ready ## run the main path, lessons 00 to 08, on the embedded pictures
 	$(BIN)/segkit course --only 00-08
 
-test: .venv/ready ## prove everything
+# Two processes test at a time; each takes the next test when it has finished one.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: .venv/ready ## for the change at hand: rules, exercises' checks, the module
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow and not notebook and not long and not browser"
+
+test: .venv/ready ## prove everything but what takes hours or a browser
+	$(BIN)/ruff check .
+	$(PYTEST) -m "not long and not browser"
+
+test-browser: .venv/ready ## lessons in JupyterLab and the web page, in a real browser
+	$(BIN)/python -m pytest -m "browser and not long"
+
+test-all: .venv/ready ## also the lessons' own parameters under nbval, browsers, load, damaged files
+	$(BIN)/ruff check .
+	$(PYTEST) -m "not browser"
+	$(BIN)/python -m pytest -m browser
 
 lab: .venv/ready ## open JupyterLab
 	$(BIN)/jupyter lab

@@ -3,7 +3,7 @@
 import os
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the claims below are about the CPU; a GPU would round differently
-# A test and a notebook go on at a time: with more threads than cores, all of them would wait for each other.
+# Two processes test at a time: with more threads than cores, all of them would wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import cv2
@@ -13,7 +13,6 @@ import pytest
 import skimage.data
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from notebook_runs import NotebookRuns
 
 from segkit.checkpoint import CheckpointInfo
 from segkit.data import Preprocessing
@@ -23,17 +22,8 @@ from segkit.predict import Segmenter
 
 
 def pytest_collection_modifyitems(items):
-    """What waits for notebooks comes last: until then they run beside the other tests."""
-    items.sort(key=lambda item: getattr(item, "originalname", "") == "test_it_runs")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def notebook_runs(request, tmp_path_factory):
-    items = [i for i in request.session.items if getattr(i, "originalname", "") == "test_it_runs"]
-    chosen = [(i.callspec.params["runner"], i.callspec.params["path"]) for i in items]
-    runs = NotebookRuns(chosen, tmp_path_factory.mktemp)
-    yield runs
-    runs.end()
+    """What takes longest comes first, or at the end one process waits for the other."""
+    items.sort(key=lambda item: getattr(item, "originalname", "") != "test_it_runs")
 
 
 @pytest.fixture(scope="session")

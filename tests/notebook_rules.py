@@ -19,6 +19,8 @@ MOST_LINES = 60
 EXERCISE = re.compile(r"Exercise (\d) · (.+) \((warm-up|core|stretch)\)")
 CHECKED = "nbval-check-output"
 """The tag of a cell whose text nbval compares with the stored one."""
+BY_PARAMETERS = "by-parameters"
+"""The tag of a marked cell whose text depends on parameters: it is compared where the stored ones are run."""
 KNOB, WRONG, SEEN = "Turn the knob: ", "What goes wrong: ", "What you have seen"
 EXPLAIN = "Explain it in your own words"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -129,7 +131,7 @@ def runs_every_cell(notebook: NotebookNode, path: Path) -> Faults:
             yield f"a {cell.cell_type} cell does not run"
         if cell.cell_type != "code":
             continue
-        extra = set(cell.metadata.get("tags", [])) - {"parameters", "imports", CHECKED}
+        extra = set(cell.metadata.get("tags", [])) - {"parameters", "imports", CHECKED, BY_PARAMETERS}
         if extra:
             yield f"{name_of(cell)} has the tags {sorted(extra)}"
         if not cell.source.strip():

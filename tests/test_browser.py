@@ -26,6 +26,7 @@ from playwright.sync_api import Error, expect, sync_playwright
 
 from segkit.course.run import read_profile
 
+pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 SCREENSHOTS = ROOT / "runs" / "browser"

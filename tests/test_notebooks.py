@@ -1,7 +1,4 @@
-"""Every lesson and every solution keeps the rules, and runs under two runners that see different faults.
-
-What the runners are: notebook_runs.py.
-"""
+"""Every lesson and every solution keeps the rules, and runs: see notebook_runs.py."""
 
 import copy
 import re
@@ -12,6 +9,7 @@ from conftest import write_notebook
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from notebook_rules import (
     ANY,
+    BY_PARAMETERS,
     CHECKED,
     LESSON,
     SOLUTION,
@@ -19,7 +17,7 @@ from notebook_rules import (
     is_in_step_with_its_lesson,
     passes_its_checks_and_says_why,
 )
-from notebook_runs import LESSONS, NOTEBOOKS, SOLUTIONS, read, run_course, run_nbval
+from notebook_runs import LESSONS, NOTEBOOKS, SOLUTIONS, read, run, run_nbval
 
 from segkit.course.run import choose_notebooks, read_profile, settings_for
 
@@ -72,10 +70,17 @@ def test_no_check_is_left_without_an_exercise():
 # --- the runs -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("runner", ["papermill", "nbval"])
+@pytest.mark.notebook
 @pytest.mark.parametrize("path", [*LESSONS, *SOLUTIONS], ids=lambda path: path.stem)
-def test_it_runs(path, runner, notebook_runs):
-    found = notebook_runs.faults(runner, path)
+def test_it_runs(path, tmp_path):
+    found = run(path, tmp_path)
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_it_runs_under_nbval_with_its_own_parameters(path):
+    found = run_nbval(path)
     assert not found, "\n".join(found)
 
 
@@ -83,33 +88,43 @@ def test_it_runs(path, runner, notebook_runs):
 
 
 INTERACT = "moved = interact(lambda x: 1 / (x - 5), x=(5, 9, 1))\nmoved.widget.children[0].value = 5"
+THREE = nbformat.v4.new_output("execute_result", {"text/plain": "3"}, execution_count=3)
+PICTURE = nbformat.v4.new_output("display_data", {"image/png": "aGVsbG8="})
 
 
+@pytest.mark.notebook
 @pytest.mark.parametrize(
-    ("runner", "code", "is_seen"),
+    ("code", "stored", "tags", "seen"),
     [
-        ("papermill", "1 + 1", False),
-        ("papermill", "1 / 0", True),
-        ("papermill", INTERACT, True),
-        ("papermill", "raise SystemExit", True),
-        ("papermill", "import threading; threading.Thread(target=lambda: 1 / 0).start()", True),
-        ("nbval", "1 + 1", False),
-        ("nbval", "1 / 0", True),
-        ("nbval", "# NBVAL_CHECK_OUTPUT\n1 + 1", True),  # 3 is what is stored
-        ("nbval", f"1 + 1  # {CHECKED}", True),  # becomes a tag below
-        ("nbval", "# NBVAL_SKIP\n1 + 1", True),
+        ("1 + 1", [THREE], [], None),
+        ("1 / 0", [], [], "ZeroDivisionError"),
+        (INTERACT, [], [], "in a widget: ZeroDivisionError"),
+        ("raise SystemExit", [], [], "not run to its end"),
+        ("import time; time.sleep(60)", [], [], "Timeout"),
+        ("import threading; threading.Thread(target=lambda: 1 / 0).start()", [], [], "not run to its end"),
+        ("1 + 1", [THREE], [CHECKED], "is stored with"),
+        ("1 + 1", [THREE], [CHECKED, BY_PARAMETERS], None),
+        ("1 + 1", [PICTURE], [], "no longer shows its picture"),
     ],
 )
-def test_a_fault_is_seen(tmp_path, runner, code, is_seen):
+def test_a_fault_is_seen(tmp_path, code, stored, tags, seen, monkeypatch):
+    monkeypatch.setattr("notebook_runs.CELL_SECONDS", 8)
     path = write_notebook(tmp_path / "00_faulty.ipynb", "from ipywidgets import interact", code, "'the end'")
     notebook = nbformat.read(path, as_version=4)
-    for count, cell in enumerate(code_cells(notebook), start=1):
-        cell.execution_count = count
-    stored = nbformat.v4.new_output("execute_result", {"text/plain": "3"}, execution_count=3)
-    code_cells(notebook)[2].update(outputs=[stored], metadata={"tags": [CHECKED] if CHECKED in code else []})
+    code_cells(notebook)[2].update(outputs=stored, metadata={"tags": tags})
     nbformat.write(notebook, path)
-    found = run_nbval(path) if runner == "nbval" else run_course([path], tmp_path / "out")[path]
-    assert bool(found) == is_seen
+    found = run(path, tmp_path / "out")
+    assert seen in "".join(found) if seen else not found, found
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("code", ["1 / 0", "# NBVAL_CHECK_OUTPUT\n1 + 1", "# NBVAL_SKIP\n1 + 1"])
+def test_nbval_sees_a_fault(tmp_path, code):
+    path = write_notebook(tmp_path / "00_faulty.ipynb", "from ipywidgets import interact", code, "'the end'")
+    notebook = nbformat.read(path, as_version=4)
+    code_cells(notebook)[2].update(outputs=[THREE])
+    nbformat.write(notebook, path)
+    assert run_nbval(path)
 
 
 def edit(kind: str, old: str, new: str):

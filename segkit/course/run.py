@@ -90,8 +90,13 @@ def run_course(
     return outcomes
 
 
-def run_notebook(path: Path, copy: Path, parameters: dict | None = None) -> Outcome:
-    """Run one notebook in its own folder and keep the executed copy, also when a cell fails."""
+def run_notebook(
+    path: Path, copy: Path, parameters: dict | None = None, cell_seconds: int | None = None
+) -> Outcome:
+    """Run one notebook in its own folder and keep the executed copy, also when a cell fails.
+
+    cell_seconds: a cell that takes longer has failed; None waits for ever.
+    """
     error, start = None, time.monotonic()
     with MemoryWatch() as memory:
         try:
@@ -100,6 +105,7 @@ def run_notebook(path: Path, copy: Path, parameters: dict | None = None) -> Outc
                 copy,
                 parameters,
                 cwd=path.parent,
+                execution_timeout=cell_seconds,
                 kernel_name="python3",
                 kernel_manager_class=WakefulKernelManager,
                 extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # nothing about TCP or its own end

@@ -22,6 +22,7 @@ from segkit.files import embedded_path, read_image, write_image  # noqa: E402
 from segkit.predict import Segmenter  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.browser
 SHOTS = Path(__file__).parents[2] / "runs" / "browser"
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
