@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unicodedata import normalize
 
 import cv2
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
@@ -29,6 +29,8 @@ from segkit.files import (
     cache_folder,
     list_images,
     name_some,
+    open_picture,
+    orientation,
     read_image,
     read_labels,
     read_mask,
@@ -103,7 +105,8 @@ def pictures_by_name(folder: Path) -> dict[str, Path]:
     """The pictures of a folder by their names without suffix.   Raises: UserError if two share a name."""
     found: dict[str, Path] = {}
     for path in list_images(folder):
-        name = path.relative_to(folder).with_suffix("").as_posix()
+        # Accents come in one piece (NFC) or two (NFD), depending on the system that wrote the name.
+        name = normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
         if name in found:
             raise UserError(f"'{found[name]}' and '{path}' share a name: which one is meant? Rename one.")
         found[name] = path
@@ -117,15 +120,18 @@ def read_splits(folder: Path, names: Iterable[str], seed: int = 0) -> dict[str, 
     """
     names = sorted(names)
     table = folder / "splits.csv"
-    if not table.exists():
+    rows = _split_rows(table)
+    if rows is None:
         return assign_splits(names, seed)
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
     if not rows or not {"name", "split"} <= rows[0].keys():
         raise UserError(
             f"'{table}' needs a first line with the columns name and split, and a line per picture."
         )
-    splits = {row["name"]: row["split"] for row in rows}
+    splits = {}
+    for row in rows:
+        name = normalize("NFC", row["name"] or "")
+        if splits.setdefault(name, row["split"]) != row["split"]:
+            raise UserError(f"'{table}' puts '{name}' into {splits[name]} and {row['split']}: which one?")
     if unknown := sorted({str(split) for split in splits.values()} - set(SPLITS)):
         raise UserError(
             f"'{table}' names the split {name_some(unknown)}: the splits are {', '.join(SPLITS)}."
@@ -135,11 +141,20 @@ def read_splits(folder: Path, names: Iterable[str], seed: int = 0) -> dict[str, 
     return {name: splits[name] for name in names}
 
 
+def _split_rows(table: Path) -> list[dict] | None:
+    """The lines of splits.csv, None where there is none.   Raises: UserError."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"'{table}' is not a table in UTF-8 that can be read ({error}).") from None
+
+
 def _read_sources(folder: Path) -> dict[str, str]:
-    if not (folder / "splits.csv").exists():
-        return {}
-    with (folder / "splits.csv").open(newline="", encoding="utf-8-sig") as file:
-        return {row["name"]: row["source"] for row in csv.DictReader(file) if row.get("source")}
+    rows = _split_rows(folder / "splits.csv") or []
+    return {normalize("NFC", row["name"]): row["source"] for row in rows if row.get("source")}
 
 
 def assign_splits(names: list[str], seed: int = 0) -> dict[str, str]:
@@ -196,16 +211,16 @@ class Preprocessing:
         object.__setattr__(self, "std", tuple(self.std))
         if not (isinstance(self.size, int) and 8 <= self.size <= 4096):
             raise UserError(f"the input size must be a whole number from 8 to 4096, found {self.size!r}.")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise UserError(f"mean and std must be three numbers each, std above 0: {self.mean}, {self.std}.")
+        numbers = (*self.mean, *self.std)
+        if len(self.mean) != 3 or len(numbers) != 6 or not all(isinstance(n, int | float) for n in numbers):
+            raise UserError(f"mean and std must be three numbers each: {self.mean}, {self.std}.")
+        if not (np.isfinite(numbers).all() and min(self.std) > 0):
+            raise UserError(f"mean and std must be finite, std above 0: {self.mean}, {self.std}.")
 
     def resize(self, image: np.ndarray, size: int | None = None) -> np.ndarray:
         """uint8 RGB (H, W, 3) -> uint8 (size, size, 3). Shrinking averages, so thin things do not flicker."""
         size = size or self.size
-        shrinking = image.shape[0] * image.shape[1] > size * size
-        return cv2.resize(
-            image, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-        )
+        return resize_smoothly(image, size, size)
 
     def resize_mask(self, mask: np.ndarray) -> np.ndarray:
         """Labels (H, W) -> (size, size). Nearest neighbour, so that no label appears that was not there."""
@@ -217,6 +232,18 @@ class Preprocessing:
         mean = torch.tensor(self.mean, device=images.device).view(1, 3, 1, 1)
         std = torch.tensor(self.std, device=images.device).view(1, 3, 1, 1)
         return (images.float() / 255 - mean) / std
+
+
+def resize_smoothly(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(H, W) or (H, W, C), uint8 or float32, to another size: averaged along a side that shrinks,
+    interpolated along one that grows.
+    """
+    smaller = min(width, image.shape[1]), min(height, image.shape[0])
+    if smaller != image.shape[1::-1]:
+        image = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
+    if smaller == (width, height):
+        return image
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 class SegmentationDataset(Dataset):
@@ -384,13 +411,9 @@ def read_classes(path: Path, classes: tuple[str, ...]) -> np.ndarray:
 
 def displayed_size(path: Path) -> tuple[int, int]:
     """(height, width) after the EXIF rotation, read from the header alone.   Raises: UserError."""
-    try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-            turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    except (OSError, Image.DecompressionBombError):
-        return read_image(path).shape[:2]  # says what is wrong with the file
-    return (width, height) if turned else (height, width)
+    with open_picture(path) as picture:
+        width, height = picture.size
+        return (width, height) if orientation(picture) >= 5 else (height, width)
 
 
 def load_dataset(

@@ -1,140 +1,291 @@
 """Reading pictures of every kind, writing files whole or not at all, and saying clearly what is wrong."""
 
+import contextlib
 import os
 import tempfile
+import unicodedata
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 from platformdirs import user_cache_path
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif"),
+    *(".heic", ".heif"),  # need the package pillow-heif
+)
 
-MAX_PIXELS = 250_000_000
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
+"""What a file may hold, whatever its name says. Pillow knows more, and some of it starts other programs."""
+
+MAX_PIXELS = 150_000_000
 """Pictures above this many pixels are refused: they would fill the memory of a laptop."""
 
 IGNORE = 255
 """In a mask of class ids: pixels that neither loss nor metrics look at."""
+
+COLOUR = 1 << 24
+"""Added to 0xRRGGBB, so that the blue #0000ff of a colour mask is not taken for the grey value 255."""
 
 
 class UserError(Exception):
     """Something a user can put right. Its one sentence says what was found, where, and what to do."""
 
 
-def read_image(path: str | Path, at_least: int | None = None) -> np.ndarray:
+def read_image(path: str | Path | BinaryIO, at_least: int | None = None) -> np.ndarray:
     """Read any picture as the person who took it sees it.
 
-    The EXIF rotation is applied. Grey, palette, CMYK and 16-bit pictures become RGB, transparent
-    pixels become white, and only the first frame of an animation is read.
+    The EXIF rotation is applied, and colours of another profile become sRGB. Grey, palette, CMYK, 16-bit
+    and float pictures become RGB, transparent pixels white; of an animation the first frame is read.
 
+    path: a file, or an open one, such as standard input.
     at_least: decode at a reduced size whose sides are still at least this long (JPEG only,
     several times faster); None keeps the full size.
     Returns: uint8 RGB (H, W, 3).   Raises: UserError.   Introduced in notebook 08.
     """
-    with _opened(path) as picture:
+    with open_picture(path) as picture:
         if at_least is not None:
             picture.draft("RGB", (at_least, at_least))
-        picture = ImageOps.exif_transpose(picture)
-        if picture.mode.startswith("I"):  # 16-bit grey: PIL would clip instead of scaling
-            grey = np.asarray(picture).astype(np.float32) / 65535
-            picture = Image.fromarray((grey.clip(0, 1) * 255).astype(np.uint8))
+        profile = picture.info.get("icc_profile")
+        picture = _upright(picture)
+        if picture.mode[0] in "IF":  # more than 8 bits: Pillow would clip instead of scaling
+            picture = Image.fromarray(_eight_bits(np.asarray(picture), path))
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
-            white = Image.new("RGBA", picture.size, "white")
-            picture = Image.alpha_composite(white, picture)
+        elif picture.mode not in ("L", "CMYK"):
+            picture = picture.convert("RGB")
+        if profile:
+            picture = _to_srgb(picture, profile)
+        if picture.mode == "RGBA":
+            white = Image.new("RGB", picture.size, "white")
+            white.paste(picture, mask=picture.getchannel("A"))
+            picture = white
         return np.array(picture.convert("RGB"))  # a copy: np.asarray of a Pillow picture is read-only
 
 
-IGNORE = 255  # the label of pixels that neither loss nor metrics look at
+def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
+    """What every pixel of a mask says, however the file says it. Every reader of person masks uses this one.
+
+    Greys are 0 to 255, in 16 bits and in floats from 0 to 1 as well. The numbers of a palette mean nothing:
+    its colours are looked up. An alpha channel that is the same everywhere means nothing; where all that can
+    be seen is of one colour, the alpha is the mask; otherwise what is transparent is 0.
+
+    Returns: uint8 (H, W), or, where a colour is no grey, int64 (H, W): COLOUR + 0xRRGGBB, and 0 for black.
+    Raises: UserError when the file is unreadable or ambiguous, or holds colours and `colours` is False.
+    """
+    with _opened_mask(path) as picture:
+        if picture.mode[0] in "IF":
+            return _eight_bits(np.asarray(picture), path)
+        if picture.mode in ("1", "L") and not picture.has_transparency_data:
+            return np.array(picture.convert("L"))
+        rgba = np.array(picture.convert("RGBA"))
+    alpha, code = rgba[..., 3], rgba[..., :3].astype(np.int64) @ (1 << 16, 1 << 8, 1)
+    grey = bool((rgba[..., :3] == rgba[..., :1]).all())
+    if alpha.min() != alpha.max():
+        shades = len(np.unique(code[alpha > 0]))
+        if grey and shades > 32:
+            raise UserError(
+                f"mask '{path}' has many greys and an alpha channel: which one is the mask? "
+                "Save that one as 8-bit grey PNG."
+            )
+        if shades == 1 or shades > 32:  # one colour says nothing; very many are a cut-out photograph
+            return alpha.copy()
+        code[alpha <= 127] = 0
+        grey = bool((rgba[alpha > 127, :3] == rgba[alpha > 127, :1]).all())
+    if grey:
+        return (code & 255).astype(np.uint8)
+    if not colours:
+        raise UserError(
+            f"mask '{path}' is a colour picture: a mask holds one number per pixel. "
+            "Save it as 8-bit grey PNG."
+        )
+    return np.where(code == 0, 0, code + COLOUR)
 
 
 def read_labels(path: str | Path) -> np.ndarray:
-    """Read a mask file exactly as stored: uint8 (H, W), no interpretation of the values.
+    """Read a mask of class ids: the numbers as stored, also those of a palette. Returns: uint8 (H, W).
 
-    Raises: UserError when the file is unreadable or is a colour picture.
+    Raises: UserError when the file is unreadable, is a colour picture, or holds other numbers.
     """
-    with _opened(path) as picture:
-        if picture.mode == "1":
-            picture = picture.convert("L")
-        elif picture.mode in ("RGB", "RGBA", "LA"):
-            channels = np.array(picture.convert("RGB"))
-            if (channels != channels[..., :1]).any():
-                raise UserError(
-                    f"mask '{path}' is a colour picture: a mask holds one number per pixel. "
-                    "Save it as 8-bit grey PNG."
-                )
-            return channels[..., 0]
-        labels = np.array(picture)
-    if labels.dtype != np.uint8:
-        raise UserError(f"mask '{path}' holds {labels.dtype} values: save it as 8-bit grey PNG.")
-    return labels
+    with _opened_mask(path) as picture:
+        numbers = np.array(picture) if picture.mode == "P" or picture.mode[0] in "IF" else None
+    if numbers is None:
+        return mask_values(path, colours=False)
+    if not np.isin(np.unique(numbers), np.arange(256)).all():
+        raise UserError(f"mask '{path}' holds {_span(numbers)}: class ids are whole numbers from 0 to 255.")
+    return numbers.astype(np.uint8)
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """Read a person mask: 0 is background, anything over 127 is person.
+    """Read a person mask: 0 is background, anything over 127 is person (see mask_values).
 
     Returns: uint8 {0, 1} (H, W).
     Raises: UserError when every value is at most 127 but not all are 0; such a mask (often saved
     as 0/1) would silently read as empty.   Introduced in notebook 02.
     """
-    labels = read_labels(path)
-    if 0 < labels.max(initial=0) <= 127:
+    values = mask_values(path, colours=False)
+    if 0 < values.max(initial=0) <= 127:
         raise UserError(
-            f"mask '{path}' holds no value over {labels.max()}: a person pixel is over 127 (usually 255). "
+            f"mask '{path}' holds no value over {values.max()}: a person pixel is over 127 (usually 255). "
             "Multiply the mask by 255 and save it again as PNG."
         )
-    return (labels > 127).astype(np.uint8)
+    return (values > 127).astype(np.uint8)
+
+
+def orientation(picture: Image.Image) -> int:
+    """The EXIF orientation: 1 is upright, 5 to 8 exchange width and height; 1 where the EXIF is odd."""
+    with contextlib.suppress(Exception):  # damaged EXIF breaks Pillow in many ways, and the pixels are fine
+        found = picture.getexif().get(0x0112, 1)
+        return int(found) if found in range(1, 9) else 1
+    return 1
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """The pixels turned. ImageOps.exif_transpose would write the EXIF anew, which fails where it is odd."""
+    turn = Image.Transpose
+    turns = (turn.FLIP_LEFT_RIGHT, turn.ROTATE_180, turn.FLIP_TOP_BOTTOM, turn.TRANSPOSE, turn.ROTATE_270)
+    turns = (*turns, turn.TRANSVERSE, turn.ROTATE_90)
+    found = orientation(picture)
+    return picture.transpose(turns[found - 2]) if found > 1 else picture
+
+
+def _eight_bits(values: np.ndarray, path) -> np.ndarray:
+    """16-bit, 32-bit or float (H, W) -> uint8 (H, W).   Raises: UserError when the range says nothing."""
+    low, high = values.min(), values.max()
+    if values.dtype.kind == "f" and low >= 0 and high <= 1:
+        return (values * 255).round().astype(np.uint8)
+    if low >= 0 and high <= 255:
+        return values.round().astype(np.uint8)
+    if values.dtype.kind != "f" and low >= 0 and high <= 65535:
+        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    raise UserError(f"'{path}' holds {_span(values)}: expected 0 to 1, 0 to 255, or 16 bits.")
+
+
+def _span(values: np.ndarray) -> str:
+    return f"{values.dtype} values from {values.min():g} to {values.max():g}"
+
+
+def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
+    """Colours as they were meant, on a common screen; as they are where the profile cannot be used."""
+    with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        if "sRGB" not in ImageCms.getProfileDescription(source):
+            mode = "RGBA" if picture.mode == "RGBA" else "RGB"
+            return ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode=mode)
+    return picture
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Image.Image]:
-    """Open a picture; turn every way this can fail into one sentence that names the file."""
-    path = Path(path)
+def _opened_mask(path: str | Path) -> Iterator[Image.Image]:
+    with open_picture(path) as picture:
+        if getattr(picture, "n_frames", 1) > 1:
+            raise UserError(f"mask '{path}' holds {picture.n_frames} pictures: save one per file.")
+        yield _upright(picture)
+
+
+@contextmanager
+def open_picture(path: str | Path | BinaryIO) -> Iterator[Image.Image]:
+    """Open a picture; every way this can fail becomes one sentence that names the file (UserError)."""
+    name = "standard input" if hasattr(path, "read") else f"'{path}'"
     try:
         with warnings.catch_warnings():
-            # Pillow warns at 90 megapixels; MAX_PIXELS is the limit here, and it is an error.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
+            # Pillow warns of odd EXIF, and at 90 megapixels; MAX_PIXELS is the limit here, and it is an error.
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=_formats()) as picture:
                 width, height = picture.size
                 if width * height > MAX_PIXELS:
                     raise UserError(
-                        f"'{path}' is {width}x{height} pixels: at most {MAX_PIXELS:,} are read. "
+                        f"{name} is {width}x{height} pixels: at most {MAX_PIXELS:,} are read. "
                         "Make it smaller."
                     )
                 yield picture
+    except UserError:
+        raise
     except FileNotFoundError:
-        raise UserError(f"'{path}' does not exist.") from None
+        raise UserError(f"{name} does not exist.") from None
     except IsADirectoryError:
-        raise UserError(f"'{path}' is a folder, not a picture.") from None
+        raise UserError(f"{name} is a folder, not a picture.") from None
     except PermissionError:
-        raise UserError(f"'{path}' may not be read: check its permissions.") from None
+        raise UserError(f"{name} may not be read: check its permissions.") from None
     except Image.DecompressionBombError:
-        raise UserError(f"'{path}' has more than {MAX_PIXELS:,} pixels. Make it smaller.") from None
+        raise UserError(f"{name} has more than {MAX_PIXELS:,} pixels. Make it smaller.") from None
     except UnidentifiedImageError:
-        raise UserError(
-            f"'{path}' is not a picture that can be read ({_what_it_looks_like(path)})."
-        ) from None
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on broken files
-        raise UserError(f"'{path}' is damaged and cannot be read ({error}).") from None
+        raise UserError(f"{name} is not a picture that can be read ({_what_it_looks_like(path)}).") from None
+    except Exception as error:  # a broken file may break Pillow in any way
+        raise UserError(f"{name} is damaged and cannot be read ({error or repr(error)}).") from None
 
 
-def _what_it_looks_like(path: Path) -> str:
-    start = path.read_bytes()[:64]
+@cache
+def _formats() -> tuple[str, ...]:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return FORMATS
+    register_heif_opener()
+    return (*FORMATS, "HEIF")
+
+
+def _what_it_looks_like(path: str | Path | BinaryIO) -> str:
+    start = path.getvalue()[:64] if isinstance(path, BytesIO) else Path(path).read_bytes()[:64]
     if not start:
         return "the file is empty"
+    if start[4:8] == b"ftyp" and "HEIF" not in _formats():
+        return "if it is HEIC: pip install 'segkit[heic]'"
     return "it holds text" if start.isascii() and start.decode("ascii").isprintable() else "unknown format"
 
 
-def write_image(path: str | Path, pixels: np.ndarray, quality: int = 92) -> Path:
-    """Write uint8 (H, W), (H, W, 3) or (H, W, 4) to PNG or JPEG, whole or not at all. Returns the path."""
+def write_image(path: str | Path, pixels: np.ndarray, quality: int = 92, **metadata) -> Path:
+    """Write uint8 (H, W), (H, W, 3) or (H, W, 4) to PNG or JPEG, whole or not at all. Returns the path.
+
+    metadata: of Pillow's save, such as exif, dpi or icc_profile.   Raises: UserError.
+    """
     path = Path(path)
     options = {"quality": quality} if path.suffix.lower() in (".jpg", ".jpeg") else {}
     with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary, **options)
+        Image.fromarray(pixels).save(temporary, **options, **metadata)
     return path
+
+
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = (), overwrite: bool = False) -> None:
+    """Before work begins: nothing that will be written may be an input, or be there already.
+
+    overwrite: what is there already may be replaced; an input never.   Raises: UserError.
+    """
+    sources = {(s.st_dev, s.st_ino) for s in (path.stat() for path in map(Path, inputs) if path.exists())}
+    there = [path for path in map(Path, outputs) if path.exists()]
+    for path in there:
+        if (path.stat().st_dev, path.stat().st_ino) in sources:
+            raise UserError(f"'{path}' is to be read, and its result would replace it: choose another place.")
+    if there and not overwrite:
+        raise UserError(
+            f"{name_some([repr(str(path)) for path in there], 3)} exist{'s' * (len(there) == 1)} already: "
+            "choose another place, or replace with --overwrite (in Python: overwrite=True)."
+        )
+
+
+def same_name(name: str) -> str:
+    """One text for names that are one file on some disk: any case, accents in one piece (NFC) or two."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def unique_names(wanted: Sequence[str]) -> list[str]:
+    """The same names, where one occurs again with -2, -3 and so on; never one that another was to have."""
+    taken, count, names = {same_name(name) for name in wanted}, Counter(), []
+    for name in wanted:
+        first, new = same_name(name), name
+        count[first] += 1
+        while count[first] > 1 and same_name(new := f"{name}-{count[first]}") in taken:
+            count[first] += 1
+        taken.add(same_name(new))
+        names.append(new)
+    return names
 
 
 @contextmanager
@@ -149,11 +300,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays last, because many writers choose the format by it.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}-", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
-        temporary.chmod(0o644)
         yield temporary
+        temporary.chmod(0o644)  # last, because some writers make the file anew
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"'{path}' could not be written ({error.strerror or error}).") from error
@@ -163,20 +314,39 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """All pictures below a folder, sorted by path, hidden files left out.
+    """All pictures below a folder, sorted by path: see find_images.   Raises: UserError."""
+    return find_images(folder)[0]
 
-    Raises: UserError when the folder does not exist or may not be read.
+
+def find_images(folder: str | Path) -> tuple[list[Path], str]:
+    """All pictures below a folder, sorted by path, and in words what else there is: "3 .txt, 1 .raw" or "".
+
+    Hidden files and folders are left out; linked folders are followed, but not in a circle.
+    Raises: UserError when the folder does not exist, or it or one below may not be read.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
+    if not Path(folder).is_dir():
         raise UserError(f"'{folder}' is not a folder.")
-    if not os.access(folder, os.R_OK | os.X_OK):
-        raise UserError(f"folder '{folder}' may not be read: check its permissions.")
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    taken, others = [], Counter()
+
+    def look(place: Path, above: frozenset[str]) -> None:
+        here = os.path.realpath(place)
+        if here in above:
+            return
+        for path in place.iterdir():
+            if path.name.startswith("."):
+                continue
+            if path.is_dir():
+                look(path, above | {here})
+            elif path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+                taken.append(path)
+            else:
+                others[path.suffix.lower() or "without ending"] += 1
+
+    try:
+        look(Path(folder), frozenset())
+    except OSError as error:
+        raise UserError(f"folder '{error.filename}' may not be read: check its permissions.") from None
+    return sorted(taken), ", ".join(f"{count} {suffix}" for suffix, count in others.most_common())
 
 
 def cache_folder() -> Path:

@@ -58,6 +58,35 @@ def test_adding_pictures_moves_none_of_the_others():
     assert shares == pytest.approx([0.7, 0.15, 0.15], abs=0.06)
 
 
+def test_accents_pair_however_the_system_writes_them(make_dataset):
+    folder = make_dataset(1)
+    (folder / "images" / "000.jpg").rename(folder / "images" / "Jose\u0301.jpg")
+    (folder / "masks" / "000.png").rename(folder / "masks" / "Jos\u00e9.png")
+    (folder / "splits.csv").write_text("name,split\nJose\u0301,val\n")
+    assert [(s.name, s.split) for s in find_samples(folder)] == [("Jos\u00e9", "val")]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"name,split\n000,train\n000,test\n", "train and test"), (b"name,split\n\xff\xfe,train\n", "UTF-8"),
+     (b"name,split\n" + b"a" * 200_000 + b",train\n", "field larger"), (None, "not a table")],
+)  # fmt: skip
+def test_a_splits_csv_that_cannot_be_meant_is_one_sentence(make_dataset, content, said):
+    folder = make_dataset(1)
+    (folder / "splits.csv").mkdir() if content is None else (folder / "splits.csv").write_bytes(content)
+    with pytest.raises(UserError, match=said):
+        find_samples(folder)
+
+
+def test_fine_stripes_become_grey_also_where_only_one_side_shrinks():
+    stripes = np.zeros((360, 1280, 3), np.uint8)
+    stripes[:, ::8] = 255  # one column in eight: 32 in the mean
+    small = Preprocessing(size=384).resize(stripes)
+    assert small.shape == (384, 384, 3)
+    assert abs(small.mean() - 32) < 1 and small.max() < 90
+    assert (Preprocessing(size=360).resize(stripes[:, :360]) == stripes[:, :360]).all()
+
+
 def test_splits_csv_decides_where_there_is_one(make_dataset):
     folder = make_dataset(4)
     (folder / "splits.csv").write_text("name,split,scene\n000,test,a\n001,train,b\n002,train,b\n003,val,c\n")

@@ -1,8 +1,30 @@
+import os
+import struct
+import unicodedata
+from io import BytesIO
+
 import numpy as np
 import pytest
-from PIL import Image
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
 
-from segkit.files import UserError, atomic_path, list_images, read_image, read_labels, read_mask, write_image
+from segkit.files import (
+    COLOUR,
+    IMAGE_SUFFIXES,
+    UserError,
+    atomic_path,
+    check_outputs,
+    find_images,
+    list_images,
+    mask_values,
+    read_image,
+    read_labels,
+    read_mask,
+    same_name,
+    unique_names,
+    write_image,
+)
 
 
 def save(path, array, mode=None, **options):
@@ -82,7 +104,7 @@ def test_what_is_no_picture_is_said_in_one_sentence(tmp_path, photo, monkeypatch
     with pytest.raises(UserError, match="200x120"):
         read_image(save(tmp_path / "big.png", photo))
 
-    def forbidden(*_):
+    def forbidden(*_, **__):
         raise PermissionError
 
     monkeypatch.setattr("segkit.files.Image.open", forbidden)
@@ -133,6 +155,195 @@ def test_a_full_disk_is_said_and_leaves_the_old_file(tmp_path, photo, monkeypatc
         write_image(target, 255 - photo)
     monkeypatch.undo()
     assert (read_image(target) == photo).all()
+
+
+SQUARE = np.zeros((16, 20), bool)
+SQUARE[4:14, 6:18] = True
+WHITE = SQUARE.astype(np.uint8) * 255
+
+
+def palette(indices, colours) -> Image.Image:
+    picture = Image.frombytes("P", indices.shape[::-1], indices.astype(np.uint8).tobytes())
+    picture.putpalette([channel for colour in colours for channel in colour])
+    return picture
+
+
+def lay(colour, alpha) -> Image.Image:
+    """One colour everywhere and an alpha channel, (H, W)."""
+    return Image.fromarray(np.dstack([np.full((*alpha.shape, 3), colour, np.uint8), alpha]))
+
+
+def spoken(kind) -> Image.Image:
+    """The same person mask, said in another way."""
+    return {
+        "white first": lambda: palette(~SQUARE, [(255, 255, 255), (0, 0, 0)]),
+        "black first": lambda: palette(SQUARE, [(0, 0, 0), (255, 255, 255)]),
+        "person in the alpha of white": lambda: lay(255, WHITE),
+        "person in the alpha of black": lambda: lay(0, WHITE),
+        "alpha of grey": lambda: lay(90, WHITE).convert("LA"),
+        "painted white on nothing": lambda: Image.fromarray(np.dstack([WHITE, WHITE, WHITE, WHITE])),
+        "opaque alpha": lambda: Image.fromarray(np.dstack([WHITE, WHITE, WHITE, WHITE * 0 + 255])),
+        "alpha of a photograph": lambda: Image.fromarray(
+            np.dstack([np.arange(960).astype(np.uint8).reshape(16, 20, 3), WHITE])
+        ),
+        "16 bits": lambda: Image.fromarray(SQUARE.astype(np.uint16) * 65535),
+        "16 bits from 8": lambda: Image.fromarray(SQUARE.astype(np.uint16) * 255),
+        "floats": lambda: Image.fromarray(SQUARE.astype(np.float32)),
+        "floats to 255": lambda: Image.fromarray(SQUARE.astype(np.float32) * 255),
+        "32 bits": lambda: Image.fromarray(SQUARE.astype(np.int32) * 255),
+        "one bit": lambda: Image.fromarray(WHITE).convert("1"),
+    }[kind]()
+
+
+KINDS = (
+    *("white first", "black first", "person in the alpha of white", "person in the alpha of black"),
+    *("alpha of grey", "painted white on nothing", "opaque alpha", "alpha of a photograph", "16 bits"),
+    *("16 bits from 8", "floats", "floats to 255", "32 bits", "one bit"),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_person_mask_reads_the_same_however_it_is_said(tmp_path, kind):
+    path = tmp_path / ("a.tif" if "bits" in kind or "float" in kind else "a.png")
+    spoken(kind).save(path)
+    assert (read_mask(path) == SQUARE).all()
+
+
+def test_colours_are_looked_up_and_the_order_of_a_palette_means_nothing(tmp_path):
+    red, blue, black = (255, 0, 0), (0, 0, 255), (0, 0, 0)
+    palette(SQUARE, [black, red, blue]).save(tmp_path / "a.png")
+    palette(SQUARE * 2, [black, blue, red]).save(tmp_path / "b.png")
+    first, second = mask_values(tmp_path / "a.png"), mask_values(tmp_path / "b.png")
+    assert (first == second).all() and set(np.unique(first)) == {0, COLOUR + 0xFF0000}
+    with pytest.raises(UserError, match="colour picture"):
+        read_mask(tmp_path / "a.png")
+    assert (read_labels(tmp_path / "b.png") == SQUARE * 2).all()  # class ids are numbers
+
+
+def test_a_mask_that_can_be_read_in_two_ways_is_refused(tmp_path):
+    ramp = np.arange(320).astype(np.uint8).reshape(16, 20)
+    Image.merge("LA", [Image.fromarray(ramp), Image.fromarray(WHITE)]).save(tmp_path / "two.png")
+    Image.fromarray(SQUARE.astype(np.float32) * 3000).save(tmp_path / "far.tif")
+    Image.fromarray(np.where(SQUARE, np.nan, 0).astype(np.float32)).save(tmp_path / "nan.tif")
+    frames = [Image.fromarray(WHITE), Image.fromarray(255 - WHITE)]
+    frames[0].save(tmp_path / "pages.tif", save_all=True, append_images=frames[1:])
+    said = {
+        "two.png": "which one is the mask",
+        "far.tif": "3000",
+        "nan.tif": "nan",
+        "pages.tif": "2 pictures",
+    }
+    for name, words in said.items():
+        with pytest.raises(UserError, match=words):
+            read_mask(tmp_path / name)
+
+
+def test_class_ids_are_whole_numbers_and_floats_of_them_are_not_scaled(tmp_path):
+    Image.fromarray(SQUARE.astype(np.float32)).save(tmp_path / "a.tif")
+    assert (read_labels(tmp_path / "a.tif") == SQUARE).all()
+    Image.fromarray(SQUARE.astype(np.uint16) * 300).save(tmp_path / "b.tif")
+    with pytest.raises(UserError, match="0 to 255"):
+        read_labels(tmp_path / "b.tif")
+
+
+def test_a_float_picture_from_0_to_1_is_not_black(tmp_path):
+    save(tmp_path / "a.tif", np.linspace(0, 1, 256, dtype=np.float32)[None].repeat(4, 0))
+    assert (read_image(tmp_path / "a.tif")[0, :, 0] == np.arange(256)).all()
+
+
+@pytest.mark.parametrize("damage", [b"II*\0", b"MM\0*\0\0\0\x08\xff\xff", bytes(60), b"\xff" * 90])
+def test_odd_exif_does_not_spoil_a_picture(tmp_path, photo, damage):
+    save(tmp_path / "a.jpg", photo, exif=b"Exif\0\0" + damage)
+    assert read_image(tmp_path / "a.jpg").shape == photo.shape
+
+
+def linear_profile() -> bytes:
+    """A display whose light grows with the number: a small ICC profile, written by hand."""
+    columns = {"r": (0.4361, 0.2225, 0.0139), "g": (0.3851, 0.7169, 0.0971), "b": (0.1431, 0.0606, 0.7141)}
+    fixed = lambda *values: b"".join(struct.pack(">i", round(v * 65536)) for v in values)  # noqa: E731
+    tags = {b"wtpt": b"XYZ \0\0\0\0" + fixed(0.9642, 1, 0.8249)}
+    tags[b"desc"] = b"desc\0\0\0\0" + struct.pack(">I", 7) + b"linear\0" + bytes(79)
+    for name, column in columns.items():
+        tags[f"{name}XYZ".encode()] = b"XYZ \0\0\0\0" + fixed(*column)
+        tags[f"{name}TRC".encode()] = b"curv\0\0\0\0" + struct.pack(">I", 0)
+    table, body = struct.pack(">I", len(tags)), b""
+    for name, data in tags.items():
+        table += name + struct.pack(">II", 132 + 12 * len(tags) + len(body), len(data))
+        body += data + bytes(-len(data) % 4)
+    head = struct.pack(
+        ">I4sI4s4s4s", 132 + 12 * len(tags) + len(body), b"lcms", 0x02100000, b"mntr", b"RGB ", b"XYZ "
+    )
+    head += bytes(12) + b"acsp" + bytes(24) + bytes(4) + fixed(0.9642, 1, 0.8249)
+    return head + bytes(128 - len(head)) + table + body
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_colours_of_another_profile_become_srgb(tmp_path, mode):
+    linear = np.full((4, 4, 3), 55, np.uint8)  # (55 / 255) ** (1 / 2.2) is about a half
+    save(tmp_path / "a.png", linear, mode, icc_profile=linear_profile())
+    assert abs(int(read_image(tmp_path / "a.png")[0, 0, 1]) - 128) <= 2
+    save(tmp_path / "b.png", linear, mode, icc_profile=b"no profile at all")
+    same = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    save(tmp_path / "c.png", linear, mode, icc_profile=same)
+    assert (read_image(tmp_path / "b.png") == 55).all() and (read_image(tmp_path / "c.png") == 55).all()
+
+
+def test_a_picture_is_what_it_holds_and_starts_no_other_program(tmp_path, photo):
+    save(tmp_path / "a.jpg", photo, format="PNG")
+    assert (read_image(tmp_path / "a.jpg") == photo).all()
+    save(tmp_path / "b.jpg", photo, format="EPS")  # Ghostscript would have to draw it
+    with pytest.raises(UserError, match="not a picture"):
+        read_image(tmp_path / "b.jpg")
+
+
+def test_a_picture_comes_from_an_open_file_too(photo):
+    held = BytesIO()
+    Image.fromarray(photo).save(held, "PNG")
+    assert (read_image(BytesIO(held.getvalue())) == photo).all()
+    with pytest.raises(UserError, match="standard input is not a picture"):
+        read_image(BytesIO(b"shopping list"))
+
+
+def test_every_ending_is_listed_and_the_rest_is_counted(tmp_path, photo):
+    (tmp_path / "deep").mkdir()
+    for suffix in (*IMAGE_SUFFIXES, ".txt", ".raw", ".TXT"):
+        save(tmp_path / "deep" / f"a{suffix}", photo, format="PNG")
+    found, others = find_images(tmp_path)
+    assert len(found) == len(IMAGE_SUFFIXES) and others == "2 .txt, 1 .raw"
+
+
+def test_hidden_folders_are_left_out_and_links_followed_but_not_in_a_circle(tmp_path, photo):
+    for name in ("in/a.png", "in/.thumbnails/a.png", "store/b.png"):
+        write_image(tmp_path / name, photo)
+    os.symlink(tmp_path / "store", tmp_path / "in" / "more")
+    os.symlink(tmp_path / "in", tmp_path / "store" / "back")
+    os.symlink(tmp_path / "nowhere.png", tmp_path / "in" / "c.png")
+    assert [p.name for p in list_images(tmp_path / "in")] == ["a.png", "b.png"]
+
+
+def test_an_output_is_never_an_input_and_nothing_is_replaced_unasked(tmp_path, photo):
+    old, link = write_image(tmp_path / "old.png", photo), tmp_path / "link.png"
+    os.symlink(old, link)
+    check_outputs([tmp_path / "new.png"], [old])
+    check_outputs([old], [], overwrite=True)
+    with pytest.raises(UserError, match="--overwrite"):
+        check_outputs([old])
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match="to be read"):
+            check_outputs([link], [old], overwrite)
+
+
+@given(
+    st.lists(
+        st.text("aAé-2", max_size=3).map(lambda t: unicodedata.normalize("NFD", t))
+        | st.sampled_from(["a", "a-2", "A"])
+    )
+)
+def test_as_many_names_come_out_as_go_in_and_no_two_are_one_file(wanted):
+    names = unique_names(wanted)
+    assert len({same_name(name) for name in names}) == len(wanted)
+    for name, new in zip(wanted, names, strict=True):
+        assert new == name or [same_name(w) for w in wanted].count(same_name(name)) > 1
 
 
 def test_folders_are_listed_without_hidden_and_other_files(tmp_path, photo):

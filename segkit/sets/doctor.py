@@ -9,7 +9,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from segkit.data import displayed_size, pictures_by_name, read_splits
-from segkit.files import UserError, read_image, read_labels
+from segkit.files import UserError, mask_values, read_image
 from segkit.plots import contact_sheet, overlay
 
 
@@ -141,7 +141,7 @@ def _look_at(image_path: Path, mask_path: Path | None) -> tuple:
     if mask_path is None:
         return findings, size, share, thumbnail
     try:
-        labels = read_labels(mask_path)
+        labels = mask_values(mask_path, colours=False)
     except UserError as error:
         return [*findings, ("error", "unreadable mask", str(error))], size, share, thumbnail
     if size and labels.shape != size:
@@ -217,7 +217,7 @@ def picture_of_dataset(report: DatasetReport, images: int = 18):
     chosen += [healthy[int(i)] for i in steps]
     pictures, titles = [], []
     for name in chosen:
-        image, labels = read_image(paths[name]), read_labels(masks[name])
+        image, labels = read_image(paths[name]), mask_values(masks[name], colours=False)
         mask = cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 127
         pictures.append(overlay(image, mask))
         faults = [finding.kind for finding in report.findings if finding.name == name]

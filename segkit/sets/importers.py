@@ -19,15 +19,13 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
-from segkit.files import UserError, name_some, read_image, write_image
+from segkit.files import COLOUR, UserError, mask_values, name_some, read_image, write_image
 from segkit.sets.layouts import (
-    COLOUR,
     TITLES,
     Example,
     Layout,
     detect_layout,
     find_layouts,
-    mask_values,
     read_cutout,
     value_name,
 )

@@ -20,7 +20,16 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from segkit.files import UserError, list_images, name_some, read_image, read_labels
+from segkit.files import (
+    COLOUR,
+    UserError,
+    list_images,
+    mask_values,
+    name_some,
+    open_picture,
+    read_image,
+    read_labels,
+)
 
 TITLES = {
     "coco": "COCO JSON",
@@ -45,9 +54,6 @@ VOC_CLASSES = (
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train"),
     "tvmonitor",
 )
-
-COLOUR = 1 << 24
-"""Added to 0xRRGGBB, so that the blue #0000ff of a colour mask is not taken for the grey value 255."""
 
 
 @dataclass
@@ -181,24 +187,6 @@ def _json_kind(path: Path) -> str:
 
 def value_name(value: int) -> str:
     return f"#{value - COLOUR:06x}" if value >= COLOUR else str(value)
-
-
-def mask_values(path: Path) -> np.ndarray:
-    """The values of a mask file, (H, W): greys and palette numbers as stored, colours as COLOUR + code."""
-    try:
-        with Image.open(path) as picture:
-            # Painting programs sort palettes as they like; only a black 0 says that numbers mean classes.
-            painted = picture.mode == "P" and (picture.getpalette() or [0, 0, 0])[:3] != [0, 0, 0]
-            painted = painted or picture.mode in ("RGB", "RGBA")
-    except (OSError, ValueError, SyntaxError):
-        painted = False  # read_labels says what is wrong
-    if not painted:
-        return read_labels(path)
-    rgb = read_image(path).astype(np.int64)
-    if (rgb == rgb[..., :1]).all():
-        return rgb[..., 0].astype(np.uint8)
-    code = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
-    return np.where(code == 0, 0, code + COLOUR)
 
 
 def _values_reader(path: Path) -> Callable[[Any], np.ndarray]:
@@ -425,7 +413,10 @@ def _find_voc(tree: _Tree) -> Layout | None:
 
 def _voc_reader(path: Path, names: list[str], colours: dict[int, str]) -> Callable[[set[str]], np.ndarray]:
     def read(wanted: set[str]) -> np.ndarray:
-        values = mask_values(path)
+        # Without labelmap.txt the numbers of the palette are the classes; with it, its colours are.
+        with open_picture(path) as picture:
+            numbered = picture.mode == "P" and not colours
+        values = read_labels(path) if numbered else mask_values(path)
         known = colours if values.max(initial=0) >= COLOUR else dict(enumerate(names))
         void = {255, COLOUR + 0xE0E0C0}
         if unknown := set(np.unique(values).tolist()) - known.keys() - void - {0}:
