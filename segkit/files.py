@@ -196,7 +196,7 @@ def open_picture(path: str | Path | BinaryIO) -> Iterator[Image.Image]:
     name = "standard input" if hasattr(path, "read") else f"'{path}'"
     try:
         with warnings.catch_warnings():
-            # Pillow warns of odd EXIF, and at 90 megapixels; MAX_PIXELS is the limit here, and it is an error.
+            # Pillow warns of odd EXIF, and at 90 megapixels; here MAX_PIXELS is the limit, an error.
             warnings.simplefilter("ignore")
             with Image.open(path, formats=_formats()) as picture:
                 width, height = picture.size
