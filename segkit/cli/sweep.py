@@ -8,6 +8,7 @@ from segkit.cli.common import read_pairs
 from segkit.files import UserError
 
 EXAMPLE = "segkit sweep -g alpha=0,0.5,1 seed=0,1,2 -o runs/alpha"
+WHEN_STOPPED = "The finished runs are kept: the same segkit sweep command goes on with the others."
 
 
 def add_arguments(command: ArgumentParser) -> None:
@@ -32,8 +33,11 @@ def run(args) -> int:
     swept = {k: v.split(",") for k, v in read_pairs(args.grid, "-g takes name=value,value,...").items()}
     fixed = read_pairs(args.parameters, "-p takes name=value")
     sweep = run_sweep(grid(**swept), args.out, args.notebook, fixed, args.workers, args.cluster)
-    by = next((name for name in swept if name != "seed"), None)
-    if by and "val_dice" in sweep.rows and sweep.rows[by].duplicated().any():
-        print(f"{verdict(sweep.rows, by)}\n{write_report(args.out, by)}")
+    if "val_dice" in sweep.rows:
+        by = [name for name in swept if name != "seed"]
+        try:
+            print(f"{verdict(sweep.rows, by)}\n{write_report(args.out, by)}")
+        except UserError as reason:  # such as: one seed each
+            print(f"No reading: {reason}")
     print(f"{len(sweep.rows)} finished, {len(sweep.failed)} failed: {Path(args.out) / 'results.csv'}")
     return 1 if sweep.failed else 0

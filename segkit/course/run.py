@@ -4,6 +4,7 @@ import ast
 import re
 import threading
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
@@ -79,7 +80,7 @@ def run_course(
         print(f"[{number}/{len(notebooks)}] {name}{changed}", flush=True)
         outcomes.append(run_notebook(path, run / path.name, settings[name]))
         print(" " * 6 + outcomes[-1].text(), flush=True)
-        _write_page(run / path.name, folder, notebooks)
+        write_page(run / path.name, folder, notebooks)
         _write_index(run / "index.html", profile, outcomes)
 
     ran = [outcome for outcome in outcomes if outcome.error is None]
@@ -281,8 +282,12 @@ def _title(path: Path) -> str:
         return path.stem
 
 
-def _write_page(notebook: Path, folder: Path, names: dict[str, Path]) -> None:
-    """NAME.html beside NAME.ipynb, pictures inside; links between lessons lead from page to page."""
+def write_page(notebook: Path, folder: Path, names: Collection[str] = ()) -> None:
+    """NAME.html beside NAME.ipynb, pictures inside.
+
+    folder: where the notebook's pictures are sought.   names: of notebooks that become pages, too: links lead
+    from page to page.
+    """
     if not notebook.is_file():
         return
     content = nbformat.read(notebook, as_version=4)

@@ -1,7 +1,7 @@
 """Many trainings side by side, one notebook run each, and their honest reading. Introduced in notebook 10.
 
 A sweep is a folder: NAME/run.ipynb (the executed copy) and NAME/result.json for every run, results.csv
-for all of them, and report.ipynb.
+for all of them, and report.ipynb, .html and .png.
 """
 
 import hashlib
@@ -23,8 +23,10 @@ import nbformat
 import pandas as pd
 import yaml
 
-from segkit.course.run import duration, settings_for
+from segkit.course.run import duration, settings_for, write_page
 from segkit.files import UserError, atomic_path
+from segkit.plots import save_figure
+from segkit.study.compare import plot_runs
 
 PATIENCE = 10
 """Seconds to wait for the scheduler of a cluster."""
@@ -232,15 +234,17 @@ def _write_results(out: Path, runs: dict[str, dict], notebook: str) -> pd.DataFr
     return table
 
 
-def write_report(sweep: str | Path, by: str, score: str = "val_dice") -> Path:
-    """Run notebooks/sweeps/report.ipynb on the results of a sweep.
+def write_report(sweep: str | Path, by: str | Sequence[str], score: str = "val_dice") -> Path:
+    """Run notebooks/sweeps/report.ipynb on the results of a sweep: report.ipynb, .html and .png.
 
-    sweep: the folder of the sweep.   Returns: the path of its report.ipynb.   Raises: UserError.
+    sweep: the folder of the sweep.   by: the settings that were varied, the seed left out.
+    Returns: the path of its report.ipynb; the page and the picture stand beside it.   Raises: UserError.
     """
     results, copy = Path(sweep, "results.csv").resolve(), Path(sweep, "report.ipynb").resolve()
     if not results.is_file():
         raise UserError(f"'{sweep}' holds no results.csv: no run of it is finished.")
-    wanted = {"results": str(results), "by": by, "score": score}
+    settings = [by] if isinstance(by, str) else list(by)
+    wanted = {"results": str(results), "by": settings, "score": score}
     with tempfile.TemporaryDirectory() as place:
         text = (NOTEBOOKS / "report.ipynb").read_text(encoding="utf-8")
         executed, error = _papermill(text, wanted, place)
@@ -248,4 +252,6 @@ def write_report(sweep: str | Path, by: str, score: str = "val_dice") -> Path:
         raise UserError(f"the report of '{sweep}' could not be written: {error}")
     with atomic_path(copy) as temporary:
         temporary.write_text(executed, encoding="utf-8")
+    write_page(copy, NOTEBOOKS)
+    save_figure(plot_runs(pd.read_csv(results), settings, score), copy.with_suffix(".png"))
     return copy

@@ -1,8 +1,9 @@
 """Change one thing, train again, compare: the table of short runs in data/weights. Notebook 11."""
 
 import csv
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -190,67 +191,161 @@ def plot_ablation(runs: list[dict], score: str = "dice_real") -> Figure:
 # --- reading it -----------------------------------------------------------------------------------------
 
 
-def seed_noise(rows: pd.DataFrame, by: str, score: str = "val_dice") -> tuple[float, int]:
+def seed_noise(rows: pd.DataFrame, by: str | Sequence[str], score: str = "val_dice") -> tuple[float, int]:
     """How far two runs lie apart that differ in nothing but the seed.
 
-    The runs of each setting vary around their own mean; this pools all of them, so that a few seeds per
-    setting are enough to know the noise, if it is alike in all settings.
+    by: every setting that was varied, the seed left out; none of them for a sweep over seeds alone.
+    The runs of each combination vary around their own mean; this pools all of them, so that a few seeds
+    each are enough to know the noise, if it is alike everywhere. Runs without a finite score are left out.
     Returns: standard deviation, and the degrees of freedom it rests on.
-    Raises: UserError when no setting was run twice.   Introduced in notebook 10.
+    Raises: UserError when no combination was run twice.   Introduced in notebook 10.
     """
-    groups = rows.groupby(by)[score]
-    freedom = int((groups.count() - 1).sum())
+    cells = _cells(rows, by, score)
+    freedom = int((cells["runs"] - 1).sum())
     if freedom == 0:
-        raise UserError(f"each {by} was run once: nobody knows the noise then. Run more seeds.")
-    around_own_mean = rows[score] - groups.transform("mean")
-    return math.sqrt((around_own_mean**2).sum() / freedom), freedom
+        what = ", ".join(_names(by)) or "setting"
+        raise UserError(f"each {what} has one finished run: nobody knows the noise then. Run more seeds.")
+    return math.sqrt(cells["squares"].sum() / freedom), freedom
 
 
-def summarise(rows: pd.DataFrame, by: str, score: str = "val_dice") -> pd.DataFrame:
-    """Runs, mean, spread and 95 % interval of the mean for every setting.
+def summarise(
+    rows: pd.DataFrame, by: str, score: str = "val_dice", others: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Runs, mean, spread and 95 % interval of the mean for every value of a setting.
 
+    others: settings that were varied as well. The noise is then that within each combination, and a mean is
+    that over the combinations which every value of `by` has, each counted alike.
     The interval is Student's, from the pooled noise of seed_noise.
-    Returns: columns by, runs, mean, sd, low, high; sd is nan after one run.   Introduced in notebook 10.
+    Returns: columns by, runs, mean, sd (around the mean of its combination; nan after one run), low, high.
+    Raises: UserError, also when no combination of the others was run with every value of `by`.
+    Introduced in notebook 10.
     """
-    noise, freedom = seed_noise(rows, by, score)
-    table = rows.groupby(by)[score].agg(runs="count", mean="mean", sd="std").reset_index()
-    half = stats.t.ppf(0.975, freedom) * noise / table["runs"] ** 0.5
-    return table.assign(low=table["mean"] - half, high=table["mean"] + half)
+    return _means(rows, by, score, others).drop(columns="error")
 
 
-def compare_settings(rows: pd.DataFrame, by: str, score: str = "val_dice") -> pd.DataFrame:
-    """Every setting against the one with the best mean: difference, 95 % interval, what it allows to say.
+def compare_settings(
+    rows: pd.DataFrame, by: str, score: str = "val_dice", others: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Every value of a setting against the best mean: difference, interval, what it allows to say.
 
-    Returns: columns by, behind, low, high, reading.   Introduced in notebook 10.
+    Whoever looks for the best of many finds differences by chance alone, so the intervals are Tukey's: of
+    all differences between two means of a setting, none errs in 95 of 100 sweeps. With `others` (as in
+    summarise), the 5 % are shared out among the settings, as Bonferroni has it.
+    Returns: columns by, behind, low, high, reading.   Tukey (1949), Kramer (1956); introduced in notebook 10.
     """
-    noise, freedom = seed_noise(rows, by, score)
-    table = summarise(rows, by, score)
+    _, freedom = seed_noise(rows, [by, *others], score)
+    table = _means(rows, by, score, others)
     best = table.loc[table["mean"].idxmax()]
-    others = table[table[by] != best[by]]
-    half = stats.t.ppf(0.975, freedom) * noise * (1 / others["runs"] + 1 / best["runs"]) ** 0.5
-    behind = best["mean"] - others["mean"]
+    rest = table[table[by] != best[by]]
+    behind = best["mean"] - rest["mean"]
+    error = np.sqrt(rest["error"] ** 2 + best["error"] ** 2)
+    count = max(2, len(table))
+    half = _tukey(count, freedom, 0.05 / (1 + len(others))) * error
     reading = ["behind" if low > 0 else "cannot be told apart" for low in behind - half]
     return pd.DataFrame(
-        {by: others[by], "behind": behind, "low": behind - half, "high": behind + half, "reading": reading}
+        {by: rest[by], "behind": behind, "low": behind - half, "high": behind + half, "reading": reading}
     ).reset_index(drop=True)
 
 
-def verdict(rows: pd.DataFrame, by: str, score: str = "val_dice") -> str:
-    """What may be said about a sweep, the noise first.   Introduced in notebook 10."""
+@functools.cache  # a tenth of a second each
+def _tukey(count: int, freedom: int, risk: float) -> float:
+    """How many standard errors the farthest two of so many equal means lie apart, but for this risk."""
+    return stats.studentized_range.ppf(1 - risk, count, freedom) / math.sqrt(2)
+
+
+def interaction(rows: pd.DataFrame, by: Sequence[str], score: str = "val_dice") -> float:
+    """p of an F test: do the settings only add up (large p), or does one change what another does (small)?
+
+    by: the settings that were varied, at least two.   Returns: p in [0, 1]; 1 when there is nothing to test.
+    """
     noise, freedom = seed_noise(rows, by, score)
-    table, against = summarise(rows, by, score), compare_settings(rows, by, score)
-    best = table.loc[table["mean"].idxmax(), by]
+    rows = _finished(rows, score)
+    added = np.column_stack(
+        [np.ones(len(rows)), *(pd.get_dummies(rows[name]).to_numpy(float) for name in by)]
+    )
+    fitted, _, rank, _ = np.linalg.lstsq(added, rows[score].to_numpy(), rcond=None)
+    beyond = len(_cells(rows, by, score)) - rank
+    if beyond < 1 or noise == 0:
+        return 1.0
+    left = ((rows[score] - added @ fitted) ** 2).sum() - freedom * noise**2
+    return float(stats.f.sf(left / beyond / noise**2, beyond, freedom))
+
+
+def verdict(rows: pd.DataFrame, by: str | Sequence[str], score: str = "val_dice") -> str:
+    """What may be said about a sweep: the noise first, then a line for each setting.
+
+    by: the settings that were varied, the seed left out; none for a sweep over seeds alone.
+    Raises: UserError when no combination was run twice.   Introduced in notebook 10.
+    """
+    names = _names(by)
+    noise, freedom = seed_noise(rows, names, score)
+    cells = _cells(rows, names, score)
+    said = f"Runs that differ in the seed alone vary by {noise:.3f} {score} ({freedom} degrees of freedom)."
+    spread = np.sqrt(cells["squares"] / (cells["runs"] - 1).clip(lower=1))
+    if (cells["runs"] > 2).all() and spread.max() > 4 * spread.min():
+        said += (
+            f" It is not alike everywhere (from {spread.min():.3f} to {spread.max():.3f}): look at the dots."
+        )
+    if without := len(rows) - len(_finished(rows, score)):
+        said += f" {without} of {len(rows)} runs ended without a number and are left out."
+    if not names:
+        rows, names = rows.assign(all="runs"), ["all"]
+    lines = [said] + [_rank(rows, name, score, [n for n in names if n != name]) for name in names]
+    if len(names) > 1 and (p := interaction(rows, names, score)) < 0.05:
+        lines.append(
+            f"But {' and '.join(names)} act together (p = {p:.2g}): what one does depends on the other. "
+            "Look at each combination."
+        )
+    return "\n".join(lines)
+
+
+def _rank(rows: pd.DataFrame, by: str, score: str, others: Sequence[str]) -> str:
+    """The line of one setting."""
+    table, against = summarise(rows, by, score, others), compare_settings(rows, by, score, others)
+    best = _label(table.loc[table["mean"].idxmax(), by])
     level = [_label(value) for value in against.loc[against["reading"] != "behind", by]]
-    said = f"Runs that differ in the seed alone vary by {noise:.3f} {score} ({freedom} degrees of freedom). "
-    sd = table["sd"].dropna()
-    if (table["runs"] > 2).all() and sd.max() > 4 * sd.min():
-        said += f"It is not alike everywhere (from {sd.min():.3f} to {sd.max():.3f}): look at the dots. "
     if against.empty:
-        return said.strip()
+        mean, low, high = table.loc[0, ["mean", "low", "high"]]
+        return f"The mean of {by} {best} is {mean:.3f}, 95 % from {low:.3f} to {high:.3f}."
     if level:
-        others = ", ".join(level)
-        return said + f"{by} {_label(best)} has the highest mean; {others} cannot be told apart from it."
-    return said + f"{by} {_label(best)} is ahead of all others by more than the noise explains."
+        return f"{by} {best} has the highest mean; {', '.join(level)} cannot be told apart from it."
+    return f"{by} {best} is ahead of all others by more than the noise explains."
+
+
+def _names(by: str | Sequence[str]) -> list[str]:
+    return [by] if isinstance(by, str) else list(by)
+
+
+def _finished(rows: pd.DataFrame, score: str) -> pd.DataFrame:
+    return rows[np.isfinite(rows[score].astype(float))]
+
+
+def _cells(rows: pd.DataFrame, by: str | Sequence[str], score: str) -> pd.DataFrame:
+    """Of every combination: runs, mean, and squares (summed, of the distances from its mean)."""
+    rows = _finished(rows, score)
+    groups = rows.groupby(_names(by) or [0] * len(rows))[score]
+    return groups.agg(runs="count", mean="mean", squares=lambda runs: ((runs - runs.mean()) ** 2).sum())
+
+
+def _means(rows: pd.DataFrame, by: str, score: str, others: Sequence[str]) -> pd.DataFrame:
+    """The table of `summarise`, and error: the standard error of each mean."""
+    noise, freedom = seed_noise(rows, [by, *others], score)
+    cells = _cells(rows, [by, *others], score).reset_index()
+    if others:
+        shared = cells.groupby(list(others))[by].transform("nunique") == cells[by].nunique()
+        if not shared.any():
+            raise UserError(
+                f"no combination of {', '.join(others)} has a finished run for every {by}: finish the sweep."
+            )
+        cells = cells[shared]
+    groups = cells.assign(share=1 / cells["runs"]).groupby(by)
+    table = groups.agg(runs=("runs", "sum"), mean=("mean", "mean"), squares=("squares", "sum"))
+    count = groups.size()
+    error = noise * groups["share"].sum() ** 0.5 / count
+    sd = (table.pop("squares") / (table["runs"] - count).where(table["runs"] > count)) ** 0.5
+    half = stats.t.ppf(0.975, freedom) * error
+    table = table.assign(sd=sd, low=table["mean"] - half, high=table["mean"] + half, error=error)
+    return table.reset_index()
 
 
 def _label(value) -> str:
@@ -258,20 +353,26 @@ def _label(value) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
-def plot_runs(rows: pd.DataFrame, by: str, score: str = "val_dice") -> Figure:
-    """Every run as a dot, and the mean of each setting with its 95 % interval."""
-    table = summarise(rows, by, score)
-    places = {value: i for i, value in enumerate(table[by])}
-    figure = Picture(figsize=(1.1 * len(table) + 2.6, 3.2), layout="constrained")
-    axes = figure.subplots()
-    for _, row in table.iterrows():
-        place, dots = places[row[by]], rows.loc[rows[by] == row[by], score]
-        axes.plot([place - 0.12] * len(dots), dots, "o", color=GREY, ms=5, alpha=0.7)
-        axes.plot([place + 0.12] * 2, [row["low"], row["high"]], color=BLUE, lw=2)
-        axes.plot(place + 0.12, row["mean"], "o", color=BLUE, ms=7)
-    axes.set_xticks(list(places.values()), [_label(value) for value in places])
-    axes.set(
-        xlabel=f"{by} (grey: one run each; blue: mean and 95 %)", ylabel=score, xlim=(-0.6, len(table) - 0.4)
-    )
-    axes.spines[["top", "right"]].set_visible(False)
+def plot_runs(rows: pd.DataFrame, by: str | Sequence[str], score: str = "val_dice") -> Figure:
+    """Every run as a dot, and the means with their 95 % intervals: a panel for each setting.
+
+    by: the settings that were varied, the seed left out; none for a sweep over seeds alone.
+    """
+    rows, names = _finished(rows, score), _names(by)
+    if not names:
+        rows, names = rows.assign(all="runs"), ["all"]
+    tables = {name: summarise(rows, name, score, [n for n in names if n != name]) for name in names}
+    widths = [1.1 * len(table) + 2.6 for table in tables.values()]
+    figure = Picture(figsize=(sum(widths), 3.2), layout="constrained")
+    panels = figure.subplots(1, len(names), sharey=True, width_ratios=widths, squeeze=False)[0]
+    for axes, (name, table) in zip(panels, tables.items(), strict=True):
+        for place, row in table.iterrows():
+            dots = rows.loc[rows[name] == row[name], score]
+            axes.plot([place - 0.12] * len(dots), dots, "o", color=GREY, ms=5, alpha=0.7)
+            axes.plot([place + 0.12] * 2, [row["low"], row["high"]], color=BLUE, lw=2)
+            axes.plot(place + 0.12, row["mean"], "o", color=BLUE, ms=7)
+        axes.set_xticks(range(len(table)), [_label(value) for value in table[name]])
+        axes.set(xlabel=f"{name} (grey: one run each; blue: mean and 95 %)", xlim=(-0.6, len(table) - 0.4))
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel(score)
     return figure
