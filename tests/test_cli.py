@@ -167,6 +167,7 @@ def test_a_wrong_flag_is_exit_code_2(capsys):
     assert call(capsys, "train", "x", "--lr=fast")[0] == 2
 
 
+@pytest.mark.slow
 def test_odd_pictures_are_predicted_or_reported(trained, tmp_path, capsys):
     _, run = trained
     photos = tmp_path / "photos"

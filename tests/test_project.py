@@ -96,6 +96,7 @@ def stranger(tmp_path_factory):
     return here
 
 
+@pytest.mark.slow
 def test_the_commands_and_the_python_of_the_readme_run_as_written(stranger):
     bin_folder = Path(sys.executable).parent
     commands = [

@@ -134,6 +134,8 @@ def wait_for_epochs(run, count: int) -> None:
     raise AssertionError("the training did not get going within two minutes")
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 def test_a_killed_run_loses_at_most_the_running_epoch(make_dataset, tmp_path):
     folder, run = make_dataset(16), tmp_path / "run"
     process = start(folder, run, "--num_epochs=500")
@@ -183,6 +185,7 @@ def test_pieces_of_a_batch_add_up_to_the_batch(make_dataset, tmp_path):
         assert a["val_loss"] == pytest.approx(b["val_loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_two_processes_reach_the_loss_of_one(make_dataset, tmp_path):
     folder = make_dataset(23)
     settings = [
@@ -362,6 +365,7 @@ def test_training_goes_on_from_the_weights_of_another_checkpoint(make_dataset, t
     assert second.history[0]["train_loss"] < fresh.history[0]["train_loss"] / 1.5
 
 
+@pytest.mark.slow
 def test_a_student_with_nothing_but_its_teacher_never_looks_at_the_masks(make_dataset, tmp_path):
     honest, lying = make_dataset(24), make_dataset(24, name="lying")
     for sample in find_samples(lying):

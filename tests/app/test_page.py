@@ -208,6 +208,7 @@ def test_the_page_listens_on_this_machine_alone(page):
     assert {c.laddr.ip for c in mine if c.laddr.port == port} == {"127.0.0.1"}
 
 
+@pytest.mark.slow
 def test_the_server_asks_nobody_else(checkpoint, tmp_path, astronaut, clip):
     CALLED.clear()
     app = demo.serve([str(checkpoint)], block=False)
@@ -235,6 +236,7 @@ def test_what_is_uploaded_and_made_goes_with_the_page(page, checkpoint, tmp_path
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_bad_uploads_get_a_sentence_and_the_page_goes_on(page, checkpoint, tmp_path, astronaut):
     (tmp_path / "text.jpg").write_text("not a picture")
     (tmp_path / "empty.png").write_bytes(b"")
@@ -280,6 +282,7 @@ def test_no_file_of_this_machine_can_be_fetched(page, checkpoint):
         assert refused.value.code in (403, 404)
 
 
+@pytest.mark.long
 def test_twenty_people_at_once_are_all_answered_within_bounded_memory(page, tmp_path, checkpoint):
     rng = np.random.default_rng(0)
     noise = np.kron(rng.integers(0, 255, (30, 40, 3), dtype=np.uint8), np.ones((50, 50, 1), np.uint8))
@@ -303,6 +306,7 @@ def test_twenty_people_at_once_are_all_answered_within_bounded_memory(page, tmp_
     assert most[0] < 700e6, f"{most[0] / 1e6:.0f} MB more than before"
 
 
+@pytest.mark.slow
 def test_a_full_queue_says_so_and_the_page_goes_on(checkpoint, tmp_path, astronaut, monkeypatch):
     monkeypatch.setattr(demo, "WAITING", 2)
     path = write_image(tmp_path / "photo.jpg", astronaut[::4, ::4])

@@ -22,7 +22,6 @@ from segkit.files import embedded_path, read_image, write_image  # noqa: E402
 from segkit.predict import Segmenter  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.browser
 SHOTS = Path(__file__).parents[2] / "runs" / "browser"
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -31,9 +30,12 @@ FLAGS = (
 )
 SECONDS = 1000
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium on this machine: install it with `apt-get install chromium`"
-)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium on this machine: install it with `apt-get install chromium`"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,8 @@ def run(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=unset)
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["group", "batch"])
 def test_two_processes_take_the_steps_of_one(make_dataset, tmp_path, norm):
     done = run(make_dataset(24), tmp_path / "out", norm)

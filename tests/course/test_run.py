@@ -15,8 +15,8 @@ from conftest import write_notebook
 from jupyter_client.session import Session
 
 from segkit.cli import main
+from segkit.course import run as course_module
 from segkit.course.run import MemoryWatch, WakefulChannel, duration, run_notebook
-from segkit.course.run import run as course_module
 from segkit.files import UserError, write_image
 
 

@@ -57,6 +57,7 @@ def test_a_grid_is_every_combination_the_last_name_fastest():
     ]
 
 
+@pytest.mark.slow
 def test_every_point_runs_once_in_a_process_of_its_own_and_leaves_its_notebook(notebook, tmp_path, said):
     out = tmp_path / "sweep"
     sweep = run_sweep(grid(alpha=(0.1,), seed=(0, 1)), out, notebook, workers=2, say=said.append)
@@ -70,6 +71,8 @@ def test_every_point_runs_once_in_a_process_of_its_own_and_leaves_its_notebook(n
     assert sum("ran in" in line for line in said) == 2
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 def test_failures_are_reported_do_not_stop_the_rest_and_are_tried_again(notebook, tmp_path, said):
     out, points = tmp_path / "sweep", grid(alpha=(-1, 7, 9, 0.6))
     sweep = run_sweep(points, out, notebook, workers=2, say=said.append)
@@ -102,12 +105,14 @@ def test_what_is_finished_is_not_run_again_and_what_is_missing_is(notebook, tmp_
     assert other.rows["val_dice"].tolist() == pytest.approx([0.13])
 
 
+@pytest.mark.slow
 def test_a_relative_data_dir_means_the_folder_of_the_caller(notebook, tmp_path, monkeypatch, said):
     monkeypatch.chdir(tmp_path)
     sweep = run_sweep(grid(seed=(0,)), "sweep", notebook, fixed={"data_dir": "mine"}, say=said.append)
     assert sweep.rows["place"].tolist() == [str(tmp_path / "mine")]
 
 
+@pytest.mark.slow
 def test_the_same_call_runs_on_a_dask_cluster(notebook, tmp_path, said):
     from distributed import LocalCluster
 
@@ -315,6 +320,7 @@ def test_a_picture_of_the_runs_shows_every_run_and_every_setting():
 # --- the notebooks and the command ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_trains_for_real_and_writes_a_report(make_dataset, tmp_path, capsys):
     out = tmp_path / "sweep"
     argv = ["sweep", "-g", "alpha=0.5", "seed=0,1", "-p", f"data_dir={make_dataset(30)}", "num_epochs=8"]

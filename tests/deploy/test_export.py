@@ -87,6 +87,7 @@ def drawn(checkpoint):
 # --- the file ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_exported_file_answers_as_torch_does_at_any_size(whole, checkpoint):
     sizes = ((72, 72), (8, 40), (160, 96), (256, 128))
     found = differences(whole, checkpoint, sizes)
@@ -94,6 +95,8 @@ def test_an_exported_file_answers_as_torch_does_at_any_size(whole, checkpoint):
     assert max(found.values()) < 1e-5
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 def test_the_shipped_base_exports_to_the_fourth_digit_at_three_sizes(tmp_path):
     checkpoint = embedded_path("weights") / "person-base.safetensors"
     path = export_onnx(checkpoint, tmp_path / "base.onnx")
@@ -129,6 +132,7 @@ def test_the_file_names_no_place_of_the_machine_that_made_it(whole):
     assert b"segkit/unet.py" not in whole.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_file_that_differs_from_torch_is_not_written(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setattr("segkit.deploy.export.differences", lambda *_: {(32, 32): 0.01})
     with pytest.raises(UserError, match="not written"):

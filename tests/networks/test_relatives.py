@@ -41,6 +41,7 @@ def test_without_the_halving_the_encoder_ends_at_a_sixteenth_with_the_same_weigh
     assert coarse.shape[-1] == 2 and kept.shape[-1] == 4
 
 
+@pytest.mark.slow
 def test_on_one_grid_point_in_two_the_dense_encoder_sees_what_the_halving_one_saw():
     """Away from the border, features at even positions agree: nothing but the sampling changed."""
     plain, dense = LiteEncoder().eval(), LiteEncoder().eval()
@@ -184,6 +185,7 @@ def test_rates_that_cannot_be_are_refused(rates):
         build_model("deeplab-lite0", rates=rates)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, settings",
     [

@@ -120,7 +120,8 @@ def test_a_folder_of_any_layout_is_trained_on_scored_and_predicted(name, tmp_pat
         assert read_mask(mask).shape == read_image(path).shape[:2]
 
 
-@pytest.mark.parametrize("name", ["tiny", "messy", "beside"])
+@pytest.mark.notebook
+@pytest.mark.parametrize("name", ["messy"])
 def test_the_lesson_runs_on_it_with_no_edit(name, tmp_path):
     source = tmp_path / "mine"
     LAYOUTS[name](source)

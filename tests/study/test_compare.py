@@ -143,6 +143,7 @@ def test_a_family_left_out_is_left_out():
     assert any(not np.array_equal(m, mask) for m in moved)
 
 
+@pytest.mark.slow
 def test_the_script_skips_what_is_done_trains_the_rest_and_says_what_it_leaves_out(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text(",".join(COLUMNS) + "\nsmall: reference,0,{},1,,,0.5,0.5,1\n")

@@ -77,6 +77,7 @@ def test_an_excerpt_repeats_its_pictures_and_augments_each_anew(make_dataset):
     assert base.transform is None
 
 
+@pytest.mark.slow
 def test_few_pictures_are_enough_for_a_start_and_the_seed_draws_them(make_dataset, tmp_path):
     folder = make_dataset(30)
     sets = {split: load_dataset(folder, split=split, size=32) for split in ("train", "val", "test")}
@@ -104,6 +105,7 @@ def test_a_fresh_network_is_built_like_the_trained_one_and_knows_nothing():
     assert all(parameter.requires_grad for parameter in trained.parameters())
 
 
+@pytest.mark.slow
 def test_a_learning_curve_has_a_row_for_every_start_count_and_seed(make_dataset, tmp_path):
     starts = {
         "trained": {"start_from": "person-small", "lr": 1e-3},

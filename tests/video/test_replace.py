@@ -471,6 +471,7 @@ def test_other_settings_start_afresh_and_foreign_folders_are_left_alone(tmp_path
     assert (tmp_path / "b.mp4.parts" / "thesis.txt").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory from Linux's /proc")
 def test_memory_does_not_grow_with_the_length(tmp_path, bright, monkeypatch):
     used = []
