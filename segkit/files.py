@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
@@ -31,6 +30,9 @@ MAX_PIXELS = 150_000_000
 IGNORE = 255
 """In a mask of class ids: pixels that neither loss nor metrics look at."""
 
+# Pillow warns of odd EXIF, and at 90 megapixels; here MAX_PIXELS is the limit, and it is an error.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 COLOUR = 1 << 24
 """Added to 0xRRGGBB, so that the blue #0000ff of a colour mask is not taken for the grey value 255."""
 
@@ -39,13 +41,12 @@ class UserError(Exception):
     """Something a user can put right. Its one sentence says what was found, where, and what to do."""
 
 
-def read_image(path: str | Path | BinaryIO, at_least: int | None = None) -> np.ndarray:
+def read_image(path: str | Path, at_least: int | None = None) -> np.ndarray:
     """Read any picture as the person who took it sees it.
 
     The EXIF rotation is applied, and colours of another profile become sRGB. Grey, palette, CMYK, 16-bit
     and float pictures become RGB, transparent pixels white; of an animation the first frame is read.
 
-    path: a file, or an open one, such as standard input.
     at_least: decode at a reduced size whose sides are still at least this long (JPEG only,
     several times faster); None keeps the full size.
     Returns: uint8 RGB (H, W, 3).   Raises: UserError.   Introduced in notebook 08.
@@ -191,35 +192,32 @@ def _opened_mask(path: str | Path) -> Iterator[Image.Image]:
 
 
 @contextmanager
-def open_picture(path: str | Path | BinaryIO) -> Iterator[Image.Image]:
+def open_picture(path: str | Path) -> Iterator[Image.Image]:
     """Open a picture; every way this can fail becomes one sentence that names the file (UserError)."""
-    name = "standard input" if hasattr(path, "read") else f"'{path}'"
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of odd EXIF, and at 90 megapixels; here MAX_PIXELS is the limit, an error.
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=_formats()) as picture:
-                width, height = picture.size
-                if width * height > MAX_PIXELS:
-                    raise UserError(
-                        f"{name} is {width}x{height} pixels: at most {MAX_PIXELS:,} are read. "
-                        "Make it smaller."
-                    )
-                yield picture
+        with Image.open(path, formats=_formats()) as picture:
+            width, height = picture.size
+            if width * height > MAX_PIXELS:
+                raise UserError(
+                    f"'{path}' is {width}x{height} pixels: at most {MAX_PIXELS:,} are read. Make it smaller."
+                )
+            yield picture
     except UserError:
         raise
     except FileNotFoundError:
-        raise UserError(f"{name} does not exist.") from None
+        raise UserError(f"'{path}' does not exist.") from None
     except IsADirectoryError:
-        raise UserError(f"{name} is a folder, not a picture.") from None
+        raise UserError(f"'{path}' is a folder, not a picture.") from None
     except PermissionError:
-        raise UserError(f"{name} may not be read: check its permissions.") from None
+        raise UserError(f"'{path}' may not be read: check its permissions.") from None
     except Image.DecompressionBombError:
-        raise UserError(f"{name} has more than {MAX_PIXELS:,} pixels. Make it smaller.") from None
+        raise UserError(f"'{path}' has more than {MAX_PIXELS:,} pixels. Make it smaller.") from None
     except UnidentifiedImageError:
-        raise UserError(f"{name} is not a picture that can be read ({_what_it_looks_like(path)}).") from None
+        raise UserError(
+            f"'{path}' is not a picture that can be read ({_what_it_looks_like(path)})."
+        ) from None
     except Exception as error:  # a broken file may break Pillow in any way
-        raise UserError(f"{name} is damaged and cannot be read ({error or repr(error)}).") from None
+        raise UserError(f"'{path}' is damaged and cannot be read ({error or repr(error)}).") from None
 
 
 @cache
@@ -232,8 +230,9 @@ def _formats() -> tuple[str, ...]:
     return (*FORMATS, "HEIF")
 
 
-def _what_it_looks_like(path: str | Path | BinaryIO) -> str:
-    start = path.getvalue()[:64] if isinstance(path, BytesIO) else Path(path).read_bytes()[:64]
+def _what_it_looks_like(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        start = file.read(64)
     if not start:
         return "the file is empty"
     if start[4:8] == b"ftyp" and "HEIF" not in _formats():

@@ -1,6 +1,7 @@
 """From a photograph to a probability map, a mask, a cut-out. Introduced in notebook 08."""
 
 import itertools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,8 @@ import torch
 from torch import nn
 
 from segkit.checkpoint import CheckpointInfo, find_checkpoint, load_checkpoint
-from segkit.device import best_device
+from segkit.data import resize_smoothly
+from segkit.device import best_device, check_device
 from segkit.files import UserError
 from segkit.models import to_probs
 
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 ENGINES = ("torch", "onnx", "openvino", "tensorrt")
 PRECISIONS = ("fp32", "half", "int8")
+
+if hasattr(os, "register_at_fork"):
+    # The threads that calculate do not come along into a forked process, which would wait for them for ever.
+    os.register_at_fork(after_in_child=lambda: (torch.set_num_threads(1), cv2.setNumThreads(0)))
 
 
 class Segmenter:
@@ -39,7 +45,7 @@ class Segmenter:
         engine: "Engine | None" = None,
     ):
         """model: the network, or None where an engine stands in for it; see Segmenter.load."""
-        self.info, self.threshold, self.preprocessing = info, info.threshold, info.preprocessing
+        self.info, self._threshold, self.preprocessing = info, info.threshold, info.preprocessing
         self.engine, self.dtype = engine, dtype
         self.device = engine.device if engine else torch.device(device or best_device())
         self.model = model
@@ -76,8 +82,8 @@ class Segmenter:
             raise UserError(f"there is no engine '{engine}': the engines are {', '.join(ENGINES)}.")
         if precision not in (None, *PRECISIONS):
             raise UserError(f"precision is {', '.join(PRECISIONS)}, found '{precision}'.")
-        if threads is not None and threads < 1:
-            raise UserError(f"at least one thread is needed, found {threads}.")
+        if threads is not None and not 1 <= threads <= 1024:
+            raise UserError(f"the number of threads goes from 1 to 1024, found {threads}.")
         if engine != "torch":
             from segkit.deploy.engines import (
                 open_engine,  # the other engines' packages load only when asked for
@@ -91,7 +97,7 @@ class Segmenter:
             raise UserError("int8 does not run with torch here: take engine='onnx' or 'openvino'.")
         if threads is not None:
             torch.set_num_threads(threads)
-        device = device or best_device()
+        device = check_device(device) if device else best_device()
         half = torch.bfloat16 if torch.device(device).type == "cpu" else torch.float16
         return cls(*load_checkpoint(path), device, half if precision == "half" else torch.float32)
 
@@ -128,23 +134,41 @@ class Segmenter:
                     f"an image is uint8 RGB of shape (H, W, 3), found {image.dtype} {image.shape}. "
                     "segkit.read_image gives every picture in this form."
                 )
-        channels = () if len(self.classes) == 1 else (len(self.classes),)
-        total = [np.zeros((*image.shape[:2], *channels), np.float32) for image in images]
+        size = self.preprocessing.size
+        if not all(8 <= size * scale <= 4096 for scale in scales):
+            raise UserError(
+                f"the input, {size} times each scale, must be 8 to 4096 pixels: found {[*scales]}."
+            )
+        totals: list[np.ndarray | None] = [None] * len(images)
         views = list(itertools.product(scales, (False, True) if flip else (False,)))
         for scale, mirrored in views:
-            # Whole steps of 8 keep the padding small.
-            size = max(8, round(self.preprocessing.size * scale / 8) * 8)
-            small = np.stack([self.preprocessing.resize(image, size) for image in images])
+            small = np.stack([self.preprocessing.resize(image, round(size * scale)) for image in images])
             probs = self._probabilities(small[:, :, ::-1] if mirrored else small)
             probs = probs[:, :, ::-1] if mirrored else probs
-            for sum_, prob in zip(total, probs, strict=True):
+            for i, (image, prob) in enumerate(zip(images, probs, strict=True)):
                 # Probabilities are resized, then thresholded: the other way round, edges become stairs.
-                height, width = sum_.shape[:2]
-                sum_ += cv2.resize(
-                    np.ascontiguousarray(prob), (width, height), interpolation=cv2.INTER_LINEAR
-                )
+                prob = resize_smoothly(np.array(prob), *image.shape[:2])
+                totals[i] = prob if totals[i] is None else np.add(totals[i], prob, out=totals[i])
+        for total in totals:
+            total /= len(views)
         # OpenCV wants classes last, everyone else first.
-        return [np.moveaxis(sum_ / len(views), -1, 0) if channels else sum_ / len(views) for sum_ in total]
+        return [np.moveaxis(total, -1, 0) if total.ndim == 3 else total for total in totals]
+
+    @property
+    def threshold(self) -> float:
+        """The probability above which a pixel is person; where there are several classes, no background."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, value: float) -> None:
+        if len(self.classes) > 1:
+            raise UserError(
+                f"this network tells {len(self.classes)} classes apart, and the most probable one wins: "
+                "there is no threshold to set."
+            )
+        if not 0 < value < 1:
+            raise UserError(f"the threshold lies between 0 and 1, found {value}.")
+        self._threshold = value
 
     @property
     def classes(self) -> tuple[str, ...]:

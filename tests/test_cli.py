@@ -1,5 +1,4 @@
 import csv
-import io
 import json
 
 import numpy as np
@@ -57,18 +56,6 @@ def test_train_evaluate_predict(trained, tmp_path, capsys):
     assert code == 0
     assert "32 files written" in out
     assert Image.open(tmp_path / "out" / "003_mask.png").size == (80, 96)
-
-
-def test_predict_takes_a_list_on_standard_input_and_is_honest_about_failures(
-    trained, tmp_path, capsys, monkeypatch
-):
-    folder, run = trained
-    listed = f"{folder / 'images' / '001.jpg'}\n{tmp_path / 'none.jpg'}\n\n"
-    monkeypatch.setattr("sys.stdin", io.StringIO(listed))
-    code, _, err = call(capsys, "predict", "-", "-m", run, "-o", tmp_path / "out", "--background", "#00ff00")
-    assert code == 1
-    assert "none.jpg" in err
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"001_mask.png", "001_background.jpg"}
 
 
 def test_settings_come_from_yaml_and_flags_go_before(make_dataset, tmp_path, capsys):

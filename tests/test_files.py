@@ -1,7 +1,6 @@
 import os
 import struct
 import unicodedata
-from io import BytesIO
 
 import numpy as np
 import pytest
@@ -294,14 +293,6 @@ def test_a_picture_is_what_it_holds_and_starts_no_other_program(tmp_path, photo)
     save(tmp_path / "b.jpg", photo, format="EPS")  # Ghostscript would have to draw it
     with pytest.raises(UserError, match="not a picture"):
         read_image(tmp_path / "b.jpg")
-
-
-def test_a_picture_comes_from_an_open_file_too(photo):
-    held = BytesIO()
-    Image.fromarray(photo).save(held, "PNG")
-    assert (read_image(BytesIO(held.getvalue())) == photo).all()
-    with pytest.raises(UserError, match="standard input is not a picture"):
-        read_image(BytesIO(b"shopping list"))
 
 
 def test_every_ending_is_listed_and_the_rest_is_counted(tmp_path, photo):

@@ -1,12 +1,17 @@
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from PIL import Image
+import torch
 
 from segkit.checkpoint import CheckpointInfo, save_checkpoint
 from segkit.data import Preprocessing
-from segkit.files import UserError, read_image, write_image
+from segkit.files import UserError
 from segkit.matting.compose import cover, cutout, replace_background, soft_alpha
-from segkit.matting.photos import predict_files
 from segkit.plots import overlay
 from segkit.predict import Segmenter
 
@@ -102,30 +107,56 @@ def test_a_background_covers_the_photograph(size):
     assert cover(np.zeros((20, 40, 3), np.uint8), *size).shape == (*size, 3)
 
 
-def test_a_folder_is_written_and_one_broken_file_does_not_stop_it(person, tmp_path, astronaut):
-    photos = tmp_path / "photos"
-    for i in range(11):
-        write_image(photos / f"{i:02}.jpg", astronaut[: 100 + i])
-    (photos / "05.jpg").write_text("not a picture")
-    paths = sorted(photos.iterdir())
-    report = predict_files(
-        person, paths, tmp_path / "out", ("mask", "overlay", "cutout"), (255, 0, 0), batch_size=4
+def test_the_network_sees_the_size_that_it_was_trained_at(bright):
+    seen = []
+    bright.preprocessing = Preprocessing(size=100)
+    bright._probabilities = lambda images: seen.append(images.shape) or images[..., 0] / np.float32(255)
+    bright(half_bright(), scales=(1.0, 0.5))
+    assert seen == [(1, 100, 100, 3), (1, 50, 50, 3)]
+    for wrong in (0, -1, float("nan"), 100):
+        with pytest.raises(UserError, match="8 to 4096"):
+            bright(half_bright(), scales=(wrong,))
+
+
+def test_a_threshold_is_one_number_and_several_classes_have_none(bright):
+    bright.threshold = 0.3
+    assert bright.threshold == 0.3
+    for wrong in (0, 1, -1, float("nan")):
+        with pytest.raises(UserError, match="between 0 and 1"):
+            bright.threshold = wrong
+    parts = Segmenter(bright.model, replace(bright.info, classes=("background", "head")), "cpu")
+    with pytest.raises(UserError, match="2 classes"):
+        parts.threshold = 0.3
+
+
+@pytest.mark.parametrize("device", ["cuda", "gpu", "cuda:9", "meta"])
+def test_a_device_that_is_not_there_is_one_sentence(person, tmp_path, device):
+    with pytest.raises(UserError, match=device):
+        Segmenter.load(tmp_path / "m.safetensors", device=device)
+
+
+def test_many_threads_share_one_segmenter(person, astronaut):
+    images = [astronaut[: 100 + i] for i in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(person, images))
+    assert all(
+        np.allclose(person(image), prob, atol=1e-6) for image, prob in zip(images, together, strict=True)
     )
-    assert list(report.failed) == [photos / "05.jpg"]
-    assert len(report.written) == 10 * 4
-    mask = np.asarray(Image.open(tmp_path / "out" / "07_mask.png"))
-    assert mask.shape == (107, 512)
-    assert set(np.unique(mask)) <= {0, 255}
-    assert (mask == (person(read_image(photos / "07.jpg")) > 0.5) * 255).all()
-    assert Image.open(tmp_path / "out" / "07_cutout.png").mode == "RGBA"
 
 
-def test_pictures_that_share_a_name_do_not_overwrite_each_other(person, tmp_path, astronaut):
-    paths = [write_image(tmp_path / folder / "me.png", astronaut[:64]) for folder in "abc"]
-    report = predict_files(person, paths, tmp_path / "out")
-    assert sorted(p.name for p in report.written) == ["me-2_mask.png", "me-3_mask.png", "me_mask.png"]
-
-
-def test_an_output_that_does_not_exist_is_refused(person, tmp_path):
-    with pytest.raises(UserError, match="mask, overlay, cutout"):
-        predict_files(person, [], tmp_path, ("hologram",))
+def test_a_forked_process_predicts_too(person, astronaut):
+    torch.set_num_threads(2)
+    person(astronaut)
+    child = os.fork()
+    if not child:  # without pytest's clean-up
+        person(astronaut)
+        os._exit(0)
+    for _ in range(200):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(child, signal.SIGKILL)
+    torch.set_num_threads(1)
+    assert done and status == 0

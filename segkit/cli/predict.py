@@ -1,25 +1,29 @@
 """segkit predict: Cut people out of photographs."""
 
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
 from segkit.cli.common import add_engine, add_looks, load_segmenter, read_background, read_colour
-from segkit.files import UserError, list_images
+from segkit.files import UserError, find_images
 
 EXAMPLE = "segkit predict photos/ -o out --write mask overlay cutout --background blur"
 
 
 def add_arguments(command: ArgumentParser) -> None:
-    command.add_argument(
-        "input", nargs="+", help="pictures, folders, or - for a list of files on standard input"
-    )
+    command.add_argument("input", nargs="+", help="pictures, folders, or - for one picture on standard input")
     command.add_argument(
         "-m", "--model", default="person-base", help="shipped weights by name, a checkpoint, or a run folder"
     )
-    command.add_argument("-o", "--out", required=True, help="folder for the results")
-    command.add_argument("--write", nargs="+", default=["mask"], help="any of: mask overlay cutout")
+    command.add_argument(
+        "-o", "--out", help="folder for the results; without it, the result of - goes to standard output"
+    )
+    command.add_argument("--write", nargs="+", help="any of: mask overlay cutout (default: mask)")
+    command.add_argument("--overwrite", action="store_true", help="replace results that are there already")
     command.add_argument("--background", help="also put the person on: blur, portrait, #RRGGBB, or a picture")
     command.add_argument(
         "--recolour",
@@ -36,44 +40,65 @@ def add_arguments(command: ArgumentParser) -> None:
 def run(args) -> int:
     from segkit.matting.photos import predict_files
 
+    piped = args.out is None
+    if piped and args.input != ["-"]:
+        raise UserError("say where the results go, such as -o out; only `segkit predict -` does without.")
+    recolour = _colours(args.recolour)
+    if piped:  # the one result that was asked for
+        asked = [*(args.write or []), *filter(None, [args.background, recolour])]
+        if len(asked) > 1:
+            raise UserError("standard output takes one result: leave all but one of them, or give -o.")
+        write = args.write or ([] if asked else ["mask"])
+    else:
+        write = args.write or ["mask"]
     person = load_segmenter(args)
     if args.threshold is not None:
-        if not 0 < args.threshold < 1:
-            raise UserError(f"the threshold lies between 0 and 1, found {args.threshold}.")
         person.threshold = args.threshold
-    report = predict_files(
-        person,
-        _inputs(args.input),
-        args.out,
-        args.write,
-        read_background(args.background),
-        args.flip,
-        args.scales,
-        recolour=_colours(args.recolour),
-    )
+    with _inputs(args.input) as (paths, stdin), tempfile.TemporaryDirectory() as folder:
+        report = predict_files(
+            person,
+            paths,
+            folder if piped else args.out,
+            write,
+            read_background(args.background),
+            args.flip,
+            args.scales,
+            recolour=recolour,
+            overwrite=args.overwrite,
+        )
+        if piped and report.written:
+            sys.stdout.buffer.write(report.written[0].read_bytes())
+            sys.stdout.buffer.flush()
     for path, why in report.failed.items():
-        print(f"left out {path}: {why}", file=sys.stderr)
+        said = f"left out {path}: {why}"
+        print(said.replace(f"'{stdin}'", str(stdin)).replace(str(stdin), "standard input"), file=sys.stderr)
     for path, what in report.notes.items():
         print(f"note: {path}: {what}", file=sys.stderr)
-    print(f"{len(report.written)} files written to {args.out}, {len(report.failed)} pictures left out")
+    if not piped:
+        print(f"{len(report.written)} files written to {args.out}, {len(report.failed)} pictures left out")
     return 1 if report.failed else 0
 
 
-def _inputs(given: list[str]) -> list[Path]:
-    paths: list[Path] = []
-    for item in given:
-        if item == "-":
-            paths += [Path(line.strip()) for line in sys.stdin if line.strip()]
-        elif Path(item).is_dir():
-            found = list_images(item)
-            if not found:
-                raise UserError(f"folder '{item}' holds no pictures.")
-            paths += found
-        else:
-            paths.append(Path(item))
-    if not paths:
-        raise UserError("there was no file name on standard input.")
-    return paths
+@contextmanager
+def _inputs(given: list[str]) -> Iterator[tuple[list[Path], Path]]:
+    """The pictures that are meant, and the file that holds the one from standard input meanwhile."""
+    with tempfile.TemporaryDirectory() as folder:
+        stdin, paths = Path(folder) / "stdin", []
+        for item in given:
+            if item == "-":
+                stdin.write_bytes(sys.stdin.buffer.read())
+                paths.append(stdin)
+            elif Path(item).is_dir():
+                found, others = find_images(item)
+                if not found:
+                    has = f", but {others}" if others else ""
+                    raise UserError(f"folder '{item}' holds no pictures{has}.")
+                if others:
+                    print(f"not taken from {item}: {others}", file=sys.stderr)
+                paths += found
+            else:
+                paths.append(Path(item))
+        yield paths, stdin
 
 
 def _colours(given: list[str] | None) -> dict[str, tuple[int, int, int]] | None:

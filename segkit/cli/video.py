@@ -39,8 +39,6 @@ def run(args) -> int:
         clip = load_clip(args.input)
     person = load_segmenter(args)
     if args.threshold is not None:
-        if not 0 < args.threshold < 1:
-            raise UserError(f"the threshold lies between 0 and 1, found {args.threshold}.")
         person.threshold = args.threshold
     if args.flicker:
         strength = args.smooth

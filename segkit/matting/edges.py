@@ -4,6 +4,8 @@ A network works at a few hundred pixels and its edges are a blur or a stair at f
 itself knows better where hair ends. Introduced in notebook 16.
 """
 
+from collections.abc import Iterator, Sequence
+
 import cv2
 import numpy as np
 
@@ -18,25 +20,42 @@ def guided_filter(guide: np.ndarray, values: np.ndarray, radius: int, eps: float
     guide: float (H, W, 3) in [0, 1].   values: float (H, W).   radius: of the window, in pixels.
     eps: how much colour contrast counts as an edge; larger is smoother.   Returns: float32 (H, W).
     """
-    a, b = _explain(guide, values, radius, eps)
-    return (a * guide).sum(2) + b
+    a = _explain(cv2.split(guide.astype(np.float32)), values.astype(np.float32), radius, eps)
+    return (a[..., :3] * guide).sum(2) + a[..., 3]
 
 
-def _explain(guide, values, radius, eps) -> tuple[np.ndarray, np.ndarray]:
-    """The averaged coefficients of guided_filter: a (H, W, 3) and b (H, W)."""
+def _explain(guide: Sequence[np.ndarray], values: np.ndarray, radius: int, eps: float) -> np.ndarray:
+    """The averaged coefficients of guided_filter: float32 (H, W, 4), a for the three colours, then b.
+
+    guide: the colours as three float32 (H, W).   values: float32 (H, W).
+    """
 
     def mean(x):
         return cv2.blur(x, (2 * radius + 1, 2 * radius + 1), borderType=cv2.BORDER_REFLECT)
 
-    guide, values = guide.astype(np.float32), values.astype(np.float32)
-    mean_guide, mean_values = mean(guide), mean(values)
-    with_values = mean(guide * values[..., None]) - mean_guide * mean_values[..., None]
-    # How the three colours vary together in each window: (H, W, 3, 3).
-    pairs = mean((guide[..., :, None] * guide[..., None, :]).reshape(*values.shape, 9))
-    spread = pairs.reshape(*values.shape, 3, 3) - mean_guide[..., :, None] * mean_guide[..., None, :]
-    a = np.linalg.solve(spread + eps * np.eye(3, dtype=np.float32), with_values[..., None])[..., 0]
-    b = mean_values - (a * mean_guide).sum(2)
-    return mean(a), mean(b)
+    means, mean_values = [mean(colour) for colour in guide], mean(values)
+    with_values = [mean(guide[i] * values) - means[i] * mean_values for i in range(3)]
+    # How the three colours vary together in each window: six different numbers.
+    spread = {(i, j): mean(guide[i] * guide[j]) - means[i] * means[j] for i in range(3) for j in range(i + 1)}
+    a = list(
+        _solve(
+            *(spread[i, i] + eps for i in range(3)), spread[1, 0], spread[2, 0], spread[2, 1], *with_values
+        )
+    )
+    b = mean_values - a[0] * means[0] - a[1] * means[1] - a[2] * means[2]
+    return mean(cv2.merge([*a, b]))
+
+
+def _solve(m00, m11, m22, m10, m20, m21, y0, y1, y2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x of M x = y in every pixel, for a symmetric positive 3x3 matrix M: Cholesky's L D L^T written out."""
+    l10, l20 = m10 / m00, m20 / m00
+    d1 = m11 - l10 * m10
+    l21 = (m21 - l20 * m10) / d1
+    d2 = m22 - l20 * m20 - l21 * l21 * d1
+    y1 = y1 - l10 * y0
+    x2 = (y2 - l20 * y0 - l21 * y1) / d2
+    x1 = y1 / d1 - l21 * x2
+    return y0 / m00 - l10 * x1 - l20 * x2, x1, x2
 
 
 def refine_alpha(
@@ -53,21 +72,56 @@ def refine_alpha(
     height, width = prob.shape
     scale = min(1.0, WORK_SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    small_prob = cv2.resize(prob.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    prob = prob.astype(np.float32, copy=False)
+    small_prob = cv2.resize(prob, size, interpolation=cv2.INTER_AREA)
     window = max(2, round(radius * max(size)))
-    sure = _sharpen(small_prob, threshold)
-    a, b = _explain(small, sure, window, eps)
-    a, b = (cv2.resize(x, (width, height), interpolation=cv2.INTER_LINEAR) for x in (a, b))
-    alpha = (a * (image.astype(np.float32) / 255)).sum(2) + b
-    # The window mixes in a little of everything: stretch what is nearly 0 or 1 all the way.
-    alpha = ((alpha - 0.25) / 0.5).clip(0, 1)
+    colours = [colour.astype(np.float32) / 255 for colour in cv2.split(small)]
+    a = _explain(colours, _sharpen(small_prob, threshold), window, eps)
     # Far from any edge of the mask the photograph has no say: a white shirt is not a hole.
-    mask = (prob > threshold).astype(np.uint8)
-    reach = 2 * max(2, round(radius * max(height, width)))
+    mask = (small_prob > threshold).astype(np.uint8)
     near = cv2.distanceTransform(mask, cv2.DIST_L2, 5) + cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5)
-    trust = (2 - near / reach * 2).clip(0, 1)
-    return (trust * alpha + (1 - trust) * mask).astype(np.float32)
+    trust = (2 - near / window).clip(0, 1)
+    alpha = (prob > threshold).astype(np.float32)
+    for rows, columns in _tiles(trust > 0, height, width):
+        # The coefficients at the middle of every pixel of this piece.
+        step = size[0] / width, size[1] / height
+        place = np.float32(
+            [
+                [step[0], 0, (columns.start + 0.5) * step[0] - 0.5],
+                [0, step[1], (rows.start + 0.5) * step[1] - 0.5],
+            ]
+        )
+        here, trusted = (
+            cv2.warpAffine(
+                x,
+                place,
+                (columns.stop - columns.start, rows.stop - rows.start),
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+            for x in (a, trust)
+        )
+        found = (here[..., :3] * (image[rows, columns] / np.float32(255))).sum(2) + here[..., 3]
+        # The window mixes in a little of everything: stretch what is nearly 0 or 1 all the way.
+        found = ((found - 0.25) / 0.5).clip(0, 1)
+        alpha[rows, columns] += trusted * (found - alpha[rows, columns])
+    return alpha
+
+
+def _tiles(where: np.ndarray, height: int, width: int, side: int = 512) -> Iterator[tuple[slice, slice]]:
+    """Pieces of a picture of (height, width), one after the other, so that little memory is needed.
+
+    where: bool (h, w), perhaps smaller than the picture; pieces in which it is nowhere true are left out.
+    """
+    down, right = where.shape[0] / height, where.shape[1] / width
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            bottom, end = min(top + side, height), min(left + side, width)
+            # One pixel more on each side, because the values between two pixels belong to both.
+            rows = slice(max(0, int(top * down) - 1), int(bottom * down) + 2)
+            if where[rows, max(0, int(left * right) - 1) : int(end * right) + 2].any():
+                yield slice(top, bottom), slice(left, end)
 
 
 def _sharpen(prob: np.ndarray, threshold: float, softness: float = 0.6) -> np.ndarray:
@@ -83,18 +137,29 @@ def clean_colours(image: np.ndarray, alpha: np.ndarray, radius: float = 0.02) ->
     image: uint8 RGB (H, W, 3).   alpha: float (H, W) in [0, 1].   radius: share of the longer side.
     Returns: uint8 (H, W, 3); where alpha is 0 or 1 nothing changes.
     """
-    photo, alpha = image.astype(np.float32), alpha.astype(np.float32)
-    person = photo
-    for share in (radius, radius / 4):  # from afar first, then close by
-        side = 2 * max(1, round(share * max(alpha.shape))) + 1
-        blurred = cv2.blur(alpha, (side, side))[..., None]
-        near_person = cv2.blur(person * alpha[..., None], (side, side)) / (blurred + 1e-5)
-        near_back = cv2.blur(photo * (1 - alpha[..., None]), (side, side)) / (1 - blurred + 1e-5)
-        here = alpha[..., None]
-        person = near_person + here * (photo - here * near_person - (1 - here) * near_back)
-        person = person.clip(0, 255)
-    mixed = (alpha > 0) & (alpha < 1)
-    return np.where(mixed[..., None], person, photo).round().astype(np.uint8)
+    height, width = alpha.shape
+    # From afar first, then close by; a window wider than the picture would hold nothing new.
+    sides = [
+        tuple(2 * min(max(1, round(share * max(alpha.shape))), length) + 1 for length in (width, height))
+        for share in (radius, radius / 4)
+    ]
+    margins = [sum(side[axis] // 2 for side in sides) for axis in (0, 1)]
+    cleaned = image.copy()
+    for rows, columns in _tiles((alpha > 0) & (alpha < 1), height, width, max(512, 2 * max(margins))):
+        top, left = max(0, rows.start - margins[1]), max(0, columns.start - margins[0])
+        around = slice(top, rows.stop + margins[1]), slice(left, columns.stop + margins[0])
+        here = alpha[around][..., None].astype(np.float32)
+        photo = person = image[around].astype(np.float32)
+        for side in sides:
+            blurred = cv2.blur(here, side)[..., None]
+            near_person = cv2.blur(person * here, side) / (blurred + 1e-5)
+            near_back = cv2.blur(photo * (1 - here), side) / (1 - blurred + 1e-5)
+            person = near_person + here * (photo - here * near_person - (1 - here) * near_back)
+            person = person.clip(0, 255)
+        inner = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
+        mixed = (here[inner] > 0) & (here[inner] < 1)
+        cleaned[rows, columns] = np.where(mixed, person[inner].round(), photo[inner])
+    return cleaned
 
 
 def halo(image: np.ndarray, colours: np.ndarray, alpha: np.ndarray, reach: float = 0.02) -> float:

@@ -1,19 +1,30 @@
 """Photographs in, masks and cut-outs out: whole folders. Introduced in notebook 08."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
+from PIL import ImageCms
 from tqdm.auto import tqdm
 
-from segkit.files import UserError, read_image, write_image
+from segkit.data import displayed_size
+from segkit.files import UserError, check_outputs, open_picture, read_image, unique_names, write_image
 from segkit.matting.compose import cutout, on_its_own, replace_background
 from segkit.matting.effects import recolour_classes
+from segkit.plots import colour_classes, overlay
 from segkit.predict import Segmenter
 
 OUTPUTS = ("mask", "overlay", "cutout")
+
+ENDINGS = {"mask": "mask.png", "overlay": "overlay.jpg", "cutout": "cutout.png"}
+ENDINGS |= {"background": "background.jpg", "recoloured": "recoloured.jpg"}
+
+BATCH_PIXELS = 16_000_000
+"""So many pixels go through the network together; three batches are in memory at most."""
 
 
 @dataclass
@@ -26,13 +37,15 @@ class FolderReport:
     notes: dict[Path, str] = field(default_factory=dict)
     """The picture, and what was asked for that it does not show."""
 
-    def collect(self, jobs: dict[Path, Future]) -> None:
-        """Wait for the pictures being written and note how each went."""
-        for path, job in jobs.items():
-            try:
-                self.written += job.result()
-            except UserError as error:
-                self.failed[path] = str(error)
+    def attempt(self, path: Path, work: Callable[[], object]) -> object:
+        """What the work gives. Whatever goes wrong with one picture is that picture's: then None."""
+        try:
+            return work()
+        except UserError as error:
+            self.failed[path] = str(error)
+        except Exception as error:
+            self.failed[path] = f"'{path}' could not be worked on ({error!r})."
+        return None
 
 
 def predict_files(
@@ -45,13 +58,17 @@ def predict_files(
     scales: Sequence[float] = (1.0,),
     batch_size: int = 8,
     recolour: Mapping[str, Sequence[int]] | None = None,
+    overwrite: bool = False,
 ) -> FolderReport:
     """Segment pictures into a folder: NAME_mask.png, NAME_overlay.jpg, NAME_cutout.png, NAME_background.jpg.
 
     recolour: with a network of several classes, also NAME_recoloured.jpg: {"torso": (200, 30, 30)}.
+    overwrite: replace results that are there already; a picture that is read is never replaced.
     With several classes, the mask holds their ids and the overlay their colours.
     Reading and writing run in threads beside the network. A broken picture is reported and does not
-    stop the rest. Pictures that share a name get NAME-2 and so on.   Raises: UserError for a wrong output.
+    stop the rest. Pictures that share a name get NAME-2 and so on. EXIF and resolution of a photograph stay
+    with its results, and its turn and its colours are applied: they are upright and sRGB.
+    Raises: UserError for a wrong output, or before anything would be overwritten.
     """
     if unknown := sorted(set(outputs) - set(OUTPUTS)):
         raise UserError(f"there is no output '{unknown[0]}': the outputs are {', '.join(OUTPUTS)}.")
@@ -60,77 +77,105 @@ def predict_files(
             f"this network cannot recolour '{unknown[0]}': it knows {', '.join(person.classes)}. "
             "Body parts need a network of several classes, such as person-parts."
         )
+    wanted = [*outputs, *(["background"] if background is not None else [])]
+    wanted += ["recoloured"] if recolour else []
     out, paths, report = Path(out), list(paths), FolderReport()
-    targets = [out / name for name in _distinct_names(paths)]
+    # A name of dots alone would lead out of the folder.
+    names = unique_names([path.stem.lstrip(".") or "picture" for path in paths])
+    targets = [{kind: out / f"{name}_{ENDINGS[kind]}" for kind in dict.fromkeys(wanted)} for name in names]
+    check_outputs([file for files in targets for file in files.values()], paths, overwrite)
 
-    def write(path: Path, target: Path, image: np.ndarray, prob: np.ndarray) -> list[Path]:
-        labels, shares, prob = person.labels(prob), prob, person.foreground(prob)
-        several = len(person.classes) > 1
+    def write(path: Path, files: dict[str, Path], image: np.ndarray, prob: np.ndarray) -> None:
+        labels, foreground = person.labels(prob), person.foreground(prob)
+        several, metadata = len(person.classes) > 1, kept_metadata(path)
+        alone = cache(lambda: on_its_own(image, foreground, person.threshold))
         pictures = {
-            "mask.png": lambda: labels if several else labels * 255,
-            "overlay.jpg": lambda: _overlay(image, labels, several),
-            "cutout.png": lambda: cutout(*on_its_own(image, prob, person.threshold)),
-            "background.jpg": lambda: replace_background(
-                *on_its_own(image, prob, person.threshold), background
-            ),
-            "recoloured.jpg": lambda: recolour_classes(image, shares, person.classes, recolour),
+            "mask": lambda: labels if several else labels * 255,
+            "overlay": lambda: colour_classes(image, labels) if several else overlay(image, labels),
+            "cutout": lambda: cutout(*alone()),
+            "background": lambda: replace_background(*alone(), background),
+            "recoloured": lambda: recolour_classes(image, prob, person.classes, recolour),
         }
-        wanted = [*outputs, *(["background"] if background is not None else [])]
-        wanted += ["recoloured"] if recolour else []
         if unseen := [name for name in recolour or {} if not (labels == person.classes.index(name)).any()]:
             report.notes[path] = f"no {' and no '.join(unseen)} was found, so nothing there has a new colour"
-        return [
-            write_image(target.with_name(f"{target.name}_{suffix}"), make())
-            for suffix, make in pictures.items()
-            if suffix.split(".")[0] in wanted
-        ]
+        for kind, file in files.items():
+            pixels = pictures[kind]()
+            profile = (
+                None if kind == "mask" else metadata.get("icc_profile")
+            )  # a mask's numbers are no colours
+            report.written.append(write_image(file, pixels, **metadata | {"icc_profile": profile}))
 
-    def read(path: Path) -> np.ndarray | UserError:
-        try:
-            return read_image(path)
-        except UserError as error:
-            return error
+    def look(images: list[np.ndarray]) -> list[np.ndarray]:
+        return person.predict_batch(images, flip, scales)
 
-    batches = [
-        list(zip(paths, targets, strict=True))[i : i + batch_size] for i in range(0, len(paths), batch_size)
-    ]
+    batches = list(_batches(list(zip(paths, targets, strict=True)), batch_size))
     with ThreadPoolExecutor() as pool, tqdm(total=len(paths), unit="img", desc="predicting") as bar:
-        # While the network works on one batch, the next is read and the one before is written;
-        # no more than these three are ever in memory.
-        reading = [pool.submit(read, path) for path, _ in batches[0]] if batches else []
+        # While the network works on one batch, the next is read and the one before is written.
+        reading = [pool.submit(read_image, path) for path, _ in batches[0]] if batches else []
         writing: dict[Path, Future] = {}
         for batch, following in zip(batches, [*batches[1:], []], strict=True):
-            images = [job.result() for job in reading]
-            reading = [pool.submit(read, path) for path, _ in following]
-            readable = [
-                (job, image)
-                for job, image in zip(batch, images, strict=True)
-                if isinstance(image, np.ndarray)
-            ]
-            report.failed |= {
-                path: str(i) for (path, _), i in zip(batch, images, strict=True) if isinstance(i, UserError)
-            }
-            probs = person.predict_batch([image for _, image in readable], flip, scales) if readable else []
-            report.collect(writing)
+            images = [report.attempt(path, job.result) for (path, _), job in zip(batch, reading, strict=True)]
+            reading = [pool.submit(read_image, path) for path, _ in following]
+            good = [(*job, image) for job, image in zip(batch, images, strict=True) if image is not None]
+            try:
+                probs = look([image for *_, image in good]) if good else []
+            except Exception:  # one of them is to blame: each alone
+                alone = [report.attempt(path, partial(look, [image])) for path, _, image in good]
+                probs = [found and found[0] for found in alone]
+            for path, job in writing.items():
+                report.attempt(path, job.result)
             writing = {
-                path: pool.submit(write, path, target, image, prob)
-                for ((path, target), image), prob in zip(readable, probs, strict=True)
+                path: pool.submit(write, path, files, image, prob)
+                for (path, files, image), prob in zip(good, probs, strict=True)
+                if prob is not None
             }
             bar.update(len(batch))
-        report.collect(writing)
+        for path, job in writing.items():
+            report.attempt(path, job.result)
     return report
 
 
-def _distinct_names(paths: list[Path]) -> list[str]:
-    taken: dict[str, int] = {}
-    names = []
-    for path in paths:
-        taken[path.stem] = taken.get(path.stem, 0) + 1
-        names.append(path.stem if taken[path.stem] == 1 else f"{path.stem}-{taken[path.stem]}")
-    return names
+def _batches(jobs: list[tuple[Path, dict]], most: int) -> Iterator[list[tuple[Path, dict]]]:
+    """At most so many pictures, and BATCH_PIXELS, together; a larger picture comes alone."""
+    batch, pixels = [], 0
+    for job in jobs:
+        size = 0
+        with suppress(UserError):  # it is said when the picture is read
+            height, width = displayed_size(job[0])
+            size = height * width
+        if batch and (len(batch) == most or pixels + size > BATCH_PIXELS):
+            yield batch
+            batch, pixels = [], 0
+        batch.append(job)
+        pixels += size
+    if batch:
+        yield batch
 
 
-def _overlay(image: np.ndarray, labels: np.ndarray, several: bool) -> np.ndarray:
-    from segkit.plots import colour_classes, overlay  # with matplotlib, which takes a quarter of a second
+def kept_metadata(path: Path) -> dict:
+    """What goes on from a photograph to its results, as options of write_image.
 
-    return colour_classes(image, labels) if several else overlay(image, labels)
+    EXIF without the orientation, since results are upright; the resolution; and the profile sRGB where the
+    photograph had a profile, since read_image turned its colours into sRGB.
+    """
+    kept = {}
+    with open_picture(path) as picture:
+        if picture.info.get("icc_profile"):
+            kept["icc_profile"] = srgb_profile()
+        with suppress(Exception):  # odd EXIF stays behind
+            exif = picture.getexif()
+            exif.pop(0x0112, None)
+            if len(data := exif.tobytes()) < 65_000 and len(exif):  # more than that, JPEG cannot hold
+                kept["exif"] = data
+        with suppress(Exception):
+            dpi = tuple(float(value) for value in picture.info["dpi"])
+            if len(dpi) == 2 and all(1 <= value <= 30_000 for value in dpi):
+                kept["dpi"] = dpi
+    return kept
+
+
+@cache
+def srgb_profile() -> bytes:
+    """The ICC profile of sRGB, with a fixed date, so that results do not change from day to day."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile[:24] + bytes.fromhex("07d0 0001 0001 0000 0000 0000") + profile[36:]

@@ -1,0 +1,215 @@
+import io
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+import segkit.matting.photos as photos_module
+from segkit.checkpoint import CheckpointInfo, save_checkpoint
+from segkit.cli import main
+from segkit.data import Preprocessing
+from segkit.files import UserError, read_image, same_name, write_image
+from segkit.matting.photos import predict_files, srgb_profile
+from segkit.predict import Segmenter
+
+
+@pytest.fixture
+def person(tmp_path, tiny_model) -> Segmenter:
+    info = CheckpointInfo(model=tiny_model.built_as, preprocessing=Preprocessing(size=64))
+    return Segmenter.load(save_checkpoint(tmp_path / "m.safetensors", tiny_model, info), device="cpu")
+
+
+class Bright:
+    """As much of a Segmenter as predict_files needs: bright pixels are person, and 66 rows are too many."""
+
+    classes, threshold = ("person",), 0.5
+
+    def predict_batch(self, images, flip, scales):
+        if any(len(image) == 66 for image in images):
+            raise RuntimeError("out of memory")
+        return [image.mean(2, dtype=np.float32) / 255 for image in images]
+
+    def labels(self, prob):
+        return (prob > 0.5).astype(np.uint8)
+
+    def foreground(self, prob):
+        return prob
+
+
+def test_a_folder_is_written_and_one_broken_file_does_not_stop_it(person, tmp_path, astronaut):
+    photos = tmp_path / "photos"
+    for i in range(11):
+        write_image(photos / f"{i:02}.jpg", astronaut[: 100 + i])
+    (photos / "05.jpg").write_text("not a picture")
+    paths = sorted(photos.iterdir())
+    report = predict_files(
+        person, paths, tmp_path / "out", ("mask", "overlay", "cutout"), (255, 0, 0), batch_size=4
+    )
+    assert list(report.failed) == [photos / "05.jpg"]
+    assert len(report.written) == 10 * 4
+    mask = np.asarray(Image.open(tmp_path / "out" / "07_mask.png"))
+    assert mask.shape == (107, 512)
+    assert set(np.unique(mask)) <= {0, 255}
+    assert (mask == (person(read_image(photos / "07.jpg")) > 0.5) * 255).all()
+    assert Image.open(tmp_path / "out" / "07_cutout.png").mode == "RGBA"
+
+
+def test_pictures_that_share_a_name_do_not_overwrite_each_other(person, tmp_path, astronaut):
+    paths = [write_image(tmp_path / folder / "me.png", astronaut[:64]) for folder in "abc"]
+    report = predict_files(person, paths, tmp_path / "out")
+    assert sorted(p.name for p in report.written) == ["me-2_mask.png", "me-3_mask.png", "me_mask.png"]
+
+
+def test_an_output_that_does_not_exist_is_refused(person, tmp_path):
+    with pytest.raises(UserError, match="mask, overlay, cutout"):
+        predict_files(person, [], tmp_path, ("hologram",))
+
+
+PLACES = st.lists(
+    st.tuples(st.sampled_from(["", "x/", "y/", "out/"]),
+              st.sampled_from(["a", "a-2", "A", "a_mask", "\u00e9", "e\u0301"]),
+              st.sampled_from([".png", ".jpg", ".webp"])),
+    min_size=1, max_size=6, unique=True,
+)  # fmt: skip
+
+
+@settings(max_examples=30, deadline=None)
+@given(PLACES)
+def test_n_pictures_give_n_results_and_no_picture_changes(places):
+    with TemporaryDirectory() as folder:
+        paths = []
+        for i, parts in enumerate(places):
+            paths.append(Path(folder) / "".join(parts))
+            paths[-1].parent.mkdir(exist_ok=True)
+            Image.fromarray(np.full((4 + i, 9, 3), 200, np.uint8)).save(paths[-1])
+        before = [path.read_bytes() for path in paths]
+        report = predict_files(Bright(), paths, Path(folder) / "out", ("mask", "cutout"))
+        assert len(set(map(str, report.written))) == 2 * len(paths) and all(
+            p.exists() for p in report.written
+        )
+        assert len({same_name(str(path)) for path in report.written}) == 2 * len(paths)
+        assert [path.read_bytes() for path in paths] == before
+        assert sorted(len(read_image(p)) for p in report.written if p.stem.endswith("mask")) == [
+            4 + i for i in range(len(paths))
+        ]
+
+
+def test_results_that_are_there_stay_and_a_picture_is_never_its_own_result(tmp_path):
+    path = write_image(tmp_path / "x.jpg", np.full((9, 9, 3), 200, np.uint8))
+    hand_made = write_image(tmp_path / "x_mask.png", np.eye(9, dtype=np.uint8))
+    before = hand_made.read_bytes()
+    with pytest.raises(UserError, match=r"x_mask\.png.*--overwrite"):
+        predict_files(Bright(), [path], tmp_path)
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match="to be read"):
+            predict_files(Bright(), [path, hand_made], tmp_path, overwrite=overwrite)
+    assert hand_made.read_bytes() == before
+    assert predict_files(Bright(), [path], tmp_path, overwrite=True).written == [hand_made]
+    assert hand_made.read_bytes() != before
+
+
+def test_whatever_goes_wrong_with_one_picture_is_that_pictures(tmp_path, monkeypatch):
+    paths = [write_image(tmp_path / f"{n}.png", np.full((n, 9, 3), 200, np.uint8)) for n in range(64, 69)]
+
+    def fails(path, pixels, **options):
+        if len(pixels) == 65:
+            raise RuntimeError("a library broke")
+        return write_image(path, pixels, **options)
+
+    monkeypatch.setattr(photos_module, "write_image", fails)
+    report = predict_files(Bright(), paths, tmp_path / "out")
+    assert {p.stem: why for p, why in report.failed.items()}.keys() == {"65", "66"}
+    assert "out of memory" in report.failed[paths[2]] and "a library broke" in report.failed[paths[1]]
+    assert sorted(p.name for p in report.written) == ["64_mask.png", "67_mask.png", "68_mask.png"]
+
+
+def test_a_name_of_dots_stays_in_the_folder(tmp_path):
+    Image.new("RGB", (9, 9)).save(tmp_path / "..png", "PNG")
+    (written,) = predict_files(Bright(), [tmp_path / "..png"], tmp_path / "out").written
+    assert written == tmp_path / "out" / "picture_mask.png"
+
+
+def test_large_pictures_go_through_alone(tmp_path, monkeypatch):
+    together = []
+    monkeypatch.setattr(photos_module, "BATCH_PIXELS", 1000)
+    monkeypatch.setattr(Bright, "predict_batch", lambda self, images, *_: together.append(len(images)) or
+                        [image[..., 0] / np.float32(255) for image in images])  # fmt: skip
+    paths = [write_image(tmp_path / f"{i}.png", np.zeros((10, 40, 3), np.uint8)) for i in range(4)]
+    paths.append(write_image(tmp_path / "large.png", np.zeros((60, 40, 3), np.uint8)))
+    predict_files(Bright(), paths, tmp_path / "out")
+    assert together == [2, 2, 1]
+
+
+def test_results_are_upright_and_keep_exif_resolution_and_profile(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Camera"
+    photo = Image.fromarray(np.full((30, 50, 3), 200, np.uint8))
+    photo.save(tmp_path / "a.jpg", exif=exif, dpi=(300, 300), icc_profile=srgb_profile())
+    outputs = ("mask", "overlay", "cutout")
+    for path in predict_files(Bright(), [tmp_path / "a.jpg"], tmp_path / "out", outputs).written:
+        with Image.open(path) as result:
+            assert result.size == (30, 50)
+            kept = result.getexif()
+            assert kept[0x010F] == "Camera" and 0x0112 not in kept
+            assert [round(value) for value in result.info["dpi"]] == [300, 300]
+            if "mask" in path.name:  # its numbers are no colours
+                assert "icc_profile" not in result.info
+                continue
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(result.info["icc_profile"]))
+            assert "sRGB" in ImageCms.getProfileDescription(profile)
+
+
+def test_odd_metadata_is_left_behind(tmp_path):
+    photo = Image.fromarray(np.full((30, 50, 3), 200, np.uint8))
+    photo.save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*" + b"\xff" * 90)
+    photo.save(tmp_path / "b.png", exif=b"Exif\0\0II*\0" + bytes(200), dpi=(1e-9, 1e5))
+    report = predict_files(Bright(), [tmp_path / "a.jpg", tmp_path / "b.png"], tmp_path / "out", ("overlay",))
+    assert len(report.written) == 2 and not report.failed
+
+
+def piped(monkeypatch, capsysbinary, data: bytes, *more: str) -> tuple[int, bytes, str]:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    with pytest.raises(SystemExit) as done:
+        main(["predict", "-", *more])
+    out, err = capsysbinary.readouterr()
+    return done.value.code, out, err.decode()
+
+
+def test_a_picture_on_standard_input_becomes_one_on_standard_output(
+    person, tmp_path, monkeypatch, capsysbinary
+):
+    data = write_image(tmp_path / "a.jpg", np.full((30, 50, 3), 200, np.uint8)).read_bytes()
+    model = ["-m", str(tmp_path / "m.safetensors")]
+    for more, mode in (([], "L"), (["--write", "cutout"], "RGBA"), (["--background", "#00ff00"], "RGB")):
+        code, out, _ = piped(monkeypatch, capsysbinary, data, *model, *more)
+        assert code == 0
+        with Image.open(io.BytesIO(out)) as result:
+            assert (result.mode, result.size) == (mode, (50, 30))
+    code, out, err = piped(monkeypatch, capsysbinary, b"no picture", *model)
+    assert code == 1 and out == b"" and "standard input is not a picture" in err
+    code, out, err = piped(monkeypatch, capsysbinary, data, *model, "--write", "mask", "cutout")
+    assert code == 1 and out == b"" and "one result" in err
+    code, out, err = piped(monkeypatch, capsysbinary, data, *model, "-o", str(tmp_path / "out"))
+    assert code == 0 and (tmp_path / "out" / "stdin_mask.png").exists()
+
+
+def test_what_a_folder_holds_besides_pictures_is_said(person, tmp_path, capsys):
+    write_image(tmp_path / "in" / "a.png", np.zeros((9, 9, 3), np.uint8))
+    (tmp_path / "in" / "a.cr3").touch()
+    with pytest.raises(SystemExit) as done:
+        main(
+            [
+                "predict",
+                str(tmp_path / "in"),
+                "-m",
+                str(tmp_path / "m.safetensors"),
+                "-o",
+                str(tmp_path / "o"),
+            ]
+        )
+    assert done.value.code == 0 and f"not taken from {tmp_path / 'in'}: 1 .cr3" in capsys.readouterr().err
