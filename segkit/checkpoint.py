@@ -141,12 +141,12 @@ def read_tensors(path: str | Path) -> tuple[dict, dict[str, str]]:
 def find_checkpoint(path: str | Path) -> Path:
     """The file behind a name of shipped weights, a run folder, or a path.   Raises: UserError."""
     path = Path(path)
-    if path.is_dir():
+    if (path / "best.safetensors").is_file():
         return path / "best.safetensors"
-    if path.exists() or path.suffix or len(path.parts) > 1:
-        return path
+    if path.is_file() or path.suffix or len(path.parts) > 1:
+        return path / "best.safetensors" if path.is_dir() else path
     names = sorted(file.stem for file in embedded_path("weights").glob("*.safetensors"))
-    if path.name not in names:
+    if path.name not in names:  # a folder of such a name does not stand before the shipped weights
         raise UserError(
             f"there is no checkpoint '{path}', and no weights of that name ship. "
             f"These do: {', '.join(names) or 'none'}."
@@ -158,71 +158,74 @@ def find_checkpoint(path: str | Path) -> Path:
 class ResumeState:
     """All that an unbroken run would have had in memory after its last whole epoch.
 
-    One safetensors file, written whole or not at all. Order and augmentation need no state: they
-    follow from seed and epoch.
+    One safetensors file, written whole or not at all: weights, the optimiser's memory, the states of the
+    random generators, and the rest as JSON. Order and augmentation follow from seed and epoch.
     """
 
     tensors: dict
-    optimizer_groups: list
+    lrs: list[float]
     scheduler: dict
     scaler: dict
     history: list[dict]
     precision: str
+    settings: dict
+    made_by: str
+    changes: list[dict]
 
     @staticmethod
     def path(run: Path) -> Path:
         return run / "last" / "state.safetensors"
 
     @classmethod
-    def write(cls, run, model, optimizer, scheduler, accelerator, history, precision, average=None) -> None:
+    def write(cls, run: Path, networks: dict, optimizer: torch.optim.Optimizer, **rest) -> None:
+        """networks: by name, None for those that are not there.   rest: the fields after lrs."""
+        tensors = {"generator/cpu": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            tensors["generator/cuda"] = torch.cuda.get_rng_state()
+        for prefix, network in networks.items():
+            weights = network.state_dict().items() if network is not None else ()
+            tensors |= {f"{prefix}/{name}": t.detach().cpu().clone().contiguous() for name, t in weights}
         state = optimizer.state_dict()
-        tensors = {}
-        for prefix, network in {"model": model, "average": average}.items():
-            if network is not None:
-                weights = network.state_dict().items()
-                tensors |= {f"{prefix}/{name}": t.detach().cpu().clone().contiguous() for name, t in weights}
         for index, slots in state["state"].items():
             tensors |= {f"adam/{index}/{slot}": value.cpu().contiguous() for slot, value in slots.items()}
-        rest = {
-            "optimizer_groups": state["param_groups"],
-            "scheduler": scheduler.state_dict(),
-            "scaler": accelerator.scaler.state_dict() if accelerator.scaler else {},
-            "history": history,
-            "precision": precision,
-        }
+        rest["lrs"] = [group["lr"] for group in state["param_groups"]]
         write_tensors(cls.path(run), tensors, {"segkit_state": json.dumps(rest)})
 
     @classmethod
     def read(cls, run: Path) -> "ResumeState":
-        path = cls.path(run)
-        if not path.exists():
-            raise UserError(
-                f"'{run}' holds no {path.relative_to(run)} to resume from: train without --resume."
-            )
-        tensors, metadata = read_tensors(path)
-        if "segkit_state" not in metadata:
-            raise UserError(f"'{path}' was not written by a training run: there is nothing to resume.")
-        return cls(tensors, **json.loads(metadata["segkit_state"]))
-
-    def restore(self, model, optimizer, scheduler, accelerator, average=None) -> None:
+        """Raises: UserError when it is missing, damaged, or of another version of segkit."""
+        tensors, metadata = read_tensors(cls.path(run))
         try:
-            for prefix, network in {"model/": model, "average/": average}.items():
-                if network is not None:
-                    network.load_state_dict(
-                        {k.removeprefix(prefix): t for k, t in self._under(prefix).items()}
-                    )
+            return cls(tensors, **json.loads(metadata["segkit_state"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"'{cls.path(run)}' is no state that this segkit wrote ({error!r}).") from None
+
+    def holds(self, name: str) -> bool:
+        """Whether a network of that name was kept."""
+        return any(key.startswith(f"{name}/") for key in self.tensors)
+
+    def load(self, name: str, network: nn.Module) -> None:
+        """Give a network the weights that were kept under that name.   Raises: UserError."""
+        try:
+            network.load_state_dict(self._under(f"{name}/"))
         except RuntimeError:
             raise UserError(
                 "the run was made with another network: resume it with the same settings."
             ) from None
+
+    def load_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """Its memory of past gradients alone: learning rate and weight decay are those of today."""
         slots: dict[int, dict] = {}
         for key, tensor in self._under("adam/").items():
-            _, index, slot = key.split("/")
+            index, slot = key.split("/")
             slots.setdefault(int(index), {})[slot] = tensor
-        optimizer.load_state_dict({"state": slots, "param_groups": self.optimizer_groups})
-        scheduler.load_state_dict(self.scheduler)
-        if self.scaler and accelerator.scaler:
-            accelerator.scaler.load_state_dict(self.scaler)
+        optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+
+    def restore_generators(self) -> None:
+        """Dropout and the like go on with the random numbers that an unbroken run would draw."""
+        torch.set_rng_state(self.tensors["generator/cpu"])
+        if "generator/cuda" in self.tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(self.tensors["generator/cuda"])
 
     def _under(self, prefix: str) -> dict:
-        return {key: tensor for key, tensor in self.tensors.items() if key.startswith(prefix)}
+        return {key.removeprefix(prefix): t for key, t in self.tensors.items() if key.startswith(prefix)}

@@ -1,13 +1,13 @@
 """From a folder of photographs and masks to arrays a network can train on. Introduced in notebook 02.
 
 A data set is a folder: images/NAME.jpg|png, masks/NAME.png, and optionally splits.csv (name,split and perhaps
-source) and ignore/NAME.png, white where the loss is to ask nothing.
+group and source) and ignore/NAME.png, white where nothing is asked.
 """
 
 import csv
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from unicodedata import normalize
 import cv2
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
+from numpy.lib.format import write_array_header_1_0
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
@@ -51,13 +51,18 @@ class Sample:
     split: str
     source: str = ""
     """Where it comes from: the column source of splits.csv, else the folder's name."""
+    group: str = ""
+    """What it belongs to, such as a film or a patient: the column group of splits.csv, else its own name."""
 
 
-def find_samples(folder: str | Path, seed: int = 0, labels: str = "masks") -> list[Sample]:
+def find_samples(
+    folder: str | Path, seed: int = 0, labels: str = "masks", splits: str | Path | None = None
+) -> list[Sample]:
     """Pair every picture in images/ with its mask, and say which split each belongs to.
 
     labels: "masks", or "parts" to take parts/NAME.png as the mask.
-    seed: changes how names fall into splits; without effect where splits.csv decides.
+    seed: changes how names fall into splits; without effect where a table decides.
+    splits: a table in place of the folder's own splits.csv.
     Returns: samples sorted by name.
     Raises: UserError when the folder is not a data set, or with the names of pictures without a mask.
     """
@@ -73,12 +78,15 @@ def find_samples(folder: str | Path, seed: int = 0, labels: str = "masks") -> li
             f"Add {labels}/NAME.png for each or take the picture out; "
             "a picture with nobody in it needs an all-black mask."
         )
-    splits = read_splits(folder, images.keys(), seed)
-    sources = _read_sources(folder)
+    table = Path(splits) if splits else folder / "splits.csv"
+    rows = read_table(table) if splits or table.exists() else {}
+    dealt = _splits_of(table, rows, images) if rows else assign_splits(list(images), seed)
+    about = {name: rows.get(name, {}) for name in images}
     return [
-        Sample(name, images[name], masks[name], splits[name], sources.get(name, folder.name))
+        Sample(name, images[name], masks[name], dealt[name],
+               about[name].get("source") or folder.name, about[name].get("group") or name)
         for name in sorted(images)
-    ]
+    ]  # fmt: skip
 
 
 def read_class_names(folder: str | Path) -> tuple[str, ...]:
@@ -118,43 +126,39 @@ def read_splits(folder: Path, names: Iterable[str], seed: int = 0) -> dict[str, 
 
     Raises: UserError when splits.csv lacks a name or names a split that does not exist.
     """
-    names = sorted(names)
     table = folder / "splits.csv"
-    rows = _split_rows(table)
-    if rows is None:
-        return assign_splits(names, seed)
+    if table.exists():
+        return _splits_of(table, read_table(table), names)
+    return assign_splits(sorted(names), seed)
+
+
+def read_table(path: Path) -> dict[str, dict[str, str]]:
+    """The lines of a splits.csv by name.   Raises: UserError when it is none, or contradicts itself."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"'{path}' is not a table in UTF-8 that can be read ({error}).") from None
     if not rows or not {"name", "split"} <= rows[0].keys():
         raise UserError(
-            f"'{table}' needs a first line with the columns name and split, and a line per picture."
+            f"'{path}' needs a first line with the columns name and split, and a line per picture."
         )
-    splits = {}
+    table = {}
     for row in rows:
         name = normalize("NFC", row["name"] or "")
-        if splits.setdefault(name, row["split"]) != row["split"]:
-            raise UserError(f"'{table}' puts '{name}' into {splits[name]} and {row['split']}: which one?")
-    if unknown := sorted({str(split) for split in splits.values()} - set(SPLITS)):
-        raise UserError(
-            f"'{table}' names the split {name_some(unknown)}: the splits are {', '.join(SPLITS)}."
-        )
-    if missing := [name for name in names if name not in splits]:
-        raise UserError(f"'{table}' has no line for {len(missing)} pictures: {name_some(missing)}.")
-    return {name: splits[name] for name in names}
+        if table.setdefault(name, row)["split"] != row["split"]:
+            raise UserError(
+                f"'{path}' puts '{name}' into {table[name]['split']} and {row['split']}: which one?"
+            )
+    return table
 
 
-def _split_rows(table: Path) -> list[dict] | None:
-    """The lines of splits.csv, None where there is none.   Raises: UserError."""
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            return list(csv.DictReader(file))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"'{table}' is not a table in UTF-8 that can be read ({error}).") from None
-
-
-def _read_sources(folder: Path) -> dict[str, str]:
-    rows = _split_rows(folder / "splits.csv") or []
-    return {normalize("NFC", row["name"]): row["source"] for row in rows if row.get("source")}
+def _splits_of(path: Path, table: dict[str, dict[str, str]], names: Iterable[str]) -> dict[str, str]:
+    if unknown := sorted({str(row["split"]) for row in table.values()} - set(SPLITS)):
+        raise UserError(f"'{path}' names the split {name_some(unknown)}: the splits are {', '.join(SPLITS)}.")
+    if missing := sorted(set(names) - table.keys()):
+        raise UserError(f"'{path}' has no line for {len(missing)} pictures: {name_some(missing)}.")
+    return {name: table[name]["split"] for name in names}
 
 
 def assign_splits(names: list[str], seed: int = 0) -> dict[str, str]:
@@ -175,19 +179,28 @@ def assign_splits(names: list[str], seed: int = 0) -> dict[str, str]:
     return splits
 
 
-def write_splits(folder: str | Path, seed: int = 0) -> tuple[Path, dict[str, int]]:
-    """Write splits.csv as `assign_splits` deals the names, to look at or change by hand.
+def write_splits(
+    folder: str | Path, splits: dict[str, str], groups: dict[str, str] | None = None, overwrite: bool = False
+) -> Path:
+    """Write splits.csv, to look at or change by hand.
 
-    Returns: its path and the count of each split.   Raises: UserError rather than replace a splits.csv.
+    splits: by name.   groups: by name, what it belongs to.   Returns: its path.
+    Raises: UserError rather than replace a splits.csv, unless overwrite is true.
     """
     path = Path(folder) / "splits.csv"
-    if path.exists():
-        raise UserError(f"'{path}' exists already and may be hand-made. Move it away to deal anew.")
-    names = sorted(pictures_by_name(Path(folder) / "images"))
-    splits = assign_splits(names, seed)
+    if path.exists() and not overwrite:
+        raise UserError(f"'{path}' exists already and may be hand-made: --overwrite deals anew.")
+    table = read_table(path) if path.exists() else {}  # its other columns stay
+    rows = [
+        {"name": name, "split": split} | ({"group": groups[name]} if groups else {})
+        for name, split in sorted(splits.items())
+    ]
+    rows = [table.get(row["name"], {}) | row for row in rows]
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("name", "split"), *splits.items()])
-    return path, {split: list(splits.values()).count(split) for split in SPLITS}
+        writer = csv.DictWriter(file, dict.fromkeys(key for row in rows for key in row))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
 
 
 def _place(name: str, seed: int) -> float:
@@ -278,6 +291,7 @@ class SegmentationDataset(Dataset):
     ):
         if cache not in ("memory", "disk", "none"):
             raise UserError(f"cache is 'memory', 'disk' or 'none', found {cache!r}.")
+        self.weights: Tensor | None = None  # (N,): how often training draws each; None takes them in turn
         self.samples, self.transform, self.seed, self.epoch = samples, transform, seed, 0
         self.paste, self.recolour, self.classes = paste, recolour, classes
         self.preprocessing = preprocessing or Preprocessing()
@@ -303,8 +317,10 @@ class SegmentationDataset(Dataset):
         images, masks = self.arrays
         return images[index], masks[index]
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        random = np.random.default_rng((self.seed, self.epoch, index))
+    def __getitem__(self, index: int | tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """(index, again): the same picture once more in this epoch, by another draw."""
+        index, again = index if isinstance(index, tuple) else (index, 0)
+        random = np.random.default_rng((self.seed, self.epoch, index, again))
         image, mask = self._transformed(index, random)
         if self.recolour and random.random() < self.recolour:
             image = recolour_person(image, self._person(mask), random)
@@ -325,22 +341,28 @@ class SegmentationDataset(Dataset):
 
     def _fill_cache(self, on_disk: bool) -> tuple[np.ndarray, np.ndarray]:
         size, count = self._kept.size, len(self.samples)
-        shapes = {"images": (count, size, size, 3), "masks": (count, size, size)}
+        shapes = (count, size, size, 3), (count, size, size)
         if not on_disk:
-            arrays = [np.empty(shape, np.uint8) for shape in shapes.values()]
-            self._decode_into(*arrays)
-            return tuple(arrays)
+            images, masks = (np.empty(shape, np.uint8) for shape in shapes)
+            for index, (image, mask) in enumerate(self._decoded()):
+                images[index], masks[index] = image, mask
+            return images, masks
         folder = cache_folder() / "arrays" / self._fingerprint()
-        paths = [folder / f"{kind}.npy" for kind in shapes]
+        paths = [folder / f"{kind}.npy" for kind in ("images", "masks")]
         if not all(path.exists() for path in paths):
-            with atomic_path(paths[0]) as images, atomic_path(paths[1]) as masks:
-                arrays = [
-                    open_memmap(path, "w+", np.uint8, shape)
-                    for path, shape in zip((images, masks), shapes.values(), strict=True)
-                ]
-                self._decode_into(*arrays)
-                for array in arrays:
-                    array.flush()
+            # Written, not mapped: a mapped file on a full disk ends the process without a word.
+            with (
+                atomic_path(paths[0]) as first,
+                atomic_path(paths[1]) as second,
+                first.open("wb") as images,
+                second.open("wb") as masks,
+            ):
+                for file, shape in zip((images, masks), shapes, strict=True):
+                    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                    write_array_header_1_0(file, header)
+                for image, mask in self._decoded():
+                    images.write(image.tobytes())
+                    masks.write(mask.tobytes())
         return tuple(np.load(path, mmap_mode="r") for path in paths)
 
     def _fingerprint(self) -> str:
@@ -348,35 +370,27 @@ class SegmentationDataset(Dataset):
         stats = [
             (str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns)
             for s in self.samples
-            for p in (s.image, s.mask)
+            for p in (s.image, s.mask, _unasked(s))
+            if p.exists()
         ]
         return hashlib.sha256(json.dumps([self._kept.size, self.classes, stats]).encode()).hexdigest()[:24]
 
-    def _decode_into(self, images: np.ndarray, masks: np.ndarray) -> None:
-        def decode(index: int) -> None:
-            images[index], masks[index] = load_pair(self.samples[index], self._kept, self.classes)
-
+    def _decoded(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         # Threads are enough: Pillow and OpenCV let go of Python's lock while they decode.
         with ThreadPoolExecutor() as pool:
-            jobs = pool.map(decode, range(len(self.samples)))
+            jobs = pool.map(lambda sample: load_pair(sample, self._kept, self.classes), self.samples)
             # Short sets decode before anyone could read the bar.
-            for _ in tqdm(jobs, total=len(self.samples), desc="decoding", unit="img", leave=False, delay=1):
-                pass
+            yield from tqdm(jobs, total=len(self), desc="decoding", unit="img", leave=False, delay=1)
 
 
 def load_pair(
     sample: Sample, preprocessing: Preprocessing, classes: tuple[str, ...] = ("person",)
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read one pair at the network's size: image uint8 (S, S, 3), mask uint8 {0, 1} or class ids (S, S).
-
-    Where ignore/NAME.png of the data set is white, the mask is 255.
+    """Read one pair at the network's size: image uint8 (S, S, 3), mask as load_pair_full gives it (S, S).
 
     Raises: UserError when a file is unreadable or the sizes of image and mask differ.
     """
     image, mask = load_pair_full(sample, preprocessing.size, classes)
-    unasked = sample.image.parents[len(Path(sample.name).parents)] / "ignore" / f"{sample.name}.png"
-    if len(classes) == 1 and unasked.exists():
-        mask[read_mask(unasked) > 0] = IGNORE
     return preprocessing.resize(image), preprocessing.resize_mask(mask)
 
 
@@ -385,6 +399,7 @@ def load_pair_full(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read one pair at its own size: image uint8 (H, W, 3), mask uint8 {0, 1} or class ids (H, W).
 
+    Where nothing is asked (ignore/NAME.png is white, or the class id says so) the mask is 255.
     at_least: lets the image (not the mask) come smaller, see segkit.files.read_image.
     Raises: UserError when a file is unreadable or the sizes of image and mask differ.
     """
@@ -395,7 +410,13 @@ def load_pair_full(
             f"image '{sample.image}' is {width}x{height} but its mask is {mask.shape[1]}x{mask.shape[0]}: "
             "they must be of one size."
         )
+    if len(classes) == 1 and _unasked(sample).exists():
+        mask[read_mask(_unasked(sample)) > 0] = IGNORE
     return read_image(sample.image, at_least), mask
+
+
+def _unasked(sample: Sample) -> Path:
+    return sample.image.parents[len(Path(sample.name).parents)] / "ignore" / f"{sample.name}.png"
 
 
 def read_classes(path: Path, classes: tuple[str, ...]) -> np.ndarray:
@@ -421,21 +442,20 @@ def load_dataset(
     split: str,
     size: int = 256,
     transform: Callable | None = None,
-    cache: str = "memory",
     seed: int = 0,
     limit: int | None = None,
     preprocessing: Preprocessing | None = None,
-    paste: float = 0.0,
     labels: str = "masks",
-    zoom: float = 1.0,
-    recolour: float = 0.0,
+    splits: str | Path | None = None,
+    **settings,
 ) -> SegmentationDataset:
     """One split of one or several folders as a data set for training.
 
     limit: take only the first `limit` samples in a fixed random order, to try something out.
     labels: "masks" for the person, "parts" for the classes that parts.json names (notebook 14).
+    splits: a table in place of each folder's splits.csv.
     preprocessing: in place of size, where the colours are normalised in another way than ImageNet's.
-    Other arguments: as in SegmentationDataset.   Raises: UserError.   Introduced in notebook 02.
+    settings: as in SegmentationDataset.   Raises: UserError.   Introduced in notebook 02.
     """
     if split not in SPLITS:
         raise UserError(f"there is no split '{split}': the splits are {', '.join(SPLITS)}.")
@@ -447,7 +467,7 @@ def load_dataset(
         if len(kinds) > 1:
             raise UserError("the data sets name different classes in their parts.json: train on one of them.")
         classes = kinds.pop()
-    found = [sample for folder in folders for sample in find_samples(folder, labels=labels)]
+    found = [sample for folder in folders for sample in find_samples(folder, labels=labels, splits=splits)]
     samples = [sample for sample in found if sample.split == split]
     if not samples:
         raise UserError(
@@ -457,4 +477,4 @@ def load_dataset(
     if limit is not None:
         samples = sorted(samples, key=lambda sample: _place(sample.name, seed))[:limit]
     preprocessing = preprocessing or Preprocessing(size=size)
-    return SegmentationDataset(samples, preprocessing, transform, cache, seed, paste, classes, zoom, recolour)
+    return SegmentationDataset(samples, preprocessing, transform, seed=seed, classes=classes, **settings)

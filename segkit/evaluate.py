@@ -1,7 +1,8 @@
 """Scores of a trained network on a data set, at each photograph's own size. Notebooks 04 and 08."""
 
 import csv
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from tqdm.auto import tqdm
 
 from segkit.data import SPLITS, Sample, find_samples, load_pair_full, read_class_names
 from segkit.files import IGNORE, UserError, atomic_path
-from segkit.metrics import Counts, boundary_f, count_classes, count_pixels
+from segkit.metrics import Counts, boundary_f, count_classes, count_pixels, interval, resampled_means
 from segkit.plots import colour_classes, contact_sheet, overlay, save_figure
 from segkit.predict import Segmenter
 
@@ -36,11 +37,26 @@ class Evaluation:
         values = getattr(self.counts, name)()
         return (self.counts.over_classes(values) if values.ndim == 2 else values).numpy()
 
+    @property
+    def groups(self) -> list[str]:
+        """What each picture belongs to: (N,)."""
+        return [sample.group or sample.name for sample in self.samples]
+
+    def certainty(self) -> str:
+        """How sure the mean Dice is, in a sentence: whole groups are resampled."""
+        count, kind = len(set(self.groups)), "pictures"
+        if count < len(self.samples):
+            kind = f"groups of {len(self.samples)} pictures"
+        if count < 2:
+            return f"mean Dice of {count} {kind}: too few for an interval"
+        low, high = interval(resampled_means(self.scores("dice"), self.groups))
+        return f"mean Dice, 95 % interval: {low:.4f} to {high:.4f}, from {count} {kind}"
+
     def rows(self) -> list[dict]:
         """One dictionary per image, worst Dice first."""
         scores = {name: self.scores(name) for name in SCORES}
         rows = [
-            {"name": sample.name, "split": sample.split}
+            {"name": sample.name, "split": sample.split, "group": self.groups[i]}
             | {name: round(float(values[i]), 4) for name, values in scores.items()}
             | {"boundary_f": round(float(self.boundary_f[i]), 4)}
             for i, sample in enumerate(self.samples)
@@ -53,14 +69,16 @@ class Evaluation:
         pooled = self.counts.pooled()
         for name in SCORES:
             values = getattr(pooled, name)()
-            all_pixels = values.mean().item() if values.ndim == 1 else values[0, 1:].mean().item()
+            all_pixels = (values if values.ndim == 1 else values[0, 1:]).nanmean().item()
             lines.append(f"{name.replace('_', ' '):16}{self.scores(name).mean():16.4f}{all_pixels:20.4f}")
         lines.append(f"{'boundary F, 2 px':16}{self.boundary_f.mean():16.4f}{'-':>20}")
+        lines.append(self.certainty())
         if len(self.classes) > 1:
             lines += [f"\n{'class':16}{'Dice, pooled':>16}{'IoU, pooled':>20}"]
             for i, name in enumerate(self.classes):
                 dice, iou = pooled.dice()[0, i].item(), pooled.iou()[0, i].item()
-                lines.append(f"{name:16}{dice:16.4f}{iou:20.4f}")
+                absent = f"{name:16}{'in no picture':>16}"
+                lines.append(absent if math.isnan(dice) else f"{name:16}{dice:16.4f}{iou:20.4f}")
         return "\n".join(lines)
 
 
@@ -71,13 +89,14 @@ def evaluate(
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
     batch_size: int = 16,
+    splits: str | Path | None = None,
 ) -> Evaluation:
     """Score a network on one split of a folder, or on all of it.
 
     The probabilities go back to the photograph's own size before they are compared, so scores of
     networks with other input sizes can be put side by side.
     split: train, val or test; None takes every picture.   flip, scales: test-time augmentation, see
-    Segmenter.predict_batch.   Raises: UserError.
+    Segmenter.predict_batch.   splits: a table in place of the folder's splits.csv.   Raises: UserError.
     """
     if split is not None and split not in SPLITS:
         raise UserError(f"there is no split '{split}': the splits are {', '.join(SPLITS)}.")
@@ -87,7 +106,7 @@ def evaluate(
             f"the network knows the classes {', '.join(person.classes)}, "
             f"but '{folder}' holds {', '.join(named)}: they must be the same, in the same order."
         )
-    found = find_samples(folder, labels="parts" if several else "masks")
+    found = find_samples(folder, labels="parts" if several else "masks", splits=splits)
     samples = [sample for sample in found if split in (None, sample.split)]
     if not samples:
         raise UserError(f"the {split} split of '{folder}' is empty ({len(found)} pictures in all).")
@@ -98,19 +117,24 @@ def evaluate(
             pairs = list(pool.map(lambda sample: load_pair_full(sample, classes=person.classes), batch))
             probs = person.predict_batch([image for image, _ in pairs], flip, scales)
             for (_, mask), prob in zip(pairs, probs, strict=True):
-                pred, true = person.labels(prob)[None], mask[None]
+                pred, true, asked = person.labels(prob)[None], mask[None], mask[None] != IGNORE
                 if several:
                     counts.append(count_classes(pred, true, len(person.classes)))
-                    pred, true = pred > 0, (true > 0) & (true != IGNORE)  # one outline: the whole person's
-                else:
-                    counts.append(count_pixels(pred, true))
-                edges.append(boundary_f(pred, true).item())
+                pred, true = pred > 0, (true > 0) & asked  # one outline: the whole person's
+                if not several:
+                    counts.append(count_pixels(pred, true, asked))
+                edges.append(boundary_f(pred, true, asked=asked).item())
             bar.update(len(pairs))
     return Evaluation(samples, Counts.cat(counts), np.array(edges), person.classes)
 
 
-def write_evaluation(result: Evaluation, person: Segmenter, out: str | Path, worst: int = 18) -> list[Path]:
-    """Write per_image.csv (worst first) and worst.png into a folder. Returns their paths."""
+def write_evaluation(
+    result: Evaluation, person: Segmenter | Mapping[str, Segmenter], out: str | Path, worst: int = 18
+) -> list[Path]:
+    """Write per_image.csv (worst first) and worst.png into a folder. Returns their paths.
+
+    person: what was scored, or, by the name of each picture, what it was scored with.
+    """
     out, rows = Path(out), result.rows()
     with atomic_path(out / "per_image.csv") as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys())
@@ -119,11 +143,12 @@ def write_evaluation(result: Evaluation, person: Segmenter, out: str | Path, wor
     samples = {sample.name: sample for sample in result.samples}
     pictures = []
     for row in rows[:worst]:
-        image, mask = load_pair_full(samples[row["name"]], classes=person.classes)
-        image, pred = _thumbnail(image), _thumbnail(person.labels(person(image)))
+        used = person[row["name"]] if isinstance(person, Mapping) else person
+        image, mask = load_pair_full(samples[row["name"]], classes=used.classes)
+        image, pred = _thumbnail(image), _thumbnail(used.labels(used(image)))
         person_mask = (_thumbnail(mask) > 0).astype(np.uint8)
         outlines, _ = cv2.findContours(person_mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        tinted = overlay(image, pred) if len(person.classes) == 1 else colour_classes(image, pred)
+        tinted = overlay(image, pred) if len(used.classes) == 1 else colour_classes(image, pred)
         pictures.append(cv2.drawContours(tinted, outlines, -1, (230, 159, 0), 2))
     sheet = contact_sheet(
         pictures,

@@ -3,6 +3,7 @@
 Metrics take masks, never logits: threshold first. Introduced in notebook 04.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,8 @@ class Counts:
 
     Scores are per image, in [0, 1]. `counts.dice().mean()` is the mean over images, in which a small
     person weighs as much as a large one; `counts.pooled().dice()` counts all pixels as one image.
-    Two empty masks agree and score 1 everywhere.
+    Two empty masks agree and score 1 everywhere. Among several classes, one that neither mask holds has no
+    score: nan.
     """
 
     tp: Tensor
@@ -55,14 +57,15 @@ class Counts:
 
     def _share(self, part: Tensor, whole: Tensor) -> Tensor:
         both_empty = (self.tp + self.fp + self.fn) == 0
-        return torch.where(both_empty, 1.0, part.double() / whole.clamp(min=1))
+        of_nothing = 1.0 if self.tp.ndim == 1 else math.nan
+        return torch.where(both_empty, of_nothing, part.double() / whole.clamp(min=1))
 
     def over_classes(self, scores: Tensor) -> Tensor:
         """Scores (N, C) of these counts -> (N,): the mean over the classes that either mask of an image
         holds, background (class 0) left out. An image of background alone, rightly found, scores 1.
         """
         held = ((self.tp + self.fp + self.fn) > 0)[:, 1:]
-        mean = (scores[:, 1:] * held).sum(1) / held.sum(1).clamp(min=1)
+        mean = scores[:, 1:].where(held, 0).sum(1) / held.sum(1).clamp(min=1)
         return torch.where(held.any(1), mean, 1.0)
 
     @staticmethod
@@ -72,20 +75,21 @@ class Counts:
         return Counts(*(torch.cat(column) for column in columns))
 
 
-def count_pixels(pred: Tensor | np.ndarray, target: Tensor | np.ndarray) -> Counts:
+def count_pixels(
+    pred: Tensor | np.ndarray, target: Tensor | np.ndarray, asked: Tensor | np.ndarray | None = None
+) -> Counts:
     """Compare masks pixel by pixel, image by image.
 
     pred, target: (N, 1, H, W) or (N, H, W), boolean or {0, 1}.   Returns: Counts of (N,).
+    asked: the same, true where a pixel counts; None counts all.
     Raises: ValueError for other shapes or values, such as logits or probabilities.
     """
     pred, target = _as_masks(pred, "pred"), _as_masks(target, "target")
     if pred.shape != target.shape:
         raise ValueError(f"pred {tuple(pred.shape)} and target {tuple(target.shape)} differ in shape.")
-    pred, target = pred.flatten(1), target.flatten(1)
-    tp = (pred & target).sum(1)
-    fp = pred.sum(1) - tp
-    fn = target.sum(1) - tp
-    return Counts(tp, fp, fn, pred.shape[1] - tp - fp - fn)
+    asked = torch.ones_like(pred) if asked is None else _as_masks(asked, "asked")
+    pairs = (pred & target, pred & ~target, ~pred & target, ~pred & ~target)
+    return Counts(*((pair & asked).flatten(1).sum(1) for pair in pairs))
 
 
 def count_classes(
@@ -160,7 +164,12 @@ def iou_score(pred: Tensor, target: Tensor) -> Tensor:
     return count_pixels(pred, target).iou()
 
 
-def boundary_f(pred: Tensor | np.ndarray, target: Tensor | np.ndarray, tolerance: float = 2.0) -> Tensor:
+def boundary_f(
+    pred: Tensor | np.ndarray,
+    target: Tensor | np.ndarray,
+    tolerance: float = 2.0,
+    asked: Tensor | np.ndarray | None = None,
+) -> Tensor:
     """Boundary F-score of each image: do the outlines lie on each other?
 
     Precision is the share of the predicted outline that lies within `tolerance` pixels (Euclidean) of
@@ -168,20 +177,21 @@ def boundary_f(pred: Tensor | np.ndarray, target: Tensor | np.ndarray, tolerance
     person pixels; the picture's own edge is no outline. Two masks without outline score 1.
 
     pred, target: (N, 1, H, W) or (N, H, W), boolean or {0, 1}.   Returns: (N,) in [0, 1].
+    asked: the same, true where a pixel counts; the edge of what does not is no outline either.
     Csurka, Larlus and Perronnin, "What is a good evaluation measure for semantic segmentation?" (2013).
     """
     pred, target = _as_masks(pred, "pred"), _as_masks(target, "target")
     if pred.shape != target.shape:
         raise ValueError(f"pred {tuple(pred.shape)} and target {tuple(target.shape)} differ in shape.")
+    asked = torch.ones_like(pred) if asked is None else _as_masks(asked, "asked")
     height, width = pred.shape[-2:]
-    pairs = zip(
-        *(m.reshape(-1, height, width).cpu().numpy().astype(np.uint8) for m in (pred, target)), strict=True
-    )
-    return torch.tensor([_boundary_f(p, t, tolerance) for p, t in pairs], dtype=torch.float64)
+    images = zip(*(m.reshape(-1, height, width).cpu().numpy() for m in (pred, target, asked)), strict=True)
+    return torch.tensor([_boundary_f(p, t, a, tolerance) for p, t, a in images], dtype=torch.float64)
 
 
-def _boundary_f(pred: np.ndarray, target: np.ndarray, tolerance: float) -> float:
-    ours, theirs = outline(pred), outline(target)
+def _boundary_f(pred: np.ndarray, target: np.ndarray, asked: np.ndarray, tolerance: float) -> float:
+    # As beyond the picture's edge: what is not asked counts as person, so no outline runs along it.
+    ours, theirs = outline(pred | ~asked) & asked, outline(target | ~asked) & asked
     if not ours.any() and not theirs.any():
         return 1.0
     if not ours.any() or not theirs.any():
@@ -268,3 +278,30 @@ def mean_surface_distance(
     if not len(there) or not len(back):
         return float("inf")
     return float(np.concatenate([there, back]).mean())
+
+
+def resampled_means(
+    scores: np.ndarray, groups: Sequence | None = None, resamples: int = 2000, seed: int = 0
+) -> np.ndarray:
+    """The bootstrap: means of sets of the same size, drawn from the scores with replacement.
+
+    scores: (N,).   groups: what belongs together, such as the scene of each picture; whole groups are then
+        drawn, since two views of one scene are not two independent pictures. None: each stands alone.
+    Returns: (resamples,).   Raises: ValueError without scores.   Efron (1979); introduced in notebook 09.
+    """
+    scores = np.asarray(scores, np.float64)
+    if scores.ndim != 1 or len(scores) == 0:
+        raise ValueError(f"scores must be one row of numbers, found shape {scores.shape}.")
+    _, member = np.unique(range(len(scores)) if groups is None else groups, return_inverse=True)
+    sums, counts = np.bincount(member, scores), np.bincount(member)
+    # How often each group is drawn is all that matters, so one product makes all the means.
+    draws = np.random.default_rng(seed).multinomial(
+        len(sums), np.full(len(sums), 1 / len(sums)), size=resamples
+    )
+    return (draws @ sums) / (draws @ counts)
+
+
+def interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
+    """The middle of many values: (2.5 %, 97.5 %) at 0.95.   Introduced in notebook 09."""
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)

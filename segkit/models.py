@@ -3,6 +3,7 @@
 from dataclasses import asdict, replace
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from segkit.files import UserError
@@ -37,10 +38,13 @@ def build_model(name: str = "unet", width: int | None = None, **arguments) -> nn
     width: channels of the U-Net's first stage; the others follow as 1, 2, 4, 8 times and 8 at the bottleneck.
     arguments: fields of UNetConfig, such as widths=(8, 16), up="transposed", attention=True
         or norm="group"; of the others: num_classes, pretrained, and decoder and deep, or channels and rates.
+    "ensemble" with members=[...] averages several networks, each given by its arguments.
     Returns: a network (N, 3, H, W) -> logits (N, num_classes, H, W) that remembers how it was built:
     build_model(**model.built_as) makes the same network again, with fresh weights.
     Raises: UserError.   Introduced in notebook 03; the others in 11.
     """
+    if name == "ensemble":
+        return Ensemble(**arguments)
     if name not in MODEL_NAMES:
         raise UserError(f"there is no model '{name}'. The names are: {', '.join(MODEL_NAMES)}.")
     if width is not None:
@@ -59,6 +63,22 @@ def build_model(name: str = "unet", width: int | None = None, **arguments) -> nn
     model = UNet(config)
     model.built_as = {"name": "unet", **asdict(config), "widths": list(config.widths)}
     return model
+
+
+class Ensemble(nn.Module):
+    """Several networks as one, whose probability is the mean of theirs.
+
+    members: the arguments of build_model for each.   images (N, 3, H, W) -> logits (N, C, H, W).
+    """
+
+    def __init__(self, members: list[dict]):
+        super().__init__()
+        self.members = nn.ModuleList(build_model(**member) for member in members)
+        self.built_as = {"name": "ensemble", "members": members}
+
+    def forward(self, images: Tensor) -> Tensor:
+        probs = torch.stack([to_probs(member(images)) for member in self.members]).mean(0)
+        return probs.logit(1e-6) if probs.shape[1] == 1 else probs.clamp(min=1e-6).log()
 
 
 def _check_settings(name: str, given: dict, known: tuple[str, ...]) -> None:

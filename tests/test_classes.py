@@ -17,7 +17,7 @@ from segkit.matting.photos import predict_files
 from segkit.metrics import confusion_matrix, count_classes
 from segkit.models import build_model
 from segkit.predict import Segmenter
-from segkit.train import TrainConfig, train
+from segkit.train import split_settings, train
 
 random = np.random.default_rng(0)
 
@@ -128,9 +128,9 @@ def make_parts(folder):
 
 def test_a_network_learns_two_classes_and_its_checkpoint_names_them(make_dataset, tmp_path):
     folder = make_parts(make_dataset(40))
-    settings = {"size": 32, "batch_size": 4, "width": None, "precision": "fp32", "lr": 5e-3, "augment": 0.0}
+    settings = {"size": 32, "batch_size": 4, "precision": "fp32", "lr": 5e-3, "augment": 0.0}
     settings["model_settings"] = {"widths": (8, 16), "bottleneck": 16}
-    run = train([folder], tmp_path / "run", TrainConfig(labels="parts", num_epochs=12, **settings))
+    run = train([folder], tmp_path / "run", *split_settings({"labels": "parts", "num_epochs": 12} | settings))
     assert run.best_dice > 0.6
     model, info = load_checkpoint(run.checkpoint)
     assert info.classes == ("background", "upper", "lower")
@@ -139,9 +139,9 @@ def test_a_network_learns_two_classes_and_its_checkpoint_names_them(make_dataset
 
 def test_parts_are_predicted_scored_and_written_in_their_classes(make_dataset, tmp_path):
     folder = make_parts(make_dataset(24))
-    settings = {"size": 32, "batch_size": 4, "width": None, "precision": "fp32", "lr": 5e-3, "augment": 0.0}
+    settings = {"size": 32, "batch_size": 4, "precision": "fp32", "lr": 5e-3, "augment": 0.0}
     settings["model_settings"] = {"widths": (8, 16), "bottleneck": 16}
-    run = train([folder], tmp_path / "run", TrainConfig(labels="parts", num_epochs=10, **settings))
+    run = train([folder], tmp_path / "run", *split_settings({"labels": "parts", "num_epochs": 10} | settings))
     parts = Segmenter.load(run.checkpoint)
     image = read_image(folder / "images" / "003.jpg")
     prob = parts(image, flip=True)
@@ -172,11 +172,14 @@ def test_a_data_set_with_other_classes_is_not_scored(make_dataset, tmp_path):
 
 def test_a_person_network_becomes_a_part_network_but_for_its_last_layer(make_dataset, tmp_path):
     folder = make_parts(make_dataset(16))
-    settings = {"size": 32, "batch_size": 4, "width": None, "precision": "fp32"}
+    settings = {"size": 32, "batch_size": 4, "precision": "fp32"}
     settings["model_settings"] = {"widths": (8, 16), "bottleneck": 16}
-    person = train([folder], tmp_path / "person", TrainConfig(num_epochs=1, **settings)).checkpoint
-    config = TrainConfig(labels="parts", num_epochs=1, lr=1e-9, start_from=str(person), **settings)
-    parts, _ = load_checkpoint(train([folder], tmp_path / "parts", config).checkpoint)
+    person = train([folder], tmp_path / "person", *split_settings({"num_epochs": 1} | settings)).checkpoint
+    del settings["model_settings"]
+    both = split_settings(
+        settings | {"labels": "parts", "num_epochs": 1, "lr": 1e-9, "start_from": str(person)}
+    )
+    parts, _ = load_checkpoint(train([folder], tmp_path / "parts", *both).checkpoint)
     before, _ = load_checkpoint(person)
     assert torch.allclose(parts.encoder[0][0].weight, before.encoder[0][0].weight, atol=1e-5)
     assert parts.head.weight.shape[0] == 3

@@ -112,10 +112,19 @@ def test_a_splits_csv_that_does_not_fit_is_refused(make_dataset, table, said):
 def test_written_splits_are_read_back_and_never_overwritten(make_dataset):
     folder = make_dataset(10)
     dealt = {s.name: s.split for s in find_samples(folder)}
-    write_splits(folder)
+    write_splits(folder, dealt)
     assert {s.name: s.split for s in find_samples(folder)} == dealt
     with pytest.raises(UserError, match="exists already"):
-        write_splits(folder)
+        write_splits(folder, dealt)
+
+
+def test_dealing_anew_keeps_what_else_the_table_says(make_dataset):
+    folder = make_dataset(4)
+    rows = [f"{i:03},train,phone" for i in range(4)]
+    (folder / "splits.csv").write_text("\n".join(["name,split,source", *rows]) + "\n")
+    names = [f"{i:03}" for i in range(4)]
+    write_splits(folder, dict.fromkeys(names, "val"), {name: name[:2] for name in names}, overwrite=True)
+    assert {(s.split, s.source, s.group) for s in find_samples(folder)} == {("val", "phone", "00")}
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])

@@ -17,7 +17,6 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import albumentations as A
@@ -30,32 +29,31 @@ from segkit.evaluate import evaluate
 from segkit.files import UserError, embedded_path
 from segkit.models import IMAGENET, NORMALISATION, build_model
 from segkit.predict import Segmenter
-from segkit.study.compare import COLUMNS, FixedBudget, markdown_table, read_runs
-from segkit.train import TrainConfig, fit
+from segkit.study.compare import COLUMNS, markdown_table, read_runs
+from segkit.train import fit, split_settings
 
 HERE = Path(__file__).parent
 MARKS = "<!-- ablation -->", "<!-- /ablation -->"
 
-REFERENCE = TrainConfig(
-    model="unet-lite0",
-    width=None,
-    model_settings={"pretrained": True, "decoder": [96, 64, 40, 24]},
-    size=96,
-    num_epochs=8,
-    batch_size=16,
-    optimizer="adamw",
-    lr=1.5e-3,
-    encoder_lr=0.25,
-    weight_decay=1e-4,
-    schedule="cosine",
-    ema=0.99,
-    augment=1.0,
-    paste=0.25,
-    early_stop=100,
-    plateau_patience=1,
-    cache="disk",
-    precision="fp32",  # the same arithmetic on every machine
-)
+REFERENCE = {
+    "model": "unet-lite0",
+    "model_settings": {"pretrained": True, "decoder": [96, 64, 40, 24]},
+    "size": 96,
+    "num_epochs": 8,
+    "batch_size": 16,
+    "optimizer": "adamw",
+    "lr": 1.5e-3,
+    "encoder_lr": 0.25,
+    "weight_decay": 1e-4,
+    "schedule": "cosine",
+    "ema": 0.99,
+    "augment": 1.0,
+    "paste": 0.25,
+    "early_stop": 100,
+    "plateau_patience": 1,
+    "cache": "disk",
+    "precision": "fp32",  # the same arithmetic on every machine
+}
 PER_EPOCH = 480  # pictures: 8 epochs of 30 steps
 
 # Which steps of segkit.augment each family names. What a row leaves out is left out by these.
@@ -67,7 +65,7 @@ FAMILIES = {
 SMALL = {"model": "unet", "model_settings": {"widths": [8, 16, 32, 64, 128], "bottleneck": 128}}
 SMALL |= {"lr": 2e-3, "encoder_lr": 1.0}
 
-# Row: what it changes. Fields of TrainConfig, and three words of this script: sets (real, rendered),
+# Row: what it changes. Settings of training, and three words of this script: sets (real, rendered),
 # without (a family of augmentation), scales (multi-scale training).
 # "small: ..." rows are compared with "small: reference".
 ROWS = {
@@ -129,21 +127,23 @@ def train_and_score(
     """One run in the folder `run`; its scores by the columns of the table."""
     change = dict(change)
     sets, without, scales = (change.pop(word, None) for word in ("sets", "without", "scales"))
-    config = replace(REFERENCE, **change, seed=seed, num_epochs=epochs)
+    steps = per_epoch // REFERENCE["batch_size"]
+    recipe, config = split_settings(
+        REFERENCE | change | {"seed": seed, "num_epochs": epochs, "steps_per_epoch": steps}
+    )
     folders = {"real": real, "rendered": embedded_path("people")}
     folders = {name: folder for name, folder in folders.items() if folder is not None}
     learn_from = [folder for name, folder in folders.items() if sets is None or name in sets]
     set_seed(seed)
-    model = build_model(config.model, config.width, **config.model_settings)
-    preprocessing = Preprocessing(config.size, **NORMALISATION.get(config.model, IMAGENET))
-    common = {"preprocessing": preprocessing, "cache": config.cache, "seed": seed}
-    crop_to = config.size if config.zoom > 1 else None
-    transform = Without(config.augment, crop_to, without) if config.augment > 0 else None
+    model = build_model(recipe.model, recipe.width, **recipe.model_settings)
+    preprocessing = Preprocessing(recipe.size, **NORMALISATION.get(recipe.model, IMAGENET))
+    common = {"preprocessing": preprocessing, "cache": recipe.cache, "seed": seed}
+    crop_to = recipe.size if recipe.zoom > 1 else None
+    transform = Without(recipe.augment, crop_to, without) if recipe.augment > 0 else None
     train_set = load_dataset(
-        *learn_from, split="train", transform=transform, paste=config.paste, zoom=config.zoom, **common
+        *learn_from, split="train", transform=transform, paste=recipe.paste, zoom=recipe.zoom, **common
     )
     val_set = load_dataset(*folders.values(), split="val", **common)
-    train_set = FixedBudget(train_set, per_epoch, seed)
     started = time.perf_counter()
     if scales:
         with multi_scale(model, scales):
@@ -187,7 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--table", action="store_true", help="train nothing; print the table, put it into README.md"
     )
     parser.add_argument("--per-epoch", type=int, default=PER_EPOCH, help=argparse.SUPPRESS)
-    parser.add_argument("--epochs", type=int, default=REFERENCE.num_epochs, help=argparse.SUPPRESS)
+    parser.add_argument("--epochs", type=int, default=REFERENCE["num_epochs"], help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     if args.real is not None and not args.real.is_dir():
         parser.error(f"'{args.real}' is not a folder")

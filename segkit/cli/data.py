@@ -45,9 +45,15 @@ def add_arguments(command: ArgumentParser) -> None:
         "--crowd", default="person", help="person counts crowd regions as person; skip-image leaves out"
     )
     actions.add_subcommand("import", take, help="turn common annotation layouts into the folder format")
-    split = ArgumentParser(description="Write splits.csv. Example: segkit data split my-photos --seed 1")
+    split = ArgumentParser(
+        description="Write splits.csv. Example: segkit data split my-photos --group '(.+)_\\d+'"
+    )
     split.add_argument("folder", help="a data set")
     split.add_argument("--seed", type=int, default=0, help="another seed, another split")
+    split.add_argument(
+        "--group", help="what stays together: a pattern on the names, folder, or a CSV with name and group"
+    )
+    split.add_argument("--overwrite", action="store_true", help="replace a splits.csv that is there")
     actions.add_subcommand("split", split, help="write splits.csv: train, val and test")
 
 
@@ -69,8 +75,7 @@ def run(args) -> int:
         else:
             print(get_source(args.name, args.out, args.split, args.limit, args.licence, args.crowd, args.yes))
         return 0
-    from segkit.data import write_splits
+    from segkit.sets.groups import deal_folder
 
-    path, counts = write_splits(args.folder, args.seed)
-    print(f"{path}: " + ", ".join(f"{count} {split}" for split, count in counts.items()))
+    print(deal_folder(args.folder, args.seed, args.group, args.overwrite))
     return 0

@@ -1,5 +1,7 @@
 """segkit evaluate: Score a network on a data set."""
 
+from pathlib import Path
+
 from jsonargparse import ArgumentParser
 
 from segkit.cli.common import add_checkpoint, add_looks
@@ -20,12 +22,19 @@ def add_arguments(command: ArgumentParser) -> None:
 def run(args) -> int:
     from segkit.evaluate import evaluate, write_evaluation
     from segkit.predict import Segmenter
+    from segkit.sets.groups import find_leaks
 
     person = Segmenter.load(args.checkpoint)
     split = None if args.split == "all" else args.split
     result = evaluate(person, args.data, split, args.flip, args.scales)
     print(f"{len(result.samples)} pictures of {args.data} ({args.split}), at their own size")
     print(result.table())
+    if Path(args.data).resolve().name in {one["name"] for one in person.info.trained_on}:
+        seen = sum(sample.split == "train" for sample in result.samples)
+        if seen and split is None:
+            print(f"{seen} of these pictures are of the train split: --split test scores on new ones")
+        for leak in find_leaks(args.data):
+            print(leak)
     for path in write_evaluation(result, person, args.out):
         print(path)
     return 0

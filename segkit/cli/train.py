@@ -1,6 +1,7 @@
 """segkit train: Train a network."""
 
 import json
+import os
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -14,21 +15,34 @@ WHEN_STOPPED = "Go on where it was with: segkit train --resume -o RUN"
 
 
 def add_arguments(command: ArgumentParser) -> None:
-    from segkit.train import TrainConfig
+    from segkit.train import Recipe, TrainConfig
 
     command.add_argument("data", nargs="*", type=str, help="one or several data sets")
     command.add_argument("--config", action=ActionConfigFile, help="a YAML file with any of these settings")
     command.add_argument("-o", "--out", type=str, help="the run folder (default: runs/DATA)")
     command.add_argument("--resume", action="store_true", help="go on with the run in the folder given by -o")
+    command.add_argument("--folds", type=int, help="cross-validate: so many trainings score every picture")
+    command.add_class_arguments(Recipe, as_group=False, instantiate=False)
     command.add_class_arguments(TrainConfig, as_group=False, instantiate=False)
 
 
 def run(args) -> int:
-    from segkit.train import TrainConfig, train
+    from segkit.sets.groups import find_leaks
+    from segkit.train import Recipe, TrainConfig, split_settings, train
 
     args = _training_folders(args)
-    settings = {f.name: args[f.name] for f in fields(TrainConfig)}
-    run = train(args.data, args.out, TrainConfig(**settings), args.resume)
+    names = [f.name for kind in (Recipe, TrainConfig) for f in fields(kind)]
+    recipe, config = split_settings({name: args[name] for name in names})
+    if args.folds is not None:
+        from segkit.study.folds import cross_validate
+
+        print(cross_validate(args.data, args.out, args.folds, recipe, config, args.resume))
+        return 0
+    # Several processes train together: one of them looks and says.
+    leaks = (
+        [] if int(os.environ.get("RANK", 0)) else [x for f in args.data for x in find_leaks(f, recipe.splits)]
+    )
+    run = train(args.data, args.out, recipe, config, args.resume, leaks)
     print(f"best validation Dice {run.best_dice:.4f} in epoch {run.best_epoch}: {run.checkpoint}")
     print(f"curves: {run.folder / 'curves.png'}")
     return 0
@@ -41,11 +55,14 @@ def defaults(argv: list[str]) -> dict:
     out = next((argv[i + 1] for i, a in enumerate(argv[:-1]) if a in ("-o", "--out")), None)
     if out is None:
         raise UserError("--resume needs the run folder: segkit train --resume -o runs/first")
-    record = Path(out) / "config.json"
-    if not record.is_file():
+    record = next((p for name in ("config.json", "cv.json") if (p := Path(out) / name).is_file()), None)
+    if record is None:
         raise UserError(f"'{out}' holds no config.json, so there is no run to go on with.")
-    recorded = json.loads(record.read_text())
-    return {"data": recorded["data"], **recorded["config"]}
+    try:
+        recorded = json.loads(record.read_text())
+        return {"data": recorded["data"], "folds": recorded.get("folds"), **recorded["config"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"'{record}' is no record of a run that can be read ({error!r}).") from None
 
 
 def _training_folders(args):

@@ -7,19 +7,10 @@ from collections.abc import Callable
 import torch
 from accelerate import notebook_launcher
 from accelerate.state import AcceleratorState, PartialState
-from tqdm.std import tqdm
 
-from segkit import train
 from segkit.device import best_device
 
 _kept: list = []
-
-
-class _Silent(tqdm):
-    """A bar that is not drawn."""
-
-    def __init__(self, *args, **settings):
-        super().__init__(*args, **settings | {"disable": True})
 
 
 def launch(function: Callable, *args, num_processes: int = 2) -> int:
@@ -39,9 +30,7 @@ def launch(function: Callable, *args, num_processes: int = 2) -> int:
         return 1
     AcceleratorState._reset_state(reset_partial_state=True)
     share = max(1, torch.get_num_threads() // num_processes)
-    notebook_launcher(
-        _run_quietly, (share, function, args), num_processes=num_processes, use_port=str(_free_port())
-    )
+    notebook_launcher(_run, (share, function, args), num_processes=num_processes, use_port=str(_free_port()))
     return num_processes
 
 
@@ -52,10 +41,9 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _run_quietly(threads: int, function: Callable, args: tuple) -> None:
+def _run(threads: int, function: Callable, args: tuple) -> None:
     torch.set_num_threads(threads)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # or accelerate sets it, with a warning
-    train.tqdm = _Silent  # of this forked process alone
     # Join the others now and keep the connection: torch takes it down in two threads at once, and each
     # can wait for the other for ever. The process ends right after, which closes it as well.
     PartialState(cpu=True)

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
-from segkit.data import displayed_size, pictures_by_name, read_splits
+from segkit.data import displayed_size, pictures_by_name, read_splits, read_table
 from segkit.files import UserError, mask_values, read_image
 from segkit.plots import contact_sheet, overlay
+from segkit.sets.groups import LOOKS_LIKE_SERIES, near_duplicates, thumbnail, torn_groups, torn_series
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class DatasetReport:
     """Share of person pixels by name, of every readable pair."""
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
 
     @property
     def healthy(self) -> bool:
@@ -85,6 +87,9 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
     except UserError as error:
         note("error", "splits.csv does not fit", "splits.csv", str(error))
         report.splits = dict.fromkeys(images, "train")
+    else:
+        table = read_table(folder / "splits.csv") if (folder / "splits.csv").exists() else {}
+        report.groups = {name: table.get(name, {}).get("group") or name for name in images}
     for name in sorted(images.keys() - masks.keys()):
         note("error", "picture without mask", name, f"expected masks/{name}.png")
     for name in sorted(masks.keys() - images.keys()):
@@ -98,7 +103,7 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
     thumbnails = {}
     with ThreadPoolExecutor() as pool:
         looks = pool.map(lambda name: _look_at(images[name], masks.get(name)), sorted(images))
-        for name, (findings, size, share, thumbnail) in tqdm(
+        for name, (findings, size, share, small) in tqdm(
             zip(sorted(images), looks, strict=True),
             total=len(images),
             desc="looking",
@@ -111,8 +116,8 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
                 report.sizes[name] = size
             if share is not None:
                 report.shares[name] = share
-            if thumbnail is not None:
-                thumbnails[name] = thumbnail
+            if small is not None:
+                thumbnails[name] = small
     for first, second in near_duplicates(thumbnails):
         across = report.splits[first] != report.splits[second]
         where = (
@@ -127,23 +132,29 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
             first,
             message,
         )
+    groups = report.groups if len(set(report.groups.values())) < len(report.groups) else {}
+    for group in torn_groups(groups, report.splits):
+        note("error", "group across splits", group, "lies in more than one split")
+    if not groups and (pattern := torn_series(report.splits)):
+        cure = f"segkit data split {folder} --overwrite --group '{pattern}'"
+        note("warning", "series across splits", min(images), f"{LOOKS_LIKE_SERIES}: {cure}")
     return report
 
 
 def _look_at(image_path: Path, mask_path: Path | None) -> tuple:
     """Findings, size, person share and grey thumbnail of one pair; None for what cannot be had."""
-    findings, size, share, thumbnail = [], None, None, None
+    findings, size, share, small = [], None, None, None
     try:
-        thumbnail = _thumbnail(read_image(image_path, at_least=64))
+        small = thumbnail(read_image(image_path, at_least=64))
         size = displayed_size(image_path)
     except UserError as error:
         findings.append(("error", "unreadable picture", str(error)))
     if mask_path is None:
-        return findings, size, share, thumbnail
+        return findings, size, share, small
     try:
         labels = mask_values(mask_path, colours=False)
     except UserError as error:
-        return [*findings, ("error", "unreadable mask", str(error))], size, share, thumbnail
+        return [*findings, ("error", "unreadable mask", str(error))], size, share, small
     if size and labels.shape != size:
         turned = (
             " It fits the picture before its EXIF rotation: turn the mask."
@@ -171,37 +182,7 @@ def _look_at(image_path: Path, mask_path: Path | None) -> tuple:
         )
     if share == 0 and values[-1] == 0:
         findings.append(("warning", "empty mask", "no person pixel: right only if nobody is in the picture"))
-    return findings, size, share, thumbnail
-
-
-def _thumbnail(image: np.ndarray) -> np.ndarray:
-    """Grey, 32x32, float: enough to tell two photographs apart."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    return cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
-
-
-def near_duplicates(
-    thumbnails: dict[str, np.ndarray], least_correlation: float = 0.985
-) -> list[tuple[str, str]]:
-    """Pairs of names whose grey 32x32 thumbnails are nearly one picture, up to brightness and contrast.
-
-    A copy that was saved again, resized or brightened keeps a correlation above 0.99; two photographs
-    of one person on one street stay below.
-    """
-    names = list(thumbnails)
-    flat = np.stack([t.ravel() for t in thumbnails.values()]) if names else np.zeros((0, 1024), np.float32)
-    flat = flat - flat.mean(1, keepdims=True)
-    lengths = np.linalg.norm(flat, axis=1)
-    uniform = lengths < 32  # a plain surface is like every other plain surface: no evidence
-    flat = flat / np.maximum(lengths, 1e-6)[:, None]
-    flat[uniform] = 0
-    pairs = []
-    for start in range(0, len(names), 1024):  # in strips, so that large sets fit the memory
-        likeness = flat[start : start + 1024] @ flat.T
-        for i, j in np.argwhere(likeness > least_correlation):
-            if start + i < j:
-                pairs.append((names[start + i], names[j]))
-    return pairs
+    return findings, size, share, small
 
 
 def picture_of_dataset(report: DatasetReport, images: int = 18):

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
+from segkit.metrics import interval, resampled_means
 from segkit.plots import BLUE, GREY, ORANGE, Picture
 
 # --- what is in a picture -------------------------------------------------------------------------------
@@ -87,33 +88,6 @@ def slice_groups(traits: Sequence[Traits]) -> dict[str, dict[str, np.ndarray]]:
 
 
 # --- how sure are we of a mean? -------------------------------------------------------------------------
-
-
-def resampled_means(
-    scores: np.ndarray, groups: Sequence | None = None, resamples: int = 2000, seed: int = 0
-) -> np.ndarray:
-    """The bootstrap: means of sets of the same size, drawn from the scores with replacement.
-
-    scores: (N,).   groups: what belongs together, such as the scene of each picture; whole groups are then
-        drawn, since two views of one scene are not two independent pictures. None: each stands alone.
-    Returns: (resamples,).   Raises: ValueError without scores.   Efron (1979); introduced in notebook 09.
-    """
-    scores = np.asarray(scores, np.float64)
-    if scores.ndim != 1 or len(scores) == 0:
-        raise ValueError(f"scores must be one row of numbers, found shape {scores.shape}.")
-    _, member = np.unique(range(len(scores)) if groups is None else groups, return_inverse=True)
-    sums, counts = np.bincount(member, scores), np.bincount(member)
-    # How often each group is drawn is all that matters, so one product makes all the means.
-    draws = np.random.default_rng(seed).multinomial(
-        len(sums), np.full(len(sums), 1 / len(sums)), size=resamples
-    )
-    return (draws @ sums) / (draws @ counts)
-
-
-def interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
-    """The middle of many values: (2.5 %, 97.5 %) at 0.95.   Introduced in notebook 09."""
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
 
 
 def slice_table(

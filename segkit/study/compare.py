@@ -11,9 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from scipy import stats
-from torch.utils.data import Dataset
 
-from segkit.data import SegmentationDataset
 from segkit.files import UserError
 from segkit.plots import BLUE, GREY, ORANGE, Picture
 
@@ -22,37 +20,6 @@ COLUMNS = ("row", "seed", "change", "steps", "dice_real", "boundary_real", "dice
 COLUMNS += ("boundary_rendered", "seconds")
 
 SCORES = ("dice_real", "dice_rendered")
-
-
-class FixedBudget(Dataset):
-    """A data set whose epochs all hold `per_epoch` pictures, however many there are.
-
-    Sets of 400 and of 2,000 pictures are then trained for the same number of steps, with a validation after
-    the same number of pictures. Pictures are dealt from a shuffled deck; when it is used up, it is shuffled
-    again. Everything else is that of `dataset`, whose augmentation changes with every epoch as before.
-    """
-
-    def __init__(self, dataset: SegmentationDataset, per_epoch: int, seed: int = 0):
-        self.dataset, self.per_epoch, self.seed, self.epoch = dataset, per_epoch, seed, 1
-
-    def __getattr__(self, name: str):
-        if name == "dataset":  # not there yet while being unpickled
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
-
-    def __len__(self) -> int:
-        return self.per_epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-        self.dataset.set_epoch(epoch)
-
-    def __getitem__(self, index: int):
-        if not 0 <= index < self.per_epoch:
-            raise IndexError(index)
-        deck, place = divmod((self.epoch - 1) * self.per_epoch + index, len(self.dataset))
-        order = np.random.default_rng((self.seed, deck)).permutation(len(self.dataset))
-        return self.dataset[int(order[place])]
 
 
 def read_runs(path: str | Path) -> list[dict]:

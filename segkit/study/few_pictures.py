@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,22 +26,13 @@ from segkit.train import Run, TrainConfig, fit
 # --- training on few pictures ---------------------------------------------------------------------------
 
 
-class Excerpt(SegmentationDataset):
-    """Some pictures of a loaded data set, repeated until an epoch is `length` long.
-
-    With eight pictures an epoch is over at once; repeated, each round shows them in other augmentations.
-    """
-
-    def __init__(self, base: SegmentationDataset, indexes: Sequence[int], length: int):
-        self.__dict__.update(base.__dict__)
-        self.base, self.indexes, self.length = base, list(indexes), length
-        self.samples = [base.samples[index] for index in self.indexes]
-
-    def __len__(self) -> int:
-        return self.length
-
-    def pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        return self.base.pair(self.indexes[index % len(self.indexes)])
+def excerpt(dataset: SegmentationDataset, indexes: Sequence[int]) -> SegmentationDataset:
+    """Some pictures of a loaded data set, without decoding them again."""
+    part = copy(dataset)
+    part.samples = [dataset.samples[index] for index in indexes]
+    if dataset.arrays is not None:
+        part.arrays = tuple(array[list(indexes)] for array in dataset.arrays)
+    return part
 
 
 def starting_network(start_from: str, size: int, fresh: bool = False) -> tuple[nn.Module, Preprocessing]:
@@ -65,22 +57,26 @@ def fine_tune(
     pictures: int | None = None,
     rounds: int = 4,
     seed: int = 0,
+    augment: float = 1.0,
     **settings,
 ) -> Run:
     """Train for a number of steps, however few pictures there are; after each round, validate.
 
     pictures: train on so many of them, drawn by the seed; None takes all.
-    settings: other fields of TrainConfig.
+    augment: strength of the augmentation.   settings: other fields of TrainConfig.
     Returns: Run, as from segkit.train.fit.   Raises: UserError.   Introduced in notebook 15.
     """
     count = len(train_set) if pictures is None else min(pictures, len(train_set))
     chosen = np.random.default_rng(seed).permutation(len(train_set))[:count]
     rounds = min(rounds, num_steps)
-    excerpt = Excerpt(train_set, chosen.tolist(), -(-num_steps // rounds) * batch_size)
+    part = excerpt(train_set, chosen.tolist())
+    part.seed = seed
+    if augment > 0:
+        part.transform = Augmentation(augment)
     config = TrainConfig(
         **{
-            "size": train_set.preprocessing.size,
             "num_epochs": rounds,
+            "steps_per_epoch": -(-num_steps // rounds),
             "batch_size": batch_size,
             "optimizer": "adamw",
             "weight_decay": 1e-4,
@@ -91,10 +87,7 @@ def fine_tune(
         }
         | settings
     )
-    if config.augment > 0:
-        excerpt.transform = Augmentation(config.augment)
-    excerpt.seed = seed
-    return fit(model, excerpt, val_set, run, config)
+    return fit(model, part, val_set, run, config)
 
 
 def dice_of(checkpoint: str | Path, data: SegmentationDataset) -> np.ndarray:

@@ -77,7 +77,7 @@ def through_segkit(samples: list[Sample], model: str, size: int, batch: int, epo
     train_set = SegmentationDataset(samples, Preprocessing(size))
     seconds = time.perf_counter() - started
     val_set = SegmentationDataset(samples[:1], Preprocessing(size))
-    config = TrainConfig(model=model, size=size, num_epochs=epochs, batch_size=batch, lr=LR, clip=0)
+    config = TrainConfig(num_epochs=epochs, batch_size=batch, lr=LR, clip=0)
     with tempfile.TemporaryDirectory() as folder:
         history = fit(network, train_set, val_set, Path(folder) / "run", config).history
         record = json.loads((Path(folder) / "run" / "config.json").read_text())

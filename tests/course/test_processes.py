@@ -20,7 +20,7 @@ sets = [load_dataset(folder, split=split, size=32) for split in ("train", "val")
 
 def one_epoch(name):
     torch.manual_seed(0)
-    config = TrainConfig(size=32, num_epochs=1, batch_size=8, precision="fp32")
+    config = TrainConfig(num_epochs=1, batch_size=8, precision="fp32")
     fit(build_model("unet", widths=(8, 16), bottleneck=16, norm=norm), *sets, f"{out}/{name}", config)
 
 

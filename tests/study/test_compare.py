@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segkit.data import load_dataset
 from segkit.files import UserError
 from segkit.study.compare import (
     COLUMNS,
-    FixedBudget,
     compare_to_reference,
     markdown_table,
     plot_ablation,
@@ -78,26 +76,6 @@ def test_the_drawing_has_a_line_per_comparison_and_draws_nothing_at_all():
 def test_runs_without_photographs_have_an_empty_half():
     text = markdown_table([run("reference", 0, None), run("reference", 1, None)])
     assert "| reference | 2 |  |  |  |  | 0.900 | 0.000 |" in text
-
-
-def test_a_budget_deals_every_picture_before_it_deals_one_again(make_dataset):
-    train_set = load_dataset(make_dataset(), split="train", size=16)
-    few = FixedBudget(train_set, per_epoch=2 * len(train_set) - 1, seed=3)
-    seen = [few[i][0] for i in range(len(few))] + [(few.set_epoch(2), few[0][0])[1]]
-    counts = {picture.numpy().tobytes(): 0 for picture in seen}
-    for picture in seen:
-        counts[picture.numpy().tobytes()] += 1
-    assert len(counts) == len(train_set) and set(counts.values()) == {2}
-
-
-def test_a_budget_is_otherwise_the_set_it_deals_from(make_dataset):
-    train_set = load_dataset(make_dataset(), split="train", size=16)
-    few = FixedBudget(train_set, per_epoch=5)
-    assert (len(few), few.classes, few.preprocessing) == (5, train_set.classes, train_set.preprocessing)
-    few.set_epoch(4)
-    assert train_set.epoch == 4
-    with pytest.raises(IndexError):
-        few[5]
 
 
 def test_the_table_that_ships_is_whole():

@@ -9,10 +9,10 @@ from segkit.files import UserError
 from segkit.models import build_model
 from segkit.sets.brain import make_brain_set, make_patient, make_spots
 from segkit.study.few_pictures import (
-    Excerpt,
     baselines,
     dice_of,
     drop_specks,
+    excerpt,
     fine_tune,
     learning_curve,
     starting_network,
@@ -64,17 +64,13 @@ def test_half_of_the_spots_are_tiny(tmp_path):
     assert areas.min() < 12 and areas.max() > 300 and 0.25 < (areas < 50).mean() < 0.75
 
 
-def test_an_excerpt_repeats_its_pictures_and_augments_each_anew(make_dataset):
+def test_an_excerpt_holds_the_chosen_pictures_and_leaves_the_set_alone(make_dataset):
     base = load_dataset(make_dataset(20), split="train", size=32)
-    excerpt = Excerpt(base, [3, 1], length=6)
-    assert len(excerpt) == 6 and len(excerpt.samples) == 2
-    for i in range(6):
-        assert np.array_equal(excerpt.pair(i)[0], base.pair([3, 1][i % 2])[0])
-    from segkit.augment import Augmentation
-
-    excerpt.transform = Augmentation(1.0)
-    assert not torch.equal(excerpt[0][0], excerpt[2][0])
-    assert base.transform is None
+    part = excerpt(base, [3, 1])
+    assert len(part) == 2 and [s.name for s in part.samples] == [base.samples[i].name for i in (3, 1)]
+    for i in range(2):
+        assert np.array_equal(part.pair(i)[0], base.pair([3, 1][i])[0])
+    assert len(base) > 2
 
 
 @pytest.mark.slow

@@ -1,0 +1,255 @@
+"""What belongs together stays together: groups, copies, leaks across splits. Introduced in notebook 02."""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, permutations
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from segkit.data import SPLIT_SHARES, SPLITS, assign_splits, find_samples, pictures_by_name, write_splits
+from segkit.files import UserError, read_image, read_labels
+
+MOST_COMPARED = 20_000
+"""Pictures: above this, comparing each with each takes minutes, and only the doctor does it."""
+
+LOOKS_LIKE_SERIES = (
+    "the names look like a film or a series, whose pictures lie in more than one split. One command cures it"
+)
+
+
+def deal_folder(folder: str | Path, seed: int = 0, group: str | None = None, overwrite: bool = False) -> str:
+    """Write the splits.csv of a data set so that what belongs together lies in one split.
+
+    group: a pattern on the names, whose first bracket names the group, such as (.+)_\\d+; "folder" for the
+        sub-folder of each picture; or a CSV with the columns name and group. None deals by name. Pictures
+        whose pixels are (nearly) the same are of one group in any case.
+    Returns: what was done, in sentences.   Raises: UserError.
+    """
+    folder = Path(folder)
+    images = pictures_by_name(folder / "images")
+    if not images:
+        raise UserError(f"'{folder}' holds no pictures: expected images/NAME.jpg in it.")
+    names = list(images)
+    groups = read_groups(folder, names, group) if group else {name: name for name in names}
+    groups = join_groups(groups, near_duplicates(thumbnails(images)))
+    count = len(set(groups.values()))
+    if group:
+        splits = deal_groups(groups, person_shares(folder, names), seed)
+    else:  # by the name of each group's first picture alone, so that more pictures move no other
+        splits = {name: assign_splits(sorted(set(groups.values())), seed)[of] for name, of in groups.items()}
+    grouped = bool(group) or count < len(names)
+    path = write_splits(folder, splits, groups if grouped else None, overwrite)
+    parts = [f"{path}: " + ", ".join(_said(splits, groups, split, grouped) for split in SPLITS)]
+    if not group and (pattern := torn_series(splits)):
+        parts.append(f"{LOOKS_LIKE_SERIES}: segkit data split {folder} --overwrite --group '{pattern}'")
+    return "\n".join(parts)
+
+
+def _said(splits: dict[str, str], groups: dict[str, str], split: str, grouped: bool) -> str:
+    inside = [name for name, place in splits.items() if place == split]
+    whole = f" ({len({groups[name] for name in inside})} groups)" if grouped else ""
+    return f"{len(inside)} {split}{whole}"
+
+
+def read_groups(folder: Path, names: list[str], group: str) -> dict[str, str]:
+    """What each name belongs to, by a pattern, "folder" or a CSV; see deal_folder.   Raises: UserError."""
+    if group == "folder":
+        return {name: name.rpartition("/")[0] or name for name in names}
+    if group.endswith(".csv"):
+        try:
+            with Path(group).open(newline="", encoding="utf-8-sig") as file:
+                table = {row["name"]: row["group"] for row in csv.DictReader(file)}
+        except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
+            raise UserError(f"'{group}' is no CSV with the columns name and group ({error!r}).") from None
+        if missing := sorted(set(names) - table.keys()):
+            raise UserError(f"'{group}' has no line for {len(missing)} pictures, such as {missing[0]}.")
+        return {name: table[name] for name in names}
+    try:
+        groups = group_by_pattern(names, group)
+    except re.error as error:
+        raise UserError(f"'{group}' is no pattern ({error}): write one such as (.+)_\\d+") from None
+    if len(set(groups.values())) == len(names):
+        raise UserError(f"by '{group}' every picture of '{folder}' stands alone, such as {names[0]}.")
+    return groups
+
+
+def group_by_pattern(names: Iterable[str], pattern: str) -> dict[str, str]:
+    """What the pattern's first bracket, or all of it, finds at the start of each name; else the name."""
+    found = {name: re.match(pattern, name) for name in names}
+    return {name: m[1 if m.re.groups else 0] or name if m else name for name, m in found.items()}
+
+
+def join_groups(groups: dict[str, str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Groups that a pair of names connects become one, called after the first of them."""
+    heads = {group: group for group in groups.values()}
+
+    def head(group: str) -> str:
+        while heads[group] != group:
+            group = heads[group]
+        return group
+
+    for pair in pairs:
+        first, second = sorted(head(groups[name]) for name in pair)
+        heads[second] = first
+    return {name: head(group) for name, group in groups.items()}
+
+
+def deal_groups(groups: dict[str, str], shares: dict[str, float], seed: int = 0) -> dict[str, str]:
+    """Whole groups into train, val and test, as near to 70, 15 and 15 in 100 as they allow.
+
+    shares: of person, by name: each split gets small and large people alike.
+    Raises: UserError with fewer than three groups.
+    """
+    count = max(3, min(7, len(set(groups.values()))))
+    folds = deal_folds(groups, shares, count, seed)
+    sizes, wanted = Counter(folds.values()), [share * len(groups) for share in SPLIT_SHARES[1:]]
+    # The two parts that come nearest to what val and test should hold; train is the rest.
+    best = min(permutations(range(count), 2), key=lambda two: _misfit([sizes[i] for i in two], wanted))
+    places = dict(zip(best, ("val", "test"), strict=True))
+    return {name: places.get(fold, "train") for name, fold in folds.items()}
+
+
+def _misfit(sizes: list[int], wanted: list[float]) -> float:
+    return sum(abs(a - b) for a, b in zip(sizes, wanted, strict=True)) + abs(sum(sizes) - sum(wanted))
+
+
+def deal_folds(groups: dict[str, str], shares: dict[str, float], count: int, seed: int = 0) -> dict[str, int]:
+    """A number from 0 to count - 1 for every name: parts of like size, each group whole.
+
+    Raises: UserError where there are fewer groups than parts, or fewer than three parts.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold  # takes a second to load
+
+    names, held = list(groups), len(set(groups.values()))
+    if not 3 <= count <= held:
+        raise UserError(f"{held} groups cannot fill {max(count, 3)} parts: give smaller groups.")
+    share = np.array([shares.get(name, 0.0) for name in names])
+    kind = np.digitize(share, np.quantile(share, [1 / 3, 2 / 3]))  # small, middling and large people
+    if np.unique(kind, return_counts=True)[1].min() < count:  # too few of a kind to be dealt out
+        kind[:] = 0
+    dealer, folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed), {}
+    for fold, (_, chosen) in enumerate(dealer.split(names, kind, list(groups.values()))):
+        folds |= {names[i]: fold for i in chosen}
+    return folds
+
+
+def person_shares(folder: Path, names: list[str]) -> dict[str, float]:
+    """Share of marked pixels in the mask of each name; names without one are left out."""
+    masks = pictures_by_name(folder / "masks") if (folder / "masks").is_dir() else {}
+    return {name: float((read_labels(masks[name]) > 127).mean()) for name in names if name in masks}
+
+
+def find_leaks(folder: str | Path, splits: str | Path | None = None) -> list[str]:
+    """What lies in one split of a data set and, as good as the same, in another: a sentence for each kind.
+
+    Looked for are groups that were dealt apart, pictures whose pixels are (nearly) the same, and, where no
+    groups are given, names that look like a film or a series.   splits: in place of its splits.csv.
+    """
+    samples, found = find_samples(folder, splits=splits), []
+    split, groups = {s.name: s.split for s in samples}, {s.name: s.group for s in samples}
+    dealt = Path(splits or Path(folder) / "splits.csv").exists()
+    cure = f"segkit data split {folder}" + " --overwrite" * dealt
+    if torn := torn_groups(groups, split):
+        found.append(
+            f"leak: {len(torn)} groups lie in more than one split, such as {torn[0]}. The cure: correct "
+            f"'{splits or Path(folder) / 'splits.csv'}', or {cure} --group ..."
+        )
+    if len(samples) > MOST_COMPARED:
+        found.append(f"{len(samples)} pictures are too many to look for copies here: segkit doctor {folder}")
+    else:
+        pairs = near_duplicates(thumbnails({s.name: s.image for s in samples}))
+        if pairs := [(a, b) for a, b in pairs if split[a] != split[b]]:
+            (a, b), count = pairs[0], len(set(chain.from_iterable(pairs)))
+            found.append(
+                f"leak: {count} pictures are nearly the same picture as one in another split, such as {a} "
+                f"({split[a]}) and {b} ({split[b]}). The cure: {cure}"
+            )
+    if all(group == name for name, group in groups.items()) and (pattern := torn_series(split)):
+        found.append(f"leak: {LOOKS_LIKE_SERIES}: {cure} --group '{pattern}'")
+    return found
+
+
+def torn_series(splits: dict[str, str]) -> str | None:
+    """The pattern of names that look like a series, where some series lies in more than one split."""
+    pattern = series_pattern(list(splits))
+    return pattern if pattern and torn_groups(group_by_pattern(splits, pattern), splits) else None
+
+
+def torn_groups(groups: dict[str, str], split: dict[str, str]) -> list[str]:
+    """The groups that lie in more than one split; both arguments by name."""
+    places: dict[str, set] = {}
+    for name, group in groups.items():
+        places.setdefault(group, set()).add(split[name])
+    return sorted(group for group, of in places.items() if len(of) > 1)
+
+
+FILM = re.compile(
+    r"(frame|frm|slice|film|video|clip|scan|image-|im-\d+-|(^|[\W_])[fzt])[\W_]*$", re.IGNORECASE
+)
+
+
+def series_pattern(names: list[str]) -> str | None:
+    """A pattern for names such as film_0001, scan12/slice-7 or 1.2.840.3; None for other names.
+
+    A series is three names or more that differ in their last number alone. One series alone is a film where
+    it is called frame, slice or the like, and is then cut into stretches: numbered photographs are no film.
+    """
+    found = [m[1] for name in names if (m := re.fullmatch(r"(.*\D)\d+", name))]
+    counts = Counter(found)
+    long = [start for start, count in counts.items() if count >= 3]
+    if 2 * sum(counts[start] for start in long) < len(names):
+        return None
+    if len(long) > 1:
+        return r"(.*\D)\d+"
+    if FILM.search(long[0]):
+        return r"(.*\d)\d" if len(found) < 100 else r"(.*\d)\d\d"
+    return None
+
+
+def thumbnails(images: dict[str, Path]) -> dict[str, np.ndarray]:
+    """Grey 32x32 pictures by name; those that cannot be read are left out."""
+
+    def small(path: Path) -> np.ndarray | None:
+        try:
+            return thumbnail(read_image(path, at_least=64))
+        except UserError:
+            return None  # whoever needs the picture says what is wrong with it
+
+    with ThreadPoolExecutor() as pool:
+        made = zip(images, pool.map(small, images.values()), strict=True)
+        return {name: picture for name, picture in made if picture is not None}
+
+
+def thumbnail(image: np.ndarray) -> np.ndarray:
+    """uint8 RGB (H, W, 3) -> grey float32 (32, 32): enough to tell two photographs apart."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def near_duplicates(
+    thumbnails: dict[str, np.ndarray], least_correlation: float = 0.985
+) -> list[tuple[str, str]]:
+    """Pairs of names whose grey 32x32 thumbnails are nearly one picture, up to brightness and contrast.
+
+    A copy that was saved again, resized or brightened keeps a correlation above 0.99; two photographs
+    of one person on one street stay below.
+    """
+    names = list(thumbnails)
+    flat = np.stack([t.ravel() for t in thumbnails.values()]) if names else np.zeros((0, 1024), np.float32)
+    flat = flat - flat.mean(1, keepdims=True)
+    lengths = np.linalg.norm(flat, axis=1)
+    uniform = lengths < 32  # a plain surface is like every other plain surface: no evidence
+    flat = flat / np.maximum(lengths, 1e-6)[:, None]
+    flat[uniform] = 0
+    pairs = []
+    for start in range(0, len(names), 1024):  # in strips, so that large sets fit the memory
+        likeness = flat[start : start + 1024] @ flat.T
+        for i, j in np.argwhere(likeness > least_correlation):
+            if start + i < j:
+                pairs.append((names[start + i], names[j]))
+    return pairs

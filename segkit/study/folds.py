@@ -1,0 +1,109 @@
+"""Small sets scored by cross-validation: no picture is judged by a network that saw it. Notebook 15."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from segkit.checkpoint import load_checkpoint, save_checkpoint
+from segkit.data import find_samples, write_splits
+from segkit.evaluate import Evaluation, evaluate, write_evaluation
+from segkit.files import UserError, atomic_path
+from segkit.metrics import Counts
+from segkit.models import build_model
+from segkit.predict import Segmenter
+from segkit.sets.groups import deal_folds, join_groups, near_duplicates, person_shares, thumbnails
+from segkit.train import Recipe, TrainConfig, train
+
+
+@dataclass
+class CrossValidation:
+    """What the folds say together."""
+
+    folder: Path
+    result: Evaluation
+    """Of all pictures, each by the network of the fold that held it out."""
+    files: list[Path]
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.result.samples)} pictures, each scored by a network that never saw it"]
+        lines += [self.result.table(), *map(str, self.files)]
+        return "\n".join([*lines, f"the folds' mean, as one network: {self.folder / 'best.safetensors'}"])
+
+
+def cross_validate(
+    folders: Sequence[str | Path],
+    out: str | Path,
+    folds: int = 5,
+    recipe: Recipe | None = None,
+    config: TrainConfig | None = None,
+    resume: bool = False,
+) -> CrossValidation:
+    """Train once for each part of a data set, and score each part by the network that was not shown it.
+
+    All pictures take part, whatever splits.csv says. Of `folds` parts of like size, with whole groups in
+    each, one is scored, the next chooses the best epoch, the others are trained on.
+    out: gets cv.json, fold1/, fold2/, ..., per_image.csv, worst.png, and best.safetensors, which averages the
+        folds and is read by Segmenter.load(out).
+    resume: go on with the folds of that folder.
+    Returns: CrossValidation.   Raises: UserError.   Stone (1974).
+    """
+    recipe, config, out = recipe or Recipe(), config or TrainConfig(), Path(out)
+    if len(folders) != 1:
+        raise UserError(
+            f"cross-validation takes one data set, found {len(folders)}: put the pictures together."
+        )
+    folder, record = Path(folders[0]), out / "cv.json"
+    content = {"data": [str(folder.resolve())], "folds": folds, "config": asdict(recipe) | asdict(config)}
+    if record.exists() and not resume:
+        raise UserError(f"'{out}' holds a cross-validation: choose another folder, or go on by --resume.")
+    if record.exists() and json.loads(record.read_text()) != json.loads(json.dumps(content)):
+        raise UserError(f"folds of one cross-validation are alike: resume '{out}' with the settings it has.")
+    samples = find_samples(folder, labels=recipe.labels, splits=recipe.splits)
+    groups = {sample.name: sample.group for sample in samples}
+    groups = join_groups(groups, near_duplicates(thumbnails({s.name: s.image for s in samples})))
+    parts = deal_folds(groups, person_shares(folder, list(groups)), folds, config.seed)
+    with atomic_path(record) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+    results, persons = [], {}
+    for fold in range(folds):
+        place = out / f"fold{fold + 1}"
+        where = {0: "test", 1: "val"}
+        splits = {name: where.get((part - fold) % folds, "train") for name, part in parts.items()}
+        table = write_splits(place, splits, groups, overwrite=True)
+        print(
+            f"fold {fold + 1} of {folds}: "
+            + ", ".join(f"{n} {s}" for s, n in Counter(splits.values()).items())
+        )
+        own = replace(recipe, splits=str(table))
+        if not (place / "per_image.csv").exists():  # the last that a fold writes
+            train([folder], place, own, config, resume=(place / "last" / "state.safetensors").exists())
+        person = Segmenter.load(place)
+        results.append(evaluate(person, folder, "test", splits=table))
+        persons |= {sample.name: person for sample in results[-1].samples}
+        write_evaluation(results[-1], person, place)
+    counts = Counts.cat([result.counts for result in results])
+    result = Evaluation(
+        [sample for result in results for sample in result.samples],
+        counts,
+        torch.cat([torch.as_tensor(result.boundary_f) for result in results]).numpy(),
+        results[0].classes,
+    )
+    _write_mean(out, [out / f"fold{fold + 1}" for fold in range(folds)], result)
+    return CrossValidation(out, result, write_evaluation(result, persons, out))
+
+
+def _write_mean(out: Path, places: Sequence[Path], result: Evaluation) -> None:
+    """The networks of the folds in one checkpoint, whose probability is the mean of theirs."""
+    networks, infos = zip(*(load_checkpoint(place / "best.safetensors") for place in places), strict=True)
+    mean = build_model("ensemble", members=[info.model for info in infos])
+    for member, network in zip(mean.members, networks, strict=True):
+        member.load_state_dict(network.state_dict())
+    dice = round(float(result.scores("dice").mean()), 4)
+    scores = {"split": "out of fold", "images": len(result.samples), "dice": dice}
+    trained_on = ({"name": infos[0].trained_on[0]["name"], "images": len(result.samples)},)
+    info = replace(infos[0], model=mean.built_as, scores=scores, trained_on=trained_on)
+    save_checkpoint(out / "best.safetensors", mean, info)
