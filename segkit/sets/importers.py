@@ -16,17 +16,28 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
-from segkit.files import COLOUR, UserError, mask_values, name_some, read_image, write_image
+from segkit.files import (
+    COLOUR,
+    UserError,
+    mask_values,
+    name_some,
+    open_picture,
+    orientation,
+    read_image,
+    same_name,
+    write_image,
+)
 from segkit.sets.layouts import (
+    BACKGROUND,
     TITLES,
     Example,
     Layout,
     detect_layout,
     find_layouts,
     read_cutout,
+    turned,
     value_name,
 )
 
@@ -78,7 +89,9 @@ def import_folder(
     formats other than JPEG and PNG become PNG, and cut-outs lose their alpha channel. One bad file does
     not stop the import: it is named in `Report.failed`. The report is kept as out/import.txt.
 
-    src: a folder, or one COCO JSON file.
+    Where people are told apart, instances/NAME.png numbers them: 0 nobody, 1, 2, ... the people.
+
+    src: a folder, or one annotation file such as COCO's.
     layout: "auto", or a key of TITLES.
     classes: what counts as person: class names, or mask values such as "1", "#ff0000" or ">127"; a list,
         or one text with commas. None takes what is called person, or the only class there is.
@@ -100,6 +113,8 @@ def import_folder(
     names = _names(found)
     report = Report(found, out, used, notes=[*found.notes], failed=[*found.failed])
     remarks, splits, shares = defaultdict(list), {}, []
+    # Each class that was named must have a pixel somewhere; without names, what was taken for person.
+    unseen = {text: _meaning(found, text) for text in classes} if classes else {used: wanted}
     with new_folder(out) as folder:
         named = list(zip(names, found.examples, strict=True))
         for name, example in tqdm(named, desc="import", unit="image", disable=not progress):
@@ -116,15 +131,26 @@ def import_folder(
             except Exception as error:  # a strange file may break any library in any way: go on
                 report.failed.append(f"'{example.image}' or its annotation cannot be read ({error!r}).")
             else:
-                write_pair(folder, name, example.image, pixels, mask, encode=found.name == "cutouts")
+                write_pair(folder, name, example.image, pixels, mask > 0, encode=found.name == "cutouts")
+                if mask.max(initial=0) > 1:
+                    write_image(folder / "instances" / f"{name}.png", mask)
                 report.written.append(name)
                 report.empty += not mask.any()
+                if mask.any():
+                    unseen = {
+                        text: meaning
+                        for text, meaning in unseen.items()
+                        if len(unseen) > 1 and not example.mask(meaning).any()
+                    }
                 splits[name] = example.split
-                shares.append(mask.mean())
+                shares.append((mask > 0).mean())
         if not report.written:
             reason = report.failed[0] if report.failed else "no image has a usable annotation."
             raise UserError(f"nothing could be imported from '{src}': {reason}")
         report.notes += [f"{remark}: {name_some(names)}" for remark, names in remarks.items()]
+        report.failed += [
+            f"no picture has a pixel of this: {text}. Is it the right class?" for text in unseen
+        ]
         if np.mean(shares) > 0.7:
             report.notes.append(f"{np.mean(shares):.0%} of the pixels are person: are the masks inverted?")
         if len(set(splits.values())) > 1 and all(splits.values()):
@@ -139,7 +165,7 @@ def import_folder(
 
 
 def _read_pair(layout: Layout, example: Example, wanted: Any, remarks: dict) -> tuple[np.ndarray, np.ndarray]:
-    """The picture as displayed, uint8 RGB (H, W, 3), and its mask, bool (H, W).   Raises: UserError."""
+    """The picture as displayed, uint8 RGB (H, W, 3), and its objects by number, (H, W). Raises: UserError."""
     if layout.name == "cutouts" and example.mask:
         pixels, mask = read_cutout(example.image)
         hidden = pixels[~mask]
@@ -159,23 +185,21 @@ def upright(image: Path, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarra
     """Read a picture as displayed, with its mask in the same position (an empty one for None).
 
     Some tools draw on the picture as displayed, others on the pixels as stored: the sizes tell which.
-    Returns: uint8 RGB (H, W, 3), bool (H, W), and a remark where an EXIF rotation had to be thought about.
+    Returns: uint8 RGB (H, W, 3), the mask (H, W), and a remark where EXIF turned the picture.
     Raises: UserError when picture and mask differ in size.
     """
     pixels, remark = read_image(image), ""
     shape = pixels.shape[:2]
     if mask is None:
         return pixels, np.zeros(shape, bool), remark
-    if (orientation := _orientation(image)) > 1:
-        stored = shape[::-1] if orientation >= 5 else shape
+    if (turn := _orientation(image)) > 1:
+        stored = shape[::-1] if turn >= 5 else shape
         remark = "EXIF rotation, written upright: the mask fits the picture as displayed"
         if shape == stored == mask.shape:
             remark = "EXIF rotation, and the sizes cannot tell: taken as a mask of the picture as displayed"
         elif mask.shape == stored:
             remark = "EXIF rotation, written upright: the mask fits the picture as stored, so it turned too"
-            picture = Image.fromarray(mask.astype(np.uint8))
-            picture.getexif()[0x0112] = orientation
-            mask = np.asarray(ImageOps.exif_transpose(picture)) > 0
+            mask = turned(mask, turn)
     if mask.shape != shape:
         (h, w), (mask_h, mask_w) = shape, mask.shape
         raise UserError(f"'{image}' is {w}x{h}, its mask {mask_w}x{mask_h}: they must agree.")
@@ -183,11 +207,8 @@ def upright(image: Path, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarra
 
 
 def _orientation(path: Path) -> int:
-    """The EXIF orientation: 1 is upright, 5 to 8 exchange width and height."""
-    with contextlib.suppress(OSError, ValueError, SyntaxError), Image.open(path) as picture:
-        found = picture.getexif().get(0x0112, 1)
-        return found if found in range(1, 9) else 1
-    return 1
+    with open_picture(path) as picture:
+        return orientation(picture)
 
 
 def write_pair(
@@ -252,8 +273,7 @@ def _names(layout: Layout) -> list[str]:
         ["_".join(path.with_suffix("").parts) for path in paths],
         ["_".join(path.parts).replace(".", "_") for path in paths],
     ]
-    # Counted in lower case: A.jpg and a.jpg are one file on many disks.
-    counts = [Counter(name.lower() for name in names) for names in choices]
+    counts = [Counter(map(same_name, names)) for names in choices]
     best = next((i for i in range(3) if max(counts[i].values(), default=1) == 1), None)
     if best is None:
         raise UserError(f"'{layout.root}' holds pictures whose names differ only in case. Rename them.")
@@ -269,26 +289,37 @@ def _choose(layout: Layout, classes: Sequence[str] | None) -> tuple[Any, str]:
     """What means person (names or values), and the line of the report that says so.   Raises: UserError."""
     if layout.name == "cutouts":
         return frozenset(), "alpha over 127; the colours under it are kept"
+    there = set(layout.classes)
+    if layout.value_files and there:
+        raise UserError(
+            f"a list of classes ({name_some(sorted(there), 3)}) explains some masks in '{layout.root}', and "
+            "others have none: put it above all of them, or import them one after the other."
+        )
     if layout.value_files:
         return _choose_values(layout, classes)
-    there = set(layout.classes)
     if classes is not None:
         if missing := sorted(set(classes) - there):
             raise UserError(f"class {', '.join(missing)} is not there. Found: {', '.join(sorted(there))}.")
         wanted = set(classes)
-    elif "person" in there:
-        wanted = {"person"}
+    elif wanted := {name for name in there if name.strip().lower() == "person"}:
+        pass
     else:
         words = {name: set(re.split("[^a-z]+", name.lower())) for name in there}
         wanted = {name for name in there if words[name] & PERSON_WORDS and not words[name] & NOT_WORDS}
-        wanted = wanted or (there if len(there) == 1 else set())
+        named = {name for name in there if not BACKGROUND.fullmatch(name)}
+        wanted = wanted or (named if len(named) == 1 else set())
     if not wanted:
         raise UserError(
             f"no class of '{layout.root}' is called person (found: {', '.join(sorted(there)) or 'none'}). "
             "Say which ones count as person with --classes NAME."
         )
-    rest = sorted(there - wanted - {"background"}) if len(there) < 20 else []
+    rest = sorted(n for n in there - wanted if not BACKGROUND.fullmatch(n)) if len(there) < 20 else []
     return wanted, ", ".join(sorted(wanted)) + (f"; not used: {', '.join(rest)}" if rest else "")
+
+
+def _meaning(layout: Layout, text: str) -> Any:
+    """What one text of --classes stands for."""
+    return _parse_value(str(text)) if layout.value_files else {text}
 
 
 def _choose_values(layout: Layout, classes: Sequence[str] | None) -> tuple[frozenset[int], str]:

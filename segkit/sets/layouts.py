@@ -1,24 +1,24 @@
 """Common annotation layouts: what a folder of pictures and annotations holds, and how to read its masks.
 
 `detect_layout` finds the layout. What is ambiguous is not guessed: it becomes an error or a note.
+Layouts whose masks are pictures are read here, the files of annotation tools in segkit.sets.tools.
 Introduced in notebook 02.
 """
 
-import base64
 import contextlib
 import csv
-import io
 import json
+import os
 import re
-import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageOps
+import yaml
 
 from segkit.files import (
     COLOUR,
@@ -27,15 +27,22 @@ from segkit.files import (
     mask_values,
     name_some,
     open_picture,
+    orientation,
     read_image,
     read_labels,
+    same_name,
 )
+from segkit.sets.regions import Region, count_unused, paint_regions
 
 TITLES = {
     "coco": "COCO JSON",
-    "voc": "Pascal VOC (JPEGImages and SegmentationClass)",
+    "voc": "masks in SegmentationClass (Pascal VOC, CVAT segmentation mask, labelme2voc)",
     "labelme": "labelme (a JSON beside each picture)",
     "supervisely": "Supervisely (img and ann)",
+    "yolo": "YOLO segmentation (data.yaml, images and labels)",
+    "cvat": "CVAT for images 1.1 (annotations.xml)",
+    "label-studio": "Label Studio JSON",
+    "via": "VGG Image Annotator JSON",
     "folders": "two folders, such as images and masks",
     "beside": "image and mask side by side, such as x.jpg and x_mask.png",
     "cutouts": "cut-outs with an alpha channel",
@@ -49,6 +56,9 @@ MASK_FOLDERS |= {"masks_instances", "segmentationclass", "segmentationobject"}
 
 MASK_ENDINGS = ("", "_mask", "-mask", ".mask", "_masks", "_label", "_seg", "_segmentation", "_matte", "_gt")
 
+ANNOTATIONS = {".json", ".xml", ".csv", ".txt", ".yaml", ".yml", ".ndjson", ".jsonl"}
+"""Endings of files that may hold annotations."""
+
 VOC_CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train"),
@@ -58,10 +68,13 @@ VOC_CLASSES = (
 
 @dataclass
 class Example:
-    """One picture and the way to its mask, which is None when nobody annotated the picture."""
+    """One picture and the way to its mask, which is None when nobody annotated the picture.
+
+    mask: what means person (class names or mask values) -> (H, W), 0 for nobody, 1, 2, ... the objects.
+    """
 
     image: Path
-    mask: Callable[[Any], np.ndarray] | None  # what means person (class names or mask values) -> bool (H, W)
+    mask: Callable[[Any], np.ndarray] | None
     split: str = ""
     crowds: frozenset[str] = frozenset()  # the classes that have COCO crowd regions in it
 
@@ -72,19 +85,47 @@ class Layout:
 
     name: str
     root: Path
-    examples: list[Example]
+    examples: list[Example] = field(default_factory=list)
     classes: Counter[str] = field(default_factory=Counter)
     value_files: list[Path] = field(default_factory=list)  # masks that say nothing of what their values mean
     notes: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    read: set[Path] = field(default_factory=set)  # the annotation files that were understood
+    spoilt: set[Path] = field(default_factory=set)  # pictures whose annotation was tried: nobody's never
+    unused: Counter[str] = field(default_factory=Counter)  # shapes without an area, by kind
 
     def __str__(self) -> str:
         named = ", ".join(f"{name} ({n})" if n else name for name, n in self.classes.most_common(12))
         return f"{TITLES[self.name]}, {len(self.examples)} images" + (f", classes {named}" if named else "")
 
+    @contextlib.contextmanager
+    def noting(self, what: str | Path) -> Iterator[None]:
+        """What cannot be understood inside the block becomes a sentence of `failed`."""
+        try:
+            yield
+        except UserError as error:
+            self.failed.append(str(error))
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            self.failed.append(f"'{what}' holds something that cannot be read ({error!r}).")
+
+    def add(
+        self,
+        image: Path,
+        regions: Sequence[Region] | None,
+        size: Any = None,
+        split: str = "",
+        crowds: Iterable[str] = (),
+    ) -> None:
+        """Take up a picture and its regions; None for one that nobody annotated. size: (H, W) as stated."""
+        size = tuple(map(int, size)) if size and all(size) else None
+        self.classes.update(region.label for region in regions or ())
+        self.unused.update(count_unused(regions or ()))
+        mask = None if regions is None else partial(paint_regions, image, size, list(regions))
+        self.examples.append(Example(image, mask, split, frozenset(crowds)))
+
 
 def detect_layout(src: str | Path) -> Layout:
-    """Find out how the pictures and annotations of a folder (or of one COCO JSON file) are laid out.
+    """Find out how the pictures and annotations of a folder (or of one annotation file) are laid out.
 
     Raises: UserError when nothing known is found, or more than one thing.
     """
@@ -99,22 +140,41 @@ def detect_layout(src: str | Path) -> Layout:
 
 def find_layouts(src: Path, only: str | None = None) -> dict[str, Layout]:
     """Every layout that fits.   Raises: UserError."""
-    tree = _Tree(src)
-    finders = {"coco": _find_coco, "labelme": _find_labelme, "supervisely": _find_supervisely}
+    from segkit.sets.tools import TOOLS
+
+    tree = Tree(src)
+    finders = dict(TOOLS)
     if not tree.single:
-        finders |= {"voc": _find_voc, "folders": _find_folders, "beside": _find_beside}
+        finders |= {"voc": find_voc, "folders": find_folders, "beside": find_beside}
     if only:
-        finders = {only: (finders | {"cutouts": _find_cutouts})[only]}
-    found = {name: layout for name, find in finders.items() if (layout := find(tree)) and layout.examples}
-    if "supervisely" in found:  # its exports come with mask folders painted from the same annotations
+        finders = {only: (finders | {"cutouts": find_cutouts})[only]}
+    tried = {name: layout for name, find in finders.items() if (layout := find(tree))}
+    found = {name: layout for name, layout in tried.items() if layout.examples}
+    if found.keys() & {"supervisely", "voc"}:  # mask folders that belong to them
         found.pop("folders", None)
-    if not found and not only and (layout := _find_cutouts(tree)):
+    if not found:  # annotations were there, and of not one the picture
+        for layout in tried.values():
+            if layout.failed:
+                raise UserError(f"'{src}' looks like {TITLES[layout.name]}, but: {layout.failed[0]}")
+    if not found and not only and (layout := find_cutouts(tree)):
+        plain = re.compile("readme|licen[cs]e", re.I)
+        if foreign := [path for path in tree.rest_of(layout) if not plain.match(path.name)]:
+            raise UserError(
+                f"'{src}' holds {name_some([path.name for path in foreign], 3)}, which cannot be read as "
+                "annotations. If the pictures are cut-outs, say so with --layout cutouts."
+            )
         found["cutouts"] = layout
+    for layout in found.values():
+        if layout.unused:
+            listed = ", ".join(f"{kind} ({n})" for kind, n in layout.unused.items())
+            layout.notes.append(f"shapes without an area are not used: {listed}")
+        if rest := tree.rest_of(layout):
+            layout.notes.append(f"{len(rest)} files were not read: {name_some([p.name for p in rest], 5)}")
     return found
 
 
-class _Tree:
-    """The pictures and JSON files below a folder, each JSON with the layout it belongs to."""
+class Tree:
+    """The pictures and the annotation files below a folder."""
 
     def __init__(self, src: Path):
         if not src.exists():
@@ -126,35 +186,58 @@ class _Tree:
         self.by_name: dict[str, list[Path]] = defaultdict(list)
         self.by_stem: dict[Path, list[Path]] = defaultdict(list)
         for path in self.images:
-            self.by_name[path.name].append(path)
-            self.by_stem[path.with_suffix("")].append(path)
-        self.jsons: dict[str, list[Path]] = defaultdict(list)
-        for path in [src] if self.single else sorted(self.root.rglob("*.json")):
-            if not path.name.startswith("."):
-                self.jsons[_json_kind(path)].append(path)
-        self.broken = [f"'{path}' is not readable JSON." for path in self.jsons["broken"]]
+            self.by_name[same_name(path.name)].append(path)
+            self.by_stem[_key(path.with_suffix(""))].append(path)
+        self.files = [src] if self.single else sorted(_annotation_files(self.root))
+        self.file_set = set(self.files)
+        self.stems = {same_name(path.stem) for path in self.images}
+        self._kinds: dict[Path, str] = {}
 
-    def picture(self, name: str, near: Path) -> Path:
+    def kind(self, path: Path) -> str:
+        """Which layout a JSON file belongs to: see json_kind."""
+        if path not in self._kinds:
+            self._kinds[path] = json_kind(path)
+        return self._kinds[path]
+
+    def files_of(self, *endings: str) -> list[Path]:
+        return [path for path in self.files if path.suffix.lower() in endings]
+
+    def rest_of(self, layout: Layout) -> list[Path]:
+        """The files that may hold annotations and that a layout did not read."""
+        return [path for path in self.files if path not in layout.read]
+
+    def picture(self, name: Any, near: Path) -> Path:
         """The one picture that an annotation file names.   Raises: UserError."""
+        if not isinstance(name, str):
+            raise UserError(f"'{near}' names the picture {name!r}: expected the name of a file.")
         parts = Path(name.replace("\\", "/")).parts
-        found = self.by_name.get(parts[-1] if parts else "", [])
+        found = self.by_name.get(same_name(parts[-1]) if parts else "", [])
         for narrower in (
             [path for path in found if path.parent == near.parent],
             [path for path in found if path.parts[-len(parts) :] == parts],
             [path for path in found if path.is_relative_to(near.parent)],
-            [path for path in found if not self._is_mask(path)],
+            [path for path in found if not self.is_mask(path)],
+            [path for path in found if path.name == parts[-1]],
         ):
             found = narrower if len(found) > 1 and narrower else found
         if len(found) != 1:
             raise UserError(f"'{near}' names the picture '{name}': found {len(found)} times, expected once.")
         return found[0]
 
-    def rest(self, examples: Iterable[Example]) -> list[Example]:
-        """The pictures that nobody annotated; masks that an export carries along are not among them."""
-        used = {example.image for example in examples}
-        return [Example(path, None) for path in self.images if path not in used and not self._is_mask(path)]
+    def same_stem(self, path: Path) -> list[Path]:
+        """The pictures that have the name of another file, but for the ending."""
+        return self.by_stem.get(_key(path.with_suffix("")), [])
 
-    def _is_mask(self, path: Path) -> bool:
+    def rest(self, layout: Layout) -> list[Example]:
+        """The pictures that nobody annotated; masks that an export carries along are not among them."""
+        used = {example.image for example in layout.examples} | layout.spoilt
+        return [
+            Example(path, None, self.split(path.parent))
+            for path in self.images
+            if path not in used and not self.is_mask(path)
+        ]
+
+    def is_mask(self, path: Path) -> bool:
         return any(part.lower() in MASK_FOLDERS for part in path.relative_to(self.root).parts[:-1])
 
     def split(self, path: Path) -> str:
@@ -164,22 +247,208 @@ class _Tree:
         return found[1] if found else ""
 
 
-def _load(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8-sig"))
+def _key(path: Path) -> Path:
+    return path.with_name(same_name(path.name)) if path.name else path
 
 
-def _json_kind(path: Path) -> str:
+def _annotation_files(folder: Path) -> Iterator[Path]:
+    seen = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        here = os.path.realpath(place)
+        folders[:] = [name for name in folders if not name.startswith(".") and here not in seen]
+        if here not in seen:
+            yield from (
+                Path(place) / name
+                for name in names
+                if not name.startswith(".") and Path(name).suffix.lower() in ANNOTATIONS | {".names"}
+            )
+        seen.add(here)
+
+
+def json_kind(path: Path) -> str:
+    """Which layout a JSON file belongs to; "broken", or "other" for one that is not known."""
     try:
-        data = _load(path)
-    except (OSError, ValueError, RecursionError):
+        data = load_json(path)
+    except UserError:
         return "broken"
+    if isinstance(data, list):
+        task = data[0] if data and isinstance(data[0], dict) else {}
+        return "label-studio" if "data" in task and task.keys() & {"annotations", "completions"} else "other"
     if not isinstance(data, dict):
         return "other"
     if all(isinstance(data.get(key), list) for key in ("images", "annotations", "categories")):
         return "coco"
     if isinstance(data.get("shapes"), list):
         return "labelme"
-    return "supervisely" if isinstance(data.get("objects"), list) and "size" in data else "other"
+    if isinstance(data.get("objects"), list) and "size" in data:
+        return "supervisely"
+    if "_via_img_metadata" in data or {"file", "metadata", "attribute"} <= data.keys():
+        return "via"
+    via = data and all(isinstance(v, dict) and {"filename", "regions"} <= v.keys() for v in data.values())
+    return "via" if via else "other"
+
+
+def load_json(path: Path) -> Any:
+    """The content of a JSON file, with or without a byte order mark.   Raises: UserError."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"'{path}' is not readable JSON ({str(error)[:80]}).") from error
+
+
+# Class lists: which value of a mask means what
+
+CLASS_LIST = re.compile(
+    r"_?(obj|data(set)?|class(es)?|labels?|categor(y|ies))?[_-]?(map|dict|list|names?|colou?rs)?"
+    r"\.(txt|csv|json|names|ya?ml)",
+    re.I,
+)
+
+BACKGROUND = re.compile(r"[\W_]*(background|bg|unlabell?ed)[\W_]*", re.I)
+
+VOID = {255, COLOUR + 0xE0E0C0}
+"""Values that leave a pixel out: labelme and VOC write 255, VOC in colour a pale outline."""
+
+
+def read_class_list(path: Path, pictures: Set[str] = frozenset()) -> dict[int, str] | list[str] | None:
+    """Class names by mask value (COLOUR + 0xRRGGBB for colours), or in order where no value is given.
+
+    None where the file is no class list, such as a table whose rows begin with the names of pictures.
+    Raises: UserError when a value has two names.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix.lower() == ".json" or path.suffix.lower() in (".yaml", ".yml"):
+            data = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+            return _classes_of(data)
+        rows = [line.strip() for line in text.splitlines() if line.strip() and line.strip()[0] != "#"]
+        if path.suffix.lower() == ".csv":
+            rows = [",".join(cell.strip() for cell in row) for row in csv.reader(rows)]
+    except (OSError, ValueError, csv.Error, yaml.YAMLError, RecursionError):
+        return None
+    if rows and not re.search(r"\d", rows[0]) and all(re.search(r"\d", row) for row in rows[1:]) and rows[1:]:
+        rows = rows[1:]  # the heads of columns
+    parsed = [_class_row(row) for row in rows]
+    about_pictures = sum(same_name(Path(name).stem) in pictures for _, name in parsed)
+    if not parsed or len(rows) > 1000 or 2 * about_pictures > len(parsed):
+        return None
+    if all(value is not None for value, _ in parsed):
+        return _distinct(parsed, path)
+    names = [name for _, name in parsed]
+    return names if all(value is None for value, _ in parsed) else None
+
+
+def _class_row(row: str) -> tuple[int | None, str]:
+    """(value, name) of one line: "person:192,128,128::", "0 0 0 sky", "2, person", "person 2", "person"."""
+    number = r"(\d{1,3})"
+    if found := re.fullmatch(rf"(.*?\D)[\s,:;]+{number}[\s,]+{number}[\s,]+{number}[\s,:;]*([^\d]*)", row):
+        name, *rgb, _ = found.groups()
+    elif found := re.fullmatch(rf"{number}[\s,]+{number}[\s,]+{number}[\s,:;]+(\D.*)", row):
+        *rgb, name = found.groups()
+    elif found := re.fullmatch(rf"{number}\s*[\s,:;=]\s*(\D.*)", row):
+        return int(found[1]), found[2].strip("'\" ,")
+    elif found := re.fullmatch(rf"(.*\D)\s*[,:;=\t]\s*{number}", row):
+        return int(found[2]), found[1].strip("'\" ,")
+    else:
+        return None, row
+    red, green, blue = map(int, rgb)
+    return COLOUR + (red << 16 | green << 8 | blue), name.strip("'\" ,:")
+
+
+def _classes_of(data: Any) -> dict[int, str] | list[str] | None:
+    """The class list in the content of a JSON or YAML file, in any of the usual forms."""
+    if isinstance(data, dict):
+        for key in ("names", "classes", "labels", "categories"):
+            if isinstance(data.get(key), dict | list):
+                return _classes_of(data[key])
+        if data and all(isinstance(v, str) and str(k).isdecimal() for k, v in data.items()):
+            return {int(key): name for key, name in data.items()}
+        if data and all(isinstance(k, str) and type(v) is int for k, v in data.items()):
+            return {value: name for name, value in data.items()}
+    if isinstance(data, list) and data and all(isinstance(entry, str) for entry in data):
+        return data
+    if isinstance(data, list) and data and all(isinstance(entry, dict) and "name" in entry for entry in data):
+        keys = ("id", "value", "index", "trainId")
+        ids = [next((e[k] for k in keys if type(e.get(k)) is int), None) for e in data]
+        if None not in ids:
+            return {key: str(entry["name"]) for key, entry in zip(ids, data, strict=True)}
+    return None
+
+
+def _distinct(pairs: Iterable[tuple[int, str]], path: Path) -> dict[int, str]:
+    known: dict[int, str] = {}
+    for value, name in pairs:
+        if known.setdefault(value, name) != name:
+            raise UserError(f"'{path}' gives {value_name(value)} to {known[value]} and to {name}.")
+    return known
+
+
+def find_class_list(tree: Tree, mask: Path, cache: dict, layout: Layout) -> dict[int, str] | list[str] | None:
+    """The class list that lies nearest above a mask."""
+    for folder in mask.parents:
+        if folder not in cache:
+            paths = [p for p in tree.files if p.parent == folder and CLASS_LIST.fullmatch(p.name)]
+            found = {path: read_class_list(path, tree.stems) for path in paths}
+            lists = {path: known for path, known in found.items() if known is not None}
+            if len({str(known) for known in lists.values()}) > 1:
+                listed = name_some([repr(str(path)) for path in lists])
+                raise UserError(f"{listed} disagree about the classes: keep one.")
+            layout.read.update(lists)
+            cache[folder] = next(iter(lists.values()), None)
+        if cache[folder] is not None or folder == tree.root:
+            return cache[folder]
+    return None
+
+
+def read_by_list(path: Path, known: dict[int, str] | list[str], wanted: set[str]) -> np.ndarray:
+    """The pixels of the wanted classes, bool (H, W), in a mask whose values a list explains.
+
+    Raises: UserError for a value that the list does not know.
+    """
+    if isinstance(known, dict) and max(known) >= COLOUR:
+        with open_picture(path) as picture:
+            painted = picture.mode not in ("1", "L", "I", "I;16", "F")
+        values = rgb_codes(path) if painted else read_labels(path)
+        if not painted:  # numbers in the order of the list, or greys that are its colours
+            numbers = dict(enumerate(known.values()))
+            greys = {v & 255: n for v, n in known.items() if v - COLOUR == (v & 255) * 0x10101}
+            known = numbers if set(np.unique(values).tolist()) <= numbers.keys() | {255} else greys
+    else:
+        try:
+            values = read_labels(path)
+        except UserError:
+            values = mask_values(path)  # raises too, unless it is the colours that were in the way
+    there = set(np.unique(values).tolist())
+    if isinstance(known, list):
+        known = _number(known, there - VOID, path)
+    if there - {0} == {255} and 255 not in known:  # two values: the class that is not the background
+        named = [name for name in known.values() if not BACKGROUND.fullmatch(name)]
+        known = known | {255: named[0]} if len(named) == 1 else known
+        there = there if len(named) == 1 else there | {-1}
+    unknown = there - known.keys() - {0, COLOUR} - (VOID if len(there - {0}) > 1 else set())
+    if unknown:
+        listed = name_some([value_name(value) for value in sorted(unknown) if value >= 0] or ["255"])
+        raise UserError(f"mask '{path}' holds {listed}, which is no class of this set.")
+    return np.isin(values, [value for value, name in known.items() if name in wanted])
+
+
+def _number(names: list[str], there: set[int], path: Path) -> dict[int, str]:
+    """Numbers for a list that gives none: from 0 where it begins with the background, else from 1."""
+    names = [name for name in names if name != "__ignore__"]
+    if BACKGROUND.fullmatch(names[0]):
+        return dict(enumerate(names))
+    if max(there, default=0) < len(names) > 1 and there - {0}:
+        raise UserError(
+            f"mask '{path}' holds values up to {max(there)}, and the list of {len(names)} classes "
+            f"({names[0]}, ...) names no background: whether it counts from 0 or 1 cannot be told. "
+            "Write a list of lines like '1 person' beside the masks."
+        )
+    return dict(enumerate(names, start=1))
+
+
+def rgb_codes(path: Path) -> np.ndarray:
+    """COLOUR + 0xRRGGBB of each pixel, greys too: int64 (H, W)."""
+    return COLOUR + read_image(path).astype(np.int64) @ (1 << 16, 1 << 8, 1)
 
 
 # Masks that are pictures
@@ -189,245 +458,41 @@ def value_name(value: int) -> str:
     return f"#{value - COLOUR:06x}" if value >= COLOUR else str(value)
 
 
-def _values_reader(path: Path) -> Callable[[Any], np.ndarray]:
-    return lambda wanted: np.isin(mask_values(path), list(wanted))
-
-
-# Finding the layouts
-
-
-def open_coco(path: Path) -> Any:
-    """Open a COCO JSON file as a pycocotools.coco.COCO, without its prints.   Raises: UserError."""
-    try:
-        from pycocotools.coco import COCO
-    except ImportError:
-        raise UserError("COCO files need pycocotools: pip install 'segkit[data]'.") from None
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            return COCO(str(path))
-    except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
-        raise UserError(f"'{path}' is not a COCO JSON file that can be read ({error!r}).") from error
-
-
-def coco_mask(coco: Any, image_id: int, category_ids: Iterable[int]) -> np.ndarray:
-    """The union of all annotations of these categories, crowd regions included: bool (H, W).
-
-    Raises: UserError when an object has a box but no outline.
-    """
-    record = coco.imgs[image_id]
-    mask = np.zeros((record["height"], record["width"]), bool)
-    for annotation in coco.loadAnns(coco.getAnnIds(imgIds=[image_id], catIds=list(category_ids))):
-        if not annotation.get("segmentation"):
-            raise UserError(f"'{record['file_name']}': object {annotation['id']} has a box but no outline.")
-        mask |= coco.annToMask(annotation).astype(bool)
-    return mask
-
-
-def _find_coco(tree: _Tree) -> Layout:
-    layout = Layout("coco", tree.root, [], failed=list(tree.broken))
-    for path in tree.jsons["coco"]:
-        coco = open_coco(path)
-        names = {category["id"]: category["name"] for category in coco.cats.values()}
-        layout.classes.update({name: 0 for name in names.values()})
-        layout.classes.update(names.get(note["category_id"], "?") for note in coco.anns.values())
-        for image_id, record in coco.imgs.items():
-            try:
-                image = tree.picture(record["file_name"], near=path)
-            except (UserError, KeyError) as error:
-                layout.failed.append(str(error) if isinstance(error, UserError) else f"'{path}': {record}")
-                continue
-            notes = coco.imgToAnns.get(image_id, [])
-            crowds = frozenset(names.get(note["category_id"], "?") for note in notes if note.get("iscrowd"))
-            mask = _coco_reader(coco, image_id, names) if notes else None
-            layout.examples.append(Example(image, mask, tree.split(path), crowds))
-    twice = [path.name for path, n in Counter(example.image for example in layout.examples).items() if n > 1]
-    if twice:
-        raise UserError(
-            f"several JSON files in '{tree.root}' annotate the same pictures ({name_some(twice)}). "
-            "Import the one you mean by its path, such as annotations/instances_val.json."
-        )
-    if layout.examples and not tree.single:
-        layout.examples += tree.rest(layout.examples)
-    return layout
-
-
-def _coco_reader(coco: Any, image_id: int, names: dict[int, str]) -> Callable[[set[str]], np.ndarray]:
-    return lambda wanted: coco_mask(coco, image_id, [key for key, name in names.items() if name in wanted])
-
-
-def _find_labelme(tree: _Tree) -> Layout:
-    def picture(path: Path, data: dict) -> Path:
-        try:
-            return tree.picture(data.get("imagePath") or "", near=path)
-        except UserError:  # renamed or moved: the picture of the same name will do
-            same = tree.by_stem[path.with_suffix("")]
-            if len(same) != 1:
-                raise
-            return same[0]
-
-    return _find_shapes(tree, "labelme", "shapes", "label", picture, _draw_labelme)
-
-
-def _find_supervisely(tree: _Tree) -> Layout:
-    def picture(path: Path, data: dict) -> Path:
-        folder = path.parent.parent / "img"
-        # The annotation of x.jpg is x.jpg.json in new exports and x.json in old ones.
-        same = [image for image in tree.by_name[path.stem] if image.parent == folder]
-        same = same or tree.by_stem[folder / path.stem]
-        if len(same) != 1:
-            raise UserError(f"'{path}' belongs to {len(same)} pictures in '{folder}', not to one.")
-        return same[0]
-
-    return _find_shapes(tree, "supervisely", "objects", "classTitle", picture, _draw_supervisely)
-
-
-def _find_shapes(
-    tree: _Tree, name: str, key: str, class_key: str, picture: Callable, draw: Callable
-) -> Layout:
-    """The layouts with one JSON per picture: `key` lists its shapes, `draw` paints one of them."""
-    layout = Layout(name, tree.root, [], failed=list(tree.broken))
-    kinds: Counter[str] = Counter()
-    for path in tree.jsons[name]:
-        data = _load(path)
-        try:
-            image = picture(path, data)
-            layout.classes.update(shape[class_key] for shape in data[key])
-            kinds.update(_kind(shape) for shape in data[key])
-        except UserError as error:
-            layout.failed.append(str(error))
-            continue
-        except (KeyError, TypeError, AttributeError) as error:
-            layout.failed.append(f"'{path}' has a shape that cannot be read ({error!r}).")
-            continue
-        mask = _shape_reader(path, image, key, class_key, draw) if data[key] else None
-        layout.examples.append(Example(image, mask, tree.split(path.parent)))
-    if unused := {kind: n for kind, n in kinds.items() if kind not in AREAS}:
-        listed = ", ".join(f"{kind} ({n})" for kind, n in unused.items())
-        layout.notes.append(f"shapes without an area are not used: {listed}")
-    if layout.examples:
-        layout.examples += tree.rest(layout.examples)
-    return layout
-
-
-AREAS = ("polygon", "rectangle", "circle", "mask", "bitmap", "alpha_mask")
-
-
-def _kind(shape: dict) -> str:
-    return shape.get("shape_type") or shape.get("geometryType") or "polygon"
-
-
-def _shape_reader(path: Path, image: Path, key: str, class_key: str, draw: Callable) -> Callable:
-    def read(wanted: set[str]) -> np.ndarray:
-        data = _load(path)
-        size = data.get("size") or {"width": data.get("imageWidth"), "height": data.get("imageHeight")}
-        height, width = size["height"], size["width"]
-        if not (height and width):
-            height, width = read_image(image).shape[:2]
-        mask = np.zeros((height, width), bool)
-        for shape in data[key]:
-            if shape[class_key] in wanted and _kind(shape) in AREAS:
-                draw(mask, shape)
-        return mask
-
-    return read
-
-
-def _draw_labelme(mask: np.ndarray, shape: dict) -> None:
-    points = [tuple(point) for point in shape["points"]]
-    if _kind(shape) == "mask":
-        with Image.open(io.BytesIO(base64.b64decode(shape["mask"]))) as patch:
-            _paste(mask, np.asarray(patch.convert("L")) > 0, *points[0])
-    elif _kind(shape) == "circle":  # the centre and one point on the rim
-        (x, y), (rim_x, rim_y) = points
-        radius = np.hypot(x - rim_x, y - rim_y)
-        _fill(mask, "ellipse", [x - radius, y - radius, x + radius, y + radius])
-    else:
-        _fill(mask, _kind(shape), points)
-
-
-def _draw_supervisely(mask: np.ndarray, shape: dict) -> None:
-    if _kind(shape) in ("bitmap", "alpha_mask"):
-        bitmap = shape["bitmap"]
-        # At most one byte per pixel can be needed, so a bitmap that unpacks to far more is not one.
-        png = zlib.decompressobj().decompress(base64.b64decode(bitmap["data"]), 100_000_000)
-        with Image.open(io.BytesIO(png)) as patch:
-            alpha = patch.has_transparency_data  # then the colours say nothing
-            values = np.asarray(patch.convert("RGBA").getchannel("A") if alpha else patch.convert("L"))
-        _paste(mask, values > (127 if _kind(shape) == "alpha_mask" else 0), *bitmap["origin"])
-        return
-    holes = [[tuple(point) for point in ring] for ring in shape["points"].get("interior", [])]
-    _fill(mask, _kind(shape), [tuple(point) for point in shape["points"]["exterior"]], holes)
-
-
-def _fill(mask: np.ndarray, kind: str, points: list, holes: Sequence[list] = ()) -> None:
-    """Paint one shape into a mask, with the drawing rules of Pillow, which labelme uses too."""
-    picture = Image.new("L", mask.shape[::-1])
-    draw = ImageDraw.Draw(picture)
-    if kind == "rectangle":
-        xs, ys = zip(*points, strict=True)  # the two corners come in any order
-        points = [min(xs), min(ys), max(xs), max(ys)]
-    getattr(draw, kind)(points, fill=1, outline=1)
-    for hole in holes:
-        draw.polygon(hole, fill=0, outline=0)
-    mask |= np.asarray(picture) > 0
-
-
-def _paste(mask: np.ndarray, patch: np.ndarray, x: float, y: float) -> None:
-    """Add a patch whose top left corner stands at (x, y); what reaches over the edge is cut off."""
-    x, y = round(x), round(y)
-    patch = patch[max(0, -y) :, max(0, -x) :]
-    target = mask[max(0, y) :, max(0, x) :][: patch.shape[0], : patch.shape[1]]
-    target |= patch[: target.shape[0], : target.shape[1]]
-
-
-def _find_voc(tree: _Tree) -> Layout | None:
-    layout = Layout("voc", tree.root, [], notes=["void pixels (255, the pale outlines) count as background"])
-    for folder in sorted({path.parent for path in tree.images if path.parent.name == "JPEGImages"}):
-        base = folder.parent
-        if not (base / "SegmentationClass").is_dir():
-            continue
-        colours: dict[int, str] = {}  # CVAT writes the masks in colour, and labelmap.txt says which
-        names = list(VOC_CLASSES)
-        if (base / "labelmap.txt").is_file():
-            rows = [line.split(":") for line in (base / "labelmap.txt").read_text("utf-8").splitlines()]
-            rows = [row for row in rows if len(row) > 1 and row[1].count(",") == 2 and row[0][:1] != "#"]
-            names = [row[0] for row in rows]
-            for name, rgb, *_ in rows:
-                red, green, blue = map(int, rgb.split(","))
-                code = red << 16 | green << 8 | blue
-                colours[COLOUR + code if code else 0] = name
-        layout.classes.update({name: 0 for name in names})
-        splits = {
-            line.split()[0]: path.stem
-            for path in sorted((base / "ImageSets" / "Segmentation").glob("*.txt"))
-            if path.stem in ("train", "val", "test")
-            for line in path.read_text("utf-8").splitlines()
-            if line.strip()
-        }
-        for image in (path for path in tree.images if path.parent == folder):
-            mask = base / "SegmentationClass" / f"{image.stem}.png"
-            reader = _voc_reader(mask, names, colours) if mask.is_file() else None
-            layout.examples.append(Example(image, reader, splits.get(image.stem, "")))
+def find_voc(tree: Tree) -> Layout | None:
+    """SegmentationClass/NAME.png and the pictures of the same names, most often in JPEGImages."""
+    layout = Layout("voc", tree.root, notes=["void pixels (255, the pale outlines) count as background"])
+    cache: dict = {}
+    by_stem = defaultdict(list)
+    for path in tree.images:
+        if not tree.is_mask(path):
+            by_stem[same_name(path.stem)].append(path)
+    found = [p.parts for p in tree.images if "SegmentationClass" in p.relative_to(tree.root).parts]
+    for base in sorted({Path(*parts[: parts.index("SegmentationClass")]) for parts in found}):
+        splits = {}
+        for path in [p for p in tree.files if p.parent.parent == base / "ImageSets" and p.suffix == ".txt"]:
+            layout.read.add(path)
+            if path.stem in ("train", "val", "test"):
+                lines = path.read_text("utf-8-sig", errors="replace").splitlines()
+                splits |= {line.split()[0]: path.stem for line in lines if line.strip()}
+        masks = {same_name(p.stem): p for p in tree.images if p.is_relative_to(base / "SegmentationClass")}
+        own = [path for path in tree.images if path.parent == base / "JPEGImages"]
+        pictures = own or [same[0] for stem in masks if len(same := by_stem[stem]) == 1]
+        for image in pictures:
+            mask = masks.pop(same_name(image.stem), None)
+            reader = None
+            if mask:
+                known = find_class_list(tree, mask, cache, layout) or dict(enumerate(VOC_CLASSES))
+                names = known if isinstance(known, list) else known.values()
+                layout.classes.update({name: 0 for name in names if name != "__ignore__"})
+                reader = partial(_read_voc, mask, known)
+            layout.examples.append(Example(image, reader, splits.get(image.stem, tree.split(base))))
+        if masks:
+            lost = name_some([path.name for path in masks.values()])
+            layout.notes.append(f"{len(masks)} masks have no picture: {lost}")
     return layout if any(example.mask for example in layout.examples) else None
 
 
-def _voc_reader(path: Path, names: list[str], colours: dict[int, str]) -> Callable[[set[str]], np.ndarray]:
-    def read(wanted: set[str]) -> np.ndarray:
-        # Without labelmap.txt the numbers of the palette are the classes; with it, its colours are.
-        with open_picture(path) as picture:
-            numbered = picture.mode == "P" and not colours
-        values = read_labels(path) if numbered else mask_values(path)
-        known = colours if values.max(initial=0) >= COLOUR else dict(enumerate(names))
-        void = {255, COLOUR + 0xE0E0C0}
-        if unknown := set(np.unique(values).tolist()) - known.keys() - void - {0}:
-            listed = name_some([value_name(value) for value in sorted(unknown)])
-            raise UserError(f"mask '{path}' holds {listed}, which is no class of this set.")
-        return np.isin(values, [value for value, name in known.items() if name in wanted])
-
-    return read
-
-
-def _find_folders(tree: _Tree) -> Layout | None:
+def find_folders(tree: Tree) -> Layout | None:
     """images/ beside masks/ at any depth, with the same subfolders and stems in both."""
     images, masks = {}, defaultdict(list)
     for path in tree.images:
@@ -440,12 +505,13 @@ def _find_folders(tree: _Tree) -> Layout | None:
         if parts[at].lower() in IMAGE_FOLDERS:
             images[path] = place
         else:
-            masks[*place, path.stem].append(path)
+            masks[place].append(path)
     layout = _pair("folders", tree, images, masks)
     others = len(tree.images) - len(images) - sum(map(len, masks.values()))
     if layout and others:
         layout.notes.append(f"{others} pictures stand in neither of the two folders and were not used")
     if layout and (tree.root / "splits.csv").is_file():
+        layout.read.add(tree.root / "splits.csv")
         with (tree.root / "splits.csv").open(newline="", encoding="utf-8-sig") as file:
             splits = {row.get("name"): row.get("split") or "" for row in csv.DictReader(file)}
         for example in layout.examples:
@@ -453,65 +519,163 @@ def _find_folders(tree: _Tree) -> Layout | None:
     return layout
 
 
-def _find_beside(tree: _Tree) -> Layout | None:
+def find_beside(tree: Tree) -> Layout | None:
     """x.jpg beside x_mask.png, or x.jpg beside a grey x.png."""
     images, masks = {}, defaultdict(list)
     for path in tree.images:
         stem = path.with_suffix("")
         endings = [end for end in MASK_ENDINGS[1:] if stem.name.endswith(end) and stem.name != end]
-        ended = any(tree.by_stem.get(stem.with_name(stem.name[: -len(end)])) for end in endings)
+        ended = any(tree.same_stem(stem.with_name(f"{stem.name[: -len(end)]}.x")) for end in endings)
         if ended or (path.suffix.lower() == ".png" and _is_grey_twin(path, tree)):
-            masks[path.parent, (), path.stem].append(path)
+            masks[path.parent, ()].append(path)
         else:
             images[path] = (path.parent, ())
     return _pair("beside", tree, images, masks)
 
 
-def _is_grey_twin(path: Path, tree: _Tree) -> bool:
-    if not any(twin.suffix.lower() in (".jpg", ".jpeg") for twin in tree.by_stem[path.with_suffix("")]):
+def _is_grey_twin(path: Path, tree: Tree) -> bool:
+    """Whether a PNG is the mask, or that of one object (x_0.png), of the JPEG x.jpg."""
+    stems = path.stem, re.sub(r"(?<=.)[_-]\d+$", "", path.stem)
+    twins = [twin for stem in stems for twin in tree.same_stem(path.with_name(f"{stem}.x"))]
+    if not any(twin.suffix.lower() in (".jpg", ".jpeg") for twin in twins):
         return False
-    with contextlib.suppress(OSError), Image.open(path) as picture:
+    with contextlib.suppress(UserError), open_picture(path) as picture:
         return picture.mode in ("1", "L", "P")
     return False
 
 
-def _pair(name: str, tree: _Tree, images: dict[Path, tuple], masks: dict[tuple, list[Path]]) -> Layout | None:
-    layout, used = Layout(name, tree.root, []), set()
+def _mask_names(path: Path) -> list[str]:
+    """What the picture of a mask may be called, without its ending: a_mask.png and a.jpg.png belong to a."""
+    stem = same_name(path.stem)
+    ends = [end for end in MASK_ENDINGS if stem.endswith(end) and len(stem) > len(end)]
+    return [stem[: len(stem) - len(end)] for end in ends] + ([Path(stem).stem] if "." in stem else [])
+
+
+def _pair(name: str, tree: Tree, images: dict[Path, tuple], masks: dict[tuple, list[Path]]) -> Layout | None:
+    """Give every picture the masks of its place and name: one for all, or one for each object.
+
+    masks: by place; below it a folder may stand for a picture or for a class.
+    """
+    layout, used, cache, by_class = Layout(name, tree.root), set(), {}, {}
+    stems = {(place, same_name(image.stem)) for image, place in images.items()}
+    exact, objects = defaultdict(list), defaultdict(list)
+    for (above, below), paths in masks.items():
+        for path in paths:
+            place, names = (above, below), _mask_names(path)
+            owner = next((name for name in names if (place, name) in stems), None)
+            if owner:
+                exact[place, owner].append(path)
+                continue
+            names += _mask_names(Path(re.sub(r"[ _.-]*\(?\d+\)?$", "", names[-1]) + ".x"))
+            numbered = next((name for name in names if (place, name) in stems), None)
+            up = (above, below[:-1]) if below else None
+            if numbered:  # a_0.png
+                objects[place, numbered].append(path)
+            elif below and (up, same_name(below[-1])) in stems:  # masks/a/0.png
+                objects[up, same_name(below[-1])].append(path)
+            elif (
+                above and not below and (place, same_name(above[-1])) in stems
+            ):  # a/images/a.png, a/masks/0.png
+                objects[place, same_name(above[-1])].append(path)
+            elif below and (owner := next((name for name in names if (up, name) in stems), None)):
+                objects[up, owner].append(path)  # masks/person/a.png
+                by_class[path] = below[-1]
     for image, place in images.items():
-        found = [m for end in MASK_ENDINGS for m in masks.get((*place, image.stem + end), [])]
-        found += masks.get((*place, image.name), [])  # x.jpg.png
-        if len(found) > 1:
-            listed = name_some([str(path.relative_to(tree.root)) for path in found])
+        key = (place, same_name(image.stem))
+        whole, parts = exact[key], objects[key]
+        if len(whole) > 1 or (whole and parts):
+            listed = name_some([str(path.relative_to(tree.root)) for path in whole + parts])
             raise UserError(f"'{image}' has several masks ({listed}): keep the one you mean.")
+        found = whole + sorted(parts)
         used.update(found)
-        layout.examples.append(
-            Example(image, _values_reader(found[0]) if found else None, tree.split(image.parent))
+        known = [find_class_list(tree, path, cache, layout) for path in found]
+        reader = (
+            partial(_read_several, found, known, [by_class.get(path) for path in found]) if found else None
         )
-    lonely = [path.name for paths in masks.values() for path in paths if path not in used]
-    if lonely:
+        for path, meaning in zip(found, known, strict=True):
+            if meaning is not None:
+                names = meaning if isinstance(meaning, list) else meaning.values()
+                layout.classes.update({name: 0 for name in names if name != "__ignore__"})
+            elif path in by_class:
+                layout.classes[by_class[path]] += 1
+            else:
+                layout.value_files.append(path)
+        layout.examples.append(Example(image, reader, tree.split(image.parent)))
+    if lonely := [path.name for paths in masks.values() for path in paths if path not in used]:
         layout.notes.append(f"{len(lonely)} masks have no picture: {name_some(lonely)}")
-    layout.value_files = sorted(used)
+    if several := sum(map(bool, objects.values())):
+        layout.notes.append(f"{several} pictures have one mask per object")
+    if by_class and layout.value_files:
+        raise UserError(f"'{tree.root}' holds masks in folders of classes and masks without: keep one kind.")
     return layout if used else None
 
 
-def _find_cutouts(tree: _Tree) -> Layout | None:
-    examples = [Example(path, _alpha_reader(path) if _has_alpha(path) else None) for path in tree.images]
-    return Layout("cutouts", tree.root, examples) if any(example.mask for example in examples) else None
+def _read_several(
+    paths: Sequence[Path], known: Sequence, classes: Sequence[str | None], wanted: Any
+) -> np.ndarray:
+    """One or several masks of a picture, the objects numbered in their order: uint16 (H, W)."""
+    people = None
+    for number, (path, meaning, named) in enumerate(zip(paths, known, classes, strict=True), start=1):
+        if meaning is not None:
+            mask = read_by_list(path, meaning, wanted)
+        elif named is None:
+            mask = np.isin(mask_values(path), list(wanted))
+        else:
+            values = mask_values(path)
+            mask = (values > (127 if values.max() > 127 else 0)) & (named in wanted)
+        people = np.zeros(mask.shape, np.uint16) if people is None else people
+        if people.shape != mask.shape:
+            raise UserError(f"'{path}' and '{paths[0]}' belong to one picture and differ in size.")
+        people[mask] = number
+    return people
 
 
-def _has_alpha(path: Path) -> bool:
-    with contextlib.suppress(OSError, ValueError, SyntaxError), Image.open(path) as picture:
-        return picture.has_transparency_data
-    return False
+def _read_voc(mask: Path, known: dict[int, str] | list[str], wanted: set[str]) -> np.ndarray:
+    """The wanted classes of a mask, numbered by the mask of objects where there is one: uint16 (H, W)."""
+    people = read_by_list(mask, known, wanted)
+    objects = mask.parent.parent / "SegmentationObject" / mask.name
+    if not objects.is_file():
+        return people.astype(np.uint16)
+    values = rgb_codes(objects)
+    if values.shape != people.shape:
+        raise UserError(f"'{mask}' and '{objects}' differ in size.")
+    return np.where(people, np.unique(values, return_inverse=True)[1].reshape(people.shape) + 1, 0)
 
 
-def _alpha_reader(path: Path) -> Callable[[Any], np.ndarray]:
-    return lambda wanted: read_cutout(path)[1]
+def find_cutouts(tree: Tree) -> Layout | None:
+    """Pictures with an alpha channel; one that is opaque everywhere cuts nothing out."""
+    layout, opaque = Layout("cutouts", tree.root), []
+    for path in tree.images:
+        alpha = _alpha_range(path)
+        opaque += [path.name] * (alpha == (255, 255))
+        cut = alpha is not None and alpha[0] < 255
+        layout.examples.append(Example(path, partial(_read_alpha, path) if cut else None))
+    if opaque:
+        layout.notes.append(f"opaque everywhere, so no cut-outs: {name_some(opaque)}")
+    return layout if any(example.mask for example in layout.examples) else None
+
+
+def _alpha_range(path: Path) -> tuple[int, int] | None:
+    with contextlib.suppress(UserError), open_picture(path) as picture:
+        if picture.has_transparency_data:
+            return picture.convert("RGBA").getchannel("A").getextrema()
+    return None
+
+
+def _read_alpha(path: Path, wanted: Any) -> np.ndarray:
+    return read_cutout(path)[1]
 
 
 def read_cutout(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """The colours as displayed, uint8 RGB (H, W, 3), and where alpha is over 127, bool (H, W)."""
-    read_image(path)  # for its sentences about broken and oversized files
-    with Image.open(path) as picture:
-        rgba = np.asarray(ImageOps.exif_transpose(picture).convert("RGBA"))
+    with open_picture(path) as picture:
+        rgba = turned(np.asarray(picture.convert("RGBA")), orientation(picture))
     return np.ascontiguousarray(rgba[..., :3]), rgba[..., 3] > 127
+
+
+def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Pixels (H, W, ...) as stored, turned as an EXIF orientation says: as they are displayed."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    flip = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}
+    return np.flip(pixels, flip.get(orientation, ()))

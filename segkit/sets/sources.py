@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from segkit.files import UserError, atomic_path, cache_folder, name_some, read_labels
 from segkit.sets.importers import new_folder, upright, write_pair, write_split_table
-from segkit.sets.layouts import coco_mask, open_coco
+from segkit.sets.tools import coco_mask, open_coco
 
 PERSON = 1  # COCO's category
 

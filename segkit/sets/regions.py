@@ -1,0 +1,230 @@
+"""What annotation tools draw, painted as masks: outlines, ellipses, run lengths.
+
+Introduced in notebook 02.
+"""
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from segkit.data import displayed_size
+from segkit.files import UserError
+
+NO_AREA = {"point", "points", "line", "linestrip", "polyline", "keypoint", "keypointlabels", "skeleton"}
+
+NO_AREA |= {"tag", "choices", "graph", "point_3d", "text", "extreme point", "outline without an area"}
+
+Paint = Callable[[tuple[int, int]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Region:
+    """One annotated object: its class, what the tool calls its shape, and how to paint it.
+
+    paint: takes (H, W), returns bool (H, W); None for a shape that has no outline here, such as a box.
+    """
+
+    label: str
+    kind: str
+    paint: Paint | None = None
+
+
+def is_background(label: str) -> bool:
+    """Whether regions of this class are holes in what was drawn before."""
+    return re.sub(r"[\W_]+", "", label.lower()) in ("background", "bg", "hole")
+
+
+def paint_regions(
+    image: Path, size: tuple[int, int] | None, regions: Iterable[Region], wanted: set[str]
+) -> np.ndarray:
+    """Number the wanted objects of a picture: see number_regions.
+
+    size: (H, W) as the annotation states it; None for that of the picture as displayed.
+    Raises: UserError when the picture has another size.
+    """
+    displayed = displayed_size(image)
+    if size and size not in (displayed, displayed[::-1]):
+        (h, w), (ours_h, ours_w) = size, displayed
+        raise UserError(f"'{image}' is {ours_w}x{ours_h}, its mask {w}x{h}: they must agree.")
+    return number_regions(str(image), size or displayed, regions, wanted)
+
+
+def number_regions(
+    name: str, shape: tuple[int, int], regions: Iterable[Region], wanted: set[str]
+) -> np.ndarray:
+    """Number the wanted objects in the order of drawing: uint16 (H, W), 0 for nobody.
+
+    Raises: UserError when a wanted object has no outline, or not one of them a pixel.
+    """
+    people, count = np.zeros(shape, np.uint16), 0
+    for region in regions:
+        person = region.label in wanted
+        if region.kind in NO_AREA or not (person or is_background(region.label)):
+            continue
+        if region.paint is None:
+            raise UserError(
+                f"'{name}': an object of class {region.label} has a {region.kind} but no outline."
+            )
+        count += person
+        people[region.paint(shape)] = count if person else 0
+    if count and not people.any():
+        raise UserError(f"'{name}': {count} annotated, and not one pixel of them lies in the picture.")
+    return people
+
+
+def count_unused(regions: Iterable[Region]) -> Counter[str]:
+    """How many regions have no area, by kind."""
+    return Counter(region.kind for region in regions if region.kind in NO_AREA)
+
+
+# Shapes
+
+
+def _bounded(points: Sequence, shape: tuple[int, int]) -> np.ndarray:
+    """Points as float (N, 2).   Raises: UserError for what no tool draws, and no memory holds."""
+    points = np.asarray(points, float).reshape(-1, 2)
+    if not (np.isfinite(points).all() and (np.abs(points) <= 4 * max(shape) + 100).all()):
+        raise UserError(f"an outline has points far outside its picture of {shape[1]}x{shape[0]}.")
+    return points
+
+
+def polygons(rings: Sequence[Sequence]) -> Paint:
+    """The union of rings of corners, each (N, 2) or flat, with the rule that COCO uses."""
+
+    def paint(shape: tuple[int, int]) -> np.ndarray:
+        flat = [_bounded(ring, shape).ravel().tolist() for ring in rings]
+        return _codec().decode(_codec().frPyObjects(flat, *shape)).any(2)
+
+    return paint
+
+
+def drawn(kind: str, points: Sequence, holes: Sequence[Sequence] = ()) -> Paint:
+    """A polygon or a rectangle whose corners are pixels, as labelme and Supervisely draw it with Pillow."""
+
+    def paint(shape: tuple[int, int]) -> np.ndarray:
+        picture = Image.new("1", shape[::-1])
+        draw, corners = ImageDraw.Draw(picture), _bounded(points, shape)
+        if kind == "rectangle":  # the two corners come in any order
+            corners = np.stack([corners.min(0), corners.max(0)])
+        getattr(draw, kind)([tuple(point) for point in corners], fill=1, outline=1)
+        for hole in holes:
+            draw.polygon([tuple(point) for point in _bounded(hole, shape)], fill=0, outline=0)
+        return np.array(picture)
+
+    return paint
+
+
+def ellipse(x: float, y: float, radius_x: float, radius_y: float, degrees: float = 0.0) -> Paint:
+    """The pixels whose middle lies in an ellipse; it is turned clockwise."""
+
+    def paint(shape: tuple[int, int]) -> np.ndarray:
+        (cx, cy), (rx, ry) = _bounded([x, y, radius_x, radius_y], shape)
+        turn = np.deg2rad(degrees)
+        rows, columns = np.ogrid[: shape[0], : shape[1]]
+        dx, dy = columns + 0.5 - cx, rows + 0.5 - cy
+        along, across = dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn)
+        return (along / max(rx, 1e-6)) ** 2 + (across / max(ry, 1e-6)) ** 2 <= 1
+
+    return paint
+
+
+def pasted(patch: np.ndarray, x: float, y: float) -> Paint:
+    """A small mask whose top left corner stands at (x, y); what reaches over the edge is cut off."""
+
+    def paint(shape: tuple[int, int]) -> np.ndarray:
+        left, top = _bounded([x, y], shape)[0].round().astype(int)
+        mask = np.zeros(shape, bool)
+        inside = patch[max(0, -top) :, max(0, -left) :]
+        target = mask[max(0, top) :, max(0, left) :][: inside.shape[0], : inside.shape[1]]
+        target |= inside[: target.shape[0], : target.shape[1]]
+        return mask
+
+    return paint
+
+
+# Run lengths
+
+
+def runs(counts: Sequence[int] | str, shape: tuple[int, int], order: str = "F") -> np.ndarray:
+    """Run lengths, nobody first, as a mask: bool (H, W).
+
+    counts: numbers, or COCO's compressed text.   order: "F" for column by column, "C" for row by row.
+    Raises: UserError when they do not fill the picture exactly.
+    """
+    lengths = np.array(_counts_from_text(counts) if isinstance(counts, str) else counts, np.int64)
+    if lengths.ndim != 1 or (lengths < 0).any() or lengths.sum() != shape[0] * shape[1]:
+        raise UserError(f"run lengths cover {lengths.sum()} pixels, expected {shape[1]}x{shape[0]}.")
+    return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(shape, order=order)
+
+
+def _counts_from_text(text: str) -> list[int]:
+    """COCO's text: five bits a character, lowest first, and from the third number on a difference."""
+    counts, value, shift = [], 0, 0
+    for character in text:
+        bits = ord(character) - 48
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            value -= (1 << shift) if bits & 16 else 0
+            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+            value, shift = 0, 0
+    return counts
+
+
+def brush_decode(rle: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
+    """Label Studio's run lengths of RGBA bytes as a mask, where alpha is over 0: bool (H, W).
+
+    A head says how many values there are, how wide they are, and four widths of lengths. Each run then is a
+    bit (repeat, or list values), which width, the length, and the values.   Raises: UserError.
+    """
+    bits, at = np.unpackbits(np.array(rle, np.uint8)), 0
+
+    def read(width: int, count: int = 1) -> np.ndarray:
+        nonlocal at
+        found, at = bits[at : at + width * count], at + width * count
+        return found.reshape(count, width) @ (1 << np.arange(width)[::-1])
+
+    try:
+        total, width = int(read(32)[0]), int(read(5)[0]) + 1
+        if total != 4 * shape[0] * shape[1]:
+            raise UserError(f"brush strokes cover {total // 4} pixels, expected {shape[1]}x{shape[0]}.")
+        widths, values, done = [int(size) + 1 for size in read(4, 4)], np.zeros(total, np.uint8), 0
+        while done < total:
+            repeat = read(1)[0]
+            end = done + int(read(widths[int(read(2)[0])])[0]) + 1
+            values[done:end] = read(width) if repeat else read(width, end - done)
+            done = end
+    except ValueError:
+        raise UserError("brush strokes end before the picture does.") from None
+    return values.reshape(*shape, 4)[..., 3] > 0
+
+
+def brush_encode(mask: np.ndarray) -> list[int]:
+    """A mask, bool (H, W), as Label Studio's run lengths: the inverse of brush_decode."""
+    flat = np.repeat(mask.ravel(), 4)
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    starts, widths = np.concatenate([[0], edges, [len(flat)]]), (3, 4, 8, 16)
+    bits = [f"{len(flat):032b}{7:05b}", *(f"{width - 1:04b}" for width in widths)]
+    for start, end in itertools.pairwise(starts):
+        for first in range(start, end, 1 << 16):
+            length = min(end - first, 1 << 16) - 1
+            which = next(i for i in range(4) if length < 1 << widths[i])
+            bits.append(f"1{which:02b}{length:0{widths[which]}b}{255 * int(flat[start]):08b}")
+    text = "".join(bits)
+    return list(int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8)))
+
+
+def _codec() -> Any:
+    """pycocotools.mask, which knows COCO's polygons and run lengths.   Raises: UserError."""
+    try:
+        from pycocotools import mask
+    except ImportError:
+        raise UserError("outlines need pycocotools: pip install 'segkit[data]'.") from None
+    return mask
