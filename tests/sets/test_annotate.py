@@ -28,7 +28,7 @@ from segkit.sets.annotate import (
     labelme_shapes,
 )
 from segkit.sets.importers import import_folder
-from segkit.sets.layouts import coco_mask, open_coco
+from segkit.sets.tools import coco_mask, open_coco
 
 MASKS = arrays(bool, st.tuples(st.integers(2, 12), st.integers(2, 12)))
 
