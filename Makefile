@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: course check test test-browser test-all lab bench lock data clean
+.PHONY: course check test test-browser test-all lab outputs site bench lock data clean
 
 course: .venv/ready ## run the main path, lessons 00 to 08, on the embedded pictures
 	$(BIN)/segkit course --only 00-08
@@ -29,6 +29,13 @@ test-all: .venv/ready ## also the lessons' own parameters under nbval, browsers,
 lab: .venv/ready ## open JupyterLab
 	$(BIN)/jupyter lab
 
+outputs: .venv/ready ## run a lesson with its own parameters and store what it shows: make outputs LESSON=04
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.store_widget_state=False \
+		--ExecutePreprocessor.record_timing=False notebooks/$(LESSON)*.ipynb
+
+site: .venv/ready ## build build/site from the stored notebooks, the README and the docstrings
+	$(BIN)/python docs/build.py
+
 bench: .venv/ready ## speed, memory and quality beside others; writes tests/bench/RESULTS.md
 	$(BIN)/python tests/bench/bench.py
 
@@ -37,7 +44,7 @@ bench: .venv/ready ## speed, memory and quality beside others; writes tests/benc
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "segkit needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[lab,data,tensorboard,pretrained,export,openvino,video,demo,domains,sweep,test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[lab,data,tensorboard,pretrained,export,openvino,video,demo,domains,sweep,site,test]"
 	@touch $@
 
 # The generator has an environment of its own (2.5 GB): Blender and a body model.

@@ -1,6 +1,8 @@
 """The order of the tests, and small data for them: photographs from scikit-image's wheel and drawn people."""
 
 import os
+import shutil
+from pathlib import Path
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the claims below are about the CPU; a GPU would round differently
 # Two processes test at a time: with more threads than cores, all of them would wait for each other.
@@ -30,6 +32,37 @@ def pytest_collection_modifyitems(items):
 def astronaut() -> np.ndarray:
     """A real photograph of a person that ships inside a package: uint8 (512, 512, 3)."""
     return skimage.data.astronaut()
+
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",  # a container's root has none
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A running Chromium: the system's, or the one that Playwright installs."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        names = ("chromium", "chromium-browser", "google-chrome")
+        found = [path for path in (*map(shutil.which, names), playwright.chromium.executable_path) if path]
+        usable = [path for path in found if Path(path).exists()]
+        if not usable:
+            pytest.skip(
+                "no Chromium on this machine. Get one with `apt-get install chromium` or "
+                "`.venv/bin/playwright install --with-deps chromium`, then run the tests again"
+            )
+        browser = playwright.chromium.launch(executable_path=usable[0], args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
 
 
 class Brightness(torch.nn.Module):

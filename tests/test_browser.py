@@ -8,7 +8,6 @@ import io
 import os
 import re
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -22,7 +21,7 @@ import numpy as np
 import papermill
 import pytest
 from PIL import Image
-from playwright.sync_api import Error, expect, sync_playwright
+from playwright.sync_api import Error, expect
 
 from segkit.course.run import read_profile
 
@@ -33,37 +32,10 @@ SCREENSHOTS = ROOT / "runs" / "browser"
 NUMBERS = ("00", "04", "05", "06", "16")
 LESSONS = [path.stem for number in NUMBERS for path in NOTEBOOKS.glob(f"{number}_*.ipynb")]
 SECONDS = 1000  # Playwright counts in milliseconds
-FLAGS = [
-    "--no-sandbox",  # a container's root has none
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-]
 SETTINGS = {  # no question about news; every cell in the page, also those out of sight
     "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
     "notebook-extension/tracker": '{"windowingMode": "none"}',
 }
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """A running Chromium: the system's, or the one that Playwright installs."""
-    with sync_playwright() as playwright:
-        names = ("chromium", "chromium-browser", "google-chrome")
-        found = [path for path in (*map(shutil.which, names), playwright.chromium.executable_path) if path]
-        usable = [path for path in found if Path(path).exists()]
-        if not usable:
-            pytest.skip(
-                "no Chromium on this machine. Get one with `apt-get install chromium` or "
-                "`.venv/bin/playwright install --with-deps chromium`, then run the tests again"
-            )
-        browser = playwright.chromium.launch(executable_path=usable[0], args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
