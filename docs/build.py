@@ -60,7 +60,9 @@ def relink(text: str, page: Path, known: set[str]) -> str:
     def one(match: re.Match) -> str:
         words, target = match[1], match[2]
         path, _, anchor = target.partition("#")
-        if not path or "://" in path or path.startswith("mailto:"):
+        if not path:  # JupyterLab keeps a heading's capitals in its address, the site does not
+            return f"[{words}](#{anchor.lower()})"
+        if "://" in path or path.startswith("mailto:"):
             return match[0]
         inside = (page.parent / path).resolve()
         if not inside.is_relative_to(ROOT):
