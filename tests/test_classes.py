@@ -49,6 +49,8 @@ def test_a_class_that_neither_mask_holds_does_not_flatter_the_mean():
     pred, true = torch.zeros(1, 4, 4, dtype=torch.long), torch.zeros(1, 4, 4, dtype=torch.long)
     true[0, 0, 0] = 1
     counts = count_classes(pred, true, 5)
+    assert counts.dice()[0, 1].item() == 0 and counts.dice()[0, 2:].isnan().all()
+    assert counts.iou()[0, 2:].isnan().all()
     assert counts.over_classes(counts.dice()).item() == 0
     empty = count_classes(pred, pred, 5)
     assert empty.over_classes(empty.dice()).item() == 1

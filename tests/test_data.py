@@ -1,3 +1,5 @@
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from segkit.data import (
     displayed_size,
     find_samples,
     load_dataset,
+    load_pair_full,
     write_splits,
 )
 from segkit.files import UserError, read_mask, write_image
@@ -266,3 +269,27 @@ def test_a_source_is_read_from_splits_csv_else_it_is_the_folder(make_dataset):
     lines = [f"{name},train,{'selfie' if i else ''}" for i, name in enumerate(names)]
     (folder / "splits.csv").write_text("\n".join(["name,split,source", *lines]) + "\n")
     assert [sample.source for sample in find_samples(folder)] == [folder.name, "selfie", "selfie"]
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(make_dataset, tmp_path, monkeypatch):
+    resource = pytest.importorskip("resource")
+    monkeypatch.setenv("SEGKIT_DATA", str(tmp_path / "cache"))
+    folder = make_dataset(12)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file that may not grow stands for a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(UserError, match=r"\.npy' could not be written"):
+            load_dataset(folder, split="train", size=64, cache="disk")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_ignored_pixels_are_255_at_the_pictures_own_size_too(make_dataset):
+    folder = make_dataset(3)
+    unasked = np.zeros((96, 80), np.uint8)
+    unasked[:10] = 255
+    write_image(folder / "ignore" / "000.png", unasked)
+    _, mask = load_pair_full(find_samples(folder)[0])
+    assert (mask[:10] == 255).all() and set(np.unique(mask[10:])) <= {0, 1}

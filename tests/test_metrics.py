@@ -122,3 +122,18 @@ def test_logits_probabilities_and_255_masks_are_refused_with_advice():
         dice_score(torch.zeros(4, 4), target)
     with pytest.raises(ValueError, match="differ in shape"):
         dice_score(torch.zeros(1, 1, 4, 5), target)
+
+
+def test_what_is_not_asked_counts_neither_in_pixels_nor_at_the_outline():
+    target, asked = np.zeros((1, 40, 40), bool), np.ones((1, 40, 40), bool)
+    target[0, 10:30, 10:30] = True
+    asked[0, :, 20:] = False
+    pred = target.copy()
+    pred[0, :, 20:] = False  # right where it is asked, wrong elsewhere
+    counts = count_pixels(pred, target, asked)
+    assert counts.dice().item() == counts.pixel_accuracy().item() == 1
+    assert sum(getattr(counts, n).item() for n in ("tp", "fp", "fn", "tn")) == 800
+    assert boundary_f(pred, target, asked=asked).item() == 1
+    assert boundary_f(pred, target).item() < 1
+    pred[0, :, :20] = np.roll(pred[0, :, :20], 5, axis=0)  # wrong where it is asked
+    assert boundary_f(pred, target, asked=asked).item() < 0.9

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,15 @@ import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from torch.utils.data import DataLoader
 
+from segkit.augment import Augmentation, multi_scale
 from segkit.checkpoint import load_checkpoint, read_tensors
 from segkit.data import Sample, find_samples, load_dataset
 from segkit.files import UserError, read_labels, write_image
 from segkit.losses import DiceLoss
 from segkit.metrics import count_pixels
+from segkit.models import build_model
 from segkit.predict import Segmenter
-from segkit.train import EpochSampler, TrainConfig, evaluate_loader, sampling_weights, split_settings
+from segkit.train import EpochSampler, TrainConfig, evaluate_loader, fit, sampling_weights, split_settings
 from segkit.train import train as really_train
 
 SMALL = {
@@ -116,6 +119,148 @@ def test_a_resumed_run_ends_with_the_very_same_weights(make_dataset, tmp_path):
     assert same(*best)
 
 
+def broken_off(monkeypatch, at: int, *arguments) -> None:
+    """A training that ends before its epoch `at`, as if by Ctrl-C."""
+    really = EpochSampler.set_epoch
+
+    def stop(self, epoch):
+        if epoch == at:
+            raise KeyboardInterrupt
+        really(self, epoch)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(EpochSampler, "set_epoch", stop)
+        train(*arguments)
+
+
+def test_dropout_goes_on_with_the_numbers_an_unbroken_run_draws(make_dataset, tmp_path, monkeypatch):
+    folder = make_dataset(12)
+    settings = small(model="deeplab-lite0", model_settings={}, size=64, num_epochs=2, schedule="cosine")
+    whole = train([folder], tmp_path / "whole", settings)
+    broken_off(monkeypatch, 2, [folder], tmp_path / "parts", settings)
+    parts = train([folder], tmp_path / "parts", settings, resume=True)
+    assert same(weights(whole.folder), weights(parts.folder))
+    assert [row["lr"] for row in whole.history] == [row["lr"] for row in parts.history]
+
+
+def test_several_sizes_resume_to_the_very_same_weights(make_dataset, tmp_path, monkeypatch):
+    sets = [load_dataset(make_dataset(12), split=split, size=64) for split in ("train", "val")]
+    config = TrainConfig(num_epochs=3, batch_size=4, precision="fp32")
+
+    def run(name, resume=False):
+        torch.manual_seed(0)
+        model = build_model("unet", widths=(8, 16), bottleneck=16)
+        with multi_scale(model):
+            return fit(model, *sets, tmp_path / name, config, resume)
+
+    whole = run("whole")
+    monkeypatch.setattr(sys.modules[__name__], "train", lambda name: run(name))
+    broken_off(monkeypatch, 2, "parts")
+    assert same(weights(whole.folder), weights(run("parts", resume=True).folder))
+
+
+def test_what_is_given_anew_takes_effect_from_the_next_epoch_and_is_recorded(make_dataset, tmp_path):
+    folder, run = make_dataset(12), tmp_path / "run"
+    train([folder], run, small(num_epochs=2, lr=1e-3))
+    anew = {"lr": 2e-4, "weight_decay": 0.1, "plateau_patience": 7, "ema": 0.5, "optimizer": "adamw"}
+    again = train([folder], run, small(num_epochs=3, augment=0.0, **anew), resume=True)
+    assert [row["lr"] for row in again.history] == [1e-3, 1e-3, 2e-4]
+    recorded = json.loads((run / "config.json").read_text())
+    assert recorded["config"] | anew == recorded["config"] and recorded["config"]["augment"] == 0
+    assert recorded["changes"] == [{"from_epoch": 3, "num_epochs": 3, "augment": 0.0} | anew]
+    assert load_checkpoint(again.checkpoint)[1].config["num_epochs"] == (3 if again.best_epoch == 3 else 2)
+    assert any(key.startswith("average/") for key in weights(run))
+    with pytest.raises(UserError, match="lr would change nothing: raise num_epochs"):
+        train([folder], run, small(num_epochs=3, augment=0.0, **anew | {"lr": 1.0}), resume=True)
+
+
+def test_a_cosine_that_is_extended_is_planned_anew(make_dataset, tmp_path):
+    folder = make_dataset(12)
+    long = train([folder], tmp_path / "long", small(num_epochs=4, schedule="cosine"))
+    train([folder], tmp_path / "short", small(num_epochs=2, schedule="cosine"))
+    longer = train([folder], tmp_path / "short", small(num_epochs=4, schedule="cosine"), resume=True)
+    assert [row["lr"] for row in longer.history[2:]] == [row["lr"] for row in long.history[2:]]
+
+
+@pytest.mark.parametrize(
+    ("other", "named"), [({"size": 48}, "size 32"), ({"seed": 5}, "seed 0"), ({"labels": "parts"}, "labels")]
+)
+def test_what_cannot_change_is_refused_by_name(make_dataset, tmp_path, other, named):
+    folder = make_dataset(12)
+    train([folder], tmp_path / "run", small(num_epochs=1))
+    (folder / "parts").symlink_to(folder / "masks")
+    (folder / "parts.json").write_text('{"0": "background", "1": "person"}')
+    for mask in (folder / "masks").iterdir():
+        write_image(mask, (read_labels(mask) > 127).astype(np.uint8)) if "labels" in other else None
+    with pytest.raises(UserError, match=f"keeps its .*{named}"):
+        train([folder], tmp_path / "run", small(num_epochs=2, **other), resume=True)
+
+
+def test_a_run_of_fit_records_what_fit_used_and_train_leaves_it_alone(make_dataset, tmp_path):
+    folder, run = make_dataset(12), tmp_path / "run"
+    sets = [load_dataset(folder, split=split, size=32) for split in ("train", "val")]
+    fit(build_model("unet", widths=(8,), bottleneck=8), *sets, run, TrainConfig(num_epochs=1, batch_size=4))
+    recorded = json.loads((run / "config.json").read_text())["config"]
+    assert recorded.keys() == {f.name for f in fields(TrainConfig)}
+    with pytest.raises(UserError, match="made by `fit`"):
+        train([folder], run, small(num_epochs=2), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"loss": "deep-dice"}, "loss is one of bce-dice"),
+        ({"schedule": "cosinus"}, "schedule is one of plateau, cosine"),
+        ({"optimizer": "sgd"}, "optimizer is one of adam, adamw"),
+        ({"cache": "ram"}, "cache is one of memory, disk, none"),
+        ({"labels": "part"}, "labels is one of masks, parts"),
+        ({"model": "vnet"}, "model is one of unet"),
+        ({"seed": -1}, "seed must be from 0"),
+        ({"limit": 0}, "limit must be at least 1"),
+        ({"alpha": float("nan")}, "alpha must be from 0 to 1"),
+        ({"model": "unet-lite0", "width": 8, "model_settings": {}}, "width goes with the model unet"),
+        ({"learning_rate": 1}, "no setting learning_rate"),
+    ],
+)
+def test_words_and_numbers_are_checked_before_any_picture_is_opened(settings, said, tmp_path):
+    with pytest.raises(UserError, match=said):
+        train([tmp_path / "nothing is here"], tmp_path / "run", small(**settings))
+
+
+DEEP = {"model": "unet-lite0", "model_settings": {"deep": True, "decoder": [8, 8, 8, 8]}, "size": 64}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (DEEP, "deep supervision .* take the loss deep"),
+        (DEEP | {"loss": "deep", "teacher": "person-small"}, "no teacher"),
+        (DEEP | {"batch_size": 1, "size": 32, "loss": "deep"}, "cannot train on 1 images at a time of 32x32"),
+        ({"teacher": "person-parts"}, "the teacher knows background"),
+    ],
+)
+def test_a_network_that_cannot_train_so_is_refused_in_a_sentence(make_dataset, tmp_path, settings, said):
+    with pytest.raises(UserError, match=said):
+        train([make_dataset(12)], tmp_path / "run", small(num_epochs=1, **settings))
+
+
+def test_an_epoch_of_so_many_steps_deals_every_picture_before_any_comes_again():
+    sampler = EpochSampler(6, 4, 0, steps=2)
+    dealt = list(sampler)
+    sampler.set_epoch(1)
+    dealt += list(sampler)
+    assert len(dealt) == 16
+    names = [card[0] if isinstance(card, tuple) else card for card in dealt]
+    assert sorted(names[:6]) == sorted(names[6:12]) == list(range(6))
+    assert {card for card in dealt[:8] if isinstance(card, tuple)} == {(name, 1) for name in names[6:8]}
+
+
+def test_a_picture_that_comes_again_within_an_epoch_is_augmented_anew(make_dataset):
+    data = load_dataset(make_dataset(8), split="train", size=32, transform=Augmentation(1.0))
+    assert not torch.equal(data[0][0], data[(0, 1)][0])
+    assert torch.equal(data[0][0], data[(0, 0)][0])
+
+
 def start(folder, run, *more):
     command = [
         sys.executable,
@@ -166,12 +311,15 @@ def test_a_killed_run_loses_at_most_the_running_epoch(make_dataset, tmp_path):
     assert same(weights(run), weights(tmp_path / "unbroken"))
 
 
-def test_ctrl_c_says_how_to_go_on(make_dataset, tmp_path):
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_its_like_say_how_to_go_on(make_dataset, tmp_path, ending):
     # A shell starts jobs in the background deaf to Ctrl-C, and their children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     process = start(make_dataset(16), tmp_path / "run", "--num_epochs=500")
     wait_for_epochs(tmp_path / "run", 1)
-    process.send_signal(signal.SIGINT)
+    with pytest.raises(UserError, match="another training is at work"):
+        train([make_dataset(16)], tmp_path / "run", small(), resume=True)
+    process.send_signal(ending)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "--resume" in stderr
@@ -333,16 +481,7 @@ FULL_RECIPE = {"optimizer": "adamw", "schedule": "cosine", "ema": 0.9, "paste": 
 def test_the_full_recipe_resumes_to_the_very_same_weights_too(make_dataset, tmp_path, monkeypatch):
     folder = make_dataset(16)
     whole = train([folder], tmp_path / "whole", small(num_epochs=3, **FULL_RECIPE))
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        really = EpochSampler.set_epoch
-
-        def stop_at_3(self, epoch):
-            if epoch == 3:
-                raise KeyboardInterrupt
-            really(self, epoch)
-
-        patch.setattr(EpochSampler, "set_epoch", stop_at_3)
-        train([folder], tmp_path / "parts", small(num_epochs=3, **FULL_RECIPE))
+    broken_off(monkeypatch, 3, [folder], tmp_path / "parts", small(num_epochs=3, **FULL_RECIPE))
     parts = train([folder], tmp_path / "parts", small(num_epochs=3, **FULL_RECIPE), resume=True)
     assert len(parts.history) == 3
     assert same(weights(whole.folder), weights(parts.folder))
@@ -353,8 +492,8 @@ def test_the_kept_weights_are_the_moving_average_and_score_what_the_history_says
     folder = make_dataset(16)
     run = train([folder], tmp_path / "run", small(num_epochs=2, ema=0.9, lr=5e-3))
     state, best = weights(run.folder), read_tensors(run.checkpoint)[0]
-    if run.best_epoch == 2:
-        assert torch.equal(best["head.weight"], state["average/module.head.weight"])
+    assert run.best_epoch == 2  # or the two files would be of two epochs
+    assert torch.equal(best["head.weight"], state["average/module.head.weight"])
     assert not torch.equal(best["head.weight"], state["model/head.weight"])
     person = Segmenter.load(run.checkpoint)
     val = load_dataset(folder, split="val", size=32)
@@ -391,7 +530,8 @@ def test_sources_are_drawn_by_their_shares_and_every_epoch_anew():
     weights = sampling_weights(samples, {"many": 0.25, "few": 0.75})
     sampler = EpochSampler(1000, 10, 0, weights)
     first = list(sampler)
-    assert len(first) == 1000 and 0.70 < np.mean(np.array(first) >= 900) < 0.80
+    names = np.array([card[0] if isinstance(card, tuple) else card for card in first])
+    assert len(first) == 1000 and 0.70 < np.mean(names >= 900) < 0.80
     assert first == list(sampler)
     sampler.set_epoch(1)
     assert first != list(sampler)

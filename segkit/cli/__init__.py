@@ -5,7 +5,9 @@ imported, and each imports what it needs when it runs, so that help answers at o
 """
 
 import gc
+import signal
 import sys
+import threading
 from importlib import import_module
 from importlib.metadata import version
 
@@ -55,6 +57,8 @@ def main(argv: list[str] | None = None) -> None:
             f"segkit: there is no command '{name}'. The commands are: {', '.join(COMMANDS)}.", file=sys.stderr
         )
         sys.exit(2)
+    _end_as_ctrl_c_does()
+    command = None
     gc.set_threshold(100_000)  # importing makes many objects and no rubbish: looking for it costs .2 s
     try:
         command, args = parse(name, rest)
@@ -72,6 +76,16 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(141)
     finally:
         gc.freeze()  # nor is there any to look for at the end
+
+
+def _end_as_ctrl_c_does() -> None:
+    """A batch system's SIGTERM and a closed terminal's SIGHUP; what nohup ignores stays ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for name in ("SIGTERM", "SIGHUP"):
+        which = getattr(signal, name, None)  # Windows has no SIGHUP
+        if which and signal.getsignal(which) == signal.SIG_DFL:
+            signal.signal(which, signal.default_int_handler)
 
 
 def _help() -> str:

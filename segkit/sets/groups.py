@@ -130,8 +130,8 @@ def deal_folds(groups: dict[str, str], shares: dict[str, float], count: int, see
         raise UserError(f"{held} groups cannot fill {max(count, 3)} parts: give smaller groups.")
     share = np.array([shares.get(name, 0.0) for name in names])
     kind = np.digitize(share, np.quantile(share, [1 / 3, 2 / 3]))  # small, middling and large people
-    if np.unique(kind, return_counts=True)[1].min() < count:  # too few of a kind to be dealt out
-        kind[:] = 0
+    if held < 10 * count or np.unique(kind, return_counts=True)[1].min() < count:
+        kind[:] = 0  # of few groups, parts of like size are all that can be had
     dealer, folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed), {}
     for fold, (_, chosen) in enumerate(dealer.split(names, kind, list(groups.values()))):
         folds |= {names[i]: fold for i in chosen}

@@ -75,3 +75,39 @@ def test_an_error_in_a_process_is_an_error_here(tmp_path):
     )
     assert done.returncode != 0
     assert "it broke in there" in done.stderr
+
+
+NAN = """
+import sys
+import torch
+from segkit import UserError, build_model, load_dataset
+from segkit.course.processes import launch
+from segkit.train import TrainConfig, fit
+
+folder, out = sys.argv[1:]
+sets = [load_dataset(folder, split=split, size=32) for split in ("train", "val")]
+
+
+def one_sided():
+    rank = torch.distributed.get_rank()
+    model = build_model("unet", widths=(8, 16), bottleneck=16, norm="group")
+    if rank == 1:  # the loss of this process alone is no number
+        import segkit.train
+        real = segkit.train.build_loss
+        segkit.train.build_loss = lambda *a: lambda *b: real(*a)(*b) * float("nan")
+    try:
+        config = TrainConfig(num_epochs=1, steps_per_epoch=25, batch_size=4, clip=0, precision="fp32")
+        fit(model, *sets, out, config)
+    except UserError as error:
+        print(f"process {rank}: {error}", flush=True)
+
+
+launch(one_sided)
+"""
+
+
+def test_a_loss_that_is_no_number_in_one_process_stops_both_with_the_advice(make_dataset, tmp_path):
+    command = [sys.executable, "-c", NAN, str(make_dataset(24)), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    for rank in (0, 1):
+        assert f"process {rank}: the loss is no longer a number in epoch 1" in done.stdout, done.stderr

@@ -1,0 +1,81 @@
+"""Cross-validation: every picture scored by a network that was not shown it."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from segkit.data import find_samples, load_pair_full, read_table
+from segkit.files import UserError
+from segkit.metrics import count_pixels
+from segkit.models import build_model, to_probs
+from segkit.predict import Segmenter
+from segkit.study.folds import cross_validate
+from segkit.train import Recipe, TrainConfig
+
+RECIPE = Recipe(size=32, model_settings={"widths": (8, 16), "bottleneck": 16})
+CONFIG = TrainConfig(num_epochs=2, batch_size=4, precision="fp32", lr=5e-3)
+
+
+@pytest.fixture
+def grouped(make_dataset):
+    """Twelve pictures, two by two of one scene."""
+    folder = make_dataset(12)
+    rows = [f"{i:03},{'train' if i < 8 else 'val' if i < 10 else 'test'},{i // 2}" for i in range(12)]
+    (folder / "splits.csv").write_text("\n".join(["name,split,group", *rows]) + "\n")
+    return folder
+
+
+def test_every_picture_gets_one_score_of_a_network_that_was_not_shown_it(grouped, tmp_path, monkeypatch):
+    out = tmp_path / "cv"
+    ran = cross_validate([grouped], out, 3, RECIPE, CONFIG)
+    with (out / "per_image.csv").open() as file:
+        rows = {row["name"]: float(row["dice"]) for row in csv.DictReader(file)}
+    assert rows.keys() == {sample.name for sample in find_samples(grouped)}
+    for fold in (1, 2, 3):
+        table = read_table(out / f"fold{fold}" / "splits.csv")
+        held = [name for name, row in table.items() if row["split"] == "test"]
+        assert len(held) == 4 and len({row["group"] for name, row in table.items() if name in held}) == 2
+        person = Segmenter.load(out / f"fold{fold}")
+        for sample in find_samples(grouped):
+            if sample.name in held:
+                image, mask = load_pair_full(sample)
+                dice = count_pixels(person(image)[None] > person.threshold, mask[None]).dice().item()
+                assert rows[sample.name] == pytest.approx(dice, abs=1e-4)
+    assert "from 6 groups of 12 pictures" in str(ran) and (out / "worst.png").exists()
+
+    mean, photo = Segmenter.load(out), load_pair_full(find_samples(grouped)[0])[0]
+    each = [Segmenter.load(out / f"fold{fold}")(photo) for fold in (1, 2, 3)]
+    assert np.allclose(mean(photo), np.mean(each, 0), atol=1e-4)
+    assert mean.info.trained_on == ({"name": "drawn", "images": 12},)
+
+    with pytest.raises(UserError, match="--resume"):
+        cross_validate([grouped], out, 3, RECIPE, CONFIG)
+    (out / "fold3" / "per_image.csv").unlink()  # as if the last fold had been cut off after its training
+    monkeypatch.setattr("segkit.train.EpochSampler.__iter__", lambda self: pytest.fail("nothing is left"))
+    again = cross_validate([grouped], out, 3, RECIPE, CONFIG, resume=True)
+    assert again.result.rows() == ran.result.rows()
+    with pytest.raises(UserError, match="with the settings it has"):
+        cross_validate([grouped], out, 3, RECIPE, TrainConfig(num_epochs=3), resume=True)
+    assert json.loads((out / "cv.json").read_text())["folds"] == 3
+
+
+def test_what_cannot_be_cross_validated_is_a_sentence(grouped, tmp_path):
+    with pytest.raises(UserError, match="one data set, found 2"):
+        cross_validate([grouped, grouped], tmp_path / "a", 3, RECIPE, CONFIG)
+    with pytest.raises(UserError, match="6 groups cannot fill 7 parts"):
+        cross_validate([grouped], tmp_path / "b", 7, RECIPE, CONFIG)
+    with pytest.raises(UserError, match="cannot fill 3 parts"):
+        cross_validate([grouped], tmp_path / "c", 2, RECIPE, CONFIG)
+
+
+def test_an_ensemble_of_several_classes_averages_their_probabilities():
+    members = [build_model("unet", widths=(8,), bottleneck=8, num_classes=3).eval() for _ in range(2)]
+    mean = build_model("ensemble", members=[m.built_as for m in members]).eval()
+    for member, network in zip(mean.members, members, strict=True):
+        member.load_state_dict(network.state_dict())
+    images = torch.randn(1, 3, 16, 16)
+    wanted = (to_probs(members[0](images)) + to_probs(members[1](images))) / 2
+    assert torch.allclose(to_probs(mean(images)), wanted, atol=1e-5)
