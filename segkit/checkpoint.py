@@ -6,6 +6,7 @@ key "segkit", everything else that is needed to use them again.
 
 import json
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
@@ -62,12 +63,12 @@ def read_description(path: str | Path, text: str) -> CheckpointInfo:
         stored = json.loads(text)
         if stored["format_version"] > FORMAT_VERSION:
             raise UserError(
-                f"'{path}' is in format {stored['format_version']}, "
+                f"it is in format {stored['format_version']}, "
                 f"written by segkit {stored['segkit_version']}. "
                 f"This is segkit {version('segkit')}, which reads up to format {FORMAT_VERSION}. "
                 f"Update segkit to {stored['segkit_version']} or newer."
             )
-        return CheckpointInfo(
+        info = CheckpointInfo(
             model=stored["model"],
             preprocessing=Preprocessing(**stored["preprocessing"]),
             classes=tuple(stored["classes"]),
@@ -76,8 +77,23 @@ def read_description(path: str | Path, text: str) -> CheckpointInfo:
             scores=stored["scores"],
             config=stored["config"],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except UserError as error:
+        raise UserError(f"'{path}': {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"'{path}' describes itself in a way that makes no sense ({error!r}).") from None
+    if not 0 < info.threshold < 1:
+        raise UserError(f"'{path}' says its threshold is {info.threshold}: it lies between 0 and 1.")
+    if not isinstance(stored["classes"], list) or not all(isinstance(name, str) for name in info.classes):
+        raise UserError(f"'{path}' says its classes are {stored['classes']!r}: expected a list of names.")
+    kinds = {"model": dict, "trained_on": list, "scores": dict, "config": dict}
+    if odd := [key for key, kind in kinds.items() if not isinstance(stored[key], kind)]:
+        raise UserError(f"'{path}' describes itself in a way that makes no sense ('{odd[0]}').")
+    if info.model.get("num_classes", 1) != len(info.classes):
+        raise UserError(
+            f"'{path}' says that its network has {info.model.get('num_classes', 1)} classes, and names "
+            f"{len(info.classes)}: {', '.join(info.classes)}."
+        )
+    return info
 
 
 def load_checkpoint(path: str | Path) -> tuple[nn.Module, CheckpointInfo]:
@@ -98,10 +114,10 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, CheckpointInfo]:
         # out by comparing shapes, before anything is allocated.
         with torch.device("meta"):
             model = build_model(**info.model)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise UserError(f"'{path}' describes itself in a way that makes no sense ({error!r}).") from None
-    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    found = {name: tensor.shape for name, tensor in tensors.items()}
+    expected = {name: (t.shape, t.is_floating_point()) for name, t in model.state_dict().items()}
+    found = {name: (t.shape, t.is_floating_point()) for name, t in tensors.items()}
     if expected != found:
         odd = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
         raise UserError(
@@ -109,49 +125,78 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, CheckpointInfo]:
             f"network, {odd[0]} among them."
         )
     tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    if odd := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
+        raise UserError(
+            f"'{path}' holds weights that are no finite numbers, in '{odd[0]}': its training went wrong, or "
+            "the file is damaged. Take an earlier checkpoint, or train again with a smaller learning rate."
+        )
     model.load_state_dict(tensors, assign=True)
     return model.eval().requires_grad_(False), info
 
 
 def write_tensors(path: str | Path, tensors: dict, metadata: dict[str, str]) -> None:
-    """A safetensors file, whole or not at all.   Raises: UserError, for example when the disk is full."""
+    """A safetensors file, whole or not at all, with a checksum among its metadata.
+
+    Raises: UserError, for example when the disk is full.
+    """
     with atomic_path(path) as temporary:
         try:
-            save_file(tensors, temporary, metadata)
+            save_file(tensors, temporary, metadata | {"sha256": checksum(tensors, metadata)})
         except SafetensorError as error:
             raise OSError(str(error)) from error
 
 
+def checksum(tensors: dict, metadata: dict[str, str]) -> str:
+    """SHA-256 over names, types, shapes and bytes of tensors, and over metadata."""
+    digest = sha256(json.dumps({k: v for k, v in metadata.items() if k != "sha256"}, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        # Through a view as bytes, since NumPy does not know bfloat16.
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 def read_tensors(path: str | Path) -> tuple[dict, dict[str, str]]:
-    """Tensors and metadata of a safetensors file.   Raises: UserError when it is missing or damaged."""
+    """Tensors and metadata of a safetensors file.   Raises: UserError when it is missing or damaged.
+
+    Files from before there was a checksum are taken as they are.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"there is no checkpoint '{path}'.")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         size = path.stat().st_size
         raise UserError(
             f"'{path}' ({size:,} bytes) is not a whole .safetensors file ({error}). "
             "Copy it again, or train again; files of other formats (.pt, .pth) are never loaded."
         ) from None
+    if metadata.get("sha256", found := checksum(tensors, metadata)) != found:
+        raise UserError(f"'{path}' is damaged: its checksum does not fit. Copy it again, or train again.")
+    return tensors, metadata
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """The file behind a name of shipped weights, a run folder, or a path.   Raises: UserError."""
+    """The file behind a name of shipped weights, a run folder, or a path.   Raises: UserError.
+
+    A name that ships means the weights that ship, unless a folder of that name holds a checkpoint.
+    """
     path = Path(path)
-    if (path / "best.safetensors").is_file():
+    if (path / "best.safetensors").exists():
         return path / "best.safetensors"
-    if path.is_file() or path.suffix or len(path.parts) > 1:
-        return path / "best.safetensors" if path.is_dir() else path
     names = sorted(file.stem for file in embedded_path("weights").glob("*.safetensors"))
-    if path.name not in names:  # a folder of such a name does not stand before the shipped weights
-        raise UserError(
-            f"there is no checkpoint '{path}', and no weights of that name ship. "
-            f"These do: {', '.join(names) or 'none'}."
-        )
-    return embedded_path("weights") / f"{path.name}.safetensors"
+    if len(path.parts) == 1 and path.name in names:
+        return embedded_path("weights") / f"{path.name}.safetensors"
+    if path.is_dir():
+        raise UserError(f"there is no checkpoint in the folder '{path}': expected best.safetensors in it.")
+    if path.exists() or path.suffix or len(path.parts) > 1:
+        return path
+    raise UserError(
+        f"there is no checkpoint '{path}', and no weights of that name ship. "
+        f"These do: {', '.join(names) or 'none'}."
+    )
 
 
 @dataclass

@@ -1,11 +1,12 @@
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from segkit.checkpoint import CheckpointInfo, load_checkpoint, read_tensors, save_checkpoint
+from segkit.checkpoint import CheckpointInfo, find_checkpoint, load_checkpoint, read_tensors, save_checkpoint
 from segkit.data import Preprocessing
 from segkit.files import UserError
 
@@ -92,6 +93,19 @@ def test_a_newer_format_is_refused_with_the_version_that_reads_it(saved):
         {"threshold": "high"},
         {"format_version": None},
         {"classes": None},
+        {"classes": "person"},
+        {"classes": [1]},
+        {"classes": ["background", "person"]},
+        {"threshold": float("nan")},
+        {"threshold": float("inf")},
+        {"threshold": 2},
+        {"threshold": -1},
+        {"preprocessing": {"size": 64, "mean": ["0.1", 0, 0]}},
+        {"preprocessing": {"size": 64, "mean": [float("nan"), 0, 0]}},
+        {"preprocessing": {"size": 64, "std": [float("inf"), 1, 1]}},
+        {"preprocessing": [64]},
+        {"trained_on": 3},
+        {"scores": [1]},
     ],
 )
 def test_a_hostile_description_is_one_sentence_not_a_crash(saved, changes):
@@ -117,3 +131,59 @@ def test_a_full_disk_keeps_the_checkpoint_that_was_there(saved, tiny_model, monk
 def test_a_missing_checkpoint_is_named(tmp_path):
     with pytest.raises(UserError, match=r"no checkpoint .*none\.safetensors"):
         load_checkpoint(tmp_path / "none.safetensors")
+
+
+def test_json_that_is_deeper_than_any_stack_is_one_sentence(saved):
+    tensors, _ = read_tensors(saved[0])
+    save_file(tensors, saved[0], {"segkit": "[" * 100_000})
+    with pytest.raises(UserError, match="makes no sense"):
+        load_checkpoint(saved[0])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(saved, tiny_model, value):
+    with torch.no_grad():
+        next(tiny_model.parameters())[0, 0, 0, 0] = value
+    save_checkpoint(*saved[:1], tiny_model, saved[1])
+    with pytest.raises(UserError, match="no finite numbers"):
+        load_checkpoint(saved[0])
+
+
+def test_weights_of_another_kind_of_number_are_refused(saved):
+    tensors, metadata = read_tensors(saved[0])
+    save_file(
+        {name: tensor.int() for name, tensor in tensors.items()}, saved[0], {"segkit": metadata["segkit"]}
+    )
+    with pytest.raises(UserError, match="do not fit"):
+        load_checkpoint(saved[0])
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
+def test_one_flipped_bit_is_found_wherever_it_is(saved, share):
+    data = bytearray(saved[0].read_bytes())
+    data[int(len(data) * share)] ^= 4
+    saved[0].write_bytes(bytes(data))
+    with pytest.raises(UserError):
+        load_checkpoint(saved[0])
+
+
+def test_a_file_from_before_there_were_checksums_is_read(saved):
+    tensors, metadata = read_tensors(saved[0])
+    save_file(tensors, saved[0], {"segkit": metadata["segkit"]})
+    assert load_checkpoint(saved[0])[1] == saved[1]
+
+
+def test_a_checkpoint_may_be_read_by_others(saved):
+    assert saved[0].stat().st_mode & 0o777 == 0o644
+
+
+def test_shipped_weights_are_not_hidden_by_a_folder_or_a_file_of_their_name(saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = find_checkpoint("person-small")
+    (tmp_path / "person-small").mkdir()
+    (tmp_path / "person-base").touch()
+    assert find_checkpoint("person-small") == shipped and find_checkpoint("person-base").stat().st_size
+    saved[0].rename(tmp_path / "person-small" / "best.safetensors")
+    assert find_checkpoint("person-small") == Path("person-small/best.safetensors")
+    with pytest.raises(UserError, match="no checkpoint"):
+        find_checkpoint(tmp_path)
