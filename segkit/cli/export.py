@@ -13,6 +13,7 @@ EXAMPLE = "segkit export person-small -o person-small.onnx --precision int8"
 def add_arguments(command: ArgumentParser) -> None:
     add_checkpoint(command)
     command.add_argument("-o", "--out", required=True, help="the new file, such as person.onnx")
+    command.add_argument("--overwrite", action="store_true", help="replace a file that is there already")
     command.add_argument(
         "--precision", default="fp32", help="fp32; half for 16-bit floats; int8 for 8-bit whole numbers"
     )
@@ -32,12 +33,13 @@ def run(args) -> int:
         quantise,
         read_info,
     )
-    from segkit.files import embedded_path
+    from segkit.files import check_outputs, embedded_path
     from segkit.predict import PRECISIONS
 
     checkpoint, out = find_checkpoint(args.checkpoint), Path(args.out)
     if out.suffix != ".onnx":
         raise UserError(f"an ONNX file ends in .onnx: -o {out.with_suffix('.onnx')}")
+    check_outputs([out], [checkpoint], args.overwrite)
     if args.precision not in PRECISIONS:
         raise UserError(f"precision is {', '.join(PRECISIONS)}, found '{args.precision}'.")
     if args.precision == "fp32":

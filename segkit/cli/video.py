@@ -18,6 +18,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument(
         "-o", "--out", help=".mp4 .mov .mkv .webm; transparent: .webm, .mov, or a folder for PNG files"
     )
+    command.add_argument("--overwrite", action="store_true", help="replace a file that is there already")
     command.add_argument("--smooth", type=float, default=0.7, help="share of the past, 0 (off) to below 1")
     command.add_argument("--flow", action="store_true", help="move the past along with the motion (slower)")
     command.add_argument("--threshold", type=float, help="probability from which a pixel is person (0 to 1)")
@@ -52,7 +53,9 @@ def run(args) -> int:
         print(smoothing_table(compare_smoothing(person, clip, ways)))
         return 0
     background = args.background if args.background == "transparent" else read_background(args.background)
-    report = replace_in_video(person, args.input, args.out, background, smoother, args.crf)
+    report = replace_in_video(
+        person, args.input, args.out, background, smoother, args.crf, overwrite=args.overwrite
+    )
     for problem in report.problems:
         print(f"segkit: {problem}", file=sys.stderr)
     print(report)

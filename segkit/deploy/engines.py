@@ -6,6 +6,8 @@ itself: what was asked for runs, or a UserError says why it cannot.
 """
 
 import hashlib
+import os
+import sys
 import threading
 from pathlib import Path
 from typing import Protocol
@@ -80,14 +82,21 @@ class OnnxEngine:
                 f"{wanted[0]} could not start, mostly because CUDA, cuDNN or TensorRT in the version that "
                 "this ONNX Runtime was built for is not installed. Nothing else was tried in its place."
             )
-        self.device = torch.device("cpu" if device == "cpu" else "cuda")
+        self.device, self._process = torch.device("cpu" if device == "cpu" else "cuda"), os.getpid()
         self.divisor = int(read_metadata(path)["divisor"])
         self.name = f"ONNX Runtime {onnxruntime.__version__}, {wanted[0]}"
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
+        check_process(self._process)
         height, width = images.shape[1:3]
         probs = self.session.run(None, {"images": padded(images, self.divisor)})[0]
         return probs[..., :height, :width]
+
+
+def check_process(process: int) -> None:
+    """Raises: UserError in a forked process, where an engine would wait for ever for threads left behind."""
+    if os.getpid() != process:
+        raise UserError("an engine runs in the process that loaded it: load the network in each process.")
 
 
 def tensorrt_settings(precision: str) -> dict:
@@ -114,6 +123,8 @@ class OpenVinoEngine:
 
     def __init__(self, path: str | Path, device: str = "cpu", threads: int | None = None, half: bool = False):
         require("openvino", extra="openvino")
+        # Importing OpenVINO sends a message about it to its makers, unless this package is not there.
+        sys.modules.setdefault("openvino_telemetry", None)
         import openvino
 
         core, place = openvino.Core(), device.upper()
@@ -129,11 +140,18 @@ class OpenVinoEngine:
         if threads is not None and on_cpu:
             settings["INFERENCE_NUM_THREADS"] = threads
         self._compiled, self._mine = core.compile_model(str(path), place, settings), threading.local()
+        if half and "float32" in str(self._compiled.get_property("INFERENCE_PRECISION_HINT")):
+            raise UserError(
+                f"'{device}' does not calculate in 16-bit floats. Nothing else was tried in its place: "
+                "leave the precision out, or take fp32."
+            )
         self.device, self.divisor = torch.device("cpu"), int(read_metadata(path)["divisor"])
+        self._process = os.getpid()
         version = openvino.__version__.split("-")[0]
         self.name = f"OpenVINO {version}, {place}{', bf16' if half and on_cpu else ''}"
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
+        check_process(self._process)
         height, width = images.shape[1:3]
         if not hasattr(self._mine, "request"):  # a request serves one thread at a time
             self._mine.request = self._compiled.create_infer_request()

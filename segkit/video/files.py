@@ -193,6 +193,17 @@ def _is_cover(stream) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,h264,hevc,ivf,dv"
+FORMATS += ",gif,wav,mp3,aac,flac,tty,image2,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"
+"""What FFmpeg may take a file for. Playlists are not among them: they would show other files, by name."""
+
+
+def open_container(path: str | Path):
+    """A media file, opened to read: this file alone, whatever it names.   Raises: av.FFmpegError, OSError."""
+    whitelist = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    return av.open(f"file:{Path(path).absolute()}", metadata_errors="replace", options=whitelist)
+
+
 def _open_video(path: Path):
     """An open container with at least one stream of pictures.   Raises: UserError."""
     if av is None:
@@ -206,7 +217,7 @@ def _open_video(path: Path):
     if path.stat().st_size == 0:
         raise UserError(f"'{path}' is empty.")
     try:
-        container = av.open(str(path), metadata_errors="replace")
+        container = open_container(path)
     except PermissionError:
         raise UserError(f"'{path}' may not be read: check its permissions.") from None
     except (av.FFmpegError, OSError):

@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
-from segkit.files import UserError, atomic_path
-from segkit.matting.compose import cover, soft_alpha
+from segkit.files import UserError, atomic_path, check_outputs
+from segkit.matting.compose import cover, cutout, soft_alpha
 from segkit.predict import Segmenter
 from segkit.video.files import (
     Encoding,
@@ -30,6 +30,7 @@ from segkit.video.files import (
     VideoWriter,
     av,
     choose_encoding,
+    open_container,
     packets_of,
 )
 from segkit.video.smooth import Smoother
@@ -50,7 +51,8 @@ def painter(background: str | Sequence[int] | np.ndarray) -> Callable[[np.ndarra
             raise UserError(
                 f"background is a colour, a picture, 'blur' or 'transparent', found '{background}'."
             )
-        return _paint_blur if background == "blur" else _paint_transparent
+        # What nobody should see is really gone: otherwise the room would still be in the file.
+        return _paint_blur if background == "blur" else cutout
     picture = np.asarray(background, np.uint8)
     picture = picture.reshape(1, 1, 3) if picture.ndim == 1 else picture
     ready: dict[tuple, np.ndarray] = {}
@@ -77,12 +79,6 @@ def _paint_blur(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     small = cv2.GaussianBlur(small, (0, 0), sigma) / cv2.GaussianBlur(around, (0, 0), sigma)[..., None]
     behind = cv2.resize(small.clip(0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
     return cv2.blendLinear(image, behind, alpha, 1 - alpha)
-
-
-def _paint_transparent(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    # What nobody should see is really gone: otherwise the room would still be in the file.
-    opacity = (alpha * 255).round().astype(np.uint8)
-    return np.dstack([np.where(opacity[..., None] > 0, image, np.uint8(0)), opacity])
 
 
 @dataclass
@@ -122,6 +118,7 @@ def replace_in_video(
     smoother: Smoother | None = None,
     crf: int = 20,
     part_frames: int = PART_FRAMES,
+    overwrite: bool = False,
 ) -> VideoReport:
     """Put another background behind the people of a video.
 
@@ -132,6 +129,7 @@ def replace_in_video(
     smoother: None takes Smoother(); Smoother(0) leaves every frame to itself.
     crf: quality of H.264 and VP9; lower is better and larger.
     part_frames: so many frames make a work file in OUT.parts, where an interrupted run goes on.
+    overwrite: replace a file `out` that is there already; the source is never replaced.
 
     Frames keep their times, so sound stays in step, also at a varying frame rate. Sound is copied where
     the output can hold it, and encoded anew otherwise. A thread reads ahead, one runs the network, and
@@ -141,6 +139,9 @@ def replace_in_video(
     out, smoother, began = Path(out), smoother or Smoother(), time.perf_counter()
     encoding = choose_encoding(out, isinstance(background, str) and background == "transparent")
     paint = painter(background)
+    if not 0 <= crf <= 51:
+        raise UserError(f"the quality crf goes from 0 (finest) to 51 (smallest), found {crf}.")
+    check_outputs([out] if out.is_file() else [], [Path(source)], overwrite)
     with VideoReader(source) as reader:
         parts = Parts(out, encoding, reader, _job(person, source, background, smoother, crf, part_frames))
         smoother.past = parts.past
@@ -174,6 +175,7 @@ def _job(person, source, background, smoother, crf, part_frames) -> dict:
         "background": background if isinstance(background, str) else [int(part) for part in background],
         "smoothing": [smoother.strength, smoother.gate, smoother.flow],
         "network": sha256(repr(person.info).encode()).hexdigest(),
+        "runs_on": person.runs_on,
         "threshold": person.threshold,
         "crf": crf,
         "part_frames": part_frames,
@@ -323,14 +325,14 @@ class Parts:
                 {"movflags": "+faststart"} if self.out.suffix.lower() in (".mp4", ".m4v", ".mov") else {}
             )
             target = opened.enter_context(av.open(str(temporary), "w", options=options))
-            with av.open(str(self._piece(0))) as first:
+            with open_container(self._piece(0)) as first:
                 video = target.add_stream_from_template(first.streams.video[0])
                 video.metadata.update(first.streams.video[0].metadata)
                 video.codec_context.framerate = self.info.fps
             tracks = [self._pictures(video)]
             if sound.startswith("sound"):
                 for number in range(len(self.info.audio)):
-                    source = opened.enter_context(av.open(str(reader.path), metadata_errors="replace"))
+                    source = opened.enter_context(open_container(reader.path))
                     track = source.streams.audio[number]
                     make = _copied if sound == "sound copied" else _encoded
                     tracks.append(make(source, track, target, self.encoding.audio_codec, reader.origin))
@@ -344,7 +346,7 @@ class Parts:
             start = self.times[done] * self.info.time_base
             with np.load(self.folder / f"{number:05d}.npz") as state:
                 done += len(state["times"])
-            with av.open(str(self._piece(number))) as piece:
+            with open_container(self._piece(number)) as piece:
                 for packet in piece.demux(video=0):
                     if packet.dts is not None:
                         shift = round(start / packet.time_base)

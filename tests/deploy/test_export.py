@@ -1,5 +1,6 @@
 """Another engine gives torch's answers, and what was asked for is what runs."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from segkit.deploy.export import (
     read_info,
     read_metadata,
 )
-from segkit.files import UserError, embedded_path
+from segkit.files import UserError, embedded_path, write_image
 from segkit.models import build_model
 from segkit.predict import Segmenter
 from segkit.train import TrainConfig, fit
@@ -34,8 +35,6 @@ def checkpoint(tmp_path_factory):
     """A small U-Net, trained for a few steps so that its answers are not all alike, with odd settings."""
     folder = tmp_path_factory.mktemp("network")
     from conftest import draw_pair
-
-    from segkit.files import write_image
 
     for i in range(24):
         image, mask = draw_pair(i)
@@ -275,7 +274,8 @@ def test_threads_are_what_was_asked_for(whole):
         ({"engine": "tensorrt"}, "TensorrtExecutionProvider is not part of this ONNX Runtime"),
         ({"engine": "tensorrt", "device": "cpu"}, "TensorRT runs on 'cuda'"),
         ({"engine": "openvino", "device": "npu"}, "OpenVINO finds no 'npu' here"),
-        ({"engine": "onnx", "threads": 0}, "at least one thread"),
+        ({"engine": "onnx", "threads": 0}, "from 1 to 1024, found 0"),
+        ({"engine": "onnx", "threads": 100_000}, "from 1 to 1024"),
     ],
 )
 def test_what_cannot_run_says_so(whole, wrong, sentence):
@@ -393,3 +393,52 @@ def test_segkit_predict_takes_an_engine(cached, checkpoint, drawn, tmp_path):
         assert run("predict", photo, "-m", checkpoint, "-o", out, "--engine", engine, "--threads", 1) == 0
     masks = [(tmp_path / e / f"{photo.stem}_mask.png").read_bytes() for e in ("onnx", "openvino", "torch")]
     assert masks[0] == masks[1] == masks[2]
+
+
+def test_no_engine_and_no_command_asks_the_network_or_writes_into_the_home_folder(tmp_path, checkpoint):
+    script = tmp_path / "watched.py"
+    script.write_text(
+        "import socket, sys\n"
+        "def no(self, address, *rest):\n"
+        "    if self.family != socket.AF_UNIX: print('CONNECTED TO', address)\n"
+        "    raise OSError('no network')\n"
+        "socket.socket.connect = socket.socket.connect_ex = no\n"
+        "socket.getaddrinfo = lambda *a, **k: print('ASKED FOR', a) or []\n"
+        "from segkit.cli import main\n"
+        "model, photo, out = sys.argv[1:]\n"
+        "engines = ('torch', 'onnx', 'openvino')\n"
+        "calls = [['predict', photo, '-m', model, '-o', f'{out}/{e}', '--engine', e] for e in engines]\n"
+        "calls += [['export', model, '-o', f'{out}/a.onnx'], ['doctor']]\n"
+        "for call in calls:\n"
+        "    try: main(call)\n"
+        "    except SystemExit as done: print(call[0], 'EXIT', done.code)\n"
+    )
+    photo, home = write_image(tmp_path / "photo.png", np.zeros((40, 50, 3), np.uint8)), tmp_path / "home"
+    home.mkdir()
+    places = {"HOME": home, "SEGKIT_DATA": tmp_path / "cache", "CI": "", "MPLCONFIGDIR": tmp_path}
+    done = subprocess.run(
+        [sys.executable, script, checkpoint, photo, tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {name: str(place) for name, place in places.items()},
+    )
+    assert done.stdout.count("EXIT 0") >= 4, done.stdout + done.stderr
+    assert "CONNECTED" not in done.stdout and "ASKED" not in done.stdout, done.stdout
+    assert [path.name for path in home.rglob("*") if "intel" in path.name.lower()] == []
+
+
+def test_an_engine_says_that_it_does_not_work_in_a_forked_process(cached, checkpoint, monkeypatch):
+    person = Segmenter.load(checkpoint, engine="onnx")
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    with pytest.raises(UserError, match="each process"):
+        person(np.zeros((20, 20, 3), np.uint8))
+
+
+def test_an_export_replaces_nothing_unasked_and_never_its_source(tmp_path, checkpoint):
+    there = tmp_path / "there.onnx"
+    there.write_bytes(b"years of work")
+    for source, more in ((checkpoint, []), (there, ["--overwrite"])):
+        with pytest.raises(SystemExit) as done:
+            main(["export", str(source), "-o", str(there), *more])
+        assert done.value.code == 1
+    assert there.read_bytes() == b"years of work"

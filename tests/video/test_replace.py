@@ -9,6 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import segkit.video.replace
@@ -464,6 +465,7 @@ def test_other_settings_start_afresh_and_foreign_folders_are_left_alone(tmp_path
     assert job["background"] == list(GREEN)
     report = replace_in_video(bright, source, tmp_path / "b.mp4", "blur", part_frames=8)
     assert report.resumed == 0
+    (tmp_path / "b.mp4").unlink()
     (tmp_path / "b.mp4.parts").mkdir()
     (tmp_path / "b.mp4.parts" / "thesis.txt").write_text("years of work")
     with pytest.raises(UserError, match="in the way"):
@@ -666,3 +668,39 @@ def test_the_command_explains_what_is_wrong(tmp_path, capsys, weights):
     assert code == 1
     assert "cut off" in err
     assert "b.mp4" in out
+
+
+def test_a_video_never_becomes_its_own_result_and_others_stay_unless_asked(tmp_path, bright):
+    source, other = make_video(tmp_path / "a.mp4"), make_video(tmp_path / "b.mp4")
+    before = source.read_bytes(), other.read_bytes()
+    (tmp_path / "link.mp4").symlink_to(source)
+    for out in (source, tmp_path / "link.mp4"):
+        with pytest.raises(UserError, match="to be read"):
+            replace_in_video(bright, source, out, GREEN, overwrite=True)
+    with pytest.raises(UserError, match="--overwrite"):
+        replace_in_video(bright, source, other, GREEN)
+    assert (source.read_bytes(), other.read_bytes()) == before
+    replace_in_video(bright, source, other, GREEN, overwrite=True)
+    assert other.read_bytes() != before[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.mkv", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{film}\n#EXT-X-ENDLIST\n"),
+     ("a.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfilm.ts\n#EXT-X-ENDLIST\n"),
+     ("a.mp4", "ffconcat version 1.0\nfile film.ts\n"), ("a.sdp", "v=0\nm=video 5004 RTP/AVP 96\n")],
+)  # fmt: skip
+def test_a_text_that_names_other_videos_shows_nothing_of_them(tmp_path, name, text):
+    film = make_video(tmp_path / "film.mkv")
+    film.rename(tmp_path / "film.ts")
+    (tmp_path / name).write_text(text.format(film=tmp_path / "film.ts"))
+    with pytest.raises(UserError, match="not a video"):
+        VideoReader(tmp_path / name)
+
+
+def test_an_interrupted_run_of_another_engine_is_not_gone_on_with(tmp_path, bright):
+    source = make_video(tmp_path / "a.mp4")
+    job = lambda: segkit.video.replace._job(bright, source, "blur", Smoother(), 20, 8)  # noqa: E731
+    before = job()
+    bright.dtype = torch.bfloat16
+    assert job() != before
