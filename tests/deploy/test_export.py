@@ -395,6 +395,7 @@ def test_segkit_predict_takes_an_engine(cached, checkpoint, drawn, tmp_path):
     assert masks[0] == masks[1] == masks[2]
 
 
+@pytest.mark.slow
 def test_no_engine_and_no_command_asks_the_network_or_writes_into_the_home_folder(tmp_path, checkpoint):
     script = tmp_path / "watched.py"
     script.write_text(
