@@ -52,7 +52,7 @@ class Sample:
     source: str = ""
     """Where it comes from: the column source of splits.csv, else the folder's name."""
     group: str = ""
-    """What it belongs to, such as a film or a patient: the column group of splits.csv, else its own name."""
+    """What it belongs to, such as a film or a patient: the column group (or scene), else its own name."""
 
 
 def find_samples(
@@ -133,7 +133,10 @@ def read_splits(folder: Path, names: Iterable[str], seed: int = 0) -> dict[str, 
 
 
 def read_table(path: Path) -> dict[str, dict[str, str]]:
-    """The lines of a splits.csv by name.   Raises: UserError when it is none, or contradicts itself."""
+    """The lines of a splits.csv by name, each with a group: its own column, else scene, else the name.
+
+    Raises: UserError when it is none, or contradicts itself.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -146,6 +149,7 @@ def read_table(path: Path) -> dict[str, dict[str, str]]:
     table = {}
     for row in rows:
         name = normalize("NFC", row["name"] or "")
+        row["group"] = row.get("group") or row.get("scene") or name
         if table.setdefault(name, row)["split"] != row["split"]:
             raise UserError(
                 f"'{path}' puts '{name}' into {table[name]['split']} and {row['split']}: which one?"

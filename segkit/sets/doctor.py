@@ -89,7 +89,7 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
         report.splits = dict.fromkeys(images, "train")
     else:
         table = read_table(folder / "splits.csv") if (folder / "splits.csv").exists() else {}
-        report.groups = {name: table.get(name, {}).get("group") or name for name in images}
+        report.groups = {name: table[name]["group"] if table else name for name in images}
     for name in sorted(images.keys() - masks.keys()):
         note("error", "picture without mask", name, f"expected masks/{name}.png")
     for name in sorted(masks.keys() - images.keys()):
