@@ -1,6 +1,6 @@
 """How far from the truth is a score on few pictures? One split against five folds, ten times 40 pictures.
 
-    python notebooks/studies/09_folds.py          # writes 09_folds.csv beside this file; finished seeds are kept
+    python notebooks/studies/09_folds.py    # writes 09_folds.csv beside it; finished seeds are kept
 
 For each seed, 20 scenes (40 pictures) of data/people are taken as if there were no others. A small U-Net is
 trained on one split of them and scored on its test pictures; five are trained in folds and score all 40. The
@@ -77,9 +77,8 @@ def main() -> None:
         print(rows[-1], flush=True)
     for name in ("single", "folds"):
         errors = np.array([float(row[name]) - float(row[f"truth_{name}"]) for row in rows])
-        print(
-            f"{name}: {np.abs(errors).mean():.3f} from the truth on average, {np.abs(errors).max():.3f} at most"
-        )
+        mean, most = np.abs(errors).mean(), np.abs(errors).max()
+        print(f"{name}: {mean:.3f} from the truth on average, {most:.3f} at most")
 
 
 if __name__ == "__main__":
