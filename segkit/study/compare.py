@@ -246,13 +246,11 @@ def verdict(rows: pd.DataFrame, by: str | Sequence[str], score: str = "val_dice"
     """
     names = _names(by)
     noise, freedom = seed_noise(rows, names, score)
-    cells = _cells(rows, names, score)
     said = f"Runs that differ in the seed alone vary by {noise:.3f} {score} ({freedom} degrees of freedom)."
-    spread = np.sqrt(cells["squares"] / (cells["runs"] - 1).clip(lower=1))
-    if (cells["runs"] > 2).all() and spread.max() > 4 * spread.min():
-        said += (
-            f" It is not alike everywhere (from {spread.min():.3f} to {spread.max():.3f}): look at the dots."
-        )
+    groups = [runs for _, runs in _groups(_finished(rows, score), names, score) if len(runs) > 1]
+    if len(groups) > 1 and stats.bartlett(*groups).pvalue < 0.01:
+        least, *_, most = sorted(runs.std() for runs in groups)
+        said += f" It is not alike everywhere (from {least:.3f} to {most:.3f}): look at the dots."
     if without := len(rows) - len(_finished(rows, score)):
         said += f" {without} of {len(rows)} runs ended without a number and are left out."
     if not names:
@@ -287,11 +285,16 @@ def _finished(rows: pd.DataFrame, score: str) -> pd.DataFrame:
     return rows[np.isfinite(rows[score].astype(float))]
 
 
+def _groups(rows: pd.DataFrame, by: str | Sequence[str], score: str):
+    """The scores of every combination."""
+    return rows.groupby(_names(by) or [0] * len(rows))[score]
+
+
 def _cells(rows: pd.DataFrame, by: str | Sequence[str], score: str) -> pd.DataFrame:
     """Of every combination: runs, mean, and squares (summed, of the distances from its mean)."""
-    rows = _finished(rows, score)
-    groups = rows.groupby(_names(by) or [0] * len(rows))[score]
-    return groups.agg(runs="count", mean="mean", squares=lambda runs: ((runs - runs.mean()) ** 2).sum())
+    return _groups(_finished(rows, score), by, score).agg(
+        runs="count", mean="mean", squares=lambda runs: ((runs - runs.mean()) ** 2).sum()
+    )
 
 
 def _means(rows: pd.DataFrame, by: str, score: str, others: Sequence[str]) -> pd.DataFrame:

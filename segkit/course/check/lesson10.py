@@ -5,15 +5,12 @@ import itertools
 import numpy as np
 from scipy.special import stdtrit
 
-from segkit.course.check.core import Wrong, exercise, from_start
+from segkit.course.check.core import Wrong, as_numbers, exercise, from_start
 
 
 def _numbers(result, count: int, what: str) -> tuple[float, ...]:
     """So many plain numbers, or a hint."""
-    try:
-        got = tuple(float(value) for value in result)
-    except (TypeError, ValueError):
-        got = ()
+    got = as_numbers(result) or ()
     if len(got) != count:
         raise Wrong(f"return {count} numbers: {what}", got=result, expected=f"{count} numbers")
     return got

@@ -22,6 +22,14 @@ HEIGHT = 260
 """Height of a panel in pixels."""
 
 
+NAME_THE_SLIDERS = """<img src="data:," alt="" style="display:none" onerror="setTimeout(() =>
+this.closest('.widget-vbox').querySelectorAll('[role=slider]').forEach(handle =>
+handle.setAttribute('aria-label',
+handle.closest('.widget-inline-hbox').querySelector('.widget-label').textContent)), 300)">"""
+"""ipywidgets gives a slider's handle no name for a screen reader to say. What an HTML widget holds runs when
+it is shown: a picture that is none calls a line that hands each handle the text beside it."""
+
+
 class _AbstractWidget(type(ipywidgets.VBox), ABCMeta):
     """A widget class that refuses to be built while a method of it is missing."""
 
@@ -40,7 +48,7 @@ class Explorer(ipywidgets.VBox, metaclass=_AbstractWidget):
         )
         self.words = ipywidgets.HTML()
         row = ipywidgets.HBox(controls, layout={"flex_flow": "row wrap"})
-        super().__init__([row, self.picture, self.words])
+        super().__init__([row, self.picture, self.words, ipywidgets.HTML(NAME_THE_SLIDERS)])
         for control in controls:
             control.observe(self._follow, names="value")
         self._follow()

@@ -1,8 +1,9 @@
-"""The sliders of lesson 05: the share of BCE in the loss, and gradient descent by hand."""
+"""The sliders of lesson 05: the share of BCE in the loss, trained networks, and gradient descent by hand."""
 
 from collections.abc import Callable, Sequence
 
 import cv2
+import ipywidgets
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -21,7 +22,9 @@ from segkit.course.knobs.explorer import (
     slider,
 )
 from segkit.metrics import count_pixels
-from segkit.plots import BLUE, GREEN, GREY, ORANGE, Picture, grey, show_mistakes, show_row
+from segkit.plots import BLUE, GREEN, GREY, ORANGE, Picture, grey, outlined, show_mistakes, show_row
+
+PALE = "#A9CBE3"  # BLUE, far away
 
 
 class AlphaExplorer(Explorer):
@@ -227,6 +230,109 @@ class AlphaExplorer(Explorer):
         axes.set_title("loss: bright is low", fontsize=10)
 
 
+class NetworkExplorer(Explorer):
+    """Trained networks, one for every alpha and seed: what each makes of a picture, at any threshold.
+
+    images: uint8 RGB (P, H, W, 3).   masks: the truths, {0, 1} (P, H, W).
+    probs: uint8 (A, S, P, H, W), 255 is sure: A alphas, S seeds.   alphas: their A values.
+    dice: {alpha: (S, T)}, the Dice of each network over a whole split at the T thresholds `cuts`.
+    alpha: where the slider starts; the nearest of the alphas.
+
+    Attributes: alpha, seed, threshold and picture, the sliders; scores (dict: Dice and IoU of this picture,
+    Dice of the split at the nearest of the cuts).   Introduced in notebook 05.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        masks: np.ndarray,
+        probs: np.ndarray,
+        alphas: Sequence[float],
+        dice: dict[float, np.ndarray],
+        cuts: np.ndarray,
+        alpha: float = 0.5,
+    ):
+        check_same_size(images=images[0], masks=masks[0], probs=probs[0, 0, 0])
+        self.images, self.masks, self.probs = images, masks.astype(bool), probs
+        self.alphas, self.dice, self.cuts = list(alphas), dice, np.asarray(cuts)
+        start = min(self.alphas, key=lambda one: abs(one - alpha))
+        options = [(f"{one:g}", one) for one in self.alphas]
+        self.alpha = ipywidgets.SelectionSlider(options=options, value=start, description="alpha")
+        self.seed = slider("seed", 0, 0, probs.shape[1] - 1, 1)
+        self.threshold = slider("threshold", 0.5, 0.05, 0.95, 0.05)
+        self.picture_number = slider("picture", len(images) // 2, 0, len(images) - 1, 1)
+        self._chart = Chart(380, HEIGHT + TITLE, self._draw_frame)
+        super().__init__(self.alpha, self.seed, self.threshold, self.picture_number)
+
+    def predicted(self) -> np.ndarray:
+        """The mask of the chosen network at the chosen threshold: bool (H, W)."""
+        return self._mask_of(self.alpha.value, self.seed.value, self.picture_number.value)
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """What the mask scores, and what the network scores over the split."""
+        counts = count_pixels(self.predicted()[None], self.masks[self.picture_number.value][None])
+        own = self.dice[self.alpha.value][self.seed.value]
+        return {
+            "Dice": counts.dice().item(),
+            "IoU": counts.iou().item(),
+            "Dice of all": float(np.interp(self.threshold.value, self.cuts, own)),
+        }
+
+    def draw(self) -> np.ndarray:
+        number = self.picture_number.value
+        image, mask = self.images[number], self.masks[number]
+        chart = self._chart.copy()
+        curves = self.dice[self.alpha.value]
+        for curve in curves:
+            chart.line(self.cuts, curve, PALE, 2)
+        chart.line(self.cuts, curves[self.seed.value], BLUE, 3)
+        threshold = self.threshold.value
+        chart.line([threshold, threshold], [0, 1], GREY, 1)
+        chart.dot(threshold, self.scores["Dice of all"], BLUE, 6)
+        return beside(
+            panel(outlined(shrink(image), shrink(mask.astype(np.uint8))), "picture and truth"),
+            panel(
+                shrink(show_mistakes(image, self.predicted(), mask)),
+                "blue right, orange too much, yellow missed",
+            ),
+            chart.canvas,
+        )
+
+    def describe(self) -> str:
+        scores = self.scores
+        return (
+            f"alpha {self.alpha.value:g}, seed {self.seed.value}, cut at {self.threshold.value:.2f} · "
+            f"this picture: Dice {scores['Dice']:.3f}, IoU {scores['IoU']:.3f} · "
+            f"all pictures: Dice {scores['Dice of all']:.3f}"
+        )
+
+    def figure(self, threshold: float = 0.5) -> Figure:
+        """A row for each alpha and a column for each picture: the masks of the first seed."""
+        count = len(self.images)
+        figure = Picture(figsize=(1.35 * count, 1.4 * len(self.alphas)), layout="constrained")
+        grid = figure.subplots(len(self.alphas), count, squeeze=False)
+        for row, alpha in zip(grid, self.alphas, strict=True):
+            for number, axes in enumerate(row):
+                pred = self._mask_of(alpha, 0, number, threshold)
+                axes.imshow(show_mistakes(self.images[number], pred, self.masks[number]))
+                axes.set(xticks=[], yticks=[])
+                axes.spines[:].set_visible(False)
+            row[0].set_ylabel(f"alpha {alpha:g}")
+        return figure
+
+    def _mask_of(self, alpha: float, seed: int, number: int, threshold: float | None = None) -> np.ndarray:
+        cut = 255 * (self.threshold.value if threshold is None else threshold)
+        return self.probs[self.alphas.index(alpha), seed, number] > cut
+
+    def _draw_frame(self, axes: Axes) -> None:
+        axes.plot([], [], color=BLUE, lw=3, label="this network")
+        axes.plot([], [], color=PALE, lw=2, label="the other seeds of its alpha")
+        top = max(float(curves.max()) for curves in self.dice.values())
+        axes.set(xlabel="threshold", ylabel="Dice, all pictures", xlim=(0, 1), ylim=(0, top + 0.12))
+        axes.legend(frameon=False, fontsize=8, loc="lower center")
+
+
 class OptimiserExplorer(Explorer):
     """The reader is the optimiser: one slider for each number of a small model, and the loss to make small.
 
@@ -247,7 +353,7 @@ class OptimiserExplorer(Explorer):
         check_same_size(image=image, mask=mask)
         self.model, self.image, self.mask, self.loss_fn = model, image, mask, loss_fn
         self._targets = torch.from_numpy(mask.astype(np.float32))[None, None]
-        self._photo = panel(shrink(image), "photograph")
+        self._photo = panel(shrink(image), "picture")
         self.knobs = {name: slider(name, float(value), 0.02, 1, 0.01) for name, value in start.items()}
         super().__init__(*self.knobs.values())
 

@@ -45,11 +45,39 @@ def unpaired(one, other):
     return (other - one).mean() - half, (other - one).mean() + half
 
 
+def nested(settings):
+    """A grid by loops: every list so far, times the next one."""
+    points = [{}]
+    for name, values in settings.items():
+        points = [point | {name: value} for point in points for value in values]
+    return points
+
+
+def by_the_formula(scores):
+    mean = sum(scores) / len(scores)
+    return [mean, (sum((s - mean) ** 2 for s in scores) / (len(scores) - 1)) ** 0.5]
+
+
+def by_count(points, finished, failed):
+    left = list(points)
+    for point in finished:
+        left.remove(point)
+    return tuple(left)
+
+
 RIGHT = [
     ("grid_points", points_of),
+    ("grid_points", nested),
+    ("grid_points", lambda s: tuple({k: v for k, v in zip(s, p)} for p in itertools.product(*s.values()))),
     ("mean_and_spread", mean_sd),
+    ("mean_and_spread", by_the_formula),
+    ("mean_and_spread", lambda s: np.array([np.mean(s), np.sqrt(np.var(s, ddof=1))])),
     ("still_to_run", to_run),
+    ("still_to_run", by_count),
+    ("still_to_run", lambda p, d, f: filter(lambda point: point not in d, p)),
     ("difference_interval", around),
+    ("difference_interval", lambda a, b: stats.ttest_rel(b, a).confidence_interval()),
+    ("difference_interval", lambda a, b: np.array(stats.ttest_1samp(b - a, 0).confidence_interval())),
 ]
 
 WRONG = [
