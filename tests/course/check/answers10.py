@@ -68,7 +68,7 @@ def by_count(points, finished, failed):
 RIGHT = [
     ("grid_points", points_of),
     ("grid_points", nested),
-    ("grid_points", lambda s: tuple({k: v for k, v in zip(s, p)} for p in itertools.product(*s.values()))),
+    ("grid_points", lambda s: tuple(points_of(s))),
     ("mean_and_spread", mean_sd),
     ("mean_and_spread", by_the_formula),
     ("mean_and_spread", lambda s: np.array([np.mean(s), np.sqrt(np.var(s, ddof=1))])),
