@@ -5,6 +5,8 @@ Names are loaded when they are first used: `import segkit` itself loads neither 
 
 from importlib import import_module
 
+__version__ = "0.1.0"
+
 _HOME = {
     "Augmentation": "segkit.augment",
     "Segmenter": "segkit.predict",
@@ -15,6 +17,7 @@ _HOME = {
     "load_dataset": "segkit.data",
     "read_image": "segkit.files",
     "read_mask": "segkit.files",
+    "remove": "segkit.matting.compose",
 }
 
 __all__ = sorted([*_HOME, "check"])

@@ -7,7 +7,6 @@ key "segkit", everything else that is needed to use them again.
 import json
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from segkit import __version__
 from segkit.data import Preprocessing
 from segkit.files import UserError, atomic_path, embedded_path
 from segkit.models import build_model
@@ -54,7 +54,7 @@ def save_checkpoint(path: str | Path, model: nn.Module, info: CheckpointInfo, ha
 
 def describe(info: CheckpointInfo) -> str:
     """The info as JSON, as it stands in the metadata of a checkpoint and of an exported file."""
-    return json.dumps({"format_version": FORMAT_VERSION, "segkit_version": version("segkit"), **asdict(info)})
+    return json.dumps({"format_version": FORMAT_VERSION, "segkit_version": __version__, **asdict(info)})
 
 
 def read_description(path: str | Path, text: str) -> CheckpointInfo:
@@ -65,7 +65,7 @@ def read_description(path: str | Path, text: str) -> CheckpointInfo:
             raise UserError(
                 f"it is in format {stored['format_version']}, "
                 f"written by segkit {stored['segkit_version']}. "
-                f"This is segkit {version('segkit')}, which reads up to format {FORMAT_VERSION}. "
+                f"This is segkit {__version__}, which reads up to format {FORMAT_VERSION}. "
                 f"Update segkit to {stored['segkit_version']} or newer."
             )
         info = CheckpointInfo(

@@ -236,7 +236,7 @@ def _what_it_looks_like(path: str | Path) -> str:
     if not start:
         return "the file is empty"
     if start[4:8] == b"ftyp" and "HEIF" not in _formats():
-        return "if it is HEIC: pip install 'segkit[heic]'"
+        return "if it is HEIC: pip install 'segkit-course[heic]'"
     return "it holds text" if start.isascii() and start.decode("ascii").isprintable() else "unknown format"
 
 

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Literal, get_args, get_origin
@@ -31,6 +30,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Sampler
 from tqdm.auto import tqdm
 
+from segkit import __version__
 from segkit.augment import Augmentation
 from segkit.checkpoint import CheckpointInfo, ResumeState, find_checkpoint, load_checkpoint, save_checkpoint
 from segkit.data import (
@@ -430,7 +430,7 @@ def _fit(accelerator, model, train_set, val_set, run, config, saved, recipe, lea
             "device": str(device),
             "processes": accelerator.num_processes,
             "versions": {
-                "segkit": version("segkit"),
+                "segkit": __version__,
                 "torch": torch.__version__,
                 "python": platform.python_version(),
             },

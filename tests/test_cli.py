@@ -51,7 +51,7 @@ def test_train_evaluate_predict(trained, tmp_path, capsys):
     assert list(csv.DictReader((tmp_path / "scores" / "per_image.csv").open()))
 
     code, out, _ = call(
-        capsys, "predict", folder / "images", "-m", run, "-o", tmp_path / "out", "--write", "mask", "cutout"
+        capsys, "predict", folder / "images", "-m", run, "-o", tmp_path / "out", "--write", "mask,cutout"
     )
     assert code == 0
     assert "32 files written" in out
@@ -166,3 +166,16 @@ def test_odd_pictures_are_predicted_or_reported(trained, tmp_path, capsys):
     assert "text.jpg" in err
     assert Image.open(tmp_path / "out" / "dot_mask.png").size == (1, 1)
     assert Image.open(tmp_path / "out" / "huge_mask.png").size == (12_000, 9_000)
+
+
+def test_the_weights_that_ship_are_listed_and_the_version_is_said(capsys):
+    code, out, _ = call(capsys, "models")
+    assert code == 0 and "person-base" in out and "person-parts" in out
+    code, out, _ = call(capsys, "--version")
+    assert code == 0 and out.startswith("segkit ")
+
+
+def test_without_write_a_cut_out_is_written(trained, tmp_path, capsys):
+    folder, run = trained
+    code, *_ = call(capsys, "predict", folder / "images" / "001.jpg", "-m", run, "-o", tmp_path / "out")
+    assert code == 0 and [path.name for path in (tmp_path / "out").iterdir()] == ["001_cutout.png"]

@@ -9,8 +9,8 @@ import signal
 import sys
 import threading
 from importlib import import_module
-from importlib.metadata import version
 
+from segkit import __version__
 from segkit.files import UserError
 
 COMMANDS = {
@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": "Cut people out of photographs.",
     "video": "Put another background behind the people of a video.",
     "annotate": "Draw masks for photographs that have none, and say which ones to look at.",
+    "models": "List the weights that ship.",
     "export": "Write a network as an ONNX file, which runs without PyTorch.",
     "demo": "Open a page that cuts people out, on this machine.",
     "course": "Run the lessons in order and keep what came out.",
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
         print(_help())
         sys.exit(0 if name else 2)
     if name == "--version":
-        print(f"segkit {version('segkit')}")
+        print(f"segkit {__version__}")
         sys.exit(0)
     if name not in COMMANDS:
         print(

@@ -34,7 +34,7 @@ def run(args) -> int:
     try:
         from segkit.course.run import run_course
     except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed. Run: pip install 'segkit[lab]'") from None
+        raise UserError(f"{error.name} is not installed. Run: pip install 'segkit-course[lab]'") from None
 
     parameters = read_pairs(args.parameters, "-p takes name=value")
     folder, table = (Path(path) if path else None for path in (args.notebooks, args.table))

@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser
 from segkit.cli.common import add_engine, add_looks, load_segmenter, read_background, read_colour
 from segkit.files import UserError, find_images
 
-EXAMPLE = "segkit predict photos/ -o out --write mask overlay cutout --background blur"
+EXAMPLE = "segkit predict photos/ -o out --write mask,overlay,cutout --background blur"
 
 
 def add_arguments(command: ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument(
         "-o", "--out", help="folder for the results; without it, the result of - goes to standard output"
     )
-    command.add_argument("--write", nargs="+", help="any of: mask overlay cutout (default: mask)")
+    command.add_argument("--write", metavar="WHAT,WHAT", help="of cutout, mask, overlay (default: cutout)")
     command.add_argument("--overwrite", action="store_true", help="replace results that are there already")
     command.add_argument("--background", help="also put the person on: blur, portrait, #RRGGBB, or a picture")
     command.add_argument(
@@ -44,13 +44,14 @@ def run(args) -> int:
     if piped and args.input != ["-"]:
         raise UserError("say where the results go, such as -o out; only `segkit predict -` does without.")
     recolour = _colours(args.recolour)
+    write = [word.strip() for word in (args.write or "").split(",") if word.strip()]
     if piped:  # the one result that was asked for
-        asked = [*(args.write or []), *filter(None, [args.background, recolour])]
+        asked = [*write, *filter(None, [args.background, recolour])]
         if len(asked) > 1:
             raise UserError("standard output takes one result: leave all but one of them, or give -o.")
-        write = args.write or ([] if asked else ["mask"])
+        write = write or ([] if asked else ["cutout"])
     else:
-        write = args.write or ["mask"]
+        write = write or ["cutout"]
     person = load_segmenter(args)
     if args.threshold is not None:
         person.threshold = args.threshold

@@ -28,7 +28,7 @@ def run(args) -> int:
         from segkit.course.sweep import grid, run_sweep, write_report
         from segkit.study.compare import verdict
     except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed. Run: pip install 'segkit[lab]'") from None
+        raise UserError(f"{error.name} is not installed. Run: pip install 'segkit-course[lab]'") from None
 
     swept = {k: v.split(",") for k, v in read_pairs(args.grid, "-g takes name=value,value,...").items()}
     fixed = read_pairs(args.parameters, "-p takes name=value")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from segkit import __version__
 from segkit.device import best_device
 
 PACKAGES = ("torch", "albumentations", "opencv-python-headless", "accelerate", "matplotlib", "safetensors")
@@ -17,7 +18,7 @@ LAB_PACKAGES = ("jupyterlab", "ipywidgets", "papermill")
 
 def show_versions(seed: int | None = None) -> None:
     """Print one line that a bug report can start from: versions, device, processor threads, seed."""
-    parts = [f"segkit {version('segkit')}", f"torch {torch.__version__}"]
+    parts = [f"segkit {__version__}", f"torch {torch.__version__}"]
     parts += [f"device {best_device()}, {torch.get_num_threads()} threads"]
     print(" · ".join(parts + ([] if seed is None else [f"seed {seed}"])))
 
@@ -32,7 +33,7 @@ def check_environment() -> tuple[str, bool]:
         lines.append(f"[{'OK' if good else 'FAIL'}]".ljust(7) + what + ("" if good else f" - {advice}"))
 
     system = f"{platform.system()} {platform.machine()}"
-    say(True, f"segkit {version('segkit')}, Python {platform.python_version()}, {system}")
+    say(True, f"segkit {__version__}, Python {platform.python_version()}, {system}")
     for package in (*PACKAGES, *LAB_PACKAGES):
         try:
             say(True, f"{package} {version(package)}")

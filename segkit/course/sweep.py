@@ -153,7 +153,7 @@ def _executor(workers: int | None, cluster: str | None) -> Iterator[Executor]:
     try:
         from distributed import Client
     except ModuleNotFoundError:
-        raise UserError("distributed is not installed. Run: pip install 'segkit[sweep]'") from None
+        raise UserError("distributed is not installed. Run: pip install 'segkit-course[sweep]'") from None
     try:
         client = Client(cluster, timeout=PATIENCE)
     except (OSError, TimeoutError, ValueError) as error:

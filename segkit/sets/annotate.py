@@ -338,7 +338,7 @@ def _codec():
     try:
         from pycocotools import mask
     except ImportError:
-        raise UserError("COCO files need pycocotools: pip install 'segkit[data]'.") from None
+        raise UserError("COCO files need pycocotools: pip install 'segkit-course[data]'.") from None
     return mask
 
 

@@ -31,7 +31,7 @@ def load_brain() -> tuple[np.ndarray, np.ndarray]:
         from nilearn.datasets import load_mni152_template, load_mni152_wm_template
     except ImportError:
         raise UserError(
-            "the brain template comes with nilearn: pip install 'segkit[domains]', "
+            "the brain template comes with nilearn: pip install 'segkit-course[domains]', "
             "or set data_dir to a folder of your own."
         ) from None
     volumes = (load(resolution=2).get_fdata() for load in (load_mni152_template, load_mni152_wm_template))

@@ -226,5 +226,5 @@ def _codec() -> Any:
     try:
         from pycocotools import mask
     except ImportError:
-        raise UserError("outlines need pycocotools: pip install 'segkit[data]'.") from None
+        raise UserError("outlines need pycocotools: pip install 'segkit-course[data]'.") from None
     return mask

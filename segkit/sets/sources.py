@@ -154,7 +154,7 @@ def fetch(url: str, path: Path, checksum: str | None = None, progress: bool = Tr
         import pooch
         import requests
     except ImportError:
-        raise UserError("downloads need pooch: pip install 'segkit[data]'.") from None
+        raise UserError("downloads need pooch: pip install 'segkit-course[data]'.") from None
     pooch.get_logger().setLevel("WARNING")
     download = partial(_download, partial_file=path.with_name(f"{path.name}.part"), progress=progress)
     try:

@@ -60,7 +60,7 @@ def open_coco(path: Path) -> Any:
     try:
         from pycocotools.coco import COCO
     except ImportError:
-        raise UserError("COCO files need pycocotools: pip install 'segkit[data]'.") from None
+        raise UserError("COCO files need pycocotools: pip install 'segkit-course[data]'.") from None
     data = load_json(Path(path))
     try:
         images = _by_id(path, data["images"], "file_name")

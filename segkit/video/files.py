@@ -1,6 +1,6 @@
 """Video files: frames in, each with its own time, and frames out. Introduced in notebook 13.
 
-This needs PyAV: pip install 'segkit[video]'. OpenCV reads most videos too, but it cannot write H.264,
+This needs PyAV: pip install 'segkit-course[video]'. OpenCV reads most videos too, but it cannot write H.264,
 which is what browsers and phones play, and it drops the sound and the times of the frames.
 """
 
@@ -207,7 +207,7 @@ def open_container(path: str | Path):
 def _open_video(path: Path):
     """An open container with at least one stream of pictures.   Raises: UserError."""
     if av is None:
-        raise UserError("videos need PyAV, which is not installed. Run: pip install 'segkit[video]'")
+        raise UserError("videos need PyAV: pip install 'segkit-course[video]'")
     if not path.exists():
         raise UserError(f"'{path}' does not exist.")
     if path.is_dir():
@@ -317,7 +317,7 @@ class VideoWriter:
         crf: int = 20,
     ):
         if av is None:
-            raise UserError("videos need PyAV, which is not installed. Run: pip install 'segkit[video]'")
+            raise UserError("videos need PyAV: pip install 'segkit-course[video]'")
         self.path, self.count = Path(path), 0
         self.fps = Fraction(fps).limit_denominator(1001)
         self.encoding = encoding or choose_encoding(self.path, transparent=False)

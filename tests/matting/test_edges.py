@@ -1,13 +1,16 @@
+import io
+
 import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from segkit.checkpoint import CheckpointInfo
 from segkit.cli import main
 from segkit.data import Preprocessing, find_samples, load_pair_full
 from segkit.files import UserError, embedded_path, read_image, write_image
-from segkit.matting.compose import cutout, on_its_own, replace_background, soft_alpha
+from segkit.matting.compose import cutout, on_its_own, remove, replace_background, soft_alpha
 from segkit.matting.edges import alpha_errors, clean_colours, guided_filter, halo, refine_alpha
 from segkit.matting.effects import background_alone, portrait, recolour, recolour_classes
 from segkit.predict import Segmenter
@@ -234,3 +237,12 @@ def test_clothes_are_recoloured_from_the_command_line(tmp_path, monkeypatch, cap
         with pytest.raises(SystemExit) as done:
             main([*command, wrong])
         assert done.value.code == 1 and word in capsys.readouterr().err
+
+
+def test_one_call_removes_the_background_of_arrays_pictures_bytes_and_paths_alike(astronaut, tmp_path):
+    path = write_image(tmp_path / "astronaut.png", astronaut)
+    alone = remove(astronaut, "person-small")
+    assert alone.shape == (512, 512, 4) and 0.1 < (alone[..., 3] > 127).mean() < 0.7
+    assert np.array_equal(remove(path, "person-small"), alone)
+    assert np.array_equal(np.array(remove(Image.fromarray(astronaut), "person-small")), alone)
+    assert np.array_equal(np.array(Image.open(io.BytesIO(remove(path.read_bytes(), "person-small")))), alone)

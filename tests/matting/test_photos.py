@@ -185,14 +185,14 @@ def test_a_picture_on_standard_input_becomes_one_on_standard_output(
 ):
     data = write_image(tmp_path / "a.jpg", np.full((30, 50, 3), 200, np.uint8)).read_bytes()
     model = ["-m", str(tmp_path / "m.safetensors")]
-    for more, mode in (([], "L"), (["--write", "cutout"], "RGBA"), (["--background", "#00ff00"], "RGB")):
+    for more, mode in (([], "RGBA"), (["--write", "mask"], "L"), (["--background", "#00ff00"], "RGB")):
         code, out, _ = piped(monkeypatch, capsysbinary, data, *model, *more)
         assert code == 0
         with Image.open(io.BytesIO(out)) as result:
             assert (result.mode, result.size) == (mode, (50, 30))
     code, out, err = piped(monkeypatch, capsysbinary, b"no picture", *model)
     assert code == 1 and out == b"" and "standard input is not a picture" in err
-    code, out, err = piped(monkeypatch, capsysbinary, data, *model, "--write", "mask", "cutout")
+    code, out, err = piped(monkeypatch, capsysbinary, data, *model, "--write", "mask,cutout")
     assert code == 1 and out == b"" and "one result" in err
     code, out, err = piped(monkeypatch, capsysbinary, data, *model, "-o", str(tmp_path / "out"))
     assert code == 0 and (tmp_path / "out" / "stdin_mask.png").exists()
