@@ -195,7 +195,7 @@ def test_a_picture_on_standard_input_becomes_one_on_standard_output(
     code, out, err = piped(monkeypatch, capsysbinary, data, *model, "--write", "mask,cutout")
     assert code == 1 and out == b"" and "one result" in err
     code, out, err = piped(monkeypatch, capsysbinary, data, *model, "-o", str(tmp_path / "out"))
-    assert code == 0 and (tmp_path / "out" / "stdin_mask.png").exists()
+    assert code == 0 and (tmp_path / "out" / "stdin_cutout.png").exists()
 
 
 def test_what_a_folder_holds_besides_pictures_is_said(person, tmp_path, capsys):
