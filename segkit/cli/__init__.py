@@ -40,7 +40,10 @@ def parse(name: str, argv: list[str]):
     command.add_arguments(parser)
     if hasattr(command, "defaults"):
         parser.set_defaults(command.defaults(argv))
-    return command, parser.parse_args(argv)
+    try:
+        return command, parser.parse_args(argv)
+    except (UnicodeDecodeError, RecursionError) as error:  # jsonargparse expects YAML that people wrote
+        raise UserError(f"a settings file among the arguments is no YAML in UTF-8 ({error}).") from None
 
 
 def main(argv: list[str] | None = None) -> None:

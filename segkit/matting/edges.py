@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-WORK_SIDE = 640  # the filter's coefficients are smooth, so they are found on a smaller picture
+WORK_SIDE = 480  # the filter's coefficients are smooth, so they are found on a smaller picture
 
 
 def guided_filter(guide: np.ndarray, values: np.ndarray, radius: int, eps: float) -> np.ndarray:
@@ -78,6 +78,7 @@ def refine_alpha(
     window = max(2, round(radius * max(size)))
     colours = [colour.astype(np.float32) / 255 for colour in cv2.split(small)]
     a = _explain(colours, _sharpen(small_prob, threshold), window, eps)
+    a[..., :3] /= 255  # the photograph itself stays in bytes
     # Far from any edge of the mask the photograph has no say: a white shirt is not a hole.
     mask = (small_prob > threshold).astype(np.uint8)
     near = cv2.distanceTransform(mask, cv2.DIST_L2, 5) + cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5)
@@ -102,7 +103,10 @@ def refine_alpha(
             )
             for x in (a, trust)
         )
-        found = (here[..., :3] * (image[rows, columns] / np.float32(255))).sum(2) + here[..., 3]
+        # Plane by plane, which is much faster than a sum over colours.
+        *weights, found = cv2.split(here)
+        for weight, colour in zip(weights, cv2.split(image[rows, columns]), strict=True):
+            found += weight * colour
         # The window mixes in a little of everything: stretch what is nearly 0 or 1 all the way.
         found = ((found - 0.25) / 0.5).clip(0, 1)
         alpha[rows, columns] += trusted * (found - alpha[rows, columns])

@@ -62,7 +62,7 @@ class VideoReader:
     """
 
     def __init__(self, path: str | Path):
-        self.path, self.damaged, self.last = Path(path), 0, Fraction(0)
+        self.path, self.damaged, self.last, self.count = Path(path), 0, Fraction(0), None
         self._open()
         start = self._container.start_time
         step = Fraction(self._stream.time_base)
@@ -115,8 +115,9 @@ class VideoReader:
                 first = None
             if first is None or first > after:  # no index to jump by: read from the start
                 self._rewind()
-        last = None
+        last, self.count = None, 0 if after is None else None
         for raw in self._decoded():
+            self.count = None if self.count is None else self.count + 1
             self.last = now = self._time(raw, last)
             self.damaged += bool(raw.is_corrupt)
             if last is not None and now <= last:
@@ -133,6 +134,11 @@ class VideoReader:
             found.append(
                 f"'{self.path}' is damaged in {self.damaged} place{'s' if self.damaged > 1 else ''}: "
                 "frames there are missing or patched."
+            )
+        # A film may be cut by a list that hides frames, but hardly by half.
+        if self.count is not None and self.count < self._stream.frames / 2:
+            found.append(
+                f"'{self.path}' should hold {self._stream.frames} frames, and {self.count} could be read."
             )
         end, slack = float(self.last + 1 / self.info.fps), 1.0 if self._stream.duration else 2.0
         if self.info.seconds and end < self.info.seconds - max(slack, 0.02 * self.info.seconds):
