@@ -241,8 +241,12 @@ class ResumeState:
         """Raises: UserError when it is missing, damaged, or of another version of segkit."""
         tensors, metadata = read_tensors(cls.path(run))
         try:
-            return cls(tensors, **json.loads(metadata["segkit_state"]))
-        except (KeyError, TypeError, ValueError) as error:
+            state = cls(tensors, **json.loads(metadata["segkit_state"]))
+            if min(row["val_dice"] for row in state.history) < 0 or min(state.lrs) < 0:
+                raise ValueError("a number below 0")
+            tensors["generator/cpu"], state.settings.keys(), state.scheduler.keys(), iter(state.changes)
+            return state
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"'{cls.path(run)}' is no state that this segkit wrote ({error!r}).") from None
 
     def holds(self, name: str) -> bool:

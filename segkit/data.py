@@ -255,6 +255,9 @@ def resize_smoothly(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """(H, W) or (H, W, C), uint8 or float32, to another size: averaged along a side that shrinks,
     interpolated along one that grows.
     """
+    if image.ndim == 3 and image.shape[2] > 4:  # OpenCV averages four channels at most
+        layers = np.split(image, range(4, image.shape[2], 4), axis=2)
+        return np.dstack([resize_smoothly(np.ascontiguousarray(layer), height, width) for layer in layers])
     smaller = min(width, image.shape[1]), min(height, image.shape[0])
     if smaller != image.shape[1::-1]:
         image = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)

@@ -16,6 +16,7 @@ from segkit.data import (
     find_samples,
     load_dataset,
     load_pair_full,
+    resize_smoothly,
     write_splits,
 )
 from segkit.files import UserError, read_mask, write_image
@@ -293,3 +294,11 @@ def test_ignored_pixels_are_255_at_the_pictures_own_size_too(make_dataset):
     write_image(folder / "ignore" / "000.png", unasked)
     _, mask = load_pair_full(find_samples(folder)[0])
     assert (mask[:10] == 255).all() and set(np.unique(mask[10:])) <= {0, 1}
+
+
+@pytest.mark.parametrize("channels", [3, 5, 9])
+def test_many_channels_are_averaged_like_few(channels):
+    image = np.random.default_rng(0).random((12, 8, channels), np.float32)
+    assert np.allclose(
+        resize_smoothly(image, 6, 4), image.reshape(6, 2, 4, 2, channels).mean((1, 3)), atol=1e-6
+    )

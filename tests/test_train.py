@@ -15,7 +15,8 @@ from accelerate import Accelerator, DataLoaderConfiguration
 from torch.utils.data import DataLoader
 
 from segkit.augment import Augmentation, multi_scale
-from segkit.checkpoint import load_checkpoint, read_tensors
+from segkit.checkpoint import load_checkpoint, read_tensors, write_tensors
+from segkit.cli import main
 from segkit.data import Sample, find_samples, load_dataset
 from segkit.files import UserError, read_labels, write_image
 from segkit.losses import DiceLoss
@@ -537,3 +538,37 @@ def test_sources_are_drawn_by_their_shares_and_every_epoch_anew():
     assert first != list(sampler)
     with pytest.raises(UserError, match="no picture comes from none"):
         sampling_weights(samples, {"none": 1.0})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda state: state.pop("history"),
+        lambda state: state.update(history=[]),
+        lambda state: state.update(history=[{"epoch": 1}]),
+        lambda state: state.update(lrs="fast"),
+        lambda state: state.update(settings=None),
+        lambda state: state.update(unknown=1),
+    ],
+)
+def test_a_damaged_state_is_a_sentence(make_dataset, tmp_path, damage):
+    folder, run = make_dataset(12), tmp_path / "run"
+    train([folder], run, small(num_epochs=1))
+    path = run / "last" / "state.safetensors"
+    tensors, metadata = read_tensors(path)
+    state = json.loads(metadata["segkit_state"])
+    damage(state)
+    write_tensors(path, tensors, {"segkit_state": json.dumps(state)})
+    with pytest.raises(UserError, match=r"state\.safetensors' is no state that this segkit wrote"):
+        train([folder], run, small(num_epochs=2), resume=True)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"data": [], "config": {"speed": 1}}', '{"config": {"lr": "x"}}']
+)
+def test_a_damaged_record_is_a_sentence(tmp_path, capsys, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--resume", "-o", str(tmp_path)])
+    said = capsys.readouterr().err
+    assert ended.value.code == 1 and said.startswith("segkit: ") and "Traceback" not in said

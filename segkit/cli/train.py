@@ -50,6 +50,8 @@ def run(args) -> int:
 
 def defaults(argv: list[str]) -> dict:
     """`train --resume -o RUN`: the recorded data and settings, which flags given again replace."""
+    from segkit.train import split_settings
+
     if "--resume" not in argv:
         return {}
     out = next((argv[i + 1] for i, a in enumerate(argv[:-1]) if a in ("-o", "--out")), None)
@@ -60,8 +62,9 @@ def defaults(argv: list[str]) -> dict:
         raise UserError(f"'{out}' holds no config.json, so there is no run to go on with.")
     try:
         recorded = json.loads(record.read_text())
+        split_settings(recorded["config"])
         return {"data": recorded["data"], "folds": recorded.get("folds"), **recorded["config"]}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"'{record}' is no record of a run that can be read ({error!r}).") from None
 
 
