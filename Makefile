@@ -27,7 +27,7 @@ test-all: .venv/ready ## also the lessons' own parameters under nbval, browsers,
 	$(BIN)/python -m pytest -m browser
 
 lab: .venv/ready ## open JupyterLab
-	$(BIN)/jupyter lab
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
 outputs: .venv/ready ## run a lesson with its own parameters and store what it shows: make outputs LESSON=04
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.store_widget_state=False \
@@ -45,6 +45,7 @@ bench: .venv/ready ## speed, memory and quality beside others; writes tests/benc
 		{ echo "segkit needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[lab,data,tensorboard,pretrained,export,openvino,video,demo,domains,sweep,site,test]"
+	@$(BIN)/jupyter labextension disable @jupyterlab/apputils-extension:announcements # it asks for news at each start
 	@touch $@
 
 # The generator has an environment of its own (2.5 GB): Blender and a body model.
