@@ -16,7 +16,14 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument(
         "-m", "--model", default="person-base", help="shipped weights by name, a checkpoint, or a run folder"
     )
-    command.add_class_arguments(AnnotateConfig, as_group=False, instantiate=False)
+    command.add_class_arguments(AnnotateConfig, as_group=False, instantiate=False, skip={"format"})
+    command.add_argument(
+        "--format",
+        nargs="+",
+        type=str,
+        default=list(AnnotateConfig.format),
+        help="the files to write, any of: coco labelme yolo cvat label-studio",
+    )
     command.add_argument("--device", help="cpu, cuda, ...; the GPU by default where there is one")
 
 

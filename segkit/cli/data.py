@@ -35,7 +35,8 @@ def add_arguments(command: ArgumentParser) -> None:
         description="Turn annotated photographs into a data set. Example: segkit data import labels/ -o mine"
     )
     take.add_argument(
-        "source", help="a folder in a common layout: COCO, VOC, labelme, Supervisely, masks beside, ..."
+        "source",
+        help="a folder in a common layout: COCO, YOLO, CVAT, Label Studio, labelme, VOC, VIA, masks, ...",
     )
     take.add_argument("-o", "--out", required=True, help="the new folder")
     take.add_argument("--layout", default="auto", help="name the layout instead of finding it out")
@@ -45,6 +46,15 @@ def add_arguments(command: ArgumentParser) -> None:
         "--crowd", default="person", help="person counts crowd regions as person; skip-image leaves out"
     )
     actions.add_subcommand("import", take, help="turn common annotation layouts into the folder format")
+    give = ArgumentParser(
+        description="For annotation tools. Example: segkit data export mine -o out --format cvat"
+    )
+    give.add_argument("folder", help="a data set")
+    give.add_argument("-o", "--out", required=True, help="the new folder")
+    give.add_argument(
+        "--format", nargs="+", type=str, required=True, help="any of: coco labelme yolo cvat label-studio"
+    )
+    actions.add_subcommand("export", give, help="write a data set for annotation tools")
     split = ArgumentParser(
         description="Write splits.csv. Example: segkit data split my-photos --group '(.+)_\\d+'"
     )
@@ -67,6 +77,12 @@ def run(args) -> int:
         report = import_folder(args.source, args.out, args.layout, args.classes, args.empty, args.crowd)
         print(report)
         return 1 if report.failed else 0
+    if action == "export":
+        from segkit.sets.exporters import export_dataset
+
+        count = export_dataset(args.folder, args.out, args.format)
+        print(f"{count} pictures written to {args.out} as {', '.join(args.format)}")
+        return 0
     if action in ("list", "get"):
         from segkit.sets.sources import get_source, list_sources
 

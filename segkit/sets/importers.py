@@ -214,14 +214,19 @@ def _orientation(path: Path) -> int:
 def write_pair(
     folder: Path, name: str, source: Path, pixels: np.ndarray, mask: np.ndarray, encode: bool = False
 ) -> None:
-    """Write what `upright` gave: the source file itself where it will do (and not `encode`), and the mask."""
+    """Write what `upright` gave, the picture as in write_picture and the mask."""
+    write_picture(folder, name, source, pixels, encode)
+    write_image(folder / "masks" / f"{name}.png", mask.astype(np.uint8) * 255)
+
+
+def write_picture(folder: Path, name: str, source: Path, pixels: np.ndarray, encode: bool = False) -> Path:
+    """Write images/NAME.jpg|png: the source file itself where it is upright and of that kind."""
     jpeg = source.suffix.lower() in (".jpg", ".jpeg")
     target = folder / "images" / f"{name}{'.jpg' if jpeg else '.png'}"
     if encode or _orientation(source) > 1 or not (jpeg or source.suffix.lower() == ".png"):
-        write_image(target, pixels, quality=95)
-    else:
-        _copy_file(source, target)
-    write_image(folder / "masks" / f"{name}.png", mask.astype(np.uint8) * 255)
+        return write_image(target, pixels, quality=95)
+    _copy_file(source, target)
+    return target
 
 
 def _copy_file(source: Path, target: Path) -> None:

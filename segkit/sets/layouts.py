@@ -350,7 +350,7 @@ def _class_row(row: str) -> tuple[int | None, str]:
     elif found := re.fullmatch(rf"(.*\D)\s*[,:;=\t]\s*{number}", row):
         return int(found[2]), found[1].strip("'\" ,")
     else:
-        return None, row
+        return None, row.rstrip(": ")  # as CVAT's tools write a class without a colour
     red, green, blue = map(int, rgb)
     return COLOUR + (red << 16 | green << 8 | blue), name.strip("'\" ,:")
 
@@ -405,19 +405,23 @@ def read_by_list(path: Path, known: dict[int, str] | list[str], wanted: set[str]
 
     Raises: UserError for a value that the list does not know.
     """
+    with open_picture(path) as picture:
+        mode = picture.mode
     if isinstance(known, dict) and max(known) >= COLOUR:
-        with open_picture(path) as picture:
-            painted = picture.mode not in ("1", "L", "I", "I;16", "F")
+        painted = mode in ("P", "PA", "RGB", "RGBA", "CMYK")
         values = rgb_codes(path) if painted else read_labels(path)
         if not painted:  # numbers in the order of the list, or greys that are its colours
             numbers = dict(enumerate(known.values()))
             greys = {v & 255: n for v, n in known.items() if v - COLOUR == (v & 255) * 0x10101}
             known = numbers if set(np.unique(values).tolist()) <= numbers.keys() | {255} else greys
     else:
-        try:
-            values = read_labels(path)
-        except UserError:
-            values = mask_values(path)  # raises too, unless it is the colours that were in the way
+        values = read_labels(path) if mode == "P" else mask_values(path)
+        if values.max(initial=0) >= COLOUR:  # painted, and the list gives numbers: VOC's colours count them
+            numbers = {code: number for number, code in enumerate(voc_colours())}
+            codes, places = np.unique(values, return_inverse=True)
+            values = np.array([numbers.get(code, code) for code in codes.tolist()])[places].reshape(
+                values.shape
+            )
     there = set(np.unique(values).tolist())
     if isinstance(known, list):
         known = _number(known, there - VOID, path)
@@ -444,6 +448,15 @@ def _number(names: list[str], there: set[int], path: Path) -> dict[int, str]:
             "Write a list of lines like '1 person' beside the masks."
         )
     return dict(enumerate(names, start=1))
+
+
+def voc_colours() -> list[int]:
+    """The colours of classes 0 to 255 as Pascal VOC numbers them: COLOUR + 0xRRGGBB, and 0 for black."""
+    codes = []
+    for number in range(256):
+        rgb = [sum((number >> (3 * j + k) & 1) << (7 - j) for j in range(8)) for k in range(3)]
+        codes.append(COLOUR + (rgb[0] << 16 | rgb[1] << 8 | rgb[2]) if number else 0)
+    return codes
 
 
 def rgb_codes(path: Path) -> np.ndarray:

@@ -100,7 +100,7 @@ def polygons(rings: Sequence[Sequence]) -> Paint:
 
     def paint(shape: tuple[int, int]) -> np.ndarray:
         flat = [_bounded(ring, shape).ravel().tolist() for ring in rings]
-        return _codec().decode(_codec().frPyObjects(flat, *shape)).any(2)
+        return codec().decode(codec().frPyObjects(flat, *shape)).any(2)
 
     return paint
 
@@ -221,7 +221,7 @@ def brush_encode(mask: np.ndarray) -> list[int]:
     return list(int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8)))
 
 
-def _codec() -> Any:
+def codec() -> Any:
     """pycocotools.mask, which knows COCO's polygons and run lengths.   Raises: UserError."""
     try:
         from pycocotools import mask

@@ -473,8 +473,14 @@ def test_voc_in_colour_is_read_by_its_labelmap(src):
     colours[20:] = 64, 0, 0
     save(src / "JPEGImages" / "a.jpg")
     save(src / "SegmentationClass" / "a.png", colours)
-    with pytest.raises(UserError, match="#400000, #c08080, which is no class"):
+    own = import_folder(src, src.parent / "own", progress=False)
+    assert np.array_equal(masks_of(own)["a"], SQUARE), "these are VOC's own colours"
+    colours[20:] = 64, 1, 0
+    save(src / "SegmentationClass" / "a.png", colours)
+    with pytest.raises(UserError, match="#400100, which is no class"):
         run(src)
+    colours[20:] = 64, 0, 0
+    save(src / "SegmentationClass" / "a.png", colours)
     (src / "labelmap.txt").write_text(
         "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:64,0,0::\nperson:192,128,128::\n"
     )

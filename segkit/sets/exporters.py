@@ -1,0 +1,286 @@
+"""A data set in the files of annotation tools: COCO, labelme, YOLO, CVAT, Label Studio. Notebook 16.
+
+Run lengths where the tool reads them, so that masks come back exactly; polygons for labelme and YOLO.
+"""
+
+import itertools
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+import cv2
+import numpy as np
+from tqdm.auto import tqdm
+
+from segkit.data import find_samples
+from segkit.files import UserError, atomic_path, read_image, read_labels, read_mask, unique_names
+from segkit.sets.importers import new_folder, write_picture
+from segkit.sets.regions import brush_encode, codec, runs
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """A picture and the people on it as COCO annotations; the confidence where a network drew them."""
+
+    name: str
+    file: str
+    height: int
+    width: int
+    people: Sequence[dict]
+    confidence: float | None = None
+    split: str = ""
+
+    def masks(self) -> list[np.ndarray]:
+        """One mask for each of the people: bool (H, W)."""
+        size = self.height, self.width
+        return [runs(person["segmentation"]["counts"], size) for person in self.people]
+
+
+def export_dataset(folder: str | Path, out: str | Path, formats: Sequence[str], progress: bool = True) -> int:
+    """Write a data set as images/ and the files of annotation tools to the new folder `out`.
+
+    People are those of instances/NAME.png where there is one, else the connected pieces of the mask.
+    Returns: the count of pictures.   Raises: UserError.
+    """
+    check_formats(formats)
+    samples = find_samples(folder)
+    names = unique_names([sample.name.replace("/", "_") for sample in samples])
+    pictures = []
+    with new_folder(out) as made:
+        bar = tqdm(zip(samples, names, strict=True), "export", len(samples), unit="img", disable=not progress)
+        for sample, name in bar:
+            mask = read_mask(sample.mask) > 0
+            people = cut_pieces(mask)
+            numbered = Path(folder) / "instances" / f"{sample.name}.png"
+            if numbered.is_file():
+                labels = read_labels(numbered)
+                if not np.array_equal(labels > 0, mask):
+                    raise UserError(f"'{numbered}' and '{sample.mask}' show different people: remove one.")
+                people = [labels == number for number in np.unique(labels[mask])]
+            image = write_picture(made, name, sample.image, read_image(sample.image))
+            shapes = [coco_shape(person) for person in people]
+            pictures.append(Annotated(name, image.name, *mask.shape, shapes, split=sample.split))
+        write_formats(made, formats, pictures)
+    return len(pictures)
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Raises: UserError for a format that is not known, or none."""
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise UserError(f"there is no format '{unknown[0]}': the formats are {', '.join(FORMATS)}.")
+    if not formats:
+        raise UserError(f"say which format: {', '.join(FORMATS)}.")
+
+
+def write_formats(
+    out: Path, formats: Iterable[str], pictures: Sequence[Annotated], tolerance: float = 1.0
+) -> None:
+    """Write the files of some formats beside out/images.
+
+    tolerance: how many pixels a polygon may leave the outline by; with 0 it runs through its every pixel.
+    """
+    for name in formats:
+        FORMATS[name](out, pictures, tolerance)
+
+
+def cut_pieces(mask: np.ndarray, per: str = "person", least: float = 0.0) -> list[np.ndarray]:
+    """The connected pieces of a mask, largest first, or all of it in one; pixels touch at corners too.
+
+    mask: bool (H, W).   per: "person" or "image".   least: smaller pieces, as a share of the picture, go.
+    Returns: bool (H, W) each; for "image" one, or none where nothing is left.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    kept = [i for i in range(1, count) if areas[i] >= least * mask.size]
+    if per == "image":
+        return [np.isin(labels, kept)] if kept else []
+    return [labels == i for i in sorted(kept, key=lambda i: -areas[i])]
+
+
+# COCO
+
+
+def coco_shape(mask: np.ndarray) -> dict:
+    """One COCO annotation of a mask, bool (H, W): segmentation as run lengths, area, bbox, iscrowd."""
+    rle = codec().encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {
+        "segmentation": {"size": list(mask.shape), "counts": rle["counts"].decode("ascii")},
+        "area": int(mask.sum()),
+        "bbox": [float(part) for part in codec().toBbox(rle)],
+        "iscrowd": 0,
+    }
+
+
+def _write_coco(out: Path, pictures: Sequence[Annotated], tolerance: float) -> None:
+    numbered = dict(enumerate(sorted(pictures, key=lambda picture: picture.name), start=1))
+    notes = [
+        {"image_id": key, "category_id": 1, **person}
+        for key, picture in numbered.items()
+        for person in picture.people
+    ]
+    images = [
+        {"id": key, "file_name": picture.file, "height": picture.height, "width": picture.width}
+        | ({} if picture.confidence is None else {"confidence": picture.confidence})
+        for key, picture in numbered.items()
+    ]
+    content = {
+        "info": {"description": "made by segkit"},
+        "licenses": [],
+        "categories": [{"id": 1, "name": "person", "supercategory": ""}],
+        "images": images,
+        "annotations": [{"id": key, **note} for key, note in enumerate(notes, start=1)],
+    }
+    write_text(out / "annotations.json", json.dumps(content))
+
+
+# Polygons: labelme and YOLO
+
+
+def outline(mask: np.ndarray, tolerance: float = 1.0) -> np.ndarray:
+    """One ring along the outermost pixels of a mask, its holes and parts hung on by lines walked to and fro.
+
+    mask: bool (H, W), not empty.   Returns: at least three points (N, 2), x and y.
+    """
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    if tolerance > 0:
+        contours = [cv2.approxPolyDP(ring, tolerance, True) for ring in contours]
+    points = join_rings([ring[:, 0] for ring in contours])
+    # The tools want three points of a polygon, and a speck has one or two.
+    return np.concatenate([points, np.repeat(points[-1:], max(0, 3 - len(points)), axis=0)])
+
+
+def labelme_shapes(
+    pieces: Sequence[np.ndarray], size: tuple[int, int], picture: str, tolerance: float = 1.0
+) -> dict:
+    """The content of a labelme file: a polygon for each connected piece.
+
+    pieces: bool (H, W) each.   size: (H, W).   picture: name of the picture beside the file.
+    tolerance: how many pixels the polygon may leave the outline by; with 0 it is painted back exactly.
+    """
+    shapes = [
+        {
+            "label": "person",
+            "points": outline(piece, tolerance).astype(float).tolist(),
+            "group_id": None,
+            "description": "",
+            "shape_type": "polygon",
+            "flags": {},
+        }
+        for piece in itertools.chain.from_iterable(map(cut_pieces, pieces))
+    ]
+    about = {"imagePath": picture, "imageData": None, "imageHeight": size[0], "imageWidth": size[1]}
+    return {"version": "5.5.0", "flags": {}, "shapes": shapes, **about}
+
+
+def _write_labelme(out: Path, pictures: Sequence[Annotated], tolerance: float) -> None:
+    for picture in pictures:
+        path = out / "images" / f"{picture.name}.json"
+        if not path.exists():  # what is there may have been corrected by hand
+            size = picture.height, picture.width
+            write_text(path, json.dumps(labelme_shapes(picture.masks(), size, picture.file, tolerance)))
+
+
+def _write_yolo(out: Path, pictures: Sequence[Annotated], tolerance: float) -> None:
+    listed: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    for picture in pictures:
+        size = np.array([picture.width, picture.height])
+        rings = [(outline(mask, tolerance) + 0.5) / size for mask in picture.masks()]
+        lines = [" ".join(["0", *(f"{number:.6f}" for number in ring.ravel())]) for ring in rings]
+        write_text(out / "labels" / f"{picture.name}.txt", "".join(f"{line}\n" for line in lines))
+        listed.setdefault(picture.split or "train", []).append(f"./images/{picture.file}\n")
+    for split, lines in listed.items():
+        write_text(out / f"{split}.txt", "".join(lines))
+    lists = "".join(f"{split}: {split}.txt\n" for split in listed)
+    write_text(out / "data.yaml", f"path: .\n{lists}names:\n  0: person\n")
+
+
+def join_rings(rings: Sequence[np.ndarray]) -> np.ndarray:
+    """One ring out of several: each is hung on the nearest point of those before, to and fro.
+
+    What lies inside of an odd number of rings stays inside, so an inner ring becomes a hole.
+    rings: (N, 2) each, the outer one first or anywhere.   Returns: (M, 2).
+    """
+    rings = sorted(rings, key=lambda ring: -np.ptp(ring, axis=0).prod())
+    joined, rest = rings[0], list(rings[1:])
+    while rest:
+        # The nearest ring first: the line to it can then cross no other.
+        found = [_nearest(joined, ring) for ring in rest]
+        k = min(range(len(rest)), key=lambda i: found[i][0])
+        _, at, to = found[k]
+        ring = rest.pop(k)
+        around = np.concatenate([ring[to:], ring[: to + 1]])
+        joined = np.concatenate([joined[: at + 1], around, joined[at:]])
+    return joined
+
+
+def _nearest(one: np.ndarray, other: np.ndarray) -> tuple[float, int, int]:
+    """The least squared distance between two sets of points, and the places of the two."""
+    best = (np.inf, 0, 0)
+    for i in range(0, len(other), 64):  # in pieces, so that long outlines need little memory
+        distance = np.square(one[:, None].astype(np.float32) - other[None, i : i + 64]).sum(-1)
+        a, b = np.unravel_index(distance.argmin(), distance.shape)
+        if distance[a, b] < best[0]:
+            best = (float(distance[a, b]), int(a), int(b) + i)
+    return best
+
+
+# Run lengths in a box, and brush strokes: CVAT and Label Studio
+
+
+def _write_cvat(out: Path, pictures: Sequence[Annotated], tolerance: float) -> None:
+    lines = ['<?xml version="1.0" encoding="utf-8"?>', "<annotations><version>1.1</version>"]
+    lines += ["<meta><task><labels><label><name>person</name></label></labels></task></meta>"]
+    for number, picture in enumerate(pictures):
+        head = (
+            f'id="{number}" name={quoteattr(picture.file)} width="{picture.width}" height="{picture.height}"'
+        )
+        lines.append(f"<image {head}>")
+        for mask in picture.masks():
+            left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+            box = mask[top : top + height, left : left + width].ravel()
+            edges = np.flatnonzero(np.diff(box)) + 1
+            counts = [*([0] if box[0] else []), *np.diff([0, *edges, box.size])]
+            lines.append(
+                f'<mask label="person" source="auto" occluded="0" rle="{", ".join(map(str, counts))}" '
+                f'left="{left}" top="{top}" width="{width}" height="{height}" z_order="0"></mask>'
+            )
+        lines.append("</image>")
+    write_text(out / "annotations.xml", "\n".join([*lines, "</annotations>\n"]))
+
+
+def _write_label_studio(out: Path, pictures: Sequence[Annotated], tolerance: float) -> None:
+    tasks = []
+    for picture in pictures:
+        results = [
+            {
+                "type": "brushlabels",
+                "from_name": "tag",
+                "to_name": "image",
+                "original_width": picture.width,
+                "original_height": picture.height,
+                "image_rotation": 0,
+                "value": {"format": "rle", "rle": brush_encode(mask), "brushlabels": ["person"]},
+            }
+            for mask in picture.masks()
+        ]
+        address = f"/data/local-files/?d=images/{picture.file}"
+        tasks.append({"data": {"image": address}, "annotations": [{"result": results}]})
+    write_text(out / "label-studio.json", json.dumps(tasks))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+FORMATS: dict[str, Callable[[Path, Sequence[Annotated], float], None]] = {
+    "coco": _write_coco,
+    "labelme": _write_labelme,
+    "yolo": _write_yolo,
+    "cvat": _write_cvat,
+    "label-studio": _write_label_studio,
+}
+"""The writer of each format."""
