@@ -13,6 +13,11 @@ from segkit.files import UserError, mask_values, read_image
 from segkit.plots import contact_sheet, overlay
 from segkit.sets.groups import LOOKS_LIKE_SERIES, near_duplicates, thumbnail, torn_groups, torn_series
 
+ALL_PERSON = 0.999
+"""Share of person pixels above which a mask says nothing."""
+
+MOSTLY_PERSON = 0.7
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -45,9 +50,8 @@ class DatasetReport:
     def text(self, most: int = 10) -> str:
         """The report for people: what the set holds, then each kind of finding with its names."""
         counts = {split: list(self.splits.values()).count(split) for split in ("train", "val", "test")}
-        lines = [
-            f"{self.folder}: {len(self.splits)} pictures ({', '.join(f'{n} {s}' for s, n in counts.items())})"
-        ]
+        dealt = ", ".join(f"{count} {split}" for split, count in counts.items())
+        lines = [f"{self.folder} holds {len(self.splits)} pictures ({dealt})"]
         if self.sizes:
             heights, widths = zip(*self.sizes.values(), strict=True)
             lines.append(f"sizes: {min(widths)}x{min(heights)} to {max(widths)}x{max(heights)} pixels")
@@ -71,8 +75,10 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
     """Read every picture and mask of a folder and say what is wrong with them.
 
     Errors: a missing or unreadable file, a mask of another size, a mask with values other than two or
-    with none over 127, nearly the same picture in two splits, a splits.csv that does not fit.
-    Warnings: a mask without picture, an empty mask, nearly the same picture twice in one split.
+    with none over 127, masks most of which are person all over, nearly the same picture in two splits, a
+    splits.csv that does not fit.
+    Warnings: a mask without picture, an empty mask, one that is person all over, nearly the same picture
+    twice in one split.
     Raises: UserError only when there is nothing to look at.
     """
     folder = Path(folder)
@@ -132,6 +138,13 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
             first,
             message,
         )
+    if full := [name for name, share in report.shares.items() if share > ALL_PERSON]:
+        if 2 * len(full) > len(report.shares):
+            note(
+                "error", "masks are all person", full[0], f"and {len(full) - 1} more of {len(report.shares)}"
+            )
+    elif report.shares and np.median(list(report.shares.values())) > MOSTLY_PERSON:
+        note("warning", "masks are mostly person", min(images), "look at --picture: are the masks inverted?")
     groups = report.groups if len(set(report.groups.values())) < len(report.groups) else {}
     for group in torn_groups(groups, report.splits):
         note("error", "group across splits", group, "lies in more than one split")
@@ -167,9 +180,9 @@ def _look_at(image_path: Path, mask_path: Path | None) -> tuple:
     share = float((labels > 127).mean())
     if 0 < values[-1] <= 127:
         found = ", ".join(map(str, values[:6])) + (" ..." if len(values) > 6 else "")
-        findings.append(
-            ("error", "no value over 127", f"holds {found}: it would read as empty. Multiply it to 255")
-        )
+        words = f"holds {found}: it would read as empty. Say which number is the person, as in"
+        cure = f"segkit data import {mask_path.parent.parent} -o NEW --classes {values[-1]}"
+        findings.append(("error", "no value over 127", f"{words} {cure}"))
     elif len(values) > 2 or (len(values) == 2 and values[0] != 0):
         jpeg = " (a JPEG: save masks as PNG)" if mask_path.suffix.lower() in (".jpg", ".jpeg") else ""
         between = int(((labels > 0) & (labels < 255)).sum())
@@ -180,6 +193,8 @@ def _look_at(image_path: Path, mask_path: Path | None) -> tuple:
                 f"{len(values)} values, {between} pixels between 0 and 255{jpeg}",
             )
         )
+    if share > ALL_PERSON:
+        findings.append(("warning", "all person", "no background pixel: inverted, or no mask at all?"))
     if share == 0 and values[-1] == 0:
         findings.append(("warning", "empty mask", "no person pixel: right only if nobody is in the picture"))
     return findings, size, share, small

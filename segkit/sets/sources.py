@@ -1,22 +1,16 @@
 """Real data sets by one command: fetched once, checked, and turned into the folder format.
 
-Downloads and the sets made from them live in the cache folder (SEGKIT_DATA); a broken download goes on
-where it stopped. The terms of a set are shown before its first download. Introduced in notebook 02.
+Downloads and the sets made from them live in the cache folder (SEGKIT_DATA). The terms of a set are
+shown before its first download. Introduced in notebook 02.
 """
 
 import contextlib
-import errno
 import hashlib
 import json
 import sys
-import tempfile
-import time
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -35,9 +29,7 @@ FREE_LICENCES = ("/licenses/by/", "/licenses/by-sa/", "flickr.com/commons/usage"
 """Parts of licence addresses under which a photo and a mask made of it may be passed on: CC BY, CC BY-SA,
 no known copyright restrictions, United States government work. ND licences forbid changed copies."""
 
-ATTEMPTS = 4
-
-PAUSE = 0.5  # seconds before the second attempt; doubled every time
+RETRIES = 2
 
 
 @dataclass(frozen=True)
@@ -145,10 +137,11 @@ class MissingFile(UserError):
     """The server answers that it has no such file."""
 
 
-def fetch(url: str, path: Path, checksum: str | None = None, progress: bool = True) -> Path:
-    """Download `url` to `path` unless it is there already with the right checksum. Returns the path.
+def fetch(url: str, path: Path, checksum: str | None = None, progress: bool = True, unzip=None) -> Any:
+    """Download `url` to `path` unless it is there already with the right checksum.
 
-    A transfer that breaks leaves PATH.part, and the next call goes on from there.   Raises: UserError.
+    unzip: the members of the archive to unpack beside it, or [] for all.
+    Returns: the path, or those of the unpacked files.   Raises: UserError.
     """
     try:
         import pooch
@@ -156,90 +149,34 @@ def fetch(url: str, path: Path, checksum: str | None = None, progress: bool = Tr
     except ImportError:
         raise UserError("downloads need pooch: pip install 'segkit-course[data]'.") from None
     pooch.get_logger().setLevel("WARNING")
-    download = partial(_download, partial_file=path.with_name(f"{path.name}.part"), progress=progress)
+    store = pooch.create(
+        path.parent, "", registry={path.name: checksum}, urls={path.name: url}, retry_if_failed=RETRIES
+    )
+    processor = None if unzip is None else pooch.Unzip(members=list(unzip) or None)
     try:
-        pooch.retrieve(url, checksum, path.name, path.parent, downloader=download)
+        found = store.fetch(path.name, processor, pooch.HTTPDownloader(progressbar=progress, timeout=30))
+        return path if processor is None else [Path(name) for name in found]
     except ValueError as error:  # pooch's word for a wrong checksum; it names both, and removes the file
         raise UserError(
             f"'{url}' is not the file it should be. {error} Run the command again; if it happens again, "
             "the file on the server has changed: please report it."
         ) from error
     except requests.RequestException as error:
+        if getattr(error.response, "status_code", None) in (404, 410):
+            raise MissingFile(
+                f"'{url}' is not on the server. It may have moved: please report it."
+            ) from error
         raise UserError(
-            f"'{url}' could not be fetched ({_reason(error)}). Check the network and run the command again: "
-            "what has arrived is kept."
+            f"'{url}' could not be fetched ({_reason(error)}). Check the network and run the command again."
+        ) from error
+    except KeyError as error:
+        raise UserError(
+            f"the archive '{path}' lacks a file it should hold ({error}): please report it."
         ) from error
     except OSError as error:
-        full = "the disk is full: make room" if error.errno == errno.ENOSPC else str(error)
-        raise UserError(f"'{path}' could not be written ({full}). Then run the command again.") from error
-    return path
-
-
-def _download(url: str, output_file: str, pooch: Any, partial_file: Path, progress: bool) -> None:
-    """A downloader for pooch that resumes: it fills `partial_file`, which becomes `output_file`."""
-    import requests
-
-    failures, furthest = 0, 0
-    while True:
-        try:
-            _transfer(url, partial_file, progress)
-            break
-        except requests.HTTPError as error:
-            status = error.response.status_code
-            if status in (404, 410):
-                raise MissingFile(
-                    f"'{url}' is not on the server (status {status}). It may have moved: please report it."
-                ) from error
-            if status < 500 and status != 429:
-                raise
-            problem = error
-        except requests.RequestException as error:
-            problem = error
-        reached = partial_file.stat().st_size if partial_file.exists() else 0
-        failures = 0 if reached > furthest else failures + 1  # a slow network that gets on may go on
-        furthest = max(furthest, reached)
-        if failures >= ATTEMPTS:
-            raise problem
-        time.sleep(PAUSE * 2**failures)
-    partial_file.replace(output_file)
-
-
-def _transfer(url: str, partial_file: Path, progress: bool) -> None:
-    """One request: append what is missing where the server allows it, else begin again."""
-    import requests
-
-    have = partial_file.stat().st_size if partial_file.exists() else 0
-    # "identity", because lengths and ranges count the bytes that are sent.
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with requests.get(url, headers=headers, stream=True, timeout=30) as response:
-        if response.status_code == 416:  # nothing after `have`: complete, or not the same file any more
-            if response.headers.get("Content-Range", "").endswith(f"/{have}"):
-                return
-            partial_file.unlink()
-            raise requests.ConnectionError("the file on the server has changed")
-        response.raise_for_status()
-        if response.status_code != 206:
-            have = 0  # the server ignores ranges and sends the whole file again
-        elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            partial_file.unlink()
-            raise requests.ConnectionError("the server sent another part than the one asked for")
-        length = response.headers.get("Content-Length")
-        total = have + int(length) if length else None
-        bar = tqdm(
-            total=total,
-            initial=have,
-            desc=url.split("/")[-1],
-            unit="B",
-            unit_scale=True,
-            disable=not progress,
-        )
-        partial_file.parent.mkdir(parents=True, exist_ok=True)
-        with bar, partial_file.open("ab" if have else "wb") as file:
-            for chunk in response.iter_content(1 << 13):  # a break loses the unfinished chunk
-                file.write(chunk)
-                bar.update(len(chunk))
-    if total and partial_file.stat().st_size != total:
-        raise requests.ConnectionError(f"{partial_file.stat().st_size:,} of {total:,} bytes arrived")
+        raise UserError(
+            f"'{path}' could not be written ({error.strerror or error}). Make room, then run again."
+        ) from error
 
 
 def _reason(error: Exception) -> str:
@@ -250,46 +187,11 @@ def _reason(error: Exception) -> str:
     return str(error).split(": ")[-1].rstrip(")'\" ") or type(error).__name__
 
 
-def extract(archive: Path, folder: Path, wanted: Callable[[str], bool], max_bytes: int) -> list[Path]:
-    """Unpack the wanted members of a zip below `folder`, after the whole archive was checked.
-
-    Raises: UserError for an archive that is damaged, names places outside, holds links, or unpacks to
-    more than max_bytes.
-    """
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            members = [member for member in opened.infolist() if not member.is_dir()]
-            for member in members:
-                path = PurePosixPath(member.filename.replace("\\", "/"))
-                if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
-                    raise UserError(
-                        f"'{archive}' tries to write outside its folder ({member.filename}): refused."
-                    )
-                if (member.external_attr >> 16) & 0o170000 == 0o120000:
-                    raise UserError(f"'{archive}' holds a link ({member.filename}): refused.")
-            members = [member for member in members if wanted(member.filename)]
-            # zipfile reads no more than the size a member states, so the sum is a true bound.
-            if (total := sum(member.file_size for member in members)) > max_bytes:
-                raise UserError(
-                    f"'{archive}' unpacks to {total:,} bytes, over the {max_bytes:,} expected: refused."
-                )
-            return [Path(opened.extract(member, folder)) for member in members]
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise UserError(
-            f"'{archive}' is a damaged archive ({error}). Remove it and run the command again."
-        ) from error
-    except OSError as error:
-        raise UserError(f"'{archive}' could not be unpacked ({error.strerror or error}).") from error
-
-
-@contextlib.contextmanager
-def _fetched(source: Source, key: str, progress: bool, wanted: Callable[[str], bool]) -> Iterator[list[Path]]:
-    """The wanted members of one of the source's archives, unpacked for as long as the block runs."""
+def _fetched(source: Source, key: str, progress: bool, members: Sequence[str] = ()) -> list[Path]:
+    """Some members of one of the source's archives, or all of them, unpacked beside it."""
     remote = source.files[key]
     archive = _downloads(source) / PurePosixPath(remote.url).name
-    fetch(remote.url, archive, remote.checksum, progress)
-    with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
-        yield extract(archive, Path(folder), wanted, max_bytes=20 * remote.size + 10_000_000)
+    return fetch(remote.url, archive, remote.checksum, progress, unzip=members)
 
 
 def _downloads(source: Source) -> Path:
@@ -306,17 +208,17 @@ def _shuffled(names: Iterable[str]) -> list[str]:
 
 def _build_penn_fudan(source: Source, folder: Path, limit: int | None, progress: bool) -> None:
     """170 street scenes. There is no official split, so no splits.csv: the loader deals the names."""
-    with _fetched(source, "archive", progress, lambda name: name.endswith(".png")) as paths:
-        images = {path.stem: path for path in paths if path.parent.name == "PNGImages"}
-        masks = {path.stem: path for path in paths if path.parent.name == "PedMasks"}
-        if not images:
-            raise UserError(f"the archive of {source.name} holds no PNGImages folder: please report it.")
-        for name in _shuffled(images)[:limit]:
-            if f"{name}_mask" not in masks:
-                raise UserError(f"the archive of {source.name} has no mask for '{name}': please report it.")
-            people = read_labels(masks[f"{name}_mask"])  # 0 background; 1, 2, ... number the people
-            pixels, mask, _ = upright(images[name], people > 0)
-            write_pair(folder, name, images[name], pixels, mask)
+    paths = _fetched(source, "archive", progress)
+    images = {path.stem: path for path in paths if path.parent.name == "PNGImages"}
+    masks = {path.stem: path for path in paths if path.parent.name == "PedMasks"}
+    if not images:
+        raise UserError(f"the archive of {source.name} holds no PNGImages folder: please report it.")
+    for name in _shuffled(images)[:limit]:
+        if f"{name}_mask" not in masks:
+            raise UserError(f"the archive of {source.name} has no mask for '{name}': please report it.")
+        people = read_labels(masks[f"{name}_mask"])  # 0 background; 1, 2, ... number the people
+        pixels, mask, _ = upright(images[name], people > 0)
+        write_pair(folder, name, images[name], pixels, mask)
 
 
 def _build_coco(
@@ -336,10 +238,10 @@ def _build_coco(
     rows = []
     for part in source.splits if split == "all" else (split,):
         member = f"annotations/instances_{part}2017.json"
-        with _fetched(source, "annotations", progress, member.__eq__) as paths:
-            if not paths:
-                raise UserError(f"the annotations of {source.name} hold no {member}: please report it.")
-            coco = open_coco(paths[0])
+        paths = _fetched(source, "annotations", progress, [member])
+        if not paths:
+            raise UserError(f"the annotations of {source.name} hold no {member}: please report it.")
+        coco = open_coco(paths[0])
         crowds = {
             note["image_id"]
             for note in coco.anns.values()
@@ -409,9 +311,8 @@ def _allowed_licences(wanted: str | None, licences: dict[int, dict[str, Any]]) -
 def _coco_images(source: Source, split: str, names: list[str], progress: bool) -> Iterator[dict[str, Path]]:
     """The files of these images, for as long as the block runs; what the server has no longer is left out."""
     if split in source.files and len(names) > SINGLY_UP_TO:
-        wanted = set(names)
-        with _fetched(source, split, progress, lambda name: PurePosixPath(name).name in wanted) as paths:
-            yield {path.name: path for path in paths}
+        paths = {path.name: path for path in _fetched(source, split, progress)}
+        yield {name: paths[name] for name in names if name in paths}
         return
 
     def get(name: str) -> Path | None:

@@ -41,6 +41,7 @@ def test_every_planted_fault_is_named_and_nothing_else(planted):
     assert {(f.name, f.kind, f.level) for f in report.findings} == {
         ("001", "values other than two", "error"),
         ("002", "sizes differ", "error"),
+        ("002", "all person", "warning"),
         ("003", "picture without mask", "error"),
         ("gone", "mask without picture", "warning"),
         ("005", "unreadable picture", "error"),

@@ -22,7 +22,7 @@ coco_tools = pytest.importorskip("pycocotools.mask")
 
 from segkit.files import UserError  # noqa: E402
 from segkit.sets import sources  # noqa: E402
-from segkit.sets.sources import Remote, extract, fetch, get_source, list_sources  # noqa: E402
+from segkit.sets.sources import Remote, fetch, get_source, list_sources  # noqa: E402
 
 # pycocotools 2.0.11 under NumPy 2; nothing a user can see.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -85,7 +85,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(sources, "PAUSE", 0.001)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     with Server() as running:
         threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield running
@@ -134,49 +134,10 @@ def test_a_file_is_fetched_once(server, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
-def test_a_broken_transfer_goes_on_where_it_stopped(server, tmp_path):
+def test_a_broken_transfer_is_tried_again(server, tmp_path):
     server.files["/a.bin"], server.breaks_after["/a.bin"], server.breaks_left = BODY, 100_000, 2
     fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY), progress=False)
-    starts = [int(asked[6:-1]) for _, asked in server.asked[1:]]
-    # What stood in the last unfinished block is lost: less than 10,000 bytes.
-    assert 90_000 < starts[0] <= 100_000 and 180_000 < starts[1] <= 200_000 and len(starts) == 2
-    assert (tmp_path / "a.bin").read_bytes() == BODY
-
-
-def test_the_next_call_goes_on_where_the_last_one_gave_up(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "ATTEMPTS", 1)
-    server.files["/a.bin"], server.breaks_after["/a.bin"], server.ignores_range = BODY, 100_000, True
-
-    def go():
-        return fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY), progress=False)
-
-    server.breaks_left = 99  # every time at the same place
-    with pytest.raises(UserError, match="what has arrived is kept"):
-        go()
-    kept = (tmp_path / "a.bin.part").stat().st_size
-    assert kept > 90_000
-    server.breaks_left, server.ignores_range = 0, False
-    assert go().read_bytes() == BODY
-    assert server.asked[-1][1] == f"bytes={kept}-"
-
-
-def test_a_server_that_ignores_ranges_sends_the_whole_file_again(server, tmp_path):
-    server.files["/a.bin"], server.ignores_range = BODY, True
-    (tmp_path / "a.bin.part").write_bytes(BODY[:1234])
-    assert fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY)).read_bytes() == BODY
-
-
-def test_a_complete_partial_file_is_not_fetched_again(server, tmp_path):
-    server.files["/a.bin"] = BODY
-    (tmp_path / "a.bin.part").write_bytes(BODY)
-    assert fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY)).read_bytes() == BODY
-    assert server.asked == [("/a.bin", "bytes=300000-")]
-
-
-def test_a_partial_file_longer_than_the_file_is_thrown_away(server, tmp_path):
-    server.files["/a.bin"] = BODY
-    (tmp_path / "a.bin.part").write_bytes(BODY + b"more")
-    assert fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY)).read_bytes() == BODY
+    assert len(server.asked) == 3 and (tmp_path / "a.bin").read_bytes() == BODY
 
 
 def test_a_busy_server_is_asked_again(server, tmp_path):
@@ -196,18 +157,9 @@ def test_a_wrong_checksum_names_both_and_leaves_nothing(server, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_spoilt_partial_file_is_found_out_and_the_next_call_succeeds(server, tmp_path):
-    server.files["/a.bin"] = BODY
-    (tmp_path / "a.bin.part").write_bytes(b"x" * 1000)
-    with pytest.raises(UserError, match="not the file it should be"):
-        fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY))
-    assert fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY)).read_bytes() == BODY
-
-
 def test_a_missing_file_is_one_sentence(server, tmp_path):
-    with pytest.raises(UserError, match=r"gone\.zip' is not on the server \(status 404\)"):
+    with pytest.raises(UserError, match=r"gone\.zip' is not on the server"):
         fetch(f"{server.url}/gone.zip", tmp_path / "gone.zip", md5(BODY))
-    assert len(server.asked) == 1, "asking again does not help"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -215,59 +167,6 @@ def test_no_network_is_one_sentence(server, tmp_path):
     server.server_close()
     with pytest.raises(UserError, match=r"could not be fetched \(.*refused.*Check the network"):
         fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY))
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
-def test_a_full_disk_is_one_sentence(server, tmp_path):
-    server.files["/a.bin"] = BODY
-    (tmp_path / "a.bin.part").symlink_to("/dev/full")
-    with pytest.raises(UserError, match="the disk is full: make room"):
-        fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY), progress=False)
-
-
-# Archives
-
-
-def unpack(tmp_path, data: bytes, max_bytes: int = 10**6) -> list[Path]:
-    (tmp_path / "a.zip").write_bytes(data)
-    (tmp_path / "out").mkdir()
-    return extract(tmp_path / "a.zip", tmp_path / "out", lambda name: True, max_bytes)
-
-
-@pytest.mark.parametrize(
-    "name", ["../evil.png", "/evil.png", "a/../../evil.png", "..\\evil.png", "C:\\evil.png"]
-)
-def test_a_zip_that_writes_outside_is_refused(tmp_path, name):
-    with pytest.raises(UserError, match="outside its folder"):
-        unpack(tmp_path, zipped({"good.png": b"good", name: b"evil"}))
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.zip", "out"], "nothing was written"
-
-
-def test_a_zip_with_a_link_is_refused(tmp_path):
-    link = zipfile.ZipInfo("link")
-    link.external_attr = 0o120777 << 16
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(link, "/etc/passwd")
-    with pytest.raises(UserError, match="holds a link"):
-        unpack(tmp_path, buffer.getvalue())
-
-
-def test_a_zip_bomb_is_refused(tmp_path):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("zeros", bytes(5_000_000))
-    assert len(buffer.getvalue()) < 10_000
-    with pytest.raises(UserError, match="unpacks to 5,000,000 bytes"):
-        unpack(tmp_path, buffer.getvalue())
-
-
-@pytest.mark.parametrize(
-    "spoil", [lambda d: d[: len(d) // 2], lambda d: d.replace(b"good", b"evil"), lambda d: b""]
-)
-def test_a_damaged_zip_is_one_sentence(tmp_path, spoil):
-    with pytest.raises(UserError, match="damaged archive"):
-        unpack(tmp_path, spoil(zipped({"a.png": b"good" * 100})))
 
 
 # Penn-Fudan
@@ -518,7 +417,7 @@ def test_few_images_are_fetched_singly_and_many_as_the_archive(coco, server, mon
 
 
 def test_an_interrupted_coco_download_keeps_the_images_that_arrived(coco, server, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "ATTEMPTS", 1)
+    monkeypatch.setattr(sources, "RETRIES", 0)
     last = sources._shuffled(f"{i:012}.jpg" for i in range(1, 9) if i != 4)[-1]
     server.breaks_after[f"/val2017/{last}"], server.breaks_left, server.ignores_range = 10, 99, True
     with pytest.raises(UserError, match="what has arrived is kept"):
