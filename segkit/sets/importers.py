@@ -114,7 +114,9 @@ def import_folder(
     report = Report(found, out, used, notes=[*found.notes], failed=[*found.failed])
     remarks, splits, shares = defaultdict(list), {}, []
     # Each class that was named must have a pixel somewhere; without names, what was taken for person.
-    unseen = {text: _meaning(found, text) for text in classes} if classes else {used: wanted}
+    unseen = {used.split("; not used")[0]: wanted}
+    if classes:
+        unseen = {text: _meaning(found, text) for text in classes}
     with new_folder(out) as folder:
         named = list(zip(names, found.examples, strict=True))
         for name, example in tqdm(named, desc="import", unit="image", disable=not progress):
@@ -132,8 +134,11 @@ def import_folder(
                 report.failed.append(f"'{example.image}' or its annotation cannot be read ({error!r}).")
             else:
                 write_pair(folder, name, example.image, pixels, mask > 0, encode=found.name == "cutouts")
-                if mask.max(initial=0) > 1:
-                    write_image(folder / "instances" / f"{name}.png", mask)
+                people = np.unique(mask[mask > 0])
+                if len(people) > 1:
+                    numbers = np.where(mask > 0, np.searchsorted(people, mask) + 1, 0)
+                    small = np.uint8 if len(people) < 256 else np.uint16
+                    write_image(folder / "instances" / f"{name}.png", numbers.astype(small))
                 report.written.append(name)
                 report.empty += not mask.any()
                 if mask.any():
@@ -148,9 +153,7 @@ def import_folder(
             reason = report.failed[0] if report.failed else "no image has a usable annotation."
             raise UserError(f"nothing could be imported from '{src}': {reason}")
         report.notes += [f"{remark}: {name_some(names)}" for remark, names in remarks.items()]
-        report.failed += [
-            f"no picture has a pixel of this: {text}. Is it the right class?" for text in unseen
-        ]
+        report.failed += [f"no picture has a pixel of {text}: is it the right class?" for text in unseen]
         if np.mean(shares) > 0.7:
             report.notes.append(f"{np.mean(shares):.0%} of the pixels are person: are the masks inverted?")
         if len(set(splits.values())) > 1 and all(splits.values()):

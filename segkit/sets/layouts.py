@@ -148,10 +148,13 @@ def find_layouts(src: Path, only: str | None = None) -> dict[str, Layout]:
         finders |= {"voc": find_voc, "folders": find_folders, "beside": find_beside}
     if only:
         finders = {only: (finders | {"cutouts": find_cutouts})[only]}
-    tried = {name: layout for name, find in finders.items() if (layout := find(tree))}
+    tried: dict[str, Layout] = {}
+    for name, find in finders.items():
+        known = {name for name, layout in tried.items() if layout.examples}
+        # Supervisely and VOC carry mask folders along.
+        if not (name == "folders" and known & {"supervisely", "voc"}) and (layout := find(tree)):
+            tried[name] = layout
     found = {name: layout for name, layout in tried.items() if layout.examples}
-    if found.keys() & {"supervisely", "voc"}:  # mask folders that belong to them
-        found.pop("folders", None)
     if not found:  # annotations were there, and of not one the picture
         for layout in tried.values():
             if layout.failed:
@@ -652,7 +655,8 @@ def _read_voc(mask: Path, known: dict[int, str] | list[str], wanted: set[str]) -
     values = rgb_codes(objects)
     if values.shape != people.shape:
         raise UserError(f"'{mask}' and '{objects}' differ in size.")
-    return np.where(people, np.unique(values, return_inverse=True)[1].reshape(people.shape) + 1, 0)
+    numbers = np.unique(values, return_inverse=True)[1].reshape(people.shape) + 1
+    return np.where(people, numbers, 0).astype(np.uint16)
 
 
 def find_cutouts(tree: Tree) -> Layout | None:

@@ -1,0 +1,525 @@
+"""The files of annotation tools, read and written: against other people's programs and published samples."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+from pycocotools import mask as codec
+from pycocotools.coco import COCO
+
+from segkit.cli import main
+from segkit.files import UserError, read_mask, write_image
+from segkit.sets.exporters import FORMATS, export_dataset
+from segkit.sets.importers import import_folder
+from segkit.sets.regions import brush_decode, brush_encode, runs
+
+# pycocotools 2.0.11 under NumPy 2; nothing a user can see.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+ELSEWHERE = Path(__file__).parent / "written_elsewhere"
+H, W = 36, 48
+RING, BLOCK = (np.asarray(Image.open(ELSEWHERE / f"{name}.png")) > 0 for name in ("ring", "block"))
+QUAD = [[5, 6], [25, 4], [28, 30], [9, 32]]
+PAINTED = cv2.fillPoly(np.zeros((H, W), np.uint8), [np.array(QUAD)], 1) > 0
+
+
+@pytest.fixture
+def src(tmp_path) -> Path:
+    for name in "ab":
+        picture(tmp_path / "src" / "images" / f"{name}.jpg")
+    return tmp_path / "src"
+
+
+def picture(path: Path) -> Path:
+    return write_image(path, np.random.default_rng(0).integers(0, 255, (H, W, 3), dtype=np.uint8))
+
+
+def take(src: Path, **options):
+    return import_folder(src, src.parent / "out", progress=False, **options)
+
+
+def masks(report) -> dict[str, np.ndarray]:
+    return {name: read_mask(report.out / "masks" / f"{name}.png") > 0 for name in report.written}
+
+
+def people(report, name: str) -> list[np.ndarray]:
+    numbers = np.asarray(Image.open(report.out / "instances" / f"{name}.png"))
+    return [numbers == number for number in np.unique(numbers[numbers > 0])]
+
+
+def within_a_pixel(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two masks differ at their outlines alone, and by no more than a pixel."""
+    cross = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
+    border = cv2.dilate(other.astype(np.uint8), cross) - cv2.erode(other.astype(np.uint8), cross) > 0
+    return bool(one.any()) and not ((one != other) & ~border).any()
+
+
+# CVAT
+
+
+def test_masks_that_datumaro_wrote_for_cvat_are_read_exactly(src):
+    shutil.copy(ELSEWHERE / "cvat_masks.xml", src / "annotations.xml")
+    report = take(src)
+    assert report.layout.name == "cvat" and not report.failed and report.used == "person; not used: dog"
+    assert np.array_equal(masks(report)["a"], RING | BLOCK) and not masks(report)["b"].any()
+    assert [m.sum() for m in people(report, "a")] == [(RING & ~BLOCK).sum(), BLOCK.sum()]
+
+
+def test_polygons_that_datumaro_wrote_for_cvat_are_read_within_a_pixel(src):
+    shutil.copy(ELSEWHERE / "cvat_shapes.xml", src / "annotations.xml")
+    assert within_a_pixel(masks(take(src))["a"], PAINTED)
+
+
+@pytest.mark.parametrize("folder", ["segmentation_mask", "segmentation_mask_coloured"])
+def test_a_cvat_segmentation_mask_is_read_by_its_labelmap(src, folder):
+    shutil.copytree(ELSEWHERE / folder, src, dirs_exist_ok=True)
+    report = take(src)
+    assert report.layout.name == "voc" and not report.failed
+    assert np.array_equal(masks(report)["a"], RING | BLOCK) and not masks(report)["b"].any()
+    assert len(people(report, "a")) == 2
+
+
+def cvat(src: Path, inside: str) -> None:
+    (src / "annotations.xml").write_text(
+        f'<annotations><version>1.1</version><image id="0" name="a.jpg" width="{W}" height="{H}">{inside}'
+        "</image></annotations>"
+    )
+
+
+def test_cvat_draws_in_the_order_of_depth_and_an_ellipse_is_one(src):
+    ellipse = '<ellipse label="person" cx="24" cy="18" rx="16" ry="10" z_order="1"/>'
+    hole = '<polygon label="background" points="20,14;28,14;28,22;20,22" z_order="2"/>'
+    cvat(src, hole + ellipse)
+    mask = masks(take(src))["a"]
+    rows, columns = np.mgrid[:H, :W] + 0.5
+    expected = ((columns - 24) / 16) ** 2 + ((rows - 18) / 10) ** 2 <= 1
+    expected[14:22, 20:28] = False
+    assert np.array_equal(mask, expected)
+
+
+@pytest.mark.parametrize(
+    ("inside", "words"),
+    [
+        ('<box label="person" xtl="1" ytl="1" xbr="9" ybr="9"/>', "class person has a box but no outline"),
+        ('<cuboid label="person"/>', "class person has a cuboid"),
+        ('<mask label="person" rle="3, 4" left="0" top="0" width="5" height="2"/>', "cover 7 pixels"),
+        ('<polygon label="person" points="1,1;9,x;3,3"/>', "cannot be read"),
+        ('<polygon label="person" points="1,1;1e9,1;3,3"/>', "far outside"),
+        ('<polyline label="person" points="1,1;9,9"/>', "no picture has a pixel of person"),
+    ],
+)
+def test_what_cvat_cannot_say_as_an_area_fails_by_name(src, inside, words):
+    cvat(src, inside)
+    with open(src / "annotations.xml") as file:
+        whole = file.read().replace("</annotations>", "")
+    box = '<polygon label="dog" points="1,1;9,1;9,9"/>'
+    (src / "annotations.xml").write_text(
+        f'{whole}<image id="1" name="b.jpg" width="{W}" height="{H}">{box}</image></annotations>'
+    )
+    report = take(src)
+    assert any(words in sentence for sentence in report.failed), report.failed
+
+
+# YOLO
+
+
+@pytest.fixture(scope="module")
+def sv():
+    return pytest.importorskip("supervision")
+
+
+def detections(sv, *found: np.ndarray, ids=None):
+    boxes = [(*np.argwhere(m).min(0)[::-1], *np.argwhere(m).max(0)[::-1]) for m in found]
+    ids = np.zeros(len(found), int) if ids is None else np.array(ids)
+    return sv.Detections(np.array(boxes, float), mask=np.array(found), class_id=ids)
+
+
+def test_yolo_files_that_supervision_wrote_are_read_within_a_pixel(src, sv):
+    quad = PAINTED & ~BLOCK
+    paths = {name: str(src / "images" / f"{name}.jpg") for name in "ab"}
+    found = {paths["a"]: detections(sv, quad, BLOCK, ids=[1, 1]), paths["b"]: detections(sv, BLOCK)}
+    data = sv.DetectionDataset(["dog", "person"], list(paths.values()), found)
+    data.as_yolo(annotations_directory_path=str(src / "labels"), data_yaml_path=str(src / "data.yaml"))
+    report = take(src)
+    assert report.layout.name == "yolo" and not report.failed
+    assert within_a_pixel(masks(report)["a"], quad | BLOCK) and not masks(report)["b"].any()
+    assert len(people(report, "a")) == 2
+
+
+def test_splits_of_yolo_are_kept_by_folder_and_by_list(src):
+    (src / "labels").mkdir()
+    (src / "labels" / "a.txt").write_text("0 .1 .1 .9 .1 .9 .9\n")
+    (src / "labels" / "b.txt").write_text("")
+    (src / "held.txt").write_text("./images/b.jpg\n")
+    (src / "data.yaml").write_text("train: [none]\nval: held.txt\nnames: [person]\n")
+    report = take(src)
+    assert report.empty == 1 and {e.image.stem: e.split for e in report.layout.examples} == {
+        "a": "",
+        "b": "val",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("3 .1 .1 .9 .1 .9 .9", "has the class 3 in line 1, which no list there names"),
+        ("0 .5 .5 .2 .2", "class person has a box but no outline"),
+        ("0 10 10 90 10 90 90", "outside of 0 to 1"),
+    ],
+)
+def test_a_wrong_line_of_yolo_fails_by_name(src, line, words):
+    (src / "labels").mkdir()
+    (src / "labels" / "a.txt").write_text(line)
+    (src / "labels" / "b.txt").write_text("0 .1 .1 .9 .1 .9 .9\n")
+    (src / "data.yaml").write_text("names: {0: person}")
+    report = take(src)
+    assert report.written == ["b"] and words in report.failed[0]
+
+
+# Label Studio
+
+
+def result(**value) -> dict:
+    kind = next(key for key in value if key.endswith("labels"))
+    return {"type": kind, "original_width": W, "original_height": H, "image_rotation": 0, "value": value}
+
+
+def percent(points) -> list:
+    return (np.array(points) * 100 / [W, H]).tolist()
+
+
+def label_studio(src: Path, *tasks: dict) -> None:
+    (src / "project-1.json").write_text(json.dumps(tasks))
+
+
+def test_label_studio_brush_strokes_polygons_and_addresses(src):
+    brush = json.loads((ELSEWHERE / "label_studio_brush.json").read_text())
+    stroke = result(format="rle", rle=brush, brushlabels=["person"])
+    quad = result(points=percent(QUAD), polygonlabels=["person"]) | {"image_rotation": 90}
+    label_studio(
+        src,
+        {"id": 1, "data": {"image": "/data/upload/1/0a1b2c3d-a.jpg"}, "annotations": [{"result": [stroke]}]},
+        {"id": 2, "data": {"img": "s3://x/y/b.jpg?v=1"}, "annotations": [{"result": [quad]}]},
+    )
+    report = take(src)
+    assert report.layout.name == "label-studio" and not report.failed
+    assert np.array_equal(masks(report)["a"], RING) and within_a_pixel(masks(report)["b"], PAINTED)
+
+
+def test_label_studio_leaves_cancelled_work_out_and_says_which_of_several_counts(src):
+    old, new = (
+        [result(points=percent(p), polygonlabels=["person"])] for p in ([[0, 0], [9, 0], [9, 9]], QUAD)
+    )
+    done = [
+        {"result": old, "was_cancelled": True, "updated_at": "2025-03-01"},
+        {"result": new, "updated_at": "2025-02-01"},
+        {"result": old, "updated_at": "2025-01-01"},
+    ]
+    label_studio(src, {"id": 1, "data": {"image": "a.jpg"}, "annotations": done})
+    report = take(src)
+    assert within_a_pixel(masks(report)["a"], PAINTED) and "several annotations" in str(report)
+    assert report.left_out == ["b.jpg"]
+
+
+def test_a_label_studio_task_without_its_picture_fails_alone(src):
+    quad = [result(points=percent(QUAD), polygonlabels=["person"])]
+    tasks = [
+        {"id": n, "data": {"image": n}, "annotations": [{"result": quad}]} for n in ("a.jpg", "gone.jpg")
+    ]
+    label_studio(src, *tasks)
+    report = take(src)
+    assert report.written == ["a"] and "gone.jpg" in report.failed[0]
+
+
+@settings(max_examples=100, deadline=None)
+@given(arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))))
+def test_brush_strokes_come_back(mask):
+    assert np.array_equal(brush_decode(brush_encode(mask), mask.shape), mask)
+
+
+def test_our_brush_strokes_are_those_of_label_studio():
+    theirs = json.loads((ELSEWHERE / "label_studio_brush.json").read_text())
+    ours = brush_encode(RING)
+    assert theirs[: len(ours)] == ours and not any(theirs[len(ours) :])
+
+
+# VGG Image Annotator: the structure of the files that its versions save
+
+
+def via_2(name: str, *regions: dict) -> dict:
+    shapes = [{"shape_attributes": r, "region_attributes": {"class": "person"}} for r in regions]
+    return {"filename": name, "size": 1234, "regions": shapes, "file_attributes": {}}
+
+
+@pytest.mark.parametrize("project", [False, True])
+def test_via_2_is_read_from_its_export_and_its_project(src, project):
+    xs, ys = np.array(QUAD).T.tolist()
+    polygon = {"name": "polygon", "all_points_x": xs, "all_points_y": ys}
+    circle = {"name": "circle", "cx": 24, "cy": 18, "r": 9}
+    records = {"a.jpg1234": via_2("a.jpg", polygon), "b.jpg1234": via_2("b.jpg", circle)}
+    data = {"_via_settings": {}, "_via_img_metadata": records, "_via_attributes": {}} if project else records
+    (src / "via.json").write_text(json.dumps(data))
+    report = take(src)
+    rows, columns = np.mgrid[:H, :W] + 0.5
+    assert report.layout.name == "via" and within_a_pixel(masks(report)["a"], PAINTED)
+    assert np.array_equal(masks(report)["b"], np.hypot(rows - 18, columns - 24) <= 9)
+
+
+def test_via_3_is_read_with_its_options_and_a_box_fails_by_name(src):
+    flat = np.array(QUAD).ravel().tolist()
+    data = {
+        "project": {"pid": "__VIA_PROJECT_ID__", "vid_list": ["1", "2"]},
+        "config": {},
+        "attribute": {"1": {"aname": "kind", "type": 3, "options": {"0": "dog", "1": "person"}}},
+        "file": {
+            k: {"fid": k, "fname": f"{n}.jpg", "type": 2, "loc": 1} for k, n in (("1", "a"), ("2", "b"))
+        },
+        "metadata": {
+            "1_x": {"vid": "1", "flg": 0, "z": [], "xy": [7, *flat], "av": {"1": "1"}},
+            "2_y": {"vid": "2", "flg": 0, "z": [], "xy": [2, 1, 1, 9, 9], "av": {"1": "1"}},
+        },
+        "view": {"1": {"fid_list": ["1"]}, "2": {"fid_list": ["2"]}},
+    }
+    (src / "via3.json").write_text(json.dumps(data))
+    report = take(src)
+    assert report.written == ["a"] and within_a_pixel(masks(report)["a"], PAINTED)
+    assert "class person has a box" in report.failed[0]
+
+
+# Masks with a list of classes beside them, and one mask for each object
+
+LISTS = {
+    "_classes.csv": "Pixel Value, Class\n0, background\n1, dog\n2, person\n",
+    "classes.txt": "0 background\n1 dog\n2 person\n",
+    "class_names.txt": "__ignore__\n_background_\ndog\nperson\n",
+    "labels.txt": "background\ndog\nperson\n",
+    "label_map.json": '{"background": 0, "dog": 1, "person": 2}',
+    "categories.json": '[{"id": 1, "name": "dog"}, {"id": 2, "name": "person"}]',
+    "data.yaml": "names: {0: background, 1: dog, 2: person}\n",
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_of_classes_says_what_the_numbers_of_a_mask_mean(src, name):
+    labels = np.where(RING, 2, np.where(BLOCK, 1, 0)).astype(np.uint8)
+    (src / name).write_text(LISTS[name])
+    for picture_name, values in (("a", labels), ("b", (labels == 1).astype(np.uint8))):
+        write_image(src / "masks" / f"{picture_name}.png", values)
+    report = take(src)
+    assert np.array_equal(masks(report)["a"], RING) and not masks(report)["b"].any()
+    assert report.used == "person; not used: dog"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("background\ndog\n", "holds 2, which is no class"),
+        ("dog\nperson\ncat\n", "names no background"),
+        ("0 background\n2 cat\n2 person\n", "gives 2 to cat and to person"),
+    ],
+)
+def test_a_list_that_does_not_fit_is_refused_by_name(src, text, words):
+    (src / "classes.txt").write_text(text)
+    write_image(src / "masks" / "a.png", RING * np.uint8(2))
+    with pytest.raises(UserError, match=words):
+        take(src, classes="dog" if "dog" in text else None)
+
+
+def test_a_class_that_nobody_has_a_pixel_of_fails(src, capsys):
+    (src / "classes.txt").write_text("0 background\n1 dog\n2 person\n")
+    write_image(src / "masks" / "a.png", RING * np.uint8(1))
+    with pytest.raises(SystemExit) as done:
+        main(["data", "import", str(src), "-o", str(src.parent / "out")])
+    assert done.value.code == 1 and "no picture has a pixel of person" in capsys.readouterr().out
+
+
+def objects_numbered(src):
+    write_image(src / "masks" / "a_0.png", RING * np.uint8(255))
+    write_image(src / "masks" / "a_1.png", BLOCK * np.uint8(255))
+
+
+def objects_in_folders(src):
+    write_image(src / "masks" / "a" / "first.png", RING * np.uint8(255))
+    write_image(src / "masks" / "a" / "second.png", BLOCK * np.uint8(255))
+
+
+def objects_in_classes(src):
+    write_image(src / "masks" / "person" / "a_0.png", RING * np.uint8(255))
+    write_image(src / "masks" / "person" / "a_1.png", BLOCK * np.uint8(255))
+    write_image(src / "masks" / "dog" / "a.png", ~BLOCK * np.uint8(255))
+
+
+@pytest.mark.parametrize("make", [objects_numbered, objects_in_folders, objects_in_classes])
+def test_one_mask_for_each_object(src, make):
+    make(src)
+    report = take(src)
+    assert np.array_equal(masks(report)["a"], RING | BLOCK) and len(people(report, "a")) == 2
+
+
+# Ids and meanings
+
+
+def coco(src, **changes) -> None:
+    rle = codec.encode(np.asfortranarray(RING.astype(np.uint8)))
+    rle["counts"] = rle["counts"].decode()
+    data = {
+        "images": [
+            {"id": k, "file_name": f"{n}.jpg", "height": H, "width": W} for k, n in ((1, "a"), (2, "b"))
+        ],
+        "categories": [{"id": 1, "name": "person"}, {"id": 2, "name": "dog"}],
+        "annotations": [
+            {"id": 7, "image_id": 1, "category_id": 1, "segmentation": rle},
+            {"id": 7, "image_id": 1, "category_id": 1, "segmentation": [[30, 4, 44, 4, 44, 20, 30, 20]]},
+        ],
+    }
+    (src / "a.json").write_text(json.dumps(data | changes))
+
+
+def test_annotations_that_share_an_id_all_count(src):
+    coco(src)
+    report = take(src)
+    assert np.array_equal(masks(report)["a"], RING | BLOCK) and len(people(report, "a")) == 2
+
+
+def note(**changes) -> list[dict]:
+    one = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]], "iscrowd": 0}
+    return [one | changes]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"annotations": note(image_id=9)}, "image_id 9, which nothing"),
+        ({"annotations": note(category_id=None)}, "category_id None, which nothing"),
+        (
+            {"categories": [{"id": 1, "name": "person"}, {"id": 1, "name": "dog"}]},
+            "gives the id 1 to 'person'",
+        ),
+        ({"categories": [{"id": 1}]}, "without id or name"),
+        ({"images": [{"id": 1, "file_name": None}]}, "without id or file_name"),
+        ({"annotations": note(segmentation={"size": [H, W], "counts": "52"})}, "run lengths cover"),
+        ({"annotations": note(segmentation={"size": [W, H], "counts": [W * H]})}, "run lengths of"),
+        ({"annotations": note(segmentation=[[1, 1, 1e12, 1, 9, 9]])}, "far outside"),
+        ({"annotations": note(segmentation=[[900, 900, 910, 900, 910, 910]])}, "far outside|not one pixel"),
+        ({"images": [{"id": 1, "file_name": "a.jpg", "height": 60000, "width": 60000}]}, "they must agree"),
+    ],
+)
+def test_a_coco_file_that_does_not_fit_together_is_refused_by_name(src, changes, words):
+    coco(src, **({"annotations": note()} | changes))
+    with pytest.raises(UserError, match=words):
+        take(src)
+
+
+def test_run_lengths_of_both_spellings_are_one_mask_and_short_ones_are_refused():
+    text = codec.encode(np.asfortranarray(RING.astype(np.uint8)))["counts"].decode()
+    flat = RING.ravel(order="F")
+    counts = np.diff([0, *(np.flatnonzero(np.diff(flat)) + 1), flat.size]).tolist()
+    assert np.array_equal(runs(text, (H, W)), RING) and np.array_equal(runs(counts, (H, W)), RING)
+    with pytest.raises(UserError, match="cover"):
+        runs(counts[:-1], (H, W))
+
+
+def test_a_broken_annotation_never_becomes_a_picture_without_a_person(src):
+    for name in "ab":
+        shutil.move(src / "images" / f"{name}.jpg", src / f"{name}.jpg")
+    good = {"label": "person", "points": QUAD, "shape_type": "polygon"}
+    about = {"imagePath": "a.jpg", "imageHeight": H, "imageWidth": W}
+    (src / "a.json").write_text(json.dumps({"shapes": [good], **about}))
+    (src / "b.json").write_text('{"shapes": [')
+    report = take(src, empty="keep")
+    assert report.written == ["a"] and "b.json" in report.failed[0]
+
+
+def test_annotations_that_cannot_be_read_are_no_cutouts(src):
+    rgba = np.dstack([np.zeros((H, W, 3), np.uint8), RING * np.uint8(255)])
+    write_image(src / "images" / "cut.png", rgba)
+    (src / "labels.ndjson").write_text("{}")
+    with pytest.raises(UserError, match=r"labels\.ndjson.*--layout cutouts"):
+        take(src)
+    assert take(src, layout="cutouts").written == ["cut"]
+
+
+# Written and read back
+
+
+@pytest.fixture
+def exported(tmp_path):
+    """A set of two people that touch, told apart, and a ring with a hole; exported in every format."""
+    folder = tmp_path / "set"
+    two = np.zeros((H, W), np.uint8)
+    two[6:30, 4:20], two[10:34, 20:40] = 1, 2
+    for name, mask in (("two", two), ("ring", RING.astype(np.uint8))):
+        picture(folder / "images" / f"{name}.jpg")
+        write_image(folder / "masks" / f"{name}.png", (mask > 0) * np.uint8(255))
+    write_image(folder / "instances" / "two.png", two)
+    assert export_dataset(folder, tmp_path / "out", list(FORMATS), progress=False) == 2
+    return tmp_path / "out", {"two": [two == 1, two == 2], "ring": [RING]}
+
+
+def test_pycocotools_reads_our_coco_file_to_the_same_masks(exported):
+    out, expected = exported
+    read = COCO(str(out / "annotations.json"))
+    for key, record in read.imgs.items():
+        found = [read.annToMask(one) > 0 for one in read.imgToAnns[key]]
+        assert np.array_equal(found, expected[Path(record["file_name"]).stem])
+
+
+def test_supervision_reads_our_yolo_files_to_the_same_masks(exported, sv):
+    out, expected = exported
+    places = (str(out / part) for part in ("images", "labels", "data.yaml"))
+    for path, _, found in sv.DetectionDataset.from_yolo(*places, force_masks=True):
+        for one, other in zip(found.mask, expected[Path(path).stem], strict=True):
+            assert within_a_pixel(one, other) and one[18, 16] == other[18, 16], "the hole is kept"
+
+
+def test_our_cvat_file_holds_the_same_masks(exported):
+    out, expected = exported
+    for image in ElementTree.parse(out / "annotations.xml").iterfind("image"):
+        for mask, other in zip(image, expected[Path(image.get("name")).stem], strict=True):
+            left, top, width, height = (int(mask.get(key)) for key in ("left", "top", "width", "height"))
+            pixels, value = [], 0  # row by row within the box, as the format's documentation says
+            for count in map(int, mask.get("rle").split(",")):
+                pixels += [value] * count
+                value = 1 - value
+            box = np.array(pixels, bool).reshape(height, width)
+            assert (
+                np.array_equal(box, other[top : top + height, left : left + width])
+                and box.sum() == other.sum()
+            )
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_is_exported_comes_back_through_import(exported, tmp_path, name):
+    out, expected = exported
+    report = import_folder(out, tmp_path / "back", layout=name, progress=False)
+    assert not report.failed and sorted(report.written) == ["ring", "two"]
+    for key, mask in masks(report).items():
+        whole = np.any(expected[key], axis=0)
+        exact = name in ("coco", "cvat", "label-studio")
+        assert np.array_equal(mask, whole) if exact else within_a_pixel(mask, whole), key
+    assert len(people(report, "two")) == 2
+
+
+def test_an_unknown_format_is_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="the formats are coco, labelme, yolo, cvat, label-studio"):
+        export_dataset(tmp_path, tmp_path / "out", ["voc"])
+
+
+def test_the_splits_travel_to_yolo_and_back(exported, tmp_path):
+    _, expected = exported
+    table = [("name", "split"), ("two", "train"), ("ring", "val")]
+    with (tmp_path / "set" / "splits.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(table)
+    export_dataset(tmp_path / "set", tmp_path / "yolo", ["yolo"], progress=False)
+    report = import_folder(tmp_path / "yolo", tmp_path / "again", progress=False)
+    rows = list(csv.reader((tmp_path / "again" / "splits.csv").open()))
+    assert sorted(rows[1:]) == sorted([["two", "train"], ["ring", "val"]]) and len(expected) == 2
+    assert not report.failed
