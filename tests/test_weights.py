@@ -7,19 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 import yaml
 
 from segkit.checkpoint import load_checkpoint
 from segkit.data import find_samples
 from segkit.files import embedded_path, write_image
 from segkit.models import count_parameters
+from segkit.models import count_parameters
+from segkit.predict import Segmenter
 from segkit.train import split_settings
 
 SCRIPTS = Path(__file__).parent.parent / "data" / "weights"
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters", "megabytes"), [("person-base", 6e6, 12), ("person-small", 1e6, 2)]
+    ("name", "parameters", "megabytes"), [("person-base", 6e6, 12), ("person-small", 4e6, 8)]
 )
 def test_weights_are_as_small_as_promised_and_name_their_data(name, parameters, megabytes):
     path = embedded_path("weights") / f"{name}.safetensors"
@@ -28,40 +31,82 @@ def test_weights_are_as_small_as_promised_and_name_their_data(name, parameters, 
     assert "people" in {data["name"] for data in info.trained_on}
 
 
-@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((SCRIPTS / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_recipe_holds_settings_of_training(path):
     split_settings(yaml.safe_load(path.read_text()))
 
 
+@pytest.mark.parametrize("name", ["person-base", "person-small"])
+def test_a_cat_a_coffee_and_a_rocket_are_nobody(name):
+    person = Segmenter.load(name, "cpu")
+    for picture in (skimage.data.cat, skimage.data.coffee, skimage.data.rocket):
+        share = (person(picture()[..., :3]) > person.threshold).mean()
+        assert share < 0.005, f"{picture.__name__}: {share:.1%} of the pixels are called person"
+
+
+def test_the_astronauts_suit_is_whole():
+    prob = Segmenter.load("person-base", "cpu")(skimage.data.astronaut())
+    assert (prob[400:500, 120:330] > 0.5).mean() > 0.95  # chest and arms
+    assert (prob[:60] > 0.5)[:, :150].mean() < 0.05  # the flag and the shuttle are nobody
+
+
 @pytest.fixture
 def photographs(tmp_path):
-    """ccp_0 and ccp_1; coco_0 to coco_7, of which 1 to 6 are close-ups and 7 is for validation."""
+    """ccp_0000 to 2; coco_0 to 7: 1 to 6 are close-ups, 7 is for validation; aiseg_0 has a matte."""
     folder, random = tmp_path / "photographs", np.random.default_rng(0)
-    for name in ("ccp_0", "ccp_1", *(f"coco_{i}" for i in range(8))):
+    names = ["aiseg_0", "ccp_0000", "ccp_0001", "ccp_0002", *(f"coco_{i}" for i in range(8))]
+    for name in names:
         mask = np.zeros((200, 240), np.uint8)
         mask[60:140, 60 : 200 if name in {f"coco_{i}" for i in range(1, 7)} else 120] = 255
         write_image(folder / "images" / f"{name}.jpg", random.integers(0, 255, (200, 240, 3), np.uint8))
         write_image(folder / "masks" / f"{name}.png", mask)
+    write_image(folder / "alphas" / "aiseg_0.png", mask)
+    sources = {"aiseg": "aisegment", "ccp": "ccp", "coco": "coco_single"}
+    rows = [(name, "val" if name == "coco_7" else "train", sources[name.split("_")[0]]) for name in names]
     with (folder / "splits.csv").open("w", newline="") as file:
-        names = sorted(path.stem for path in (folder / "images").iterdir())
-        rows = [(name, "val" if name == "coco_7" else "train") for name in names]
-        csv.writer(file).writerows([("name", "split"), *rows])
+        csv.writer(file).writerows([("name", "split", "source"), *rows])
     return folder
 
 
-def test_a_quarter_of_the_close_ups_is_held_out(photographs, tmp_path, monkeypatch):
+def test_what_is_measured_or_chosen_by_is_held_out_of_training(photographs, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(SCRIPTS)
-    out = tmp_path / "split"
-    runpy.run_path(str(SCRIPTS / "split.py"))["main"](photographs, out)
-    splits = {kind: {s.name: s.split for s in find_samples(out / kind)} for kind in ("ccp", "coco")}
-    assert splits["ccp"] == {"ccp_0": "train", "ccp_1": "train"}
-    held_out = {name for name, split in splits["coco"].items() if split == "val"}
-    assert held_out == {"coco_1", "coco_5", "coco_7"}
-    for sample in find_samples(out / "coco"):
+    out = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", ["photographs.py", str(photographs), "--out", str(out)])
+    runpy.run_path(str(SCRIPTS / "photographs.py"))["main"]()
+    splits = {sample.name: sample.split for sample in find_samples(out)}
+    assert {name for name, split in splits.items() if split == "test"} == {"aiseg_0", "ccp_0001"}
+    assert {name for name, split in splits.items() if split == "val"} == {
+        "ccp_0000",
+        "coco_1",
+        "coco_5",
+        "coco_7",
+    }
+    for sample in find_samples(out):
         assert sample.mask.read_bytes() == (photographs / "masks" / sample.mask.name).read_bytes()
 
-    runpy.run_path(str(SCRIPTS / "validate.py"))["write_pictures"](out / "coco", tmp_path / "val")
+    runpy.run_path(str(SCRIPTS / "validate.py"))["write_pictures"](out, tmp_path / "val")
     written = {kind.name: {s.name for s in find_samples(kind)} for kind in (tmp_path / "val").iterdir()}
     assert written["close"] == {"coco_1", "coco_5"} and written["whole"] == {"coco_7"}
-    assert written["cut"] and all(name.startswith("coco_7-") for name in written["cut"])
-    sys.modules.pop("split", None)  # the name is too common to be left behind
+    assert written["full"] == {"ccp_0000"} and all(name.startswith("coco_7-") for name in written["cut"])
+    sys.modules.pop("publish", None)  # the name is too common to be left behind
+
+
+def test_only_people_away_from_the_labelled_one_are_not_asked_for(monkeypatch):
+    passers_by = runpy.run_path(str(SCRIPTS / "photographs.py"))["passers_by"]
+    mask, prob = np.zeros((100, 100), np.uint8), np.zeros((100, 100), np.float32)
+    mask[20:80, 40:60] = 1
+    prob[20:80, 38:62] = 1  # the labelled one, a little wider
+    prob[30:60, 80:90] = 0.9  # a passer-by
+    prob[30:60, 5:15] = 0.6  # not sure
+    prob[90, 90] = 1  # a speck
+    found = passers_by(mask, prob)
+    assert found[30:60, 80:90].all() and not found[:, :75].any() and not found[70:].any()
+
+
+@pytest.mark.parametrize("name", ["person-base", "person-small"])
+def test_every_stage_has_a_recipe_and_goes_on_from_the_one_before(name):
+    stages = runpy.run_path(str(SCRIPTS / "make.py"))["STAGES"][name]
+    recipes = [yaml.safe_load((SCRIPTS / "recipes" / f"{stage}.yaml").read_text()) for stage in stages]
+    assert recipes[0]["model_settings"]["pretrained"] and stages[-1] == name
+    for before, recipe in zip(stages, recipes[1:], strict=False):
+        assert recipe["start_from"] == f"runs/{before}/best.safetensors"

@@ -2,9 +2,9 @@
 
     python data/weights/ablation.py people-real                # every row, two seeds; go on where it stopped
     python data/weights/ablation.py people-real --rows "loss"  # only rows whose name holds this
-    python data/weights/ablation.py --table                    # the table of what is there, into README.md
+    python data/weights/ablation.py --table                    # the table of what is there, into ablation.md
 
-people-real is a folder of photographs with masks and splits (README.md beside this file). Without it the
+people-real is a folder of photographs with masks and splits (making.md beside this file). Without it the
 runs learn from data/people alone, rows about photographs are left out, and the lines go into
 ablation-rendered.csv.
 One line per run goes into ablation.csv; runs that stand there are skipped. The table is read in notebook 11.
@@ -184,7 +184,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rows", default="", help="only rows whose name holds this text")
     parser.add_argument("--csv", type=Path, help="default: ablation.csv beside this script")
     parser.add_argument(
-        "--table", action="store_true", help="train nothing; print the table, put it into README.md"
+        "--table", action="store_true", help="train nothing; print the table, put it into ablation.md"
     )
     parser.add_argument("--per-epoch", type=int, default=PER_EPOCH, help=argparse.SUPPRESS)
     parser.add_argument("--epochs", type=int, default=REFERENCE["num_epochs"], help=argparse.SUPPRESS)
@@ -192,7 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
     if args.real is not None and not args.real.is_dir():
         parser.error(f"'{args.real}' is not a folder")
     if args.table:
-        print(write_table(args.csv or HERE / "ablation.csv", HERE / "README.md"))
+        print(write_table(args.csv or HERE / "ablation.csv", HERE / "ablation.md"))
         return 0
     path = args.csv or HERE / ("ablation.csv" if args.real else "ablation-rendered.csv")
     rows = {name: change for name, change in ROWS.items() if args.rows in name}

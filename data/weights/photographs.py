@@ -80,7 +80,8 @@ def main() -> None:
     with (given.out / "splits.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("name", "split", "source"), *rows])
     counts = {split: sum(row[1] == split for row in rows) for split in ("train", "val", "test")}
-    print(f"{given.out}: {counts}, {len(list((given.out / 'ignore').iterdir()))} with something not asked")
+    unasked = len(list(given.out.glob("ignore/*")))
+    print(f"{given.out}: {counts}, {unasked} with something not asked")
 
 
 if __name__ == "__main__":
