@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.cpp_extension import load_inline
 
-from segkit import lite
+from segkit.networks import lite
 
 _native = load_inline(
     "segkit_depthwise",

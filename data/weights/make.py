@@ -15,16 +15,21 @@ from pathlib import Path
 import yaml
 
 from segkit.files import embedded_path
-from segkit.train import TrainConfig, train
+from segkit.train import split_settings, train
 
 HERE = Path(__file__).parent
 STAGES = {
     "person-base": ("person-base-1", "person-base-2", "person-base-3", "person-base"),
     "person-small": ("person-small-1", "person-small"),
+    "person-unet": ("person-unet-1", "person-unet-2", "person-unet-3"),
 }
-"""Recipes in their order; the last has the name of the weights."""
-CHOSEN = {"person-base": (":average", 384), "person-small": (":average", 256)}
-"""What validate.py chose: the best epoch ("") or the moving average at the end, and the input size."""
+"""Recipes in their order."""
+CHOSEN = {
+    "person-base": ["--size", "384"],
+    "person-small": ["--mix", "runs/person-small-1", "--size", "288"],
+    "person-unet": ["--mix", "runs/person-unet-2", "--size", "256"],
+}
+"""What validate.py chose, as options of publish.py."""
 
 
 def main() -> None:
@@ -43,11 +48,11 @@ def main() -> None:
         subprocess.run(script, check=True)
     for stage in STAGES[given.name]:
         run = Path("runs") / stage
-        config = TrainConfig(**yaml.safe_load((HERE / "recipes" / f"{stage}.yaml").read_text()))
-        train([pictures, embedded_path("people")], run, config, resume=(run / "history.csv").exists())
-    which, size = CHOSEN[given.name]
-    publish = [sys.executable, HERE / "publish.py", f"runs/{given.name}{which}", given.name]
-    subprocess.run([*publish, "--size", str(size)], check=True)
+        recipe, config = split_settings(yaml.safe_load((HERE / "recipes" / f"{stage}.yaml").read_text()))
+        folders = [pictures, embedded_path("people")]
+        train(folders, run, recipe, config, resume=(run / "history.csv").exists())
+    publish = [sys.executable, HERE / "publish.py", f"runs/{stage}:average", given.name]
+    subprocess.run([*publish, *CHOSEN[given.name]], check=True)
 
 
 if __name__ == "__main__":

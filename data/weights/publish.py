@@ -2,6 +2,10 @@
 
     python data/weights/publish.py runs/person-base person-base --size 384            # the best epoch
     python data/weights/publish.py runs/person-base:average person-base --size 384    # the average at its end
+    python data/weights/publish.py runs/person-small:average person-small --mix runs/person-small-1 --size 288
+
+With --mix the weights meet those that the run started from: weights in one valley of the loss can be
+averaged, and the average often does better than both (Wortsman et al., "Model soups", 2022).
 
 Writes NAME.safetensors here and recipes/NAME.csv, the run's history.
 """
@@ -38,9 +42,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("run", help="a run folder, or RUN:average")
     parser.add_argument("name", help="the name to load the weights by")
+    parser.add_argument("--mix", help="average with these weights: a run folder, a checkpoint or a name")
+    parser.add_argument("--share", type=float, default=0.5, help="of the weights that are mixed in")
     parser.add_argument("--size", type=int, help="the input size, where it should differ from training's")
     given = parser.parse_args()
     model, info = load_candidate(given.run)
+    if given.mix:
+        other = load_candidate(given.mix)[0].state_dict()
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():  # in place: state_dict shares its memory with the network
+                value.lerp_(other[name], given.share)
+        info = replace(info, scores={})  # of the best epoch
     if given.size:
         info = replace(info, preprocessing=replace(info.preprocessing, size=given.size))
     path = save_checkpoint(HERE / f"{given.name}.safetensors", model, info, half=True)

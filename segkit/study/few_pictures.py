@@ -101,7 +101,7 @@ def dice_of(checkpoint: str | Path, data: SegmentationDataset) -> np.ndarray:
 
 STARTS = {
     "person-base": {"start_from": "person-base", "lr": 1e-3},
-    "small, from nothing": {"start_from": "person-small", "fresh": True, "lr": 3e-3},
+    "small, from nothing": {"start_from": "person-unet", "fresh": True, "lr": 3e-3},
 }
 """Two ways to begin: trained weights, or a U-Net a quarter as large with random ones."""
 

@@ -92,8 +92,8 @@ def test_few_pictures_are_enough_for_a_start_and_the_seed_draws_them(make_datase
 
 
 def test_a_fresh_network_is_built_like_the_trained_one_and_knows_nothing():
-    trained, preprocessing = starting_network("person-small", 48)
-    fresh, _ = starting_network("person-small", 48, fresh=True)
+    trained, preprocessing = starting_network("person-unet", 48)
+    fresh, _ = starting_network("person-unet", 48, fresh=True)
     assert preprocessing.size == 48
     assert trained.built_as == fresh.built_as
     theirs = dict(fresh.named_parameters())
@@ -104,8 +104,8 @@ def test_a_fresh_network_is_built_like_the_trained_one_and_knows_nothing():
 @pytest.mark.slow
 def test_a_learning_curve_has_a_row_for_every_start_count_and_seed(make_dataset, tmp_path):
     starts = {
-        "trained": {"start_from": "person-small", "lr": 1e-3},
-        "fresh": {"start_from": "person-small", "fresh": True, "lr": 1e-3},
+        "trained": {"start_from": "person-unet", "lr": 1e-3},
+        "fresh": {"start_from": "person-unet", "fresh": True, "lr": 1e-3},
     }
     folder = make_dataset(16)
     rows = learning_curve(folder, tmp_path / "curve", [2, 999], starts, num_seeds=2, num_steps=1, size=32)
