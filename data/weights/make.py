@@ -19,7 +19,7 @@ from segkit.train import split_settings, train
 
 HERE = Path(__file__).parent
 STAGES = {
-    "person-base": ("person-base-1", "person-base-2", "person-base-3", "person-base"),
+    "person-base": ("person-base-1", "person-base-2", "person-base-3", "person-base-4", "person-base"),
     "person-small": ("person-small-1", "person-small"),
     "person-unet": ("person-unet-1", "person-unet-2", "person-unet-3"),
 }
