@@ -12,7 +12,7 @@ from segkit.plots import overlay
 
 image = skimage.data.astronaut()  # NASA, public domain; ships inside scikit-image
 person = Segmenter.load("person-base")
-prob = person(image, scales=(0.75, 1.0), flip=True)
+prob = person(image)
 colours, alpha = on_its_own(image, prob, person.threshold)
 alpha = alpha[..., None]
 
