@@ -22,15 +22,15 @@ from segkit.metrics import count_pixels
 SIZE, EPOCHS = 32, 60
 
 
-def as_tensors(images, masks):
-    return torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - 0.5, torch.from_numpy(masks)[:, None].float()
+def as_input(images):
+    return torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - 0.5
 
 
 def train_tiny(images, masks, seed, epochs=EPOCHS):
     """A small U-Net, taught from nothing by images uint8 (N, S, S, 3) and masks {0, 1} (N, S, S)."""
     torch.manual_seed(seed)
     net = build_model("unet", widths=(8, 16, 32), bottleneck=32)
-    (x, y), batch = as_tensors(images, masks), 16
+    x, y, batch = as_input(images), torch.from_numpy(masks)[:, None].float(), 16
     optimiser = torch.optim.Adam(net.parameters())
     steps = epochs * -(-len(x) // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.01, total_steps=steps)
@@ -44,10 +44,14 @@ def train_tiny(images, masks, seed, epochs=EPOCHS):
 
 
 @torch.inference_mode()
+def masks_of(net, images):
+    """What the network calls person: bool (N, S, S)."""
+    return (net(as_input(images)) > 0)[:, 0].numpy()
+
+
 def dice_of(net, images, masks):
     """Mean Dice of these pictures."""
-    x, y = as_tensors(images, masks)
-    return count_pixels(net(x) > 0, y).dice().mean().item()
+    return count_pixels(masks_of(net, images), masks).dice().mean().item()
 
 
 def known_and_new(images, masks, scenes, seed):
@@ -56,7 +60,7 @@ def known_and_new(images, masks, scenes, seed):
     names, views = np.unique(scenes, return_counts=True)
     heaps = np.array_split(random.permutation(names[views >= 3]), 2)
     scores = {"known": [], "new": []}
-    pairs = [[], []]
+    pairs = ([], []), ([], [])
     for heap, (learn, judge) in zip(heaps, pairs, strict=True):
         for scene in heap:
             order = random.permutation(np.flatnonzero(scenes == scene))

@@ -111,9 +111,8 @@ class ThresholdExplorer(Explorer):
             label = "share of the pixels called person" if name == "share" else name
             axes.plot(self.thresholds, self.curves[name], color=colour, ls=style, label=label)
         axes.set(xlabel="threshold", xlim=(-0.02, 1.02), ylim=(-0.03, 1.03))
-        axes.legend(
-            frameon=False, fontsize=8, loc="lower center" if self.mask is not None else "best", ncols=2
-        )
+        # Above the curves, never on them.
+        axes.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
 
     def _scores_at(self, thresholds: Sequence[float]) -> dict[str, np.ndarray]:
         cuts = np.asarray(thresholds, np.float32)

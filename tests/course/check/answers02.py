@@ -4,13 +4,29 @@ import hashlib
 import random
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
+from PIL import Image
+
+from segkit.data import Preprocessing, load_pair_full
+from segkit.files import read_image, read_labels, read_mask
 
 
 def without_mask(images, masks):
     have = {Path(name).stem for name in masks}
     return sorted(stem for stem in (Path(name).stem for name in images) if stem not in have)
+
+
+def without_by_endings(images, masks):
+    found = {name[: name.rindex(".")] for name in images}
+    for name in masks:
+        found.discard(name[: name.rindex(".")])
+    return tuple(sorted(found))
+
+
+def four_characters_off(images, masks):
+    return sorted({name[:-4] for name in images} - {name[:-4] for name in masks})
 
 
 def place(text):
@@ -23,6 +39,15 @@ def split_at(where, train=0.7, val=0.85):
 
 def split_by_scene(names):
     return {name: split_at(place(name[:-1])) for name in names}
+
+
+def split_by_md5(names):
+    numbers = {name: int(hashlib.md5(name[:-1].encode()).hexdigest(), 16) % 10_000 for name in names}
+    return {name: split_at(number / 10_000) for name, number in numbers.items()}
+
+
+def hash_in_a_helper(scene):
+    return hash(scene) % 1000 / 1000
 
 
 def shuffled(names, seed=0):
@@ -59,12 +84,23 @@ def batch_with(images=lambda x: x.permute(0, 3, 1, 2), masks=lambda x: x[:, None
     return make
 
 
+def tensors(pair):
+    return torch.tensor(pair[0]).movedim(-1, 0), torch.tensor(pair[1]).unsqueeze(0)
+
+
+def twins_by_hand(pictures):
+    flat = pictures.reshape(len(pictures), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+    return {(i, j) for j in range(len(flat)) for i in range(j) if flat[i] @ flat[j] > 0.98}
+
+
 def correlations(pictures):
     return np.corrcoef(pictures.reshape(len(pictures), -1))
 
 
-def pairs_above(matrix, keep=lambda i, j: i < j):
-    return [(i, j) for i, j in np.argwhere(matrix > 0.98).tolist() if keep(i, j)]
+def pairs_above(matrix, keep=lambda i, j: i < j, border=0.98):
+    return [(i, j) for i, j in np.argwhere(matrix > border).tolist() if keep(i, j)]
 
 
 def find_twins(pictures):
@@ -81,12 +117,82 @@ def nearly_equal(pictures):
     return pairs_above((np.abs(pictures[:, None] - pictures[None]).mean((2, 3)) < 2) * 1.0)
 
 
+def pairs_with(
+    image=lambda image: torch.from_numpy(image).permute(2, 0, 1),
+    mask=lambda mask: torch.from_numpy(mask)[None],
+    area=cv2.INTER_AREA,
+    nearest=cv2.INTER_NEAREST_EXACT,
+    read=read_mask,
+    count=len,
+    finish=lambda image, mask: (image, mask),
+):
+    """The class that the lesson asks for, with a change."""
+
+    class Pairs(torch.utils.data.Dataset):
+        def __init__(self, samples, size):
+            self.samples, self.size = samples, (size, size)
+
+        def __len__(self):
+            return count(self.samples)
+
+        def __getitem__(self, index):
+            sample = self.samples[index]
+            pixels = cv2.resize(read_image(sample.image), self.size, interpolation=area)
+            labels = cv2.resize(read(sample.mask), self.size, interpolation=nearest)
+            return finish(image(pixels), mask(labels))
+
+    return Pairs
+
+
+class PairsByPillow(torch.utils.data.Dataset):
+    def __init__(self, samples, size):
+        self.pairs = [
+            (Image.open(one.image).convert("RGB"), Image.open(one.mask).convert("L")) for one in samples
+        ]
+        self.size = (size, size)
+
+    def __len__(self):
+        return len(self.pairs)
+
+    def __getitem__(self, index):
+        image, mask = self.pairs[index]
+        image = np.array(image.resize(self.size, Image.Resampling.BOX))
+        mask = np.array(mask.resize(self.size, Image.Resampling.NEAREST)) > 127
+        return torch.tensor(image).permute(2, 0, 1), torch.tensor(mask)[None].byte()
+
+
+class PairsReadAtOnce(torch.utils.data.Dataset):
+    def __init__(self, samples, size):
+        ready, pairs = Preprocessing(size=size), [load_pair_full(sample) for sample in samples]
+        self.images = torch.tensor(np.stack([ready.resize(image) for image, _ in pairs])).movedim(-1, 1)
+        self.masks = torch.tensor(np.stack([ready.resize_mask(mask) for _, mask in pairs]))[:, None]
+
+    def __len__(self):
+        return self.images.shape[0]
+
+    def __getitem__(self, index):
+        return [self.images[index], self.masks[index]]
+
+
 RIGHT = [
     ("without_mask", without_mask),
+    ("without_mask", lambda images, masks: np.array(without_mask(images, masks))),
+    ("without_mask", without_by_endings),
     ("split_by_scene", split_by_scene),
+    ("split_by_scene", split_by_md5),
+    ("split_by_scene", lambda names: {name: split_at(random.Random(name[:5]).random()) for name in names}),
     ("clean_mask", clean_mask),
+    ("clean_mask", lambda labels: np.uint8(labels > 127) if labels.max() > 1 else labels.copy()),
+    ("clean_mask", lambda labels: np.where(labels >= max(1, labels.max() // 2), 1, 0).astype("uint8")),
     ("make_batch", make_batch),
+    ("make_batch", lambda pairs: [torch.stack(parts) for parts in zip(*map(tensors, pairs), strict=True)]),
+    ("make_batch", lambda pairs: tuple(part.contiguous() for part in make_batch(pairs))),
     ("find_twins", find_twins),
+    ("find_twins", lambda pictures: np.array(find_twins(pictures)[::-1])),
+    ("find_twins", twins_by_hand),
+    ("pair_dataset", pairs_with()),
+    ("pair_dataset", PairsByPillow),
+    ("pair_dataset", PairsReadAtOnce),
 ]
 WRONG = [
     ("without_mask", lambda images, masks: None, "return"),
@@ -106,11 +212,15 @@ WRONG = [
         "take away",
     ),
     ("without_mask", lambda images, masks: [], "take away"),
+    ("without_mask", four_characters_off, "four characters"),
+    ("without_mask", lambda images, masks: [1, 2], "strings"),
     ("split_by_scene", lambda names: list(names), "dictionary"),
     ("split_by_scene", lambda names: split_by_scene(names[:9]), "every picture"),
     ("split_by_scene", lambda names: {name[:-1]: "train" for name in names}, "under its own name"),
     ("split_by_scene", lambda names: dict.fromkeys(names, "training"), "called train"),
     ("split_by_scene", lambda names: {n: split_at(hash(n[:-1]) % 1000 / 1000) for n in names}, "hash()"),
+    ("split_by_scene", lambda names: {n: split_at(hash_in_a_helper(n[:-1])) for n in names}, "hash()"),
+    ("split_by_scene", lambda names: None, "return"),
     ("split_by_scene", lambda names: {name: split_at(place(name)) for name in names}, "hash the scene"),
     ("split_by_scene", shuffled, "its own name alone"),
     ("split_by_scene", by_luck, "on luck"),
@@ -120,6 +230,12 @@ WRONG = [
     ("clean_mask", lambda labels: labels > 0, "wrong type"),
     ("clean_mask", lambda labels: (labels > 0).astype(np.uint8), "all the dirt"),
     ("clean_mask", lambda labels: (labels > 127).astype(np.uint8), "comes out empty"),
+    ("clean_mask", lambda labels: np.uint8(labels > labels.max() * 0.2), "half of the largest"),
+    (
+        "clean_mask",
+        lambda labels: np.uint8(labels > labels.max() * 0.84),
+        "half of the largest",
+    ),
     ("clean_mask", lambda labels: labels / 255, "fractions"),
     ("clean_mask", lambda labels: clean_mask(labels) * 255, "0 and 255"),
     ("clean_mask", lambda labels: (labels == max(1, labels.max())).astype(np.uint8), "exactly 255"),
@@ -151,4 +267,24 @@ WRONG = [
     ("find_twins", lambda pictures: pairs_above(cosine(pictures)), "mean away"),
     ("find_twins", nearly_equal, "less contrast"),
     ("find_twins", lambda pictures: [(0, 1), (0, 2)], "np.corrcoef"),
+    ("find_twins", lambda pictures: pairs_above(correlations(pictures), border=0.5), "0.98 is the border"),
+    ("find_twins", lambda pictures: find_twins(pictures.mean(axis=1)), "over all pixels"),
+    ("find_twins", lambda pictures: find_twins(pictures.mean(axis=2)), "over all pixels"),
+    ("find_twins", lambda pictures: [(i + 1, j + 1) for i, j in find_twins(pictures)], "from 0"),
+    ("pair_dataset", pairs_with()([], 8), "the class itself"),
+    ("pair_dataset", lambda samples, size: [load_pair_full(one) for one in samples], "Dataset"),
+    ("pair_dataset", pairs_with(count=lambda samples: 1 + len(samples)), "number of pairs"),
+    ("pair_dataset", pairs_with(finish=lambda image, mask: image), "two tensors"),
+    ("pair_dataset", pairs_with(image=lambda image: image), "no tensor"),
+    ("pair_dataset", pairs_with(image=torch.from_numpy), "colours come first"),
+    ("pair_dataset", pairs_with(image=lambda i: torch.from_numpy(i).permute(2, 1, 0)), "axes"),
+    ("pair_dataset", pairs_with(image=lambda i: torch.from_numpy(i).permute(2, 0, 1).flip(0)), "RGB"),
+    ("pair_dataset", pairs_with(image=lambda i: torch.from_numpy(i).permute(2, 0, 1) / 255), "whole bytes"),
+    ("pair_dataset", pairs_with(mask=torch.from_numpy), "one colour"),
+    ("pair_dataset", pairs_with(area=cv2.INTER_NEAREST), "must average"),
+    ("pair_dataset", pairs_with(area=cv2.INTER_LINEAR), "must average"),
+    ("pair_dataset", pairs_with(nearest=cv2.INTER_NEAREST), "beside the person"),
+    ("pair_dataset", pairs_with(read=read_labels), "more than 0 and 1"),
+    ("pair_dataset", pairs_with(read=lambda path: 1 / 0), "ZeroDivisionError"),
+    ("pair_dataset", lambda samples, size: None, "Dataset"),
 ]
