@@ -50,7 +50,7 @@ class ThresholdExplorer(Explorer):
         # The panels are small, whatever the photograph: a large one answers as quickly.
         self._small_image, self._small_prob = shrink(image), shrink(self.prob)
         self._small_mask = shrink(truth.astype(np.float32)) > 0.5
-        self._photo = panel(self._small_image, "photograph")
+        self._photo = panel(self._small_image, "picture")
         super().__init__(self.threshold)
 
     def predicted(self) -> np.ndarray:
