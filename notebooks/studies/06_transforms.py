@@ -7,6 +7,8 @@ order to every row. Goes on where it was stopped. About twelve minutes on one qu
 """
 
 import csv
+import functools
+import itertools
 from pathlib import Path
 
 import nbformat
@@ -31,6 +33,7 @@ def lesson() -> dict:
     names: dict = {}
     exec(cells_that(LESSON, "data_dir: str", "show_versions"), names)
     names["folder"] = names["embedded_path"]("people")
+    names["load_dataset"] = functools.cache(names["load_dataset"])  # pictures are decoded once
     exec(cells_that(LESSON, "few = load_dataset", "def as_batch", "def judge"), names)
     exec(cells_that(SOLUTIONS, "def paired"), names)
     return names
@@ -61,10 +64,9 @@ def main() -> None:
     else:
         TABLE.write_text(",".join(COLUMNS) + "\n")
     few, ways = names["num_train"], transforms(names)
-    rows = [(few, name) for name in ways]
-    rows += [(count, name) for count in (4 * few, 16 * few) for name in ("none", "all four")]
-    for seed in SEEDS:
-        for pictures, name in rows:
+    more = [(count, name) for count in (4 * few, 16 * few) for name in ("none", "all four")]
+    for rows in ([(few, name) for name in ways], more):
+        for seed, (pictures, name) in itertools.product(SEEDS, rows):
             if (str(pictures), name, str(seed)) in done:
                 continue
             names.update(num_train=pictures, num_epochs=STEPS * names["batch_size"] // pictures)

@@ -193,7 +193,8 @@ def _papermill(notebook: str, parameters: dict, place: str) -> tuple[str, str | 
     executed = copy.read_text(encoding="utf-8") if copy.is_file() else ""
     if done.returncode == 0:
         return executed, None
-    return executed, _error_in(executed) or (done.stderr.strip().splitlines() or ["papermill failed"])[-1]
+    said = [line for line in done.stderr.splitlines() if re.search(r"\w", line)]
+    return executed, _error_in(executed) or (said or ["papermill failed"])[-1]
 
 
 def _error_in(executed: str) -> str | None:

@@ -170,7 +170,8 @@ def seed_noise(rows: pd.DataFrame, by: str | Sequence[str], score: str = "val_di
     cells = _cells(rows, by, score)
     freedom = int((cells["runs"] - 1).sum())
     if freedom == 0:
-        what = ", ".join(_names(by)) or "setting"
+        names = _names(by)
+        what = names[0] if len(names) == 1 else f"combination of {', '.join(names)}" if names else "setting"
         raise UserError(f"each {what} has one finished run: nobody knows the noise then. Run more seeds.")
     return math.sqrt(cells["squares"].sum() / freedom), freedom
 
@@ -273,7 +274,9 @@ def _rank(rows: pd.DataFrame, by: str, score: str, others: Sequence[str]) -> str
         mean, low, high = table.loc[0, ["mean", "low", "high"]]
         return f"The mean of {by} {best} is {mean:.3f}, 95 % from {low:.3f} to {high:.3f}."
     if level:
-        return f"{by} {best} has the highest mean; {', '.join(level)} cannot be told apart from it."
+        behind = [_label(value) for value in against[by] if _label(value) not in level]
+        rest = f"; {', '.join(behind)} {'is' if len(behind) == 1 else 'are'} behind" if behind else ""
+        return f"{by} {best} has the highest mean; {', '.join(level)} cannot be told apart from it{rest}."
     return f"{by} {best} is ahead of all others by more than the noise explains."
 
 

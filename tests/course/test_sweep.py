@@ -210,6 +210,7 @@ def test_equal_settings_are_seldom_called_different_and_far_ones_are():
     rows = table(0.01, 4, {0: 0.5, 1: 0.6})
     assert compare_settings(rows, "alpha")["reading"].tolist() == ["behind"]
     assert verdict(rows, "alpha").endswith("alpha 1 is ahead of all others by more than the noise explains.")
+    assert verdict(table(0.01, 4, {0: 0.6, 1: 0.6, 2: 0.1}), "alpha").endswith("; 2 is behind.")
     level = verdict(table(0.03, 2, {0: 0.5, 1: 0.5}), "alpha")
     assert "cannot be told apart" in level
     assert level.startswith("Runs that differ in the seed alone vary by")
