@@ -54,7 +54,7 @@ def dice_of(net, images, masks):
     return count_pixels(masks_of(net, images), masks).dice().mean().item()
 
 
-def known_and_new(images, masks, scenes, seed):
+def known_and_new(images, masks, scenes, seed, epochs=EPOCHS):
     """The mean Dice of both networks on scenes they know and on scenes that are new to them."""
     random = np.random.default_rng(seed)
     names, views = np.unique(scenes, return_counts=True)
@@ -67,7 +67,7 @@ def known_and_new(images, masks, scenes, seed):
             learn += order[:2].tolist()
             judge += order[2:].tolist()
     for mine, other in (pairs, pairs[::-1]):
-        net = train_tiny(images[mine[0]], masks[mine[0]], seed)
+        net = train_tiny(images[mine[0]], masks[mine[0]], seed, epochs)
         scores["known"].append(dice_of(net, images[mine[1]], masks[mine[1]]))
         scores["new"].append(dice_of(net, images[other[1]], masks[other[1]]))
     return {name: float(np.mean(values)) for name, values in scores.items()}
