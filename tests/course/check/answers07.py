@@ -1,6 +1,12 @@
 """Right and common wrong answers to the exercises of notebook 07; test_answers.py asks the checks."""
 
+import copy
+
 import numpy as np
+import torch
+from torch import nn
+
+from segkit.metrics import dice_score
 
 
 def training_step(model, optimizer, images, masks, loss_fn):
@@ -11,8 +17,30 @@ def training_step(model, optimizer, images, masks, loss_fn):
     return loss.item()
 
 
-def best_checkpoint(history):
-    return max(history, key=lambda row: row["val_dice"])["epoch"]
+def step_in_pieces(model, optimizer, images, masks, loss_fn, pieces):
+    total = 0.0
+    optimizer.zero_grad()
+    for some, truth in zip(images.chunk(pieces), masks.chunk(pieces), strict=True):
+        loss = loss_fn(model(some), truth) / pieces
+        loss.backward()
+        total += loss.item()
+    optimizer.step()
+    return total
+
+
+def training_loop(model, optimizer, train_batches, val_batches, loss_fn, num_epochs, pieces):
+    history, best_weights = [], None
+    for _ in range(num_epochs):
+        model.train()
+        losses = [step_in_pieces(model, optimizer, *batch, loss_fn, pieces) for batch in train_batches]
+        model.eval()
+        with torch.inference_mode():
+            scores = torch.cat([dice_score(model(images) > 0, masks) for images, masks in val_batches])
+        row = {"train_loss": sum(losses) / len(losses), "val_dice": scores.mean().item()}
+        if row["val_dice"] > max((old["val_dice"] for old in history), default=-1):
+            best_weights = copy.deepcopy(model.state_dict())
+        history.append(row)
+    return history, best_weights
 
 
 def halve_on_plateau(scores, lr, patience):
@@ -65,12 +93,12 @@ def plateau_with(**settings):
     return lambda scores, lr, patience: _plateau(scores, lr, patience, **settings)
 
 
-def norm_with(dims, correction=0, root=True, when=None):
+def norm_with(dims, correction=0, root=True, when=None, epsilon=1e-5):
     def norm(x, running_mean, running_var, training):
         use_batch = training if when is None else when
         mean = x.mean(dims, keepdim=True) if use_batch else running_mean.view(1, -1, 1, 1)
         var = x.var(dims, keepdim=True, correction=correction) if use_batch else running_var.view(1, -1, 1, 1)
-        return (x - mean) / ((var + 1e-5).sqrt() if root else var + 1e-5)
+        return (x - mean) / ((var + epsilon).sqrt() if root else var + epsilon)
 
     return norm
 
@@ -85,7 +113,7 @@ def adam_with(**settings):
         correct = settings.get("correct", True)
         m_hat, v_hat = (m / (1 - b1**step), v / (1 - b2**step)) if correct else (m, v)
         with np.errstate(invalid="ignore"):
-            below = (np.sqrt(v_hat) if settings.get("root", True) else v_hat) + 1e-8
+            below = (np.sqrt(v_hat) if settings.get("root", True) else v_hat) + settings.get("epsilon", 1e-8)
         move = grad if settings.get("plain") else m_hat / below if settings.get("scale", True) else m_hat
         return w - settings.get("sign", 1) * lr * move, m, v
 
@@ -102,16 +130,197 @@ def clear_last(model, optimizer, images, masks, loss_fn):
     loss.backward()
     optimizer.step()
     optimizer.zero_grad()
-    return loss.item()
+    return loss.detach()
+
+
+def forget_in_the_model(model, optimizer, images, masks, loss_fn):
+    model.zero_grad()
+    loss = loss_fn(model(images), masks)
+    loss.backward()
+    optimizer.step()
+    return np.float32(loss.item())
+
+
+def then(change):
+    """A right step, after which the model is changed."""
+
+    def step(model, *args):
+        loss = training_step(model, *args)
+        change(model)
+        return loss
+
+    return step
+
+
+def pieces_by_slices(model, optimizer, images, masks, loss_fn, pieces):
+    """Written otherwise: slopes of a sum, divided at the end."""
+    count, losses = len(images) // pieces, []
+    model.zero_grad()
+    for i in range(0, len(images), count):
+        loss = loss_fn(model(images[i : i + count]), masks[i : i + count])
+        loss.backward()
+        losses.append(loss.detach())
+    for parameter in model.parameters():
+        parameter.grad /= pieces
+    optimizer.step()
+    return torch.stack(losses).mean()
+
+
+def pieces_cleared_after(model, optimizer, images, masks, loss_fn, pieces):
+    total = 0
+    for some, truth in zip(
+        images.split(len(images) // pieces), masks.split(len(images) // pieces), strict=True
+    ):
+        loss = loss_fn(model(some), truth)
+        (loss / pieces).backward()
+        total += loss.item() / pieces
+    optimizer.step()
+    optimizer.zero_grad()
+    return np.float64(total)
+
+
+def pieces_with(divide=True, clear="first", step="last", total=True, use=slice(None)):
+    def answer(model, optimizer, images, masks, loss_fn, pieces):
+        losses = []
+        if clear == "first":
+            optimizer.zero_grad()
+        for some, truth in list(zip(images.chunk(pieces), masks.chunk(pieces), strict=True))[use]:
+            if clear == "each":
+                optimizer.zero_grad()
+            loss = loss_fn(model(some), truth) / (pieces if divide else 1)
+            loss.backward()
+            losses.append(loss.item())
+            if step == "each":
+                optimizer.step()
+        if step == "last":
+            optimizer.step()
+        return sum(losses) if total else losses[-1]
+
+    return answer
+
+
+def loop_by_hand(model, optimizer, train_batches, val_batches, loss_fn, num_epochs, pieces):
+    """Written otherwise: no list of scores, a state kept as clones, numpy numbers."""
+    history, best, kept = [], -1.0, {}
+    for _ in range(num_epochs):
+        model = model.train()
+        total = 0.0
+        for images, masks in train_batches:
+            total += pieces_by_slices(model, optimizer, images, masks, loss_fn, pieces)
+        model.train(False)
+        count = dice = 0
+        for images, masks in val_batches:
+            with torch.no_grad():
+                logits = model(images)
+            dice += dice_score(logits.sigmoid() > 0.5, masks).sum()
+            count += len(images)
+        dice = np.float32(dice / count)
+        if dice > best:
+            best, kept = dice, {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        history.append({"train_loss": total / len(train_batches), "val_dice": dice, "lr": 1})
+    return [history, kept]
+
+
+def loop_keeping_all(*args):
+    """Written otherwise: every state is kept, the best is looked up at the end."""
+    *before, num_epochs, pieces = args
+    history, states = [], []
+    for _ in range(num_epochs):
+        rows, state = training_loop(*before, 1, pieces)
+        history += rows
+        states.append(state)
+    return history, states[int(np.argmax([row["val_dice"] for row in history]))]
+
+
+def loop_with(
+    train=True, evaluate=True, slopes=False, keep=copy.deepcopy, by="val_dice", cut=0.0, one_step=True
+):
+    def answer(model, optimizer, train_batches, val_batches, loss_fn, num_epochs, pieces):
+        history, best, kept = [], -9, None
+        for epoch in range(num_epochs):
+            if train or epoch == 0:
+                model.train()
+            step = step_in_pieces if one_step else pieces_with(step="each")
+            losses = [step(model, optimizer, *batch, loss_fn, pieces) for batch in train_batches]
+            if evaluate:
+                model.eval()
+            with torch.set_grad_enabled(slopes):
+                asked = [(model(images), masks) for images, masks in val_batches]
+            scores = torch.cat([dice_score(logits > cut, masks) for logits, masks in asked])
+            loss = float(np.mean([loss_fn(logits, masks).item() for logits, masks in asked]))
+            row = {"train_loss": float(np.mean(losses)), "val_dice": scores.mean().item(), "val_loss": -loss}
+            if row[by] > best:
+                best, kept = row[by], keep(model.state_dict())
+            history.append(row)
+        return history, kept
+
+    return answer
+
+
+def mean_of_batch_means(model, optimizer, train_batches, val_batches, loss_fn, num_epochs, pieces):
+    history = []
+    for _ in range(num_epochs):
+        model.train()
+        losses = [step_in_pieces(model, optimizer, *batch, loss_fn, pieces) for batch in train_batches]
+        model.eval()
+        with torch.no_grad():
+            dice = [dice_score(model(images) > 0, masks).mean().item() for images, masks in val_batches]
+        history.append({"train_loss": np.mean(losses), "val_dice": np.mean(dice)})
+    return history, model.state_dict()
+
+
+def plateau_as_an_array(scores, lr, patience):
+    return np.array(halve_on_plateau(scores, lr, patience), dtype=np.float32)
+
+
+def plateau_of_torch(scores, lr, patience):
+    optimizer, rates = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr), []
+    plan = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, mode="max", factor=0.5, patience=patience, threshold=0
+    )
+    for score in scores:
+        rates.append(optimizer.param_groups[0]["lr"])
+        plan.step(score)
+    return tuple(rates)
+
+
+def norm_of_torch(x, running_mean, running_var, training):
+    return nn.functional.batch_norm(x, running_mean, running_var, training=training, eps=1e-5)
+
+
+def norm_by_variance(x, running_mean, running_var, training):
+    mean = x.mean((0, 2, 3), keepdim=True) if training else running_mean[None, :, None, None]
+    var = ((x - mean) ** 2).mean((0, 2, 3), keepdim=True) if training else running_var[None, :, None, None]
+    return (x - mean) * torch.rsqrt(var + 1e-5)
+
+
+def adam_in_torch(w, grad, m, v, step, lr):
+    return tuple(t.numpy() for t in adam_step(*map(torch.from_numpy, (w, grad, m, v)), step, lr))
+
+
+def adam_as_an_array(*args):
+    return np.stack(adam_step(*args))
 
 
 RIGHT = [
     ("training_step", training_step),
-    ("best_checkpoint", best_checkpoint),
-    ("halve_on_plateau", halve_on_plateau),
-    ("batch_norm", batch_norm),
-    ("adam_step", adam_step),
     ("training_step", clear_last),
+    ("training_step", forget_in_the_model),
+    ("step_in_pieces", step_in_pieces),
+    ("step_in_pieces", pieces_by_slices),
+    ("step_in_pieces", pieces_cleared_after),
+    ("training_loop", training_loop),
+    ("training_loop", loop_by_hand),
+    ("training_loop", loop_keeping_all),
+    ("halve_on_plateau", halve_on_plateau),
+    ("halve_on_plateau", plateau_as_an_array),
+    ("halve_on_plateau", plateau_of_torch),
+    ("batch_norm", batch_norm),
+    ("batch_norm", norm_of_torch),
+    ("batch_norm", norm_by_variance),
+    ("adam_step", adam_step),
+    ("adam_step", adam_in_torch),
+    ("adam_step", adam_as_an_array),
 ]
 
 
@@ -125,19 +334,41 @@ WRONG = [
     ("training_step", step_with("zero", "backward", "step", "squash"), "takes logits"),
     ("training_step", step_with("zero", "backward", "step", "step"), "once each"),
     ("training_step", lambda *a: training_step(*a) + 1, "before the step"),
-    ("best_checkpoint", lambda h: min(h, key=lambda r: r["val_loss"])["epoch"], "lowest validation loss"),
-    ("best_checkpoint", lambda h: best_checkpoint(h) - 1, "rows count from 0"),
-    ("best_checkpoint", lambda h: h[-1]["epoch"], "last epoch"),
-    ("best_checkpoint", lambda h: min(h, key=lambda r: r["val_dice"])["epoch"], "worst Dice"),
-    ("best_checkpoint", lambda h: max(r["val_dice"] for r in h), "Dice itself"),
-    ("best_checkpoint", lambda h: max(reversed(h), key=lambda r: r["val_dice"])["epoch"], "keep the first"),
-    ("best_checkpoint", lambda h: -5, "highest val_dice"),
+    ("training_step", lambda *a: f"{training_step(*a):.4f}", "as a number"),
+    ("training_step", then(lambda model: model.eval()), "in the mode it was in"),
+    ("training_step", then(lambda model: model.train()), "in the mode it was in"),
+    ("step_in_pieces", lambda m, o, i, t, f, p: training_step(m, o, i, t, f), "cut the batch"),
+    ("step_in_pieces", pieces_with(divide=False), "divide each piece's loss by pieces"),
+    ("step_in_pieces", pieces_with(clear="each"), "only the last piece counts"),
+    ("step_in_pieces", pieces_with(clear="never"), "the batch before are still there"),
+    ("step_in_pieces", pieces_with(step="each"), "one step for the whole batch"),
+    ("step_in_pieces", pieces_with(step="never"), "optimizer.step()"),
+    ("step_in_pieces", pieces_with(total=False), "the mean over its pieces"),
+    ("step_in_pieces", pieces_with(use=slice(-1)), "every piece goes through"),
+    ("step_in_pieces", lambda *a: str(step_in_pieces(*a)), "as a number"),
+    ("step_in_pieces", lambda *a: step_in_pieces(*a) and None, "return the loss"),
+    ("training_loop", lambda *a: training_loop(*a)[0], "history, best_weights"),
+    ("training_loop", lambda *a: (training_loop(*a)[0][:-1], {}), "one row, a dict, for each epoch"),
+    ("training_loop", lambda *a: ([{"train_loss": 1}] * a[5], {}), "no val_dice"),
+    ("training_loop", loop_with(train=False), "train in train mode"),
+    ("training_loop", loop_with(evaluate=False), "validate in eval mode"),
+    ("training_loop", loop_with(slopes=True), "inference_mode"),
+    ("training_loop", loop_with(keep=lambda state: state), "a window"),
+    ("training_loop", loop_with(by="val_loss"), "keep the best val_dice"),
+    ("training_loop", loop_with(cut=0.5), "cuts the logits at 0.5"),
+    ("training_loop", lambda *a: training_loop(*a[:-1], 1), "in pieces"),
+    ("training_loop", loop_with(one_step=False), "one step for each training batch"),
+    ("training_loop", mean_of_batch_means, "all pictures"),
+    ("training_loop", lambda *a: (training_loop(*a)[0], "best.safetensors"), "a copy of model.state_dict()"),
+    ("training_loop", lambda m, o, t, *rest: training_loop(m, o, t[::-1], *rest), "in their order"),
     ("halve_on_plateau", plateau_with(early=1), "too early"),
     ("halve_on_plateau", plateau_with(against="last"), "best so far"),
     ("halve_on_plateau", plateau_with(reset=False), "starts again at 0"),
     ("halve_on_plateau", plateau_with(forgive=False), "a better score resets"),
     ("halve_on_plateau", plateau_with(sign=-1), "higher is better"),
     ("halve_on_plateau", plateau_with(after=True), "shifted by one"),
+    ("halve_on_plateau", plateau_with(tie=True), "a tie with the best"),
+    ("halve_on_plateau", lambda s, lr, p: ["lr"] * len(s), "a list of learning rates"),
     ("halve_on_plateau", lambda s, lr, p: [lr], "one learning rate for each epoch"),
     ("halve_on_plateau", lambda s, lr, p: [lr] * len(s), "never falls"),
     ("halve_on_plateau", lambda s, lr, p: [lr / 2**i for i in range(len(s))], "count > patience"),
@@ -147,6 +378,7 @@ WRONG = [
     ("batch_norm", norm_with((0, 1, 2, 3)), "all channels together"),
     ("batch_norm", norm_with((0, 2, 3), correction=1), "divided by n - 1"),
     ("batch_norm", norm_with((0, 2, 3), root=False), "square root"),
+    ("batch_norm", norm_with((0, 2, 3), epsilon=0), "the 1e-5 is missing"),
     ("batch_norm", lambda x, m, v, t: x, "sqrt(var + 1e-5)"),
     ("batch_norm", lambda x, m, v, t: x.mean(), "shape of x"),
     ("adam_step", adam_with(sign=-1), "down the slope"),
@@ -156,6 +388,7 @@ WRONG = [
     ("adam_step", adam_with(betas=(0.999, 0.9)), "changed places"),
     ("adam_step", adam_with(scale=False), "plain momentum"),
     ("adam_step", adam_with(plain=True), "plain gradient descent"),
+    ("adam_step", adam_with(epsilon=0), "the 1e-8 is missing"),
     ("adam_step", lambda w, *_: w, "three things"),
     ("adam_step", lambda w, g, m, v, s, lr: (w, m, v), "sqrt(v)"),
     ("adam_step", keeps_the_correction, "for this step only"),

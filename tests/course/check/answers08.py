@@ -3,6 +3,9 @@
 import cv2
 import numpy as np
 import torch
+from PIL import Image, ImageOps
+
+from segkit import read_image
 
 
 def network_input(image, mean, std):
@@ -89,13 +92,114 @@ def in_the_middle(predict, image, size):
     return cv2.resize(predict(square)[top : top + h, left : left + w], (width, height))
 
 
+def reflected(predict, image, size):
+    height, width = image.shape[:2]
+    scale = size / max(height, width)
+    h, w = round(height * scale), round(width * scale)
+    small = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
+    square = np.pad(small, ((0, size - h), (0, size - w), (0, 0)), mode="symmetric")
+    return cv2.resize(predict(square)[:h, :w], (width, height))
+
+
+def input_by_numpy(image, mean, std):
+    x = (image.astype(np.float32) / 255 - np.float32(mean)) / np.float32(std)
+    return np.ascontiguousarray(x.transpose(2, 0, 1))[None]
+
+
+def input_as_in_the_lesson(image, mean, std):
+    x = torch.from_numpy(image).permute(2, 0, 1)[None] / 255
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (mean, std))
+    return (x - mean) / std
+
+
+def mask_by_torch(prob, height, width, threshold):
+    prob = torch.from_numpy(prob)[None, None]
+    return torch.nn.functional.interpolate(prob, (height, width), mode="bilinear")[0, 0].numpy() > threshold
+
+
+def mirror_by_cv2(predict, image):
+    return np.mean([predict(image), cv2.flip(predict(cv2.flip(image, 1)), 1)], axis=0)
+
+
+def mirror_by_fliplr(predict, image):
+    return 0.5 * predict(image) + 0.5 * np.fliplr(predict(np.fliplr(image)))
+
+
+def behind_by_difference(image, alpha, background):
+    difference = image.astype(np.float32) - background
+    return np.uint8(background + np.dstack([alpha] * 3) * difference)
+
+
+def behind_by_colour(image, alpha, background):
+    colours = [alpha * image[..., c] + (1 - alpha) * background[..., c] for c in range(3)]
+    return np.stack(colours, axis=-1).clip(0, 255).astype(np.uint8)
+
+
+def file_to_mask(path, model, size, mean, std, threshold):
+    image = read_image(path)
+    x = network_input(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), mean, std)
+    with torch.inference_mode():
+        prob = model(x).sigmoid()[0, 0].numpy()
+    return full_size_mask(prob, *image.shape[:2], threshold)
+
+
+def file_by_pillow(path, model, size, mean, std, threshold):
+    """Written otherwise: Pillow and torch, no OpenCV."""
+    picture = ImageOps.exif_transpose(Image.open(path))
+    if picture.mode == "RGBA":
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    picture = picture.convert("RGB")
+    x = input_by_numpy(np.array(picture.resize((size, size), Image.Resampling.BOX)), mean, std)
+    logits = model(torch.from_numpy(x)).detach()
+    probs = torch.nn.functional.interpolate(logits.sigmoid(), picture.size[::-1], mode="bilinear")
+    return probs[0, 0] > threshold
+
+
+def file_by_preprocessing(path, model, size, mean, std, threshold):
+    """Written otherwise: the module's preprocessing, and the threshold as a logit."""
+    from segkit.data import Preprocessing
+
+    image, preprocessing = read_image(path), Preprocessing(size, mean, std)
+    x = torch.from_numpy(preprocessing.resize(image)).permute(2, 0, 1)[None]
+    probs = 1 / (1 + np.exp(-model(preprocessing.normalise(x))[0, 0].numpy()))
+    return cv2.resize(probs, image.shape[1::-1]) > threshold
+
+
+def file_with(read=read_image, normalise=True, sigmoid=True, cut=None, order="resize first", flip=False):
+    def answer(path, model, size, mean, std, threshold):
+        image = read(path)
+        small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+        x = network_input(small, mean, std) if normalise else network_input(small, (0,) * 3, (1 / 255,) * 3)
+        logits = model(x)[0, 0]
+        prob = (logits.sigmoid() if sigmoid else logits).numpy()
+        threshold = cut or threshold
+        if order == "cut first":
+            small = (prob > threshold).astype(np.uint8)
+            return cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 0
+        return (cv2.resize(prob, image.shape[1::-1]) > threshold) != flip
+
+    return answer
+
+
 RIGHT = [
     ("network_input", network_input),
+    ("network_input", input_by_numpy),
+    ("network_input", input_as_in_the_lesson),
     ("full_size_mask", full_size_mask),
+    ("full_size_mask", lambda p, h, w, t: cv2.resize(p, (w, h), interpolation=cv2.INTER_CUBIC) > t),
+    ("full_size_mask", mask_by_torch),
+    ("file_to_mask", file_to_mask),
+    ("file_to_mask", file_by_pillow),
+    ("file_to_mask", file_by_preprocessing),
     ("mirror_average", mirror_average),
+    ("mirror_average", mirror_by_cv2),
+    ("mirror_average", mirror_by_fliplr),
     ("put_behind", put_behind),
+    ("put_behind", behind_by_difference),
+    ("put_behind", behind_by_colour),
     ("keep_shape", keep_shape),
     ("keep_shape", in_the_middle),
+    ("keep_shape", reflected),
 ]
 
 
@@ -148,4 +252,20 @@ WRONG = [
     ("keep_shape", not_square, "takes a square"),
     ("keep_shape", small_answer, "back to the photograph's size"),
     ("keep_shape", lambda f, i, s: np.zeros(i.shape[:2]), "never called"),
+    ("keep_shape", lambda f, i, s: keep_shape(f, i, s) > 0.5, "floats"),
+    ("keep_shape", lambda f, i, s: (keep_shape(f, i, s) > 0.5).astype(float), "uncut"),
+    ("keep_shape", lambda f, i, s: keep_shape(f, i, s) * np.nan, "NaN"),
+    ("keep_shape", lambda f, i, s: keep_shape(f, i, s) * 0 + i[..., 0] / 255, "not predict's answer"),
+    ("file_to_mask", lambda path, *_: np.zeros(read_image(path).shape[:2], bool), "never asked"),
+    ("file_to_mask", file_with(read=lambda p: np.array(Image.open(p).convert("RGB"))), "EXIF"),
+    ("file_to_mask", file_with(read=lambda p: read_image(p)[..., ::-1].copy()), "red and blue"),
+    ("file_to_mask", file_with(normalise=False), "not normalised"),
+    ("file_to_mask", file_with(sigmoid=False), "the sigmoid comes first"),
+    ("file_to_mask", file_with(cut=0.5), "not at 0.5"),
+    ("file_to_mask", file_with(order="cut first"), "stairs"),
+    ("file_to_mask", file_with(flip=True), "changed places"),
+    ("file_to_mask", lambda *a: file_to_mask(*a).astype(np.uint8), "True and False"),
+    ("file_to_mask", lambda p, m, s, *rest: file_to_mask(p, m, s // 2, *rest), "normalised square"),
+    ("file_to_mask", lambda p, m, s, *rest: file_to_mask(p, m, s, *rest)[:s, :s], "own size"),
+    ("file_to_mask", lambda p, m, s, *rest: np.roll(file_to_mask(p, m, s, *rest), 30, 0), "in this order"),
 ]
