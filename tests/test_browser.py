@@ -128,6 +128,8 @@ def test_in_jupyterlab_the_picture_follows_the_slider(chromium, lab, name):
         picture = box.locator("img").first
         knob.scroll_into_view_if_needed()
         expect(picture).to_be_visible()
+        for handle in box.get_by_role("slider").all():
+            expect(handle).to_have_accessible_name(re.compile(r"\w"))  # a screen reader says it
         picture.scroll_into_view_if_needed()
         for way, move in {"arrow keys": by_keys, "mouse": by_mouse}.items():
             before, source = pixels(picture), picture.get_attribute("src")
