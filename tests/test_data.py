@@ -131,6 +131,13 @@ def test_dealing_anew_keeps_what_else_the_table_says(make_dataset):
     assert {(s.split, s.source, s.group) for s in find_samples(folder)} == {("val", "phone", "00")}
 
 
+def test_a_picture_that_is_not_there_gets_a_sentence(make_dataset):
+    people = load_dataset(make_dataset(), split="train", size=32)
+    with pytest.raises(IndexError, match=rf"picture 500: there are {len(people)} pictures here"):
+        people.pair(500)
+    assert len(list(people)) == len(people)
+
+
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
 def test_every_cache_gives_the_same_pairs(make_dataset, cache, tmp_path, monkeypatch):
     monkeypatch.setenv("SEGKIT_DATA", str(tmp_path / "cache"))

@@ -27,7 +27,7 @@ JOINS = {
 }
 STEPS = (50, 100, 200, 400, 800)
 ALL, EIGHT = 419, 8  # pictures to learn from
-MEMBERS = [(ALL, join, seed) for seed in range(4) for join in ("joined", "without", "added")]
+MEMBERS = [(ALL, join, seed) for seed in range(3) for join in ("joined", "without", "added")]
 MEMBERS += [(EIGHT, join, 0) for join in ("joined", "without")]
 SIZE, BATCH = 64, 8
 
