@@ -390,7 +390,23 @@ def test_segkit_predict_takes_an_engine(cached, checkpoint, drawn, tmp_path):
     photo = next((drawn / "images").iterdir())
     for engine in ("onnx", "openvino", "torch"):
         out = tmp_path / engine
-        assert run("predict", photo, "-m", checkpoint, "-o", out, "--engine", engine, "--threads", 1) == 0
+        assert (
+            run(
+                "predict",
+                photo,
+                "-m",
+                checkpoint,
+                "-o",
+                out,
+                "--engine",
+                engine,
+                "--threads",
+                1,
+                "--write",
+                "mask",
+            )
+            == 0
+        )
     masks = [(tmp_path / e / f"{photo.stem}_mask.png").read_bytes() for e in ("onnx", "openvino", "torch")]
     assert masks[0] == masks[1] == masks[2]
 

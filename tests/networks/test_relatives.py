@@ -88,7 +88,11 @@ def test_every_weight_learns_and_a_checkpoint_brings_it_back(name, settings, tmp
     model(torch.randn(2, 3, 64, 64)).square().mean().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
     model.eval()
-    path = save_checkpoint(tmp_path / "model.safetensors", model, CheckpointInfo(model.built_as))
+    path = save_checkpoint(
+        tmp_path / "model.safetensors",
+        model,
+        CheckpointInfo(model.built_as, classes=("background", "head", "rest")),
+    )
     loaded, _ = load_checkpoint(path)
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():

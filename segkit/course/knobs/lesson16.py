@@ -96,7 +96,8 @@ class PortraitExplorer(Explorer):
 
     image: uint8 (H, W, 3).   alpha: float (H, W) in [0, 1].
 
-    Attributes: strength (slider), fill (check box: fill the person's place before blurring).   Notebook 16.
+    Attributes: strength (slider), fill (check box: fill the person's place before blurring).
+    Introduced in notebook 16.
     """
 
     def __init__(self, image: np.ndarray, alpha: np.ndarray, strength: float = 0.5):
