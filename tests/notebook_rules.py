@@ -20,7 +20,7 @@ EXERCISE = re.compile(r"Exercise (\d) · (.+) \((warm-up|core|stretch)\)")
 CHECKED = "nbval-check-output"
 """The tag of a cell whose text nbval compares with the stored one."""
 BY_PARAMETERS = "by-parameters"
-"""The tag of a marked cell whose text depends on parameters: it is compared where the stored ones are run."""
+"""The tag of a cell that shows something else with other parameters: compared where the stored ones run."""
 KNOB, WRONG, SEEN = "Turn the knob: ", "What goes wrong: ", "What you have seen"
 EXPLAIN = "Explain it in your own words"
 WIDGET = "application/vnd.jupyter.widget-view+json"

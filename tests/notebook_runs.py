@@ -49,14 +49,16 @@ def faults(stored: nbformat.NotebookNode, executed: nbformat.NotebookNode, solve
     for cell in code_cells(executed):
         if cell.execution_count is None or "Traceback (most recent call last)" in texts(cell):
             yield f"{name_of(cell)} was not run to its end:\n{texts(cell)}"
-        if cell.id not in before:  # the parameters that papermill puts in
+        tags = set(cell.metadata.get("tags", []))
+        if (
+            cell.id not in before or BY_PARAMETERS in tags
+        ):  # what papermill puts in, or other parameters change
             continue
         if gone := kinds(before[cell.id]) - kinds(cell):
             yield f"{name_of(cell)} no longer shows its {', '.join(sorted(gone))}"
-        tags = set(cell.metadata.get("tags", []))
         marked = CHECKED in tags or cell.source.startswith("# NBVAL_CHECK_OUTPUT")
         # A runner may deliver the same text in more pieces: only the words count.
-        if marked and BY_PARAMETERS not in tags and texts(before[cell.id]).split() != texts(cell).split():
+        if marked and texts(before[cell.id]).split() != texts(cell).split():
             yield f"{name_of(cell)} is stored with\n{texts(before[cell.id])}\nand shows\n{texts(cell)}"
     wanted = "✓ right" if solved else "not answered yet"
     for heading, body in exercises(executed).items():
