@@ -161,7 +161,7 @@ def test_odd_pictures_are_predicted_or_reported(trained, tmp_path, capsys):
     write_image(photos / "dot.png", np.zeros((1, 1, 3), np.uint8))
     Image.new("1", (12_000, 9_000)).save(photos / "huge.png")
     (photos / "text.jpg").write_text("hello")
-    code, _, err = call(capsys, "predict", photos, "-m", run, "-o", tmp_path / "out")
+    code, _, err = call(capsys, "predict", photos, "-m", run, "-o", tmp_path / "out", "--write", "mask")
     assert code == 1
     assert "text.jpg" in err
     assert Image.open(tmp_path / "out" / "dot_mask.png").size == (1, 1)
