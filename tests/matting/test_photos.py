@@ -88,7 +88,14 @@ def test_n_pictures_give_n_results_and_no_picture_changes(places):
             paths[-1].parent.mkdir(exist_ok=True)
             Image.fromarray(np.full((4 + i, 9, 3), 200, np.uint8)).save(paths[-1])
         before = [path.read_bytes() for path in paths]
-        report = predict_files(Bright(), paths, Path(folder) / "out", ("mask", "cutout"))
+        try:
+            report = predict_files(Bright(), paths, Path(folder) / "out", ("mask", "cutout"))
+        except UserError as error:  # a result would stand where a picture stands
+            assert "to be read" in str(error) or "exist" in str(error)
+            assert any(path.parent.name == "out" for path in paths)
+            assert [path.read_bytes() for path in paths] == before
+            assert sum(path.is_file() for path in Path(folder).rglob("*")) == len(paths)
+            return
         assert len(set(map(str, report.written))) == 2 * len(paths) and all(
             p.exists() for p in report.written
         )
