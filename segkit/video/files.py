@@ -135,8 +135,8 @@ class VideoReader:
                 f"'{self.path}' is damaged in {self.damaged} place{'s' if self.damaged > 1 else ''}: "
                 "frames there are missing or patched."
             )
-        # A film may be cut by a list that hides frames, but hardly by half.
-        if self.count is not None and self.count < self._stream.frames / 2:
+        # A film may hide some of its frames by a list, as when its start was cut off, but hardly this many.
+        if self.count is not None and self.count < 0.75 * self._stream.frames:
             found.append(
                 f"'{self.path}' should hold {self._stream.frames} frames, and {self.count} could be read."
             )

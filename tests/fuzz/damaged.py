@@ -172,7 +172,7 @@ def make_case(number: int, folder: Path) -> tuple[str, list[str]]:
     if kind == "image":
         form = rng.choice(list(ENDINGS))
         path = put(f"a.{ENDINGS[form]}", damage(photo(form), rng))
-        return kind, ["predict", path, "-o", out, "-m", network, "--write", "mask", "cutout"]
+        return kind, ["predict", path, "-o", out, "-m", network, "--write", "mask,cutout"]
     if kind == "checkpoint":
         network.write_bytes(damage(checkpoint()[0], rng))
         return kind, ["predict", put("a.png", photo("PNG")), "-o", out, "-m", network, "--write", "mask"]
@@ -235,7 +235,8 @@ def judge(number: int) -> tuple[str, str, str]:
             signal.alarm(0)
             signal.setitimer(signal.ITIMER_PROF, 0)
         text = said.getvalue()
-        if code not in (0, 1, 2) or "Traceback" in text:
+        # 2 is a wrong call: right for settings, a fault of this file for all else.
+        if code not in ((0, 1, 2) if kind == "yaml" else (0, 1)) or "Traceback" in text:
             return kind, f"exit {code}, or a traceback", text
         if code and not text.strip():
             return kind, "no sentence", text
