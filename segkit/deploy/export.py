@@ -223,7 +223,7 @@ def require(*packages: str, extra: str) -> None:
 
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
-        raise UserError(f"{missing[0]} is not installed. Run: pip install 'segkit[{extra}]'")
+        raise UserError(f"{missing[0]} is not installed. Run: pip install 'segkit-course[{extra}]'")
 
 
 def _save(graph, out: str | Path, metadata: dict[str, str]) -> None:
