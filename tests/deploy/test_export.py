@@ -331,7 +331,7 @@ def test_a_missing_package_is_named_with_what_to_install(
         importlib.util, "find_spec", lambda name, *a: None if name == package else there(name, *a)
     )
     monkeypatch.setenv("SEGKIT_DATA", str(tmp_path))
-    with pytest.raises(UserError, match=rf"{package} is not installed.*segkit\[{extra}\]"):
+    with pytest.raises(UserError, match=rf"{package} is not installed.*segkit-course\[{extra}\]"):
         Segmenter.load(checkpoint, **load)
 
 
