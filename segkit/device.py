@@ -17,7 +17,7 @@ def check_device(name: str) -> str:
     try:
         kind = torch.device(name).type
         torch.empty(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError):  # whatever torch says of a device it lacks
+    except (RuntimeError, AssertionError):  # whatever torch says of a device it lacks
         raise UserError(f"there is no device '{name}' here: '{best_device()}' is the fastest.") from None
     if kind == "meta":
         raise UserError("the device 'meta' calculates nothing.")
