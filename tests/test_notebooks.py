@@ -54,10 +54,15 @@ def test_it(rule, path):
     assert not faults, "\n".join([path.name, *faults])
 
 
-@pytest.mark.parametrize("profile", sorted(p.stem for p in (NOTEBOOKS / "profiles").glob("*.yaml")))
-def test_a_profile_names_notebooks_and_parameters_that_exist(profile):
-    notebooks = choose_notebooks(NOTEBOOKS, [])
-    assert settings_for(notebooks, read_profile(NOTEBOOKS, profile), {})
+@pytest.mark.parametrize("profile", sorted(p.name for p in (NOTEBOOKS / "profiles").iterdir()))
+def test_a_profile_names_parameters_that_exist_with_values_that_papermill_takes_as_they_are(profile):
+    found = read_profile(NOTEBOOKS, profile)
+    settings = settings_for(choose_notebooks(NOTEBOOKS, list(found)), found, {})
+    assert settings == found
+    for name, section in settings.items():
+        assert {key: type(value) for key, value in section.items()} == {
+            key: type(value) for key, value in found[name].items()
+        }
 
 
 def test_no_check_is_left_without_an_exercise():

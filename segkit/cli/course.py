@@ -13,7 +13,7 @@ EXAMPLE = "segkit course --only 03 05 --profile fast -p seed=1"
 
 def add_arguments(command: ArgumentParser) -> None:
     command.add_argument(
-        "--profile", default="default", help="parameter file of notebooks/profiles: fast, full"
+        "--profile", default="default", help="parameter files of notebooks/profiles: fast, full"
     )
     command.add_argument("--only", nargs="+", type=str, help="these lessons: 03, 09-12 or 04_metrics")
     command.add_argument(

@@ -59,7 +59,7 @@ def run_course(
     """Run notebooks with papermill, one after the other; a failure does not stop the next.
 
     folder: where the notebooks are; None takes those of the clone.   only: "03", "09-12" or a whole name.
-    profile: a file of folder/profiles.   parameters: go before those of the profile.
+    profile: a folder of folder/profiles.   parameters: go before those of the profile.
     table: a Markdown file that gets the times and the memory between its two `times` markers.
     Writes to out/course-TIME: executed copies, each as a page too, and index.html.   Raises: UserError.
     """
@@ -200,23 +200,29 @@ def choose_notebooks(folder: Path, only: list[str]) -> dict[str, Path]:
 
 
 def read_profile(folder: Path, profile: str) -> dict[str, dict]:
-    """{notebook: {parameter: value}}"""
+    """{notebook: {parameter: value}} of the files folder/profiles/PROFILE/NN.yaml, one for each notebook.
+
+    Each file is flat, so `papermill -f` takes it too.   Raises: UserError.
+    """
     if profile == DEFAULT_PROFILE:
         return {}
-    path = folder / "profiles" / f"{profile}.yaml"
-    if not path.is_file():
-        known = [DEFAULT_PROFILE, *(p.stem for p in sorted(path.parent.glob("*.yaml")))]
+    place = folder / "profiles" / profile
+    if not profile or not place.is_dir():
+        known = [DEFAULT_PROFILE, *sorted(p.name for p in place.parent.glob("*") if p.is_dir())]
         raise UserError(f"there is no profile '{profile}': choose from {', '.join(known)}.")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"'{path}' is not YAML: {' '.join(str(error).split())}.") from None
-    if not isinstance(content, dict) or not all(isinstance(v, dict | None) for v in content.values()):
-        raise UserError(f"'{path}' must hold one section per notebook, such as '04_metrics:\\n  seed: 1'.")
-    for name in content:
-        if not (folder / f"{name}.ipynb").is_file():
-            raise UserError(f"'{path}' names '{name}', which is no notebook of '{folder}'.")
-    return {name: section or {} for name, section in content.items()}
+    sections = {}
+    for path in sorted(place.glob("*.yaml")):
+        try:
+            notebooks = choose_notebooks(folder, [path.stem])
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except UserError as error:
+            raise UserError(f"'{path}' is of no notebook: {error}") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"'{path}' is not YAML: {' '.join(str(error).split())}.") from None
+        if not isinstance(content, dict):
+            raise UserError(f"'{path}' must hold one parameter a line, such as 'seed: 1'.")
+        sections |= dict.fromkeys(notebooks, content)
+    return sections
 
 
 def settings_for(notebooks: dict[str, Path], profile: dict[str, dict], given: dict) -> dict[str, dict]:

@@ -26,8 +26,10 @@ def lessons(tmp_path):
     folder = tmp_path / "lessons"
     write_notebook(folder / "00_first.ipynb", "print('seed', seed, 'lr', lr, repr(data_dir), flip)")
     write_notebook(folder / "01_second.ipynb", "size * 2", parameters="size: int = 7  # side")
-    (folder / "profiles").mkdir()
-    (folder / "profiles" / "fast.yaml").write_text("00_first:\n  lr: 1e-3\n01_second:\n  size: 3\n")
+    fast = folder / "profiles" / "fast"
+    fast.mkdir(parents=True)
+    (fast / "00.yaml").write_text("lr: 0.001\n")
+    (fast / "01.yaml").write_text("size: 3\n")
     return folder
 
 
@@ -169,20 +171,29 @@ def test_a_mistake_is_one_sentence_before_anything_runs(course, tmp_path, argv, 
 
 
 @pytest.mark.parametrize(
-    ("profile", "said"),
+    ("name", "content", "said"),
     [
-        ("00_first:\n  sede: 1\n", "sets 'sede' in 00_first"),
-        ("00_frist:\n  seed: 1\n", "names '00_frist', which is no notebook"),
-        ("00_first: 3\n", "one section per notebook"),
-        ("00_first: [\n", "is not YAML"),
-        ("00_first:\n  seed: 1.5\n", "00_first: seed must be int, found 1.5"),
+        ("00", "sede: 1", "sets 'sede' in 00_first"),
+        ("07", "seed: 1", "07.yaml' is of no notebook: no notebook is called '07'"),
+        ("00", "3", "00.yaml' must hold one parameter a line"),
+        ("00", "[", "00.yaml' is not YAML"),
+        ("00", "seed: 1.5", "00_first: seed must be int, found 1.5"),
     ],
 )
-def test_a_mistake_in_a_profile_is_one_sentence(course, lessons, profile, said):
-    (lessons / "profiles" / "fast.yaml").write_text(profile)
+def test_a_mistake_in_a_profile_is_one_sentence(course, lessons, name, content, said):
+    (lessons / "profiles" / "fast" / f"{name}.yaml").write_text(content)
     code, _, err, _ = course("--profile", "fast")
     assert code == 1
     assert said in err
+
+
+def test_papermill_takes_a_profile_too_and_says_which_parameter_it_does_not_know(lessons, tmp_path):
+    copy = tmp_path / "copy.ipynb"
+    command = [sys.executable, "-m", "papermill", "00_first.ipynb", copy, "-f", "profiles/fast/00.yaml"]
+    done = subprocess.run([*command, "-p", "sede", "1"], cwd=lessons, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert printed(copy) == "seed 0 lr 0.001 '' False\n"
+    assert "Passed unknown parameter: sede" in done.stderr
 
 
 def test_a_file_that_is_no_notebook_is_one_sentence(course, lessons):
