@@ -29,8 +29,8 @@ test-all: .venv/ready ## also the lessons' own parameters under nbval, browsers,
 lab: .venv/ready ## open JupyterLab
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
-outputs: .venv/ready ## run a lesson with its own parameters and store what it shows: make outputs LESSON=04
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.store_widget_state=False \
+outputs: .venv/ready ## run a lesson with its own parameters and store what it shows, without progress bars: make outputs LESSON=04
+	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.store_widget_state=False \
 		--ExecutePreprocessor.record_timing=False notebooks/$(LESSON)*.ipynb
 
 site: .venv/ready ## build build/site from the stored notebooks, the README and the docstrings

@@ -17,6 +17,7 @@ SOURCE, OUT = ROOT / "build" / "site-src", ROOT / "build" / "site"
 ROOMS = {
     ".": "The subject",
     "networks": "Other networks",
+    "training": "What the training loop works with",
     "study": "Studies",
     "matting": "Mattes, backgrounds, folders of photographs",
     "video": "Video",

@@ -23,13 +23,19 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"  # Okabe-
 class Picture(Figure):
     """A figure that a notebook shows by itself, without pyplot, when it is the last line of a cell."""
 
+    kept: tuple = ()
+    """Colours, as three numbers up to 255, that a page must keep however small their patches are."""
+
     def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
+        buffer, small = io.BytesIO(), io.BytesIO()
         self.savefig(buffer, format="png", dpi=80, bbox_inches="tight", facecolor="white")
         # 256 colours of its own are plenty for a page, and a notebook of photographs stays small.
-        picture = Image.open(buffer).convert("RGB").quantize(256)
-        small = io.BytesIO()
-        picture.save(small, format="png", optimize=True)
+        full = Image.open(buffer).convert("RGB")
+        palette = full.quantize(256 - len(self.kept))
+        if self.kept:
+            palette.putpalette([*np.ravel(self.kept), *palette.getpalette()][:768])
+            palette = full.quantize(palette=palette, dither=Image.Dither.NONE)
+        palette.save(small, format="png", optimize=True)
         return small.getvalue()
 
     def _ipython_display_(self) -> None:
@@ -83,15 +89,10 @@ def show_row(images: Sequence[np.ndarray], titles: Sequence[str], height: float 
     """Pictures side by side, each under its title. Grey arrays in [0, 1] are drawn on one common scale."""
     widths = [image.shape[1] / image.shape[0] for image in images]
     figure = Picture(figsize=(height * sum(widths), height + 0.3), layout="constrained")
-    for axes, image, title in zip(
-        np.atleast_1d(figure.subplots(1, len(images), width_ratios=widths)), images, titles, strict=True
-    ):
-        axes.imshow(
-            image,
-            cmap="gray" if image.ndim == 2 else None,
-            vmin=0,
-            vmax=255 if image.dtype == np.uint8 else 1,
-        )
+    row = np.atleast_1d(figure.subplots(1, len(images), width_ratios=widths))
+    for axes, image, title in zip(row, images, titles, strict=True):
+        # For pictures in colour, matplotlib leaves the scale of greys aside.
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1)
         axes.set_title(title, fontsize=10)
         axes.axis("off")
     return figure
@@ -107,7 +108,7 @@ def contact_sheet(
     for axes in grid:
         axes.axis("off")
     for axes, image, caption in zip(grid, images, titles, strict=False):
-        axes.imshow(image, cmap="gray" if image.ndim == 2 else None)
+        axes.imshow(image, cmap="gray")
         axes.set_title(caption, fontsize=8)
     figure.suptitle(title)
     return figure
@@ -117,15 +118,8 @@ PERSON_COLOUR = (0, 114, 178)  # the blue of the Okabe-Ito palette: told apart b
 
 # Okabe and Ito's palette again, for the classes of parts.json in their order; 0 is never drawn.
 CLASS_COLOURS = (
-    (0, 0, 0),
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
-    (153, 153, 153),
+    *((0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), PERSON_COLOUR),
+    *((213, 94, 0), (204, 121, 167), (153, 153, 153)),
 )
 
 
@@ -189,21 +183,6 @@ def grey(values: np.ndarray) -> np.ndarray:
     return (values * 255).clip(0, 255).astype(np.uint8)[..., None].repeat(3, axis=2)
 
 
-class ClassPicture(Picture):
-    """A picture whose few colours a page must keep: those of the classes, however small their patches."""
-
-    def _repr_png_(self) -> bytes:
-        buffer, small = io.BytesIO(), io.BytesIO()
-        self.savefig(buffer, format="png", dpi=80, bbox_inches="tight", facecolor="white")
-        full = Image.open(buffer).convert("RGB")
-        kept = [channel for colour in (*CLASS_COLOURS, (255, 255, 255)) for channel in colour]
-        found = full.quantize(256 - len(kept) // 3).getpalette()
-        palette = Image.new("P", (1, 1))
-        palette.putpalette(kept + found[: 768 - len(kept)])
-        full.quantize(palette=palette, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
-        return small.getvalue()
-
-
 def paint_labels(labels: np.ndarray) -> np.ndarray:
     """Class ids as flat colours, background black, pixels to leave out (255) white.
 
@@ -216,10 +195,11 @@ def paint_labels(labels: np.ndarray) -> np.ndarray:
 
 def show_classes(
     images: Sequence[np.ndarray], titles: Sequence[str], names: Sequence[str], height: float = 3.0
-) -> ClassPicture:
+) -> Picture:
     """Pictures in a row over one legend of the class colours, background left out."""
     widths = [image.shape[1] / image.shape[0] for image in images]
-    figure = ClassPicture(figsize=(max(height * sum(widths), 6), height + 0.8), layout="constrained")
+    figure = Picture(figsize=(max(height * sum(widths), 6), height + 0.8), layout="constrained")
+    figure.kept = (*CLASS_COLOURS, (255, 255, 255))
     row = np.atleast_1d(figure.subplots(1, len(images), width_ratios=widths))
     for axes, image, title in zip(row, images, titles, strict=True):
         axes.imshow(image, interpolation="nearest" if image.shape[0] < 200 else "antialiased")
@@ -245,16 +225,8 @@ def show_confusion(matrix: np.ndarray, names: Sequence[str], title: str = "") ->
     axes = figure.subplots()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), value in np.ndenumerate(share):
-        text = f"{value:.0%}" if value >= 0.005 else "·"
-        axes.text(
-            column,
-            row,
-            text,
-            ha="center",
-            va="center",
-            fontsize=8,
-            color="white" if value > 0.55 else "black",
-        )
+        text, colour = f"{value:.0%}" if value >= 0.005 else "·", "white" if value > 0.55 else "black"
+        axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="called", ylabel="true", title=title)

@@ -85,9 +85,7 @@ class Segmenter:
         if threads is not None and not 1 <= threads <= 1024:
             raise UserError(f"the number of threads goes from 1 to 1024, found {threads}.")
         if engine != "torch":
-            from segkit.deploy.engines import (
-                open_engine,  # the other engines' packages load only when asked for
-            )
+            from segkit.deploy.engines import open_engine  # loads those engines' packages
 
             opened, info = open_engine(path, engine, device, precision, threads)
             return cls(None, info, engine=opened)

@@ -17,7 +17,8 @@ from segkit.matting.photos import predict_files
 from segkit.metrics import confusion_matrix, count_classes
 from segkit.models import build_model
 from segkit.predict import Segmenter
-from segkit.train import split_settings, train
+from segkit.train import train
+from segkit.training.settings import split_settings
 
 random = np.random.default_rng(0)
 

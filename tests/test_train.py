@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from torch.utils.data import DataLoader
 
-from segkit.augment import Augmentation, multi_scale
+from segkit.augment import Augmentation
 from segkit.checkpoint import load_checkpoint, read_tensors, write_tensors
 from segkit.cli import main
 from segkit.data import Sample, find_samples, load_dataset
@@ -23,8 +25,11 @@ from segkit.losses import DiceLoss
 from segkit.metrics import count_pixels
 from segkit.models import build_model
 from segkit.predict import Segmenter
-from segkit.train import EpochSampler, TrainConfig, evaluate_loader, fit, sampling_weights, split_settings
+from segkit.train import TrainConfig, evaluate_loader, fit
 from segkit.train import train as really_train
+from segkit.training.multiscale import multi_scale
+from segkit.training.sampler import EpochSampler, sampling_weights
+from segkit.training.settings import split_settings
 
 SMALL = {
     "size": 32,
@@ -374,7 +379,11 @@ def test_evaluation_counts_every_image_once(make_dataset, tiny_model):
     dataset = load_dataset(make_dataset(30), split="train", size=32)
     accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True), cpu=True)
     model, loader = accelerator.prepare(tiny_model, DataLoader(dataset, 4))
-    loss, counts = evaluate_loader(accelerator, model, loader, DiceLoss(), dataset.preprocessing)
+    setup = SimpleNamespace(
+        accelerator=accelerator, model=model, average=None, val_loader=loader, loss_fn=DiceLoss(),
+        train_set=dataset, autocast=nullcontext,
+    )  # fmt: skip
+    loss, counts = evaluate_loader(setup)
     assert len(counts.tp) == len(dataset)
     images, masks = map(torch.stack, zip(*dataset, strict=True))
     with torch.inference_mode():
@@ -397,7 +406,7 @@ def test_a_loss_that_is_no_number_stops_with_advice_and_keeps_the_best(make_data
     train([folder], run, small(num_epochs=1))
     before = (run / "best.safetensors").read_bytes()
     monkeypatch.setattr(
-        "segkit.train.build_loss", lambda *_: lambda logits, masks: (logits * float("nan")).mean()
+        "segkit.training.setup.build_loss", lambda *_: lambda logits, masks: (logits * float("nan")).mean()
     )
     with pytest.raises(
         UserError, match=r"no longer a number in epoch 2 .*best\.safetensors.*learning rate ten times lower"
@@ -426,7 +435,9 @@ def test_a_full_disk_during_a_checkpoint_stops_with_one_sentence_and_the_run_res
 
 
 def test_early_stop_ends_a_run_that_gets_no_better(make_dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr("segkit.train.build_loss", lambda *_: lambda logits, masks: 0 * logits.mean())
+    monkeypatch.setattr(
+        "segkit.training.setup.build_loss", lambda *_: lambda logits, masks: 0 * logits.mean()
+    )
     run = train([make_dataset(12)], tmp_path / "run", small(num_epochs=50, early_stop=2, weight_decay=0))
     assert len(run.history) - run.best_epoch == 2
 

@@ -15,7 +15,7 @@ from segkit.data import find_samples
 from segkit.files import embedded_path, write_image
 from segkit.models import count_parameters
 from segkit.predict import Segmenter
-from segkit.train import split_settings
+from segkit.training.settings import split_settings
 
 SCRIPTS = Path(__file__).parent.parent / "data" / "weights"
 

@@ -23,14 +23,16 @@ import albumentations as A
 import numpy as np
 from accelerate.utils import set_seed
 
-from segkit.augment import Augmentation, multi_scale
+from segkit.augment import Augmentation
 from segkit.data import Preprocessing, load_dataset
 from segkit.evaluate import evaluate
 from segkit.files import UserError, embedded_path
 from segkit.models import IMAGENET, NORMALISATION, build_model
 from segkit.predict import Segmenter
 from segkit.study.compare import COLUMNS, markdown_table, read_runs
-from segkit.train import fit, split_settings
+from segkit.train import fit
+from segkit.training.multiscale import multi_scale
+from segkit.training.settings import split_settings
 
 HERE = Path(__file__).parent
 MARKS = "<!-- ablation -->", "<!-- /ablation -->"

@@ -15,7 +15,8 @@ from pathlib import Path
 import yaml
 
 from segkit.files import embedded_path
-from segkit.train import split_settings, train
+from segkit.train import train
+from segkit.training.settings import split_settings
 
 HERE = Path(__file__).parent
 STAGES = {

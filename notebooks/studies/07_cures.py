@@ -19,7 +19,7 @@ from segkit import build_model, load_dataset
 from segkit.augment import Augmentation
 from segkit.losses import BCELoss
 from segkit.metrics import dice_score
-from segkit.train import EpochSampler
+from segkit.training.sampler import EpochSampler
 
 SIZE, EPOCHS, BATCH, PICTURES = 64, 55, 4, 16
 CURES = {

@@ -28,7 +28,8 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(args) -> int:
     from segkit.sets.groups import find_leaks
-    from segkit.train import Recipe, TrainConfig, split_settings, train
+    from segkit.train import Recipe, TrainConfig, train
+    from segkit.training.settings import split_settings
 
     args = _training_folders(args)
     names = [f.name for kind in (Recipe, TrainConfig) for f in fields(kind)]
@@ -50,7 +51,7 @@ def run(args) -> int:
 
 def defaults(argv: list[str]) -> dict:
     """`train --resume -o RUN`: the recorded data and settings, which flags given again replace."""
-    from segkit.train import split_settings
+    from segkit.training.settings import split_settings
 
     if "--resume" not in argv:
         return {}

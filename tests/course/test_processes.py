@@ -92,9 +92,9 @@ def one_sided():
     rank = torch.distributed.get_rank()
     model = build_model("unet", widths=(8, 16), bottleneck=16, norm="group")
     if rank == 1:  # the loss of this process alone is no number
-        import segkit.train
-        real = segkit.train.build_loss
-        segkit.train.build_loss = lambda *a: lambda *b: real(*a)(*b) * float("nan")
+        import segkit.training.setup
+        real = segkit.training.setup.build_loss
+        segkit.training.setup.build_loss = lambda *a: lambda *b: real(*a)(*b) * float("nan")
     try:
         config = TrainConfig(num_epochs=1, steps_per_epoch=25, batch_size=4, clip=0, precision="fp32")
         fit(model, *sets, out, config)

@@ -7,7 +7,7 @@ from segkit.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from segkit.files import UserError
 from segkit.models import build_model, count_parameters
 from segkit.networks.lite import ENCODERS, LiteEncoder, UNetLite
-from segkit.train import build_optimizer
+from segkit.training.optim import build_optimizer
 
 
 def weights_of(name: str) -> Path:

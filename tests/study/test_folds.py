@@ -54,7 +54,9 @@ def test_every_picture_gets_one_score_of_a_network_that_was_not_shown_it(grouped
     with pytest.raises(UserError, match="--resume"):
         cross_validate([grouped], out, 3, RECIPE, CONFIG)
     (out / "fold3" / "per_image.csv").unlink()  # as if the last fold had been cut off after its training
-    monkeypatch.setattr("segkit.train.EpochSampler.__iter__", lambda self: pytest.fail("nothing is left"))
+    monkeypatch.setattr(
+        "segkit.training.sampler.EpochSampler.__iter__", lambda self: pytest.fail("nothing is left")
+    )
     again = cross_validate([grouped], out, 3, RECIPE, CONFIG, resume=True)
     assert again.result.rows() == ran.result.rows()
     with pytest.raises(UserError, match="with the settings it has"):

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from segkit.augment import multi_scale
 from segkit.files import UserError
 from segkit.models import build_model
+from segkit.training.multiscale import multi_scale
 
 
 class Watched(nn.Module):

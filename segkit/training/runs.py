@@ -1,0 +1,232 @@
+"""The folder of a run: what is written into it, and how a run goes on after an interruption."""
+
+import csv
+import json
+import platform
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from filelock import FileLock, Timeout
+from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from segkit import __version__
+from segkit.checkpoint import CheckpointInfo, read_tensors, write_tensors
+from segkit.data import Sample, SegmentationDataset
+from segkit.files import UserError, atomic_path
+from segkit.training.settings import Recipe, TrainConfig
+
+if TYPE_CHECKING:
+    from segkit.training.setup import Setup
+
+CANNOT_CHANGE = ("model", "width", "model_settings", "start_from", "labels", "size", "splits", "seed")
+"""Settings that a run keeps when it is resumed; the others take effect from the next epoch."""
+
+
+@dataclass
+class Run:
+    """What a training run leaves behind."""
+
+    folder: Path
+    history: list[dict]
+
+    @property
+    def best(self) -> dict:
+        """The line of history with the best validation Dice."""
+        return max(self.history, key=lambda row: row["val_dice"])
+
+    @property
+    def best_dice(self) -> float:
+        return self.best["val_dice"]
+
+    @property
+    def best_epoch(self) -> int:
+        return self.best["epoch"]
+
+    @property
+    def checkpoint(self) -> Path:
+        """The weights of the epoch with the best validation Dice."""
+        return self.folder / "best.safetensors"
+
+
+@dataclass
+class ResumeState:
+    """All that an unbroken run would have had in memory after its last whole epoch.
+
+    One safetensors file, written whole or not at all: weights, the optimiser's memory, the states of the
+    random generators, and the rest as JSON. Order and augmentation follow from seed and epoch.
+    """
+
+    tensors: dict
+    lrs: list[float]
+    scheduler: dict
+    scaler: dict
+    history: list[dict]
+    precision: str
+    settings: dict
+    made_by: str
+    changes: list[dict]
+
+    @staticmethod
+    def path(run: Path) -> Path:
+        return run / "last" / "state.safetensors"
+
+    @classmethod
+    def write(cls, run: Path, setup: "Setup") -> None:
+        """Raises: UserError, for example when the disk is full."""
+        tensors = {"generator/cpu": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            tensors["generator/cuda"] = torch.cuda.get_rng_state()
+        for prefix, network in (("model", setup.bare_model), ("average", setup.average)):
+            weights = network.state_dict().items() if network is not None else ()
+            tensors |= {f"{prefix}/{name}": t.detach().cpu().clone().contiguous() for name, t in weights}
+        state = setup.optimizer.state_dict()
+        for index, slots in state["state"].items():
+            tensors |= {f"adam/{index}/{slot}": value.cpu().contiguous() for slot, value in slots.items()}
+        names = ("history", "precision", "settings", "made_by", "changes")
+        rest = {name: getattr(setup, name) for name in names}
+        rest |= {"scheduler": setup.scheduler.state_dict(), "scaler": setup.scaler.state_dict()}
+        rest["lrs"] = [group["lr"] for group in state["param_groups"]]
+        write_tensors(cls.path(run), tensors, {"segkit_state": json.dumps(rest)})
+
+    @classmethod
+    def read(cls, run: Path) -> "ResumeState":
+        """Raises: UserError when it is missing, damaged, or of another version of segkit."""
+        tensors, metadata = read_tensors(cls.path(run))
+        try:
+            state = cls(tensors, **json.loads(metadata["segkit_state"]))
+            if min(row["val_dice"] for row in state.history) < 0 or min(state.lrs) < 0:
+                raise ValueError("a number below 0")
+            tensors["generator/cpu"], state.settings.keys(), state.scheduler.keys(), iter(state.changes)
+            return state
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"'{cls.path(run)}' is no state that this segkit wrote ({error!r}).") from None
+
+    def load(self, name: str, network: nn.Module) -> None:
+        """Give a network the weights that were kept under that name.   Raises: UserError."""
+        try:
+            network.load_state_dict(self._under(f"{name}/"))
+        except RuntimeError:
+            raise UserError(
+                "the run was made with another network: resume it with the same settings."
+            ) from None
+
+    def restore(
+        self, optimizer, scheduler, scaler, average, changes: list[dict], config: TrainConfig
+    ) -> None:
+        """Give them back what they remembered. What was given anew at this resume comes first."""
+        slots: dict[int, dict] = {}
+        for key, tensor in self._under("adam/").items():
+            index, slot = key.split("/")
+            slots.setdefault(int(index), {})[slot] = tensor
+        # Its memory of past gradients alone: learning rate and weight decay are those of today.
+        optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+        if scaler.is_enabled() and self.scaler:
+            scaler.load_state_dict(self.scaler)
+        if average and any(key.startswith("average/") for key in self.tensors):
+            self.load("average", average)
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            return
+        new = changes[-1] if changes and changes[-1]["from_epoch"] == len(self.history) + 1 else {}
+        if "schedule" in new:
+            scheduler.best = max(row["val_dice"] for row in self.history)
+        else:
+            scheduler.load_state_dict(self.scheduler | {"patience": config.plateau_patience})
+        if not new.keys() & {"lr", "encoder_lr", "schedule"}:
+            for group, lr in zip(optimizer.param_groups, self.lrs, strict=True):
+                group["lr"] = lr
+
+    def restore_generators(self) -> None:
+        """Dropout and the like go on with the random numbers that an unbroken run would draw."""
+        torch.set_rng_state(self.tensors["generator/cpu"])
+        if "generator/cuda" in self.tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(self.tensors["generator/cuda"])
+
+    def _under(self, prefix: str) -> dict:
+        return {key.removeprefix(prefix): t for key, t in self.tensors.items() if key.startswith(prefix)}
+
+
+def check_run_folder(run: Path, resume: bool) -> None:
+    if resume and not ResumeState.path(run).exists():
+        raise UserError(f"'{run}' holds no last/state.safetensors to resume from: train without --resume.")
+    if resume and not (run / "best.safetensors").exists():
+        raise UserError(
+            f"'{run}' has lost its best.safetensors: copy it back, or train anew in another folder."
+        )
+    if not resume and (run / "history.csv").exists():
+        raise UserError(f"'{run}' already holds a run: choose another folder, or go on with it by --resume.")
+
+
+@contextmanager
+def alone_in(run: Path):
+    """Two trainings in one folder would mix.   Raises: UserError."""
+    try:
+        (run / "last").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"'{run}' cannot be made a run folder ({error.strerror}).") from None
+    try:
+        with FileLock(run / "last" / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise UserError(
+            f"another training is at work in '{run}': wait until it ends, or choose another folder."
+        ) from None
+
+
+def changed_settings(saved: ResumeState, config: TrainConfig, recipe: Recipe | None) -> list[dict]:
+    """What was given anew, at this resume and those before.   Raises: UserError for what cannot change."""
+    if saved.made_by != ("train" if recipe else "fit"):
+        raise UserError(f"the run was made by `{saved.made_by}`: go on with it by that one.")
+    settings = json.loads(json.dumps((asdict(recipe) if recipe else {}) | asdict(config)))
+    changed = {key: value for key, value in settings.items() if value != saved.settings.get(key)}
+    if fixed := [f"{n} {saved.settings.get(n)!r}" for n in CANNOT_CHANGE if n in changed]:
+        raise UserError(f"a run that is resumed keeps its {', '.join(fixed)}: train anew in another folder.")
+    done = len(saved.history)
+    if changed and config.num_epochs <= done:
+        raise UserError(
+            f"all {done} epochs are done, so {', '.join(changed)} would change nothing: raise num_epochs."
+        )
+    return saved.changes + ([{"from_epoch": done + 1, **changed}] if changed else [])
+
+
+def write_record(
+    run: Path,
+    record: dict,
+    info: CheckpointInfo,
+    train_set: SegmentationDataset,
+    val_set: SegmentationDataset,
+) -> None:
+    """config.json: everything that the run was made with and by."""
+    versions = {"segkit": __version__, "torch": torch.__version__, "python": platform.python_version()}
+    record |= {
+        "data": sorted({str(_folder_of(sample).resolve()) for sample in train_set.samples}),
+        "model": info.model,
+        "preprocessing": asdict(info.preprocessing),
+        "trained_on": info.trained_on,
+        "validated_on": describe_set(val_set),
+        "versions": versions,
+    }
+    with atomic_path(run / "config.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def describe_set(dataset: SegmentationDataset) -> tuple[dict, ...]:
+    """Which folders, and how many pictures of each."""
+    counts = Counter(_folder_of(sample).resolve().name for sample in dataset.samples)
+    return tuple({"name": name, "images": count} for name, count in counts.items())
+
+
+def _folder_of(sample: Sample) -> Path:
+    """The data set a sample belongs to: what holds its masks/ or parts/."""
+    return next(parent.parent for parent in sample.mask.parents if parent.name in ("masks", "parts"))
+
+
+def write_history(path: Path, history: list[dict]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, history[0].keys())
+        writer.writeheader()
+        writer.writerows(history)

@@ -1,0 +1,63 @@
+"""Trying a network before it trains: does it work at all, and in which precision is it fastest?"""
+
+import time
+
+import torch
+from torch import nn
+
+from segkit.data import SegmentationDataset
+from segkit.files import UserError
+from segkit.models import build_model
+from segkit.training.settings import TrainConfig
+
+
+def check_network(
+    model: nn.Module, config: TrainConfig, train_set: SegmentationDataset, piece: int, taught
+) -> None:
+    """Run the network without numbers, on the device "meta": what cannot work is said before it starts."""
+    name, size, classes = model.built_as["name"], train_set.preprocessing.size, train_set.classes
+    with torch.device("meta"):
+        trial, images = build_model(**model.built_as).train(), torch.empty(piece, 3, size, size)
+    try:
+        answers = trial(images).shape[1]
+    except (ValueError, RuntimeError) as error:  # batch norm needs two numbers of each channel
+        raise UserError(
+            f"the network '{name}' cannot train on {piece} images at a time of {size}x{size} ({error}): "
+            "take a larger batch_size or size."
+        ) from None
+    if answers > len(classes) == 1 and (config.loss != "deep" or taught):
+        raise UserError(
+            f"with deep supervision the network gives {answers} answers: take the loss deep and no teacher."
+        )
+    if len(classes) not in (1, answers):
+        raise UserError(f"the network knows {answers} classes, the pictures {len(classes)}.")
+    if taught and taught.classes != classes:
+        raise UserError(f"the teacher knows {', '.join(taught.classes)}, the pictures {', '.join(classes)}.")
+
+
+def choose_precision(model: nn.Module, batch_size: int, train_set: SegmentationDataset) -> str:
+    """What "auto" means here. GPU: bf16 where the card has it, else fp16. CPU: whichever of fp32 and bf16
+    takes a training step faster, measured; bf16 is slower on small networks and on older processors.
+    """
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    # What the processor can do in hardware; emulated bf16 is never faster.
+    can = torch.cpu.get_capabilities()
+    if not (can.get("avx512_bf16") or can.get("amx_bf16")):
+        return "fp32"
+    images = torch.randn(min(batch_size, 4), 3, *[train_set.preprocessing.size] * 2)
+    # A copy: trying out must not change the weights or the running statistics of the network.
+    trial = build_model(**model.built_as).eval().to(memory_format=torch.channels_last)
+    images = images.contiguous(memory_format=torch.channels_last)
+
+    def seconds(enabled: bool) -> float:
+        times = []
+        for _ in range(3):  # the first one warms up
+            started = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                out = trial(images)
+            out.float().mean().backward()
+            times.append(time.perf_counter() - started)
+        return min(times[1:])
+
+    return "bf16" if seconds(True) < 0.9 * seconds(False) else "fp32"
