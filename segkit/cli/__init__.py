@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "Score a network on a data set.",
     "predict": "Cut people out of photographs.",
     "video": "Put another background behind the people of a video.",
+    "live": "Put another background behind you, in front of a camera.",
     "annotate": "Draw masks for photographs that have none, and say which ones to look at.",
     "models": "List the weights that ship.",
     "export": "Write a network as an ONNX file, which runs without PyTorch.",

@@ -1,17 +1,26 @@
-"""A camera does not wait: measuring milliseconds, and segmenting frames as they come. Notebook 12."""
+"""A camera does not wait: measuring milliseconds, segmenting frames as they come, and where they are seen.
+
+Introduced in notebook 12; the new background of a live camera in notebook 13.
+"""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from segkit.files import UserError
+from segkit.matting.compose import soft_alpha
 from segkit.predict import Segmenter
-from segkit.video.files import VideoReader
+from segkit.video.files import VideoReader, VideoWriter
+from segkit.video.smooth import Smoother
 
 
 def call_times(work: Callable, items: Sequence, warm_up: int = 3) -> np.ndarray:
@@ -34,7 +43,7 @@ def call_times(work: Callable, items: Sequence, warm_up: int = 3) -> np.ndarray:
 class LiveReport:
     """What came of a stream of frames."""
 
-    fps: float | None
+    fps: float | None = None
     """Of the camera; None where it gives the pace by itself."""
     shown: list[int] = field(default_factory=list)
     """Which frames were segmented and shown."""
@@ -61,6 +70,7 @@ def follow(
     show: Callable[[np.ndarray, np.ndarray], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
     sleep: Callable[[float], None] = time.sleep,
+    report: LiveReport | None = None,
 ) -> LiveReport:
     """Segment frames at the pace at which a camera gives them, and drop those that come too fast.
 
@@ -70,9 +80,11 @@ def follow(
     frames: uint8 (H, W, 3), for example of a video file, or webcam().
     fps: frame i is there i / fps seconds after the start; None where `frames` itself waits, as webcam() does.
     show: called with the frame and its probability (H, W).   clock, sleep: for tests.
+    report: filled as frames are shown, for whoever wants to know meanwhile.
     Returns: LiveReport.   Introduced in notebook 12.
     """
-    report, start = LiveReport(fps), clock()
+    report, start = report or LiveReport(), clock()
+    report.fps = fps
     for i, image in enumerate(frames):
         here = start + i / fps if fps else clock()
         if fps and clock() >= here + 1 / fps:  # the next frame is there already
@@ -85,35 +97,39 @@ def follow(
             show(image, prob)
         report.shown.append(i)
         report.latencies.append(1000 * (clock() - here))
-    report.seconds = clock() - start
+        report.seconds = clock() - start
     return report
 
 
-def open_stream(source: str | Path, seconds: float = 10.0) -> tuple[Iterator[np.ndarray], float | None]:
+def open_stream(
+    source: str | Path, seconds: float | None = 10.0
+) -> tuple[Iterator[np.ndarray], float | None]:
     """Frames, and how many of them come in a second, for `follow`.
 
-    source: a video file, or "webcam", which gives the pace by itself (None).   seconds: of it at most.
+    source: a video file; or "webcam", or a camera's number, which give the pace by themselves (None).
+    seconds: of it at most; None takes all.
     Returns: uint8 (H, W, 3) frame by frame, and fps.   Raises: UserError.   Introduced in notebook 12.
     """
-    if source == "webcam":
-        return webcam(seconds=seconds), None
+    if source == "webcam" or str(source).isdecimal():
+        return webcam(0 if source == "webcam" else int(source), seconds), None
     with VideoReader(source) as reader:
         fps = float(reader.info.fps)
 
     def frames() -> Iterator[np.ndarray]:
         with VideoReader(source) as reader:
-            for frame in islice(reader.frames(), round(seconds * fps)):
+            for frame in islice(reader.frames(), seconds and max(1, round(seconds * fps))):
                 yield frame.image
 
     return frames(), fps
 
 
 def webcam(
-    number: int = 0, seconds: float = 10.0, size: tuple[int, int] = (640, 480)
+    number: int = 0, seconds: float | None = 10.0, size: tuple[int, int] = (640, 480)
 ) -> Iterator[np.ndarray]:
-    """Frames of a camera of this machine for so many seconds: uint8 RGB (H, W, 3), each the newest there is.
+    """Frames of a camera of this machine: uint8 RGB (H, W, 3), each the newest there is.
 
-    number: 0 is the first camera.   size: width and height to ask the camera for.
+    number: 0 is the first camera.   seconds: for so long; None for ever.
+    size: width and height to ask the camera for.
     Raises: UserError, with the first frame, when there is none.   Introduced in notebook 12.
     """
     camera = cv2.VideoCapture(number)
@@ -121,8 +137,8 @@ def webcam(
         camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # a queue of frames would show the past
         camera.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
         camera.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
-        end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
+        end = None if seconds is None else time.perf_counter() + seconds
+        while end is None or time.perf_counter() < end:
             found, frame = camera.read() if camera.isOpened() else (False, None)
             if not found:
                 raise UserError(
@@ -132,3 +148,130 @@ def webcam(
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
     finally:
         camera.release()
+
+
+class Stage:
+    """The people of each frame before another background, handed on to whoever watches: `show` of follow.
+
+    paint: see segkit.video.replace.painter.   threshold: of the segmenter.   smoother: None takes Smoother().
+    seen_by: called with every picture, uint8 (H, W, 3), that has frames per second and delay written on it.
+    sent_to: called with every picture as it is.
+    Attributes: report, to be given to follow as well.   Introduced in notebook 13.
+    """
+
+    def __init__(
+        self,
+        paint: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        threshold: float,
+        smoother: Smoother | None = None,
+        seen_by: Sequence[Callable[[np.ndarray], None]] = (),
+        sent_to: Sequence[Callable[[np.ndarray], None]] = (),
+        clock: Callable[[], float] = time.perf_counter,
+    ):
+        self.paint, self.threshold, self.smoother = paint, threshold, smoother or Smoother()
+        self.seen_by, self.sent_to, self.report = seen_by, sent_to, LiveReport()
+        self._clock, self._times = clock, deque(maxlen=30)
+
+    def __call__(self, image: np.ndarray, prob: np.ndarray) -> None:
+        picture = self.paint(image, soft_alpha(self.smoother(prob, image), self.threshold))
+        for send in self.sent_to:
+            send(picture)
+        self._times.append(self._clock())
+        if self.seen_by:
+            picture = write_on(picture, self.figures)
+        for show in self.seen_by:
+            show(picture)
+
+    @property
+    def figures(self) -> str:
+        """Of the last frames: "14.2 frames/s, 71 ms late"."""
+        span = self._times[-1] - self._times[0]
+        pace = f"{(len(self._times) - 1) / span:.1f}" if span else "..."
+        late = self.report.latencies
+        return f"{pace} frames/s, {f'{late[-1]:.0f}' if late else '...'} ms late"
+
+
+def write_on(image: np.ndarray, text: str) -> np.ndarray:
+    """A copy with a line of text in its upper left corner: uint8 (H, W, 3)."""
+    size = max(0.4, image.shape[0] / 700)
+    place, font = (round(12 * size), round(34 * size)), cv2.FONT_HERSHEY_SIMPLEX
+    image = np.ascontiguousarray(image).copy()
+    for colour, width in ((0, 5), (255, 2)):  # white with a dark rim can be read on anything
+        cv2.putText(image, text, place, font, size, (colour,) * 3, max(1, round(width * size)), cv2.LINE_AA)
+    return image
+
+
+class Window:
+    """A window that shows pictures until it is closed, or q or Escape is pressed.
+
+    OpenCV's own windows are not in the wheel that this course depends on; Tk comes with Python.
+    Attributes: open.   Raises: UserError where there is no screen, or Python came without Tk.
+    """
+
+    def __init__(self, title: str, longest: int = 960):
+        elsewhere = "write a file with -o live.mp4, or take --virtual-camera."
+        try:
+            import tkinter
+        except ImportError:
+            raise UserError(
+                f"a window needs tkinter, which this Python lacks (Debian: python3-tk). Or {elsewhere}"
+            ) from None
+        try:
+            self._root = tkinter.Tk(className=title)
+        except tkinter.TclError as error:
+            raise UserError(f"no window can be opened here ({error}): {elsewhere}") from None
+        self._label, self._picture = tkinter.Label(self._root, borderwidth=0), None
+        self._label.pack()
+        self._root.protocol("WM_DELETE_WINDOW", self.close)
+        for key in ("q", "<Escape>"):
+            self._root.bind(key, self.close)
+        self.open, self._longest = True, longest
+
+    def show(self, image: np.ndarray) -> None:
+        """image: uint8 (H, W, 3); a large one is made smaller."""
+        from PIL import ImageTk
+
+        scale = min(1.0, self._longest / max(image.shape[:2]))
+        size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
+        picture = Image.fromarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+        # Tk keeps no reference to the picture that it shows: this one must live until the next.
+        self._picture = ImageTk.PhotoImage(picture, master=self._root)
+        self._label.configure(image=self._picture)
+        self._root.update()
+
+    def close(self, *_) -> None:
+        if self.open:
+            self.open = False
+            self._root.destroy()
+
+
+@contextmanager
+def recorder(path: str | Path, size: tuple[int, int], fps: float | None = None) -> Iterator[Callable]:
+    """A function that writes each picture that it is called with to a video, at the time of the call.
+
+    size: (height, width).   fps: about so many will come.   Raises: UserError.
+    """
+    with VideoWriter(path, *size[::-1], fps or 30, time_base=Fraction(1, 10_000)) as writer:
+        start = time.perf_counter()
+        yield lambda image: writer.write(image, Fraction(time.perf_counter() - start))
+
+
+@contextmanager
+def virtual_camera(size: tuple[int, int], fps: float | None = None) -> Iterator[Callable]:
+    """A function that sends each picture to a camera that other programs see, such as video calls.
+
+    size: (height, width).   Raises: UserError where pyvirtualcam is not installed or finds no device.
+    """
+    try:
+        import pyvirtualcam
+    except ImportError:
+        raise UserError("--virtual-camera needs a package: pip install pyvirtualcam") from None
+    try:
+        camera = pyvirtualcam.Camera(*size[::-1], fps or 30)
+    except RuntimeError as error:
+        raise UserError(
+            f"no virtual camera was found ({' '.join(str(error).split())[:200]}): on Linux load "
+            "v4l2loopback, on Windows and macOS install OBS and start its virtual camera once."
+        ) from None
+    with camera:
+        yield camera.send

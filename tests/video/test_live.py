@@ -1,11 +1,18 @@
 """Frames are followed at the camera's pace, by a clock that these tests turn themselves."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from segkit.checkpoint import CheckpointInfo, save_checkpoint
+from segkit.cli import main
+from segkit.data import Preprocessing
 from segkit.files import UserError
-from segkit.video.files import write_video
-from segkit.video.live import call_times, follow, open_stream, webcam
+from segkit.video.files import VideoReader, write_video
+from segkit.video.live import Stage, call_times, follow, open_stream, webcam
+from segkit.video.replace import painter
 
 
 class Clock:
@@ -126,6 +133,104 @@ def test_the_webcam_is_a_stream_that_sets_the_pace():
     frames, fps = open_stream("webcam")
     assert fps is None
     assert hasattr(frames, "__next__")
+
+
+# --- segkit live ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def live(tmp_path, tiny_model, capsys):
+    """Call `segkit live` on a film of ten grey frames: exit code and all that was said."""
+    info = CheckpointInfo(model=tiny_model.built_as, preprocessing=Preprocessing(size=64))
+    weights = save_checkpoint(tmp_path / "m.safetensors", tiny_model, info)
+    film = write_video(tmp_path / "film.mp4", [np.full((96, 128, 3), 90, np.uint8)] * 10, 20)
+
+    def call(*argv) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as stopped:
+            main(["live", str(film), "-m", str(weights), *map(str, argv)])
+        return stopped.value.code, "".join(capsys.readouterr())
+
+    return call
+
+
+def virtual_camera(sent: list, most: float = np.inf):
+    """What stands in for pyvirtualcam: it keeps what it gets, and presses Ctrl-C after so many pictures."""
+
+    class Camera:
+        def __init__(self, width, height, fps):
+            self.size = height, width, 3
+
+        def send(self, image):
+            assert image.shape == self.size
+            sent.append(image)
+            if len(sent) >= most:
+                raise KeyboardInterrupt
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            sent.append("closed")
+
+    return SimpleNamespace(Camera=Camera)
+
+
+def test_live_writes_what_a_window_would_show(live, tmp_path):
+    out = tmp_path / "seen.mp4"
+    code, said = live("-o", out, "--background", "#00ff00", "--threshold", "0.999999")
+    assert code == 0 and "latency" in said
+    with VideoReader(out) as reader:
+        frames = [frame.image for frame in reader.frames()]
+    assert frames and frames[0].shape == (96, 128, 3)
+    assert (frames[-1][60, 60] - (0, 255, 0)).max() < 12  # nobody is there: the background alone
+    assert frames[-1][:40].min(2).max() > 150  # and the figures in white
+    code, said = live("-o", out)
+    assert code == 1 and "exists already" in said
+
+
+def test_without_a_screen_live_says_what_to_do_instead(live, monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    code, said = live()
+    assert code == 1 and "no window can be opened here" in said and "-o live.mp4" in said
+
+
+def test_other_programs_get_the_pictures_without_figures(live, monkeypatch):
+    sent = []
+    monkeypatch.setitem(sys.modules, "pyvirtualcam", virtual_camera(sent))
+    code, _ = live("--virtual-camera", "--background", "#00ff00", "--threshold", "0.999999")
+    assert code == 0 and sent.pop() == "closed" and len(sent) > 0
+    assert (sent[-1] == (0, 255, 0)).all()
+
+
+def test_without_a_virtual_camera_live_says_how_to_get_one(live, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
+    code, said = live("--virtual-camera")
+    assert code == 1 and "pip install pyvirtualcam" in said
+
+    def none_there(*_):
+        raise RuntimeError("v4l2loopback backend: no device\nfound")
+
+    monkeypatch.setitem(sys.modules, "pyvirtualcam", SimpleNamespace(Camera=none_there))
+    code, said = live("--virtual-camera")
+    assert code == 1 and "no virtual camera was found" in said and len(said.splitlines()) == 1
+
+
+def test_ctrl_c_ends_live_and_the_file_is_whole(live, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyvirtualcam", virtual_camera([], most=3))
+    code, said = live("--virtual-camera", "-o", tmp_path / "seen.mp4")
+    assert code == 0 and "latency" in said
+    with VideoReader(tmp_path / "seen.mp4") as reader:
+        assert len(list(reader.frames())) == 2  # the third was interrupted
+
+
+def test_the_figures_are_those_of_the_last_frames():
+    clock = Clock(ms=50)
+    stage = Stage(painter((0, 0, 0)), 0.5, clock=lambda: clock.now)
+    frames = (np.zeros((8, 8, 3), np.uint8) for _ in range(40))
+    report = follow(clock, frames, 10, stage, lambda: clock.now, clock.sleep, stage.report)
+    assert report is stage.report
+    assert stage.figures == "10.0 frames/s, 50 ms late"
 
 
 # --- the knob ------------------------------------------------------------------------------------------

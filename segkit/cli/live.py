@@ -1,0 +1,61 @@
+"""segkit live: Put another background behind you, in front of a camera."""
+
+from contextlib import ExitStack, suppress
+from itertools import chain, takewhile
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+
+from segkit.cli.common import add_engine, load_segmenter, read_background
+from segkit.files import UserError, check_outputs
+
+EXAMPLE = "segkit live --background beach.jpg"
+
+
+def add_arguments(command: ArgumentParser) -> None:
+    command.add_argument(
+        "camera", nargs="?", default="0", help="0 is the first camera; or a video file, in a camera's place"
+    )
+    command.add_argument("-m", "--model", default="person-small", help="a checkpoint, or a run folder")
+    command.add_argument("--background", default="blur", help="blur, #RRGGBB, or a picture")
+    command.add_argument("--smooth", type=float, default=0.7, help="share of the past, 0 (off) to below 1")
+    command.add_argument("--threshold", type=float, help="probability from which a pixel is person (0 to 1)")
+    command.add_argument(
+        "--virtual-camera", action="store_true", help="send it to other programs, as a camera of its own"
+    )
+    command.add_argument("-o", "--out", help="no window: write what it would show to this file, as .mp4")
+    command.add_argument("--overwrite", action="store_true", help="replace a file that is there already")
+    command.add_argument("--seconds", type=float, help="end by itself after so long")
+    add_engine(command)
+
+
+def run(args) -> int:
+    from segkit.video.live import Stage, Window, follow, open_stream, recorder, virtual_camera
+    from segkit.video.replace import painter
+    from segkit.video.smooth import Smoother
+
+    if args.seconds is not None and not args.seconds > 0:
+        raise UserError(f"--seconds is above 0, found {args.seconds:g}.")
+    paint, smoother = painter(read_background(args.background)), Smoother(args.smooth)
+    if args.out:
+        check_outputs([Path(args.out)], [Path(args.camera)], args.overwrite)
+    window = None if args.out or args.virtual_camera else Window("segkit live")
+    person = load_segmenter(args)
+    if args.threshold is not None:
+        person.threshold = args.threshold
+    frames, fps = open_stream(args.camera, args.seconds)
+    stage = Stage(paint, person.threshold, smoother)
+    with ExitStack() as opened, suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end
+        first = next(frames)
+        size = first.shape[:2]
+        if args.out:
+            stage.seen_by = [opened.enter_context(recorder(args.out, size, fps))]
+        if args.virtual_camera:
+            stage.sent_to = [opened.enter_context(virtual_camera(size, fps))]
+        if window:
+            opened.callback(window.close)
+            stage.seen_by = [window.show]
+            frames = takewhile(lambda _: window.open, frames)
+        follow(person, chain([first], frames), fps, stage, report=stage.report)
+    print(stage.report)
+    return 0
