@@ -41,7 +41,7 @@ class UserError(Exception):
     """Something a user can put right. Its one sentence says what was found, where, and what to do."""
 
 
-def read_image(path: str | Path, at_least: int | None = None) -> np.ndarray:
+def read_image(path: str | Path | BytesIO, at_least: int | None = None) -> np.ndarray:
     """Read any picture as the person who took it sees it.
 
     The EXIF rotation is applied, and colours of another profile become sRGB. Grey, palette, CMYK, 16-bit
@@ -192,7 +192,7 @@ def _opened_mask(path: str | Path) -> Iterator[Image.Image]:
 
 
 @contextmanager
-def open_picture(path: str | Path) -> Iterator[Image.Image]:
+def open_picture(path: str | Path | BytesIO) -> Iterator[Image.Image]:
     """Open a picture; every way this can fail becomes one sentence that names the file (UserError)."""
     try:
         with Image.open(path, formats=_formats()) as picture:
@@ -230,8 +230,8 @@ def _formats() -> tuple[str, ...]:
     return (*FORMATS, "HEIF")
 
 
-def _what_it_looks_like(path: str | Path) -> str:
-    with open(path, "rb") as file:
+def _what_it_looks_like(path: str | Path | BytesIO) -> str:
+    with BytesIO(path.getvalue()) if isinstance(path, BytesIO) else open(path, "rb") as file:
         start = file.read(64)
     if not start:
         return "the file is empty"

@@ -1,7 +1,6 @@
 """The person on nothing, or on another background. Introduced in notebooks 08 and 16."""
 
 import io
-import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -115,16 +114,12 @@ def remove(
     """
     if isinstance(picture, np.ndarray):
         image = picture
-    elif isinstance(picture, str | Path):
-        image = read_image(picture)
+    elif isinstance(picture, Image.Image):
+        file = io.BytesIO()  # read as any other file is
+        picture.save(file, "PNG", icc_profile=picture.info.get("icc_profile"))
+        image = read_image(file)
     else:
-        with tempfile.NamedTemporaryFile(suffix=".png") as file:  # read as any other file is
-            if isinstance(picture, Image.Image):
-                picture.save(file, "PNG", icc_profile=picture.info.get("icc_profile"))
-            else:
-                file.write(picture)
-            file.flush()
-            image = read_image(file.name)
+        image = read_image(io.BytesIO(picture) if isinstance(picture, bytes) else picture)
     person = _loaded(model)
     alone = cutout(*on_its_own(image, person.foreground(person(image)), person.threshold))
     if isinstance(picture, Image.Image):
