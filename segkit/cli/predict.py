@@ -2,8 +2,9 @@
 
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
@@ -32,6 +33,9 @@ def add_arguments(command: ArgumentParser) -> None:
         metavar="PART=#RRGGBB",
         help="clothes in another colour, with -m person-parts: torso=#aa2222 legs=#202040",
     )
+    command.add_argument(
+        "--watch", action="store_true", help="go on: what comes into the folder is cut out as it comes"
+    )
     command.add_argument("--threshold", type=float, help="probability from which a pixel is person (0 to 1)")
     add_looks(command)
     add_engine(command)
@@ -41,7 +45,7 @@ def run(args) -> int:
     from segkit.matting.photos import predict_files
 
     piped = args.out is None
-    if piped and args.input != ["-"]:
+    if piped and (args.watch or args.input != ["-"]):
         raise UserError("say where the results go, such as -o out; only `segkit predict -` does without.")
     recolour = _colours(args.recolour)
     write = [word.strip() for word in (args.write or "").split(",") if word.strip()]
@@ -55,18 +59,17 @@ def run(args) -> int:
     person = load_segmenter(args)
     if args.threshold is not None:
         person.threshold = args.threshold
+    background = read_background(args.background)
+
+    def cut_out(paths: list[Path], out: str | Path, **how):
+        how = {"recolour": recolour, "overwrite": args.overwrite} | how
+        return predict_files(person, paths, out, write, background, args.flip, args.scales, **how)
+
+    if args.watch:
+        kinds = [*write, *["background"] * (background is not None), *["recoloured"] * bool(recolour)]
+        return _watch(args, cut_out, kinds)
     with _inputs(args.input) as (paths, stdin), tempfile.TemporaryDirectory() as folder:
-        report = predict_files(
-            person,
-            paths,
-            folder if piped else args.out,
-            write,
-            read_background(args.background),
-            args.flip,
-            args.scales,
-            recolour=recolour,
-            overwrite=args.overwrite,
-        )
+        report = cut_out(paths, folder if piped else args.out)
         if piped and report.written:
             sys.stdout.buffer.write(report.written[0].read_bytes())
             sys.stdout.buffer.flush()
@@ -78,6 +81,37 @@ def run(args) -> int:
     if not piped:
         print(f"{len(report.written)} files written to {args.out}, {len(report.failed)} pictures left out")
     return 1 if report.failed else 0
+
+
+def _watch(args, cut_out: Callable, kinds: list[str]) -> int:
+    """Until Ctrl-C or SIGTERM: one line for each picture, and one at the end."""
+    from segkit.matting.photos import ENDINGS, FolderReport
+    from segkit.matting.watch import watch_folder
+
+    if len(args.input) != 1 or not Path(args.input[0]).is_dir():
+        raise UserError("--watch takes one folder: segkit predict --watch inbox -o out")
+    cut_out([], args.out, progress=False)  # says now what is wrong with the settings
+    out, count = Path(args.out), Counter()
+
+    def work(path: Path, again: bool) -> FolderReport:
+        try:
+            return cut_out([path], out, overwrite=args.overwrite or again, progress=False)
+        except UserError as error:
+            return FolderReport(failed={path: str(error)})
+
+    def finished(path: Path) -> bool:
+        return not args.overwrite and all((out / f"{path.stem}_{ENDINGS[kind]}").exists() for kind in kinds)
+
+    with suppress(KeyboardInterrupt):
+        for path, report in watch_folder(args.input[0], out, work, finished):
+            count["cut out"] += bool(report.written)
+            count["left out"] += len(report.failed)
+            for file in report.written:
+                print(f"{path} -> {file}", flush=True)
+            for why in report.failed.values():
+                print(f"left out {path}, until it changes: {why}", file=sys.stderr)
+    print(f"\nstopped watching {args.input[0]}: {count['cut out']} cut out, {count['left out']} left out")
+    return 1 if count["left out"] else 0
 
 
 @contextmanager

@@ -59,11 +59,13 @@ def predict_files(
     batch_size: int = 8,
     recolour: Mapping[str, Sequence[int]] | None = None,
     overwrite: bool = False,
+    progress: bool = True,
 ) -> FolderReport:
     """Segment pictures into a folder: NAME_mask.png, NAME_overlay.jpg, NAME_cutout.png, NAME_background.jpg.
 
     recolour: with a network of several classes, also NAME_recoloured.jpg: {"torso": (200, 30, 30)}.
     overwrite: replace results that are there already; a picture that is read is never replaced.
+    progress: show a bar.
     With several classes, the mask holds their ids and the overlay their colours.
     Reading and writing run in threads beside the network. A broken picture is reported and does not
     stop the rest. Pictures that share a name get NAME-2 and so on. EXIF and resolution of a photograph stay
@@ -109,11 +111,12 @@ def predict_files(
         return person.predict_batch(images, flip, scales)
 
     batches = list(_batches(list(zip(paths, targets, strict=True)), batch_size))
-    with ThreadPoolExecutor() as pool, tqdm(total=len(paths), unit="img", desc="predicting") as bar:
+    bar = tqdm(total=len(paths), unit="img", desc="predicting", disable=not progress)
+    with ThreadPoolExecutor() as pool, bar:
         # While the network works on one batch, the next is read and the one before is written.
         reading = [pool.submit(read_image, path) for path, _ in batches[0]] if batches else []
         writing: dict[Path, Future] = {}
-        for batch, following in zip(batches, [*batches[1:], []], strict=True):
+        for batch, following in zip(batches, [*batches[1:], []], strict=False):
             images = [report.attempt(path, job.result) for (path, _), job in zip(batch, reading, strict=True)]
             reading = [pool.submit(read_image, path) for path, _ in following]
             good = [(*job, image) for job, image in zip(batch, images, strict=True) if image is not None]

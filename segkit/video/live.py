@@ -192,13 +192,13 @@ class Stage:
 
 
 def write_on(image: np.ndarray, text: str) -> np.ndarray:
-    """A copy with a line of text in its upper left corner: uint8 (H, W, 3)."""
-    size = max(0.4, image.shape[0] / 700)
-    place, font = (round(12 * size), round(34 * size)), cv2.FONT_HERSHEY_SIMPLEX
+    """A copy with a line of text in its upper left corner, white on a darkened strip: uint8 (H, W, 3)."""
+    size, font = max(0.4, image.shape[0] / 700), cv2.FONT_HERSHEY_SIMPLEX
+    width, height = cv2.getTextSize(text, font, size, 1)[0]
     image = np.ascontiguousarray(image).copy()
-    for colour, width in ((0, 5), (255, 2)):  # white with a dark rim can be read on anything
-        cv2.putText(image, text, place, font, size, (colour,) * 3, max(1, round(width * size)), cv2.LINE_AA)
-    return image
+    image[: 2 * height, : width + 2 * height] //= 3
+    line = (height, round(1.5 * height)), font, size, (255, 255, 255), 1, cv2.LINE_AA
+    return cv2.putText(image, text, *line)
 
 
 class Window:
