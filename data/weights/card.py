@@ -14,12 +14,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segkit.data import read_class_names
+from segkit.data import find_samples, read_class_names
 from segkit.evaluate import Evaluation, evaluate
 from segkit.files import embedded_path, read_image, read_labels, write_image
+from segkit.metrics import interval, resampled_means
 from segkit.plots import overlay
 from segkit.predict import Segmenter
-from segkit.study.analysis import interval, resampled_means
 
 HERE = Path(__file__).parent
 WEIGHTS = ("person-base", "person-small")
@@ -32,18 +32,27 @@ PEERS = {
 }
 
 
-def row_of(name: str, values: np.ndarray) -> str:
-    low, high = interval(resampled_means(values))
-    return f"| {name} | {len(values)} | {values.mean():.3f} | {low:.3f} to {high:.3f} |"
+def row_of(name: str, result: Evaluation, chosen=np.s_[:]) -> str:
+    """A row of the table of slices; the interval draws whole groups, such as the views of one scene."""
+    values, groups = result.scores("dice")[chosen], np.array(result.groups)[chosen]
+    low, high = interval(resampled_means(values, groups))
+    row = (name, len(values), len(set(groups)), f"{values.mean():.3f}", f"{low:.3f} to {high:.3f}")
+    return f"| {' | '.join(map(str, row))} |"
 
 
 def kinds_table(people: dict[str, Segmenter], folder: Path) -> list[str]:
     """A row per network, a column per data set in the folder: mean Dice (boundary F), and both means.
 
-    The intervals draw the photographs of each kind anew and average over the kinds.
+    The intervals draw the photographs of each kind anew, whole groups where there are any, and average over
+    the kinds.
     """
     kinds = sorted(path.name for path in folder.iterdir() if (path / "images").is_dir())
-    lines = ["| | " + " | ".join(kinds) + " | mean Dice (95 %) | mean boundary F (95 %) |"]
+    groups = [[sample.group for sample in find_samples(folder / kind)] for kind in kinds]
+    heads = [
+        kind if len(set(of)) == len(of) else f"{kind}, {len(set(of))} groups"
+        for kind, of in zip(kinds, groups, strict=True)
+    ]
+    lines = ["| | " + " | ".join(heads) + " | mean Dice (95 %) | mean boundary F (95 %) |"]
     lines += ["|---" * (len(kinds) + 3) + "|"]
     for name, scores in PEERS.items():
         dice, edges = (re.findall(pattern, scores) for pattern in (r"(\.\d+) ", r"\((\.\d+)\)"))
@@ -54,7 +63,10 @@ def kinds_table(people: dict[str, Segmenter], folder: Path) -> list[str]:
         columns = [(result.scores("dice"), result.boundary_f) for result in results]
         cells = [f"{dice.mean():.3f} ({edges.mean():.2f})" for dice, edges in columns]
         for values in zip(*columns, strict=True):
-            low, high = interval(np.mean([resampled_means(v, seed=i) for i, v in enumerate(values)], axis=0))
+            drawn = [
+                resampled_means(v, g, seed=i) for i, (v, g) in enumerate(zip(values, groups, strict=True))
+            ]
+            low, high = interval(np.mean(drawn, axis=0))
             cells.append(f"{np.mean([kind.mean() for kind in values]):.3f} ({low:.3f} to {high:.3f})")
         lines.append(f"| **{name}** | " + " | ".join(cells) + " |")
     return lines
@@ -76,11 +88,10 @@ def skin_tone(image: np.ndarray, parts: np.ndarray, head: int) -> float | None:
 def slices_table(result: Evaluation, folder: Path) -> list[str]:
     """Dice by how much of the picture the person fills, and by skin tone where one face is seen."""
     facts = {row["name"]: row for row in csv.DictReader((folder / "splits.csv").open())}
-    dice = result.scores("dice")
     share = np.array([float(facts[s.name]["person_share"]) for s in result.samples])
-    lines = ["| slice | pictures | mean Dice | 95 % interval |", "|---|---|---|---|"]
+    lines = ["| slice | pictures | scenes | mean Dice | 95 % interval |", "|---|---|---|---|---|"]
     for label, low, high in (("below 5 %", 0, 0.05), ("5 to 20 %", 0.05, 0.2), ("above 20 %", 0.2, 1.01)):
-        lines.append(row_of(f"person fills {label}", dice[(share >= low) & (share < high)]))
+        lines.append(row_of(f"person fills {label}", result, (share >= low) & (share < high)))
     head = read_class_names(folder).index("head")
     tones = [
         skin_tone(read_image(s.image), read_labels(folder / "parts" / f"{s.name}.png"), head)
@@ -93,7 +104,7 @@ def slices_table(result: Evaluation, folder: Path) -> list[str]:
     order = np.argsort(-angle)
     for label, third in zip(("lightest", "middle", "darkest"), np.array_split(order, 3), strict=True):
         name = f"skin, {label} third ({angle[third].min():.0f} to {angle[third].max():.0f} degrees)"
-        lines.append(row_of(name, dice[seen][third]))
+        lines.append(row_of(name, result, np.flatnonzero(seen)[third]))
     return lines
 
 
@@ -141,7 +152,7 @@ def main() -> None:
         both = [evaluate(person, embedded, split) for split in SPLITS]
         results[name] = both[1]
         lines += ["", f"`{name}`, test split of `data/people`:", "", *slices_table(both[1], embedded)]
-        lines += [row_of("all of test", both[1].scores("dice")), row_of("all of val", both[0].scores("dice"))]
+        lines += [row_of("all of test", both[1]), row_of("all of val", both[0])]
     limits.write_text(replace_between(limits.read_text(), "slices", lines[1:]))
     draw_failures(people, results)
 
