@@ -2,9 +2,9 @@
 
     python notebooks/studies/09_folds.py    # writes 09_folds.csv beside it; finished seeds are kept
 
-For each seed, whole scenes of data/people, 40 pictures together, are taken as if there were no others. A small
-U-Net is trained on one split of them and scored on its test pictures; five are trained in folds and score all
-40. The truth is what the same networks score on all the pictures that were not taken.
+For each seed, whole scenes of data/people, 40 pictures together, are taken as if there were no others. A
+small U-Net is trained on one split of them and scored on its test pictures; five are trained in folds and
+score all 40. The truth is what the same networks score on all the pictures that were not taken.
 """
 
 import contextlib
