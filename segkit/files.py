@@ -354,13 +354,14 @@ def cache_folder() -> Path:
 
 
 def embedded_path(name: str) -> Path:
-    """Path of something that ships with segkit, such as "people".
+    """Path of something that ships with segkit: "people", "weights", "studies", "sweeps".
 
-    It is found in a clone (data/NAME) and in an installed package alike.   Raises: UserError.
+    It is found in a clone (data/NAME, notebooks/NAME) and in an installed package alike.   Raises: UserError.
     """
-    for place in (Path(__file__).parent / "_embedded" / name, Path(__file__).parents[1] / "data" / name):
-        if place.exists():
-            return place
+    clone = Path(__file__).parents[1]
+    for place in (Path(__file__).parent / "_embedded", clone / "data", clone / "notebooks"):
+        if (place / name).exists():
+            return place / name
     raise UserError(
         f"'{name}' does not ship with this installation of segkit. Clone the repository to have it."
     )

@@ -28,6 +28,9 @@ from segkit.files import UserError, atomic_path
 DEFAULT_PROFILE = "default"
 """The profile without a file: each notebook's own parameters."""
 
+LESSONS = Path(__file__).parents[2] / "notebooks"
+"""Where the lessons are in a clone."""
+
 SIMPLE_TYPES = {"bool": bool, "int": int, "float": (int, float), "str": str}
 
 
@@ -49,7 +52,7 @@ class Outcome:
 
 
 def run_course(
-    folder: Path | None = None,
+    folder: Path = LESSONS,
     out: Path = Path("runs"),
     profile: str = DEFAULT_PROFILE,
     only: list[str] | None = None,
@@ -58,12 +61,12 @@ def run_course(
 ) -> list[Outcome]:
     """Run notebooks with papermill, one after the other; a failure does not stop the next.
 
-    folder: where the notebooks are; None takes those of the clone.   only: "03", "09-12" or a whole name.
+    folder: where the notebooks are.   only: "03", "09-12" or a whole name.
     profile: a folder of folder/profiles.   parameters: go before those of the profile.
     table: a Markdown file that gets the times and the memory between its two `times` markers.
     Writes to out/course-TIME: executed copies, each as a page too, and index.html.   Raises: UserError.
     """
-    folder = Path(folder or Path(__file__).parents[2] / "notebooks").resolve()
+    folder = folder.resolve()
     notebooks = choose_notebooks(folder, only or [])
     settings = settings_for(notebooks, read_profile(folder, profile), parameters or {})
     health, healthy = check_environment()

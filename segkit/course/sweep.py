@@ -24,15 +24,15 @@ import pandas as pd
 import yaml
 
 from segkit.course.run import duration, settings_for, write_page
-from segkit.files import UserError, atomic_path
+from segkit.files import UserError, atomic_path, embedded_path
 from segkit.plots import save_figure
 from segkit.study.compare import plot_runs
 
 PATIENCE = 10
 """Seconds to wait for the scheduler of a cluster."""
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks" / "sweeps"
-"""Where train_once.ipynb and report.ipynb are in a clone."""
+NOTEBOOKS = embedded_path("sweeps")
+"""Where train_once.ipynb and report.ipynb are; `studies` lies beside it."""
 
 
 def grid(**values: Sequence) -> list[dict]:

@@ -1,0 +1,102 @@
+"""Copies of the lessons for a class: nothing is answered, and a cell installs the course in Colab."""
+
+import sys
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from notebook_rules import code_cells
+
+from segkit.cli import main
+from segkit.course.class_copies import PACKAGE
+from segkit.course.run import LESSONS
+
+
+@pytest.fixture
+def copies(tmp_path, capsys):
+    """A function that runs `segkit course --for-class`: exit code, words, notebooks by number."""
+
+    def run(*argv):
+        folder = tmp_path / "class"
+        with pytest.raises(SystemExit) as stopped:
+            main(["course", "--for-class", str(folder), *argv])
+        out, err = capsys.readouterr()
+        found = {path.name[:2]: nbformat.read(path, 4) for path in folder.glob("*.ipynb")}
+        return stopped.value.code, out + err, found
+
+    return run
+
+
+@pytest.mark.slow
+def test_copies_have_the_lessons_cells_and_no_outputs(copies):
+    code, said, found = copies()
+    assert code == 0 and f"{len(found)} lessons" in said
+    assert sorted(found) == sorted(path.name[:2] for path in LESSONS.glob("[0-9]*.ipynb"))
+    for number, copy in found.items():
+        nbformat.validate(copy)
+        (path,) = LESSONS.glob(f"{number}_*.ipynb")
+        lesson = nbformat.read(path, 4)
+        assert [c.source for c in code_cells(copy)] == [c.source for c in code_cells(lesson)]
+        for cell in copy.cells:
+            assert not cell.get("outputs") and cell.get("execution_count") is None
+            assert "solutions/" not in cell.source  # no link to answers that are not there
+        assert "widgets" not in copy.metadata
+
+
+def test_a_folder_that_holds_a_class_s_work_is_not_touched(copies):
+    copies("--only", "00")
+    code, said, found = copies("--only", "01")
+    assert code == 1 and "holds something already" in said
+    assert list(found) == ["00"]
+
+
+@pytest.mark.parametrize("argv", [["-p", "seed=1"], ["--profile", "fast"], ["--table", "README.md"]])
+def test_what_copies_would_leave_out_is_refused(copies, argv):
+    code, said, found = copies(*argv)
+    assert code == 1 and "as they are" in said and not found
+
+
+def install_cell(notebook):
+    cell = notebook.cells[1]
+    assert cell.id == "install"
+    return cell.source
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    """A function that runs a cell: what it asked pip for."""
+    shell = InteractiveShell()
+    asked = []
+    shell.register_magic_function(asked.append, "line", "pip")
+
+    def run(source):
+        shell.run_cell(source).raise_error()
+        return asked
+
+    return run
+
+
+def test_outside_of_colab_the_first_cell_installs_nothing(copies, shell):
+    _, _, found = copies("--only", "04", "--colab")
+    assert shell(install_cell(found["04"])) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "gpu", "asked"),
+    [
+        ([], None, f'install --quiet --extra-index-url https://download.pytorch.org/whl/cpu "{PACKAGE}"'),
+        (["git+file:course"], "/bin/true", f'install --quiet  "{PACKAGE} @ git+file:course"'),
+    ],
+)
+def test_in_colab_the_first_cell_installs_the_course_for_what_is_there(
+    copies, shell, monkeypatch, where, gpu, asked
+):
+    widgets = []
+    output = SimpleNamespace(enable_custom_widget_manager=lambda: widgets.append("on"))
+    monkeypatch.setitem(sys.modules, "google", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace(output=output))
+    monkeypatch.setattr("shutil.which", lambda name: gpu)
+    _, _, found = copies("--only", "04", "--colab", *where)
+    assert shell(install_cell(found["04"])) == [asked]
+    assert widgets == ["on"]
