@@ -25,6 +25,7 @@ COMMANDS = {
     "models": "List the weights that ship.",
     "export": "Write a network as an ONNX file, which runs without PyTorch.",
     "demo": "Open a page that cuts people out, on this machine.",
+    "serve": "Answer other programs: a picture is posted, a cut-out comes back.",
     "course": "Run the lessons in order and keep what came out.",
     "sweep": "Train with every combination of some settings, side by side, and write a report.",
 }

@@ -1,0 +1,26 @@
+"""segkit serve: Answer other programs: a picture is posted, a cut-out comes back."""
+
+from jsonargparse import ArgumentParser
+
+from segkit.cli.common import add_engine, load_segmenter
+from segkit.files import UserError
+
+EXAMPLE = "segkit serve --port 8000"
+WHEN_STOPPED = "Nothing that was sent is kept."
+
+
+def add_arguments(command: ArgumentParser) -> None:
+    command.add_argument("-m", "--model", default="person-base", help="a checkpoint, or a run folder")
+    command.add_argument("--host", default="127.0.0.1", help="0.0.0.0 opens it to your network")
+    command.add_argument("--port", type=int, help="a free one from 7860 on by default")
+    add_engine(command)
+
+
+def run(args) -> int:
+    try:
+        from segkit.app.guard import run
+        from segkit.app.serve import build_api
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed. Run: pip install 'segkit-course[demo]'") from None
+    run(build_api(load_segmenter(args), args.host), args.host, args.port)
+    return 0

@@ -1,0 +1,126 @@
+"""The API over a real socket: a picture is posted and a PNG comes back; whatever else is sent is answered."""
+
+import http.client
+import json
+from io import BytesIO
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("fastapi_offline")
+
+from segkit.app import guard, uploads
+from segkit.app.serve import build_api
+from segkit.cli import main
+from segkit.matting.compose import cutout, on_its_own
+
+
+@pytest.fixture(scope="module")
+def person():
+    from conftest import Brightness
+
+    from segkit.checkpoint import CheckpointInfo
+    from segkit.data import Preprocessing
+    from segkit.predict import Segmenter
+
+    prep = Preprocessing(size=64, mean=(0.5,) * 3, std=(1.0,) * 3)
+    return Segmenter(Brightness(), CheckpointInfo(model={}, preprocessing=prep), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def address(person):
+    with guard.running(build_api(person)) as address:
+        yield address
+
+
+@pytest.fixture
+def photo(astronaut) -> np.ndarray:
+    return astronaut[:200, 100:400]
+
+
+def ask(address, path, body=None, **headers):
+    """Status and body of the answer; its type is in .type."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
+    connection.request("GET" if body is None else "POST", path, body, headers)
+    answer = connection.getresponse()
+    answer.data, answer.type = answer.read(), answer.headers.get("content-type")
+    return answer
+
+
+def png(image) -> bytes:
+    file = BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+def shown(answer) -> np.ndarray:
+    assert (answer.status, answer.type) == (200, "image/png"), answer.data
+    return np.asarray(Image.open(BytesIO(answer.data)))
+
+
+def test_a_picture_is_posted_and_its_cut_out_comes_back(address, person, photo):
+    expected = cutout(*on_its_own(photo, person(photo), person.threshold))
+    assert (shown(ask(address, "/cutout", png(photo))) == expected).all()
+
+
+def test_the_mask_is_cut_at_the_threshold_that_is_asked_for(address, person, photo):
+    for threshold in (0.2, 0.8):
+        mask = shown(ask(address, f"/cutout?show=mask&threshold={threshold}", png(photo)))
+        assert (mask == (person(photo) > threshold) * 255).all()
+    assert shown(ask(address, "/cutout?show=overlay", png(photo))).shape == photo.shape
+
+
+def test_a_new_background_is_put_behind(address, photo):
+    green = shown(ask(address, "/cutout?background=00aa55&threshold=0.999", png(photo // 4)))
+    assert (green == (0, 170, 85)).all()
+    for word in ("blur", "portrait", "%2300aa55"):
+        assert shown(ask(address, f"/cutout?background={word}", png(photo))).shape == photo.shape
+
+
+def test_a_background_names_no_file_of_this_machine(address, photo):
+    for word in ("/etc/passwd", "photo.jpg", "transparent", "00aa5", "00aa55\n"):
+        query = word.replace("\n", "%0A")
+        assert ask(address, f"/cutout?background={query}", png(photo)).status == 422
+
+
+def test_what_is_no_picture_is_one_sentence(address, photo):
+    for body, said in {
+        b"": "the file is empty",
+        b"hello": "it holds text",
+        png(photo)[:5000]: "damaged",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n": "not a picture",
+    }.items():
+        answer = ask(address, "/cutout", body)
+        detail = json.loads(answer.data)["detail"]
+        assert answer.status == 400 and said in detail and "\n" not in detail
+        assert "/" not in detail  # no path of this machine
+
+
+def test_the_limits_are_those_of_the_page(address):
+    bomb = png(np.zeros((1, 1, 3), np.uint8))
+    wide = BytesIO()
+    Image.new("1", (uploads.MOST_PIXELS // 1000 + 1, 1000)).save(wide, "PNG")
+    assert "million" in json.loads(ask(address, "/cutout", wide.getvalue()).data)["detail"]
+    assert ask(address, "/cutout", bytes(int(uploads.MOST_MEGABYTES * 1e6) + 1)).status == 413
+    assert ask(address, "/cutout", bomb, Origin="http://evil.example").status == 403
+    assert ask(address, "/cutout", bomb, Host="evil.example").status == 400
+
+
+def test_the_description_names_every_answer_and_loads_nothing_from_afar(address):
+    description = json.loads(ask(address, "/openapi.json").data)
+    assert set(description["paths"]) == {"/cutout"}
+    assert {"200", "400", "413", "422", "503"} <= set(description["paths"]["/cutout"]["post"]["responses"])
+    page = ask(address, "/docs").data.decode()
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert "swagger-ui-bundle.js" in page
+    assert ask(address, "/static/swagger-ui-bundle.js").status == 200
+    assert ask(address, "/").headers["location"] == "/docs"
+
+
+def test_a_port_that_is_taken_is_one_sentence(address, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["serve", "-m", "person-small", "--port", str(urlsplit(address).port)])
+    assert stopped.value.code == 1
+    assert "choose another with --port" in capsys.readouterr().err
