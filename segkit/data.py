@@ -1,12 +1,14 @@
 """From a folder of photographs and masks to arrays a network can train on. Introduced in notebook 02.
 
 A data set is a folder: images/NAME.jpg|png, masks/NAME.png, and optionally splits.csv (name,split and perhaps
-group and source) and ignore/NAME.png, white where nothing is asked.
+group and source), ignore/NAME.png, white where nothing is asked, and dataset.yaml, which names what the masks
+show: `class: ear`.
 """
 
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,6 +18,7 @@ from unicodedata import normalize
 import cv2
 import numpy as np
 import torch
+import yaml
 from numpy.lib.format import write_array_header_1_0
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -107,6 +110,34 @@ def read_class_names(folder: str | Path) -> tuple[str, ...]:
     if sorted(names) != list(range(len(names))) or len(names) < 2:
         raise UserError(f"the classes in '{path}' must be numbered 0, 1, 2, ...; found {sorted(names)}.")
     return tuple(names[i] for i in range(len(names)))
+
+
+def _classes_of(folder: str | Path, labels: str) -> tuple[str, ...]:
+    return read_class_names(folder) if labels == "parts" else (read_class_name(folder),)
+
+
+def read_class_name(folder: str | Path) -> str:
+    """What the masks of a data set show: `class: ear` in its dataset.yaml; without one, person.
+
+    Raises: UserError when the file gives no such name.   Introduced in notebook 15.
+    """
+    path = Path(folder) / "dataset.yaml"
+    try:
+        name = yaml.safe_load(path.read_text(encoding="utf-8"))["class"]
+    except FileNotFoundError:
+        return "person"
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError):
+        name = None
+    if not isinstance(name, str) or not re.fullmatch(r"\S(.{0,38}\S)?", name):
+        raise UserError(f"'{path}' names no class: expected one line such as `class: ear`.")
+    return name
+
+
+def write_class_name(folder: str | Path, name: str) -> None:
+    """Say in dataset.yaml what the masks show; for person, none is needed."""
+    if name != "person":
+        (Path(folder) / "dataset.yaml").write_text(yaml.safe_dump({"class": name}, allow_unicode=True))
+        read_class_name(folder)
 
 
 def pictures_by_name(folder: Path) -> dict[str, Path]:
@@ -459,7 +490,7 @@ def load_dataset(
     """One split of one or several folders as a data set for training.
 
     limit: take only the first `limit` samples in a fixed random order, to try something out.
-    labels: "masks" for the person, "parts" for the classes that parts.json names (notebook 14).
+    labels: "masks" for one class, "parts" for the classes that parts.json names (notebook 14).
     splits: a table in place of each folder's splits.csv.
     preprocessing: in place of size, where the colours are normalised in another way than ImageNet's.
     settings: as in SegmentationDataset.   Raises: UserError.   Introduced in notebook 02.
@@ -468,12 +499,11 @@ def load_dataset(
         raise UserError(f"there is no split '{split}': the splits are {', '.join(SPLITS)}.")
     if labels not in ("masks", "parts"):
         raise UserError(f"labels are 'masks' or 'parts', found '{labels}'.")
-    classes = ("person",)
-    if labels == "parts":
-        kinds = {read_class_names(folder) for folder in folders}
-        if len(kinds) > 1:
-            raise UserError("the data sets name different classes in their parts.json: train on one of them.")
-        classes = kinds.pop()
+    named = {folder: _classes_of(folder, labels) for folder in folders}
+    if len(set(named.values())) > 1:
+        words = "; ".join(f"'{folder}' {', '.join(names)}" for folder, names in named.items())
+        raise UserError(f"the data sets hold different classes ({words}): train on one of them.")
+    classes = next(iter(named.values()))
     found = [sample for folder in folders for sample in find_samples(folder, labels=labels, splits=splits)]
     samples = [sample for sample in found if sample.split == split]
     if not samples:

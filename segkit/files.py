@@ -134,7 +134,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     values = mask_values(path, colours=False)
     if 0 < values.max(initial=0) <= 127:
         raise UserError(
-            f"mask '{path}' holds no value over {values.max()}: a person pixel is over 127 (usually 255). "
+            f"mask '{path}' holds no value over {values.max()}: a marked pixel is over 127 (usually 255). "
             "Multiply the mask by 255 and save it again as PNG."
         )
     return (values > 127).astype(np.uint8)

@@ -40,7 +40,8 @@ def add_arguments(command: ArgumentParser) -> None:
     )
     take.add_argument("-o", "--out", required=True, help="the new folder")
     take.add_argument("--layout", default="auto", help="name the layout instead of finding it out")
-    take.add_argument("--classes", help="what counts as person: class names or mask values, with commas")
+    take.add_argument("--classes", help="what counts as marked: class names or mask values, with commas")
+    take.add_argument("--class_name", help="what the new data set calls it, such as ear")
     take.add_argument("--empty", default="skip", help="pictures without annotation: skip, or keep as nobody")
     take.add_argument(
         "--crowd", default="person", help="person counts crowd regions as person; skip-image leaves out"
@@ -74,7 +75,8 @@ def run(args) -> int:
     if action == "import":
         from segkit.sets.importers import import_folder
 
-        report = import_folder(args.source, args.out, args.layout, args.classes, args.empty, args.crowd)
+        report = import_folder(args.source, args.out, args.layout, args.classes, args.empty, args.crowd,
+                               class_name=args.class_name)
         print(report)
         return 1 if report.failed else 0
     if action == "export":

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
+from segkit.data import write_class_name
 from segkit.files import UserError, atomic_path, list_images, read_image, unique_names
 from segkit.plots import overlay
 from segkit.predict import Segmenter
@@ -113,6 +114,7 @@ def annotate_folder(
             f"'{out}' lies inside '{folder}', the pictures to annotate. Choose a place outside it."
         )
     paths = _names(folder)
+    class_name = person.classes[0] if len(person.classes) == 1 else "person"
     threshold = person.threshold if config.threshold is None else config.threshold
     settings = {**asdict(config), "threshold": threshold, "network": repr(person.info)}
     settings.pop("format")  # another one can be added at any time
@@ -161,9 +163,12 @@ def annotate_folder(
     report.confidence = {record["name"]: record["confidence"] for record in records}
     report.annotations = sum(len(record["annotations"]) for record in records)
     pictures = [
-        Annotated(r["name"], r["file"], r["height"], r["width"], r["annotations"], r["confidence"])
+        Annotated(
+            r["name"], r["file"], r["height"], r["width"], r["annotations"], r["confidence"], "", class_name
+        )
         for r in records
     ]
+    write_class_name(out, class_name)
     write_formats(out, config.format, pictures, config.tolerance)
     _write_confidence(out / "confidence.csv", records)
     write_text(out / "review.html", _review_page(records))

@@ -8,15 +8,21 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
-from segkit.data import displayed_size, pictures_by_name, read_splits, read_table
+from segkit.data import displayed_size, pictures_by_name, read_class_name, read_splits, read_table
 from segkit.files import UserError, mask_values, read_image
 from segkit.plots import contact_sheet, overlay
 from segkit.sets.groups import LOOKS_LIKE_SERIES, near_duplicates, thumbnail, torn_groups, torn_series
 
-ALL_PERSON = 0.999
-"""Share of person pixels above which a mask says nothing."""
+ALL_MARKED = 0.999
+"""Share of marked pixels above which a mask says nothing."""
 
-MOSTLY_PERSON = 0.7
+MOSTLY_MARKED = 0.7
+
+SPREAD = 0.2
+"""Standard deviation of Dice from picture to picture: what the networks of this course show, about."""
+
+FEW = 40
+"""Groups: a test split of fewer says little, and cross-validation more."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +41,10 @@ class DatasetReport:
     """What the dataset doctor saw."""
 
     folder: Path
+    class_name: str = "person"
     findings: list[Finding] = field(default_factory=list)
     shares: dict[str, float] = field(default_factory=dict)
-    """Share of person pixels by name, of every readable pair."""
+    """Share of marked pixels by name, of every readable pair."""
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
@@ -58,8 +65,10 @@ class DatasetReport:
         if self.shares:
             low, middle, high = np.percentile(list(self.shares.values()), [5, 50, 95])
             lines.append(
-                f"person pixels: {middle:.0%} in the middle picture, {low:.0%} to {high:.0%} in nine of ten"
+                f"{self.class_name} pixels: {middle:.0%} in the middle picture, {low:.0%} to {high:.0%} in nine of ten"
             )
+        if tested := [self.groups.get(name, name) for name, split in self.splits.items() if split == "test"]:
+            lines.append(how_sure(len(tested), len(set(tested)), self.folder))
         for level, kind in dict.fromkeys(
             (f.level, f.kind) for f in sorted(self.findings, key=lambda f: f.level)
         ):
@@ -71,13 +80,21 @@ class DatasetReport:
         return "\n".join(lines)
 
 
+def how_sure(pictures: int, groups: int, folder: str | Path) -> str:
+    """How far a mean Dice on so many test pictures may be off, in a sentence, before there is a score."""
+    of = f"{pictures} test pictures" if groups == pictures else f"{pictures} test pictures in {groups} groups"
+    off = 1.96 * SPREAD / groups**0.5
+    cure = f"; every picture is scored by segkit train {folder} --folds 5" if groups < FEW else ""
+    return f"a mean Dice on {of} will be off by up to {off:.2f} (95 %, where {SPREAD} is the spread){cure}"
+
+
 def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
     """Read every picture and mask of a folder and say what is wrong with them.
 
     Errors: a missing or unreadable file, a mask of another size, a mask with values other than two or
-    with none over 127, masks most of which are person all over, nearly the same picture in two splits, a
+    with none over 127, masks most of which are all marked, nearly the same picture in two splits, a
     splits.csv that does not fit.
-    Warnings: a mask without picture, an empty mask, one that is person all over, nearly the same picture
+    Warnings: a mask without picture, an empty mask, one that is all marked, nearly the same picture
     twice in one split.
     Raises: UserError only when there is nothing to look at.
     """
@@ -88,6 +105,11 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
         raise UserError(f"'{folder}' holds no pictures: expected images/NAME.jpg and masks/NAME.png in it.")
     report = DatasetReport(folder)
     note = lambda *words: report.findings.append(Finding(*words))  # noqa: E731
+    try:
+        report.class_name = read_class_name(folder)
+    except UserError as error:
+        note("error", "dataset.yaml does not fit", "dataset.yaml", str(error))
+    of = report.class_name
     try:
         report.splits = read_splits(folder, images.keys(), seed)
     except UserError as error:
@@ -108,7 +130,7 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
 
     thumbnails = {}
     with ThreadPoolExecutor() as pool:
-        looks = pool.map(lambda name: _look_at(images[name], masks.get(name)), sorted(images))
+        looks = pool.map(lambda name: _look_at(images[name], masks.get(name), of), sorted(images))
         for name, (findings, size, share, small) in tqdm(
             zip(sorted(images), looks, strict=True),
             total=len(images),
@@ -138,13 +160,13 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
             first,
             message,
         )
-    if full := [name for name, share in report.shares.items() if share > ALL_PERSON]:
+    if full := [name for name, share in report.shares.items() if share > ALL_MARKED]:
         if 2 * len(full) > len(report.shares):
             note(
-                "error", "masks are all person", full[0], f"and {len(full) - 1} more of {len(report.shares)}"
+                "error", f"masks are all {of}", full[0], f"and {len(full) - 1} more of {len(report.shares)}"
             )
-    elif report.shares and np.median(list(report.shares.values())) > MOSTLY_PERSON:
-        note("warning", "masks are mostly person", min(images), "look at --picture: are the masks inverted?")
+    elif report.shares and np.median(list(report.shares.values())) > MOSTLY_MARKED:
+        note("warning", f"masks are mostly {of}", min(images), "look at --picture: are the masks inverted?")
     groups = report.groups if len(set(report.groups.values())) < len(report.groups) else {}
     for group in torn_groups(groups, report.splits):
         note("error", "group across splits", group, "lies in more than one split")
@@ -154,8 +176,8 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
     return report
 
 
-def _look_at(image_path: Path, mask_path: Path | None) -> tuple:
-    """Findings, size, person share and grey thumbnail of one pair; None for what cannot be had."""
+def _look_at(image_path: Path, mask_path: Path | None, of: str) -> tuple:
+    """Findings, size, marked share and grey thumbnail of one pair; None for what cannot be had."""
     findings, size, share, small = [], None, None, None
     try:
         small = thumbnail(read_image(image_path, at_least=64))
@@ -180,7 +202,7 @@ def _look_at(image_path: Path, mask_path: Path | None) -> tuple:
     share = float((labels > 127).mean())
     if 0 < values[-1] <= 127:
         found = ", ".join(map(str, values[:6])) + (" ..." if len(values) > 6 else "")
-        words = f"holds {found}: it would read as empty. Say which number is the person, as in"
+        words = f"holds {found}: it would read as empty. Say which number is the {of}, as in"
         cure = f"segkit data import {mask_path.parent.parent} -o NEW --classes {values[-1]}"
         findings.append(("error", "no value over 127", f"{words} {cure}"))
     elif len(values) > 2 or (len(values) == 2 and values[0] != 0):
@@ -193,15 +215,15 @@ def _look_at(image_path: Path, mask_path: Path | None) -> tuple:
                 f"{len(values)} values, {between} pixels between 0 and 255{jpeg}",
             )
         )
-    if share > ALL_PERSON:
-        findings.append(("warning", "all person", "no background pixel: inverted, or no mask at all?"))
+    if share > ALL_MARKED:
+        findings.append(("warning", f"all {of}", "no background pixel: inverted, or no mask at all?"))
     if share == 0 and values[-1] == 0:
-        findings.append(("warning", "empty mask", "no person pixel: right only if nobody is in the picture"))
+        findings.append(("warning", "empty mask", f"no {of} pixel: right only if there is none in the picture"))
     return findings, size, share, small
 
 
 def picture_of_dataset(report: DatasetReport, images: int = 18):
-    """A figure of the set: pictures with their masks from least to most person, faulty ones first."""
+    """A figure of the set: pictures with their masks from least to most marked, faulty ones first."""
     paths = pictures_by_name(report.folder / "images")
     masks = pictures_by_name(report.folder / "masks")
     faulty = [
@@ -218,6 +240,6 @@ def picture_of_dataset(report: DatasetReport, images: int = 18):
         pictures.append(overlay(image, mask))
         faults = [finding.kind for finding in report.findings if finding.name == name]
         titles.append(
-            f"{name[-20:]}\n" + (f"! {faults[0]}" if faults else f"{report.shares[name]:.0%} person")
+            f"{name[-20:]}\n" + (f"! {faults[0]}" if faults else f"{report.shares[name]:.0%} {report.class_name}")
         )
     return contact_sheet(pictures, titles, title=f"{report.folder.name}: {len(report.splits)} pictures")

@@ -8,13 +8,13 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
-from segkit.data import find_samples
+from segkit.data import find_samples, read_class_name
 from segkit.files import UserError, atomic_path, read_image, read_labels, read_mask, unique_names
 from segkit.sets.importers import new_folder, write_picture
 from segkit.sets.regions import brush_encode, codec, runs
@@ -31,6 +31,7 @@ class Annotated:
     people: Sequence[dict]
     confidence: float | None = None
     split: str = ""
+    class_name: str = "person"
 
     def masks(self) -> list[np.ndarray]:
         """One mask for each of the people: bool (H, W)."""
@@ -45,7 +46,7 @@ def export_dataset(folder: str | Path, out: str | Path, formats: Sequence[str], 
     Returns: the count of pictures.   Raises: UserError.
     """
     check_formats(formats)
-    samples = find_samples(folder)
+    samples, class_name = find_samples(folder), read_class_name(folder)
     names = unique_names([sample.name.replace("/", "_") for sample in samples])
     pictures = []
     with new_folder(out) as made:
@@ -61,7 +62,8 @@ def export_dataset(folder: str | Path, out: str | Path, formats: Sequence[str], 
                 people = [labels == number for number in np.unique(labels[mask])]
             image = write_picture(made, name, sample.image, read_image(sample.image))
             shapes = [coco_shape(person) for person in people]
-            pictures.append(Annotated(name, image.name, *mask.shape, shapes, split=sample.split))
+            about = {"split": sample.split, "class_name": class_name}
+            pictures.append(Annotated(name, image.name, *mask.shape, shapes, **about))
         write_formats(made, formats, pictures)
     return len(pictures)
 
@@ -113,6 +115,10 @@ def coco_shape(mask: np.ndarray) -> dict:
     }
 
 
+def _called(pictures: Sequence[Annotated]) -> str:
+    return next((picture.class_name for picture in pictures), "person")
+
+
 def _write_coco(out: Path, pictures: Sequence[Annotated], tolerance: float) -> None:
     numbered = dict(enumerate(sorted(pictures, key=lambda picture: picture.name), start=1))
     notes = [
@@ -128,7 +134,7 @@ def _write_coco(out: Path, pictures: Sequence[Annotated], tolerance: float) -> N
     content = {
         "info": {"description": "made by segkit"},
         "licenses": [],
-        "categories": [{"id": 1, "name": "person", "supercategory": ""}],
+        "categories": [{"id": 1, "name": _called(pictures), "supercategory": ""}],
         "images": images,
         "annotations": [{"id": key, **note} for key, note in enumerate(notes, start=1)],
     }
@@ -152,7 +158,7 @@ def outline(mask: np.ndarray, tolerance: float = 1.0) -> np.ndarray:
 
 
 def labelme_shapes(
-    pieces: Sequence[np.ndarray], size: tuple[int, int], picture: str, tolerance: float = 1.0
+    pieces: Sequence[np.ndarray], size: tuple[int, int], picture: str, tolerance: float = 1.0, label: str = "person"
 ) -> dict:
     """The content of a labelme file: a polygon for each connected piece.
 
@@ -161,7 +167,7 @@ def labelme_shapes(
     """
     shapes = [
         {
-            "label": "person",
+            "label": label,
             "points": outline(piece, tolerance).astype(float).tolist(),
             "group_id": None,
             "description": "",
@@ -179,7 +185,8 @@ def _write_labelme(out: Path, pictures: Sequence[Annotated], tolerance: float) -
         path = out / "images" / f"{picture.name}.json"
         if not path.exists():  # what is there may have been corrected by hand
             size = picture.height, picture.width
-            write_text(path, json.dumps(labelme_shapes(picture.masks(), size, picture.file, tolerance)))
+            about = size, picture.file, tolerance, picture.class_name
+            write_text(path, json.dumps(labelme_shapes(picture.masks(), *about)))
 
 
 def _write_yolo(out: Path, pictures: Sequence[Annotated], tolerance: float) -> None:
@@ -193,7 +200,7 @@ def _write_yolo(out: Path, pictures: Sequence[Annotated], tolerance: float) -> N
     for split, lines in listed.items():
         write_text(out / f"{split}.txt", "".join(lines))
     lists = "".join(f"{split}: {split}.txt\n" for split in listed)
-    write_text(out / "data.yaml", f"path: .\n{lists}names:\n  0: person\n")
+    write_text(out / "data.yaml", f"path: .\n{lists}names:\n  0: {json.dumps(_called(pictures), ensure_ascii=False)}\n")
 
 
 def join_rings(rings: Sequence[np.ndarray]) -> np.ndarray:
@@ -231,7 +238,8 @@ def _nearest(one: np.ndarray, other: np.ndarray) -> tuple[float, int, int]:
 
 def _write_cvat(out: Path, pictures: Sequence[Annotated], tolerance: float) -> None:
     lines = ['<?xml version="1.0" encoding="utf-8"?>', "<annotations><version>1.1</version>"]
-    lines += ["<meta><task><labels><label><name>person</name></label></labels></task></meta>"]
+    name = escape(_called(pictures))
+    lines += [f"<meta><task><labels><label><name>{name}</name></label></labels></task></meta>"]
     for number, picture in enumerate(pictures):
         head = (
             f'id="{number}" name={quoteattr(picture.file)} width="{picture.width}" height="{picture.height}"'
@@ -243,7 +251,7 @@ def _write_cvat(out: Path, pictures: Sequence[Annotated], tolerance: float) -> N
             edges = np.flatnonzero(np.diff(box)) + 1
             counts = [*([0] if box[0] else []), *np.diff([0, *edges, box.size])]
             lines.append(
-                f'<mask label="person" source="auto" occluded="0" rle="{", ".join(map(str, counts))}" '
+                f'<mask label={quoteattr(picture.class_name)} source="auto" occluded="0" rle="{", ".join(map(str, counts))}" '
                 f'left="{left}" top="{top}" width="{width}" height="{height}" z_order="0"></mask>'
             )
         lines.append("</image>")
@@ -261,7 +269,7 @@ def _write_label_studio(out: Path, pictures: Sequence[Annotated], tolerance: flo
                 "original_width": picture.width,
                 "original_height": picture.height,
                 "image_rotation": 0,
-                "value": {"format": "rle", "rle": brush_encode(mask), "brushlabels": ["person"]},
+                "value": {"format": "rle", "rle": brush_encode(mask), "brushlabels": [picture.class_name]},
             }
             for mask in picture.masks()
         ]

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from tqdm.auto import tqdm
 
+from segkit.data import write_class_name
 from segkit.files import (
     COLOUR,
     UserError,
@@ -55,6 +56,7 @@ class Report:
     layout: Layout
     out: Path
     used: str
+    class_name: str = "person"
     written: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     empty: int = 0
@@ -62,12 +64,12 @@ class Report:
     failed: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        lines = [f"found:    {self.layout}", f"person:   {self.used}"]
-        lines += [f"written:  {len(self.written)} pairs to {self.out}, {self.empty} of them without a person"]
+        lines = [f"found:    {self.layout}", f"{self.class_name + ':':9} {self.used}"]
+        lines += [f"written:  {len(self.written)} pairs to {self.out}, {self.empty} of them without {self.class_name}"]
         if self.left_out:
             lines += [
                 f"left out: {len(self.left_out)} without an annotation: {name_some(self.left_out)}. "
-                "--empty keep writes them as images without a person."
+                "--empty keep writes them as images without {self.class_name}."
             ]
         lines += [f"note:     {note}" for note in self.notes]
         lines += [f"FAILED:   {sentence}" for sentence in self.failed]
@@ -82,6 +84,7 @@ def import_folder(
     empty: Literal["skip", "keep"] = "skip",
     crowd: Literal["person", "skip-image"] = "person",
     progress: bool = True,
+    class_name: str | None = None,
 ) -> Report:
     """Write the pictures and person masks of `src` to the new folder `out`, in the folder format.
 
@@ -96,6 +99,7 @@ def import_folder(
     classes: what counts as person: class names, or mask values such as "1", "#ff0000" or ">127"; a list,
         or one text with commas. None takes what is called person, or the only class there is.
     empty: pictures without any annotation are left out ("skip") or get an empty mask ("keep").
+    class_name: what the new set calls it; None keeps the source's name where one class is taken.
     crowd: COCO crowd regions count as person, or a picture that has one is left out.
     Raises: UserError when the classes are ambiguous or nothing can be imported; `out` is then not made.
     """
@@ -110,8 +114,9 @@ def import_folder(
     if found is None:
         raise UserError(f"'{src}' does not look like this: {TITLES[layout]}. Try --layout auto.")
     wanted, used = _choose(found, classes)
+    class_name = class_name or _name_of(wanted)
     names = _names(found)
-    report = Report(found, out, used, notes=[*found.notes], failed=[*found.failed])
+    report = Report(found, out, used, class_name, notes=[*found.notes], failed=[*found.failed])
     remarks, splits, shares = defaultdict(list), {}, []
     # Each class that was named must have a pixel somewhere; without names, what was taken for person.
     unseen = {used.split("; not used")[0]: wanted}
@@ -155,11 +160,12 @@ def import_folder(
         report.notes += [f"{remark}: {name_some(names)}" for remark, names in remarks.items()]
         report.failed += [f"no picture has a pixel of {text}: is it the right class?" for text in unseen]
         if np.mean(shares) > 0.7:
-            report.notes.append(f"{np.mean(shares):.0%} of the pixels are person: are the masks inverted?")
+            report.notes.append(f"{np.mean(shares):.0%} of the pixels are {class_name}: are the masks inverted?")
         if len(set(splits.values())) > 1 and all(splits.values()):
             write_split_table(folder, [{"name": name, "split": split} for name, split in splits.items()])
             counts = ", ".join(f"{split} {n}" for split, n in Counter(splits.values()).items())
             report.notes.append(f"splits.csv keeps the splits of the source: {counts}")
+        write_class_name(folder, class_name)
         (folder / "import.txt").write_text(f"{report}\n", encoding="utf-8")
     return report
 
@@ -323,6 +329,14 @@ def _choose(layout: Layout, classes: Sequence[str] | None) -> tuple[Any, str]:
         )
     rest = sorted(n for n in there - wanted if not BACKGROUND.fullmatch(n)) if len(there) < 20 else []
     return wanted, ", ".join(sorted(wanted)) + (f"; not used: {', '.join(rest)}" if rest else "")
+
+
+def _name_of(wanted: Any) -> str:
+    """What the set is about, by the names of the classes that were taken: person where they say nothing."""
+    names = {name for name in wanted if isinstance(name, str)} if isinstance(wanted, set) else set()
+    name = " ".join("".join(names).split())[:40].strip() if len(names) == 1 else ""
+    people = set(re.split("[^a-z]+", name.lower())) & PERSON_WORDS
+    return name if name and not people else "person"
 
 
 def _meaning(layout: Layout, text: str) -> Any:
