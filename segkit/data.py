@@ -515,3 +515,23 @@ def load_dataset(
         samples = sorted(samples, key=lambda sample: _place(sample.name, seed))[:limit]
     preprocessing = preprocessing or Preprocessing(size=size)
     return SegmentationDataset(samples, preprocessing, transform, seed=seed, classes=classes, **settings)
+
+
+TINY = 64
+"""Pixels of the network's input: what covers fewer is hard to find."""
+
+
+def tiny_masks(dataset: SegmentationDataset, most: int = 100) -> list[str]:
+    """A sentence where the masks of a data set are tiny at the network's size; else none.
+
+    most: so many pictures are looked at.
+    """
+    chosen = np.linspace(0, len(dataset) - 1, min(most, len(dataset))).astype(int)
+    shares = [share for i in chosen if (share := (dataset.pair(i)[1] > 0).mean()) > 0]
+    size, pixels = dataset.preprocessing.size, np.median(shares or [1]) * dataset.preprocessing.size**2
+    if pixels >= TINY:
+        return []
+    return [
+        f"tiny masks: half of them cover {pixels:.0f} or fewer of the network's {size} x {size} pixels. "
+        "A larger --size, or pictures cropped around what is wanted, shows the network more of it."
+    ]

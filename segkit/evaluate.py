@@ -51,7 +51,9 @@ class Evaluation:
             return f"mean Dice of {count} {kind}: too few for an interval"
         low, high = interval(resampled_means(self.scores("dice"), self.groups))
         caution = "; of so few it is too narrow: segkit train DATA --folds 5 scores every picture"
-        return f"mean Dice, 95 % interval: {low:.4f} to {high:.4f}, from {count} {kind}{caution * (count < 10)}"
+        return (
+            f"mean Dice, 95 % interval: {low:.4f} to {high:.4f}, from {count} {kind}{caution * (count < 10)}"
+        )
 
     def rows(self) -> list[dict]:
         """One dictionary per image, worst Dice first."""

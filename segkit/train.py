@@ -20,8 +20,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm.auto import tqdm
 
 from segkit.augment import Augmentation
-from segkit.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
-from segkit.data import Preprocessing, SegmentationDataset, load_dataset, read_class_names
+from segkit.checkpoint import CheckpointInfo, find_checkpoint, load_checkpoint, save_checkpoint
+from segkit.data import Preprocessing, SegmentationDataset, load_dataset, read_class_names, tiny_masks
 from segkit.files import IGNORE, UserError
 from segkit.metrics import Counts, count_classes, count_pixels
 from segkit.models import IMAGENET, NORMALISATION, build_model, to_probs
@@ -55,7 +55,7 @@ def train(
     if recipe.shares:
         train_set.weights = sampling_weights(train_set.samples, recipe.shares)
     val_set = load_dataset(*folders, split="val", **common)
-    return fit(model, train_set, val_set, run, config, resume, recipe, leaks)
+    return fit(model, train_set, val_set, run, config, resume, recipe, [*leaks, *tiny_masks(train_set)])
 
 
 def _build(recipe: Recipe, num_classes: int) -> tuple[nn.Module, Preprocessing]:
@@ -150,6 +150,8 @@ def _all_epochs(setup: Setup, config: TrainConfig, run: Path) -> None:
         if epoch - Run(run, history).best_epoch >= config.early_stop:
             accelerator.print(f"no better validation Dice for {config.early_stop} epochs: stopping here.")
             break
+        if epoch == 5 and max(row["val_dice"] for row in history) < 0.01:
+            accelerator.print(_advice_on_zero(setup.info))
 
 
 def train_epoch(setup: Setup, config: TrainConfig, bar: tqdm) -> float:
@@ -218,6 +220,15 @@ def evaluate_loader(setup: Setup) -> tuple[float, Counts]:
 
 def _mean_over_images(counts: Counts, scores: torch.Tensor) -> float:
     return (counts.over_classes(scores) if scores.ndim == 2 else scores).mean().item()
+
+
+def _advice_on_zero(info: CheckpointInfo) -> str:
+    start = "" if info.config.get("start_from") else "--start_from person-base, "
+    return (
+        f"validation Dice is still 0 after 5 epochs: no {' or '.join(info.classes)} is found. What helps: "
+        f"{start}--steps_per_epoch 50 where the set is small, a larger --size where things are tiny; "
+        "and segkit doctor DATA --picture look.png shows whether the masks are right."
+    )
 
 
 def _advice_on_nan(run: Path, epoch: int, lr: float, precision: str, history: list[dict]) -> str:

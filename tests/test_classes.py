@@ -9,7 +9,8 @@ from monai.losses import DiceLoss as MonaiDice
 from torchmetrics.functional.classification import multiclass_confusion_matrix, multiclass_jaccard_index
 
 from segkit.checkpoint import CheckpointInfo, load_checkpoint
-from segkit.data import find_samples, load_dataset, read_class_names
+from segkit.cli import main
+from segkit.data import find_samples, load_dataset, read_class_name, read_class_names
 from segkit.evaluate import evaluate, write_evaluation
 from segkit.files import UserError, embedded_path, read_image, read_labels, write_image
 from segkit.losses import CrossEntropyDiceLoss, build_loss
@@ -17,8 +18,12 @@ from segkit.matting.photos import predict_files
 from segkit.metrics import confusion_matrix, count_classes
 from segkit.models import build_model
 from segkit.predict import Segmenter
+from segkit.sets.annotate import AnnotateConfig, annotate_folder
+from segkit.sets.doctor import inspect_dataset, picture_of_dataset
+from segkit.sets.exporters import FORMATS, export_dataset
+from segkit.sets.importers import import_folder
 from segkit.train import train
-from segkit.training.settings import split_settings
+from segkit.training.settings import Recipe, TrainConfig, split_settings
 
 random = np.random.default_rng(0)
 
@@ -186,3 +191,76 @@ def test_a_person_network_becomes_a_part_network_but_for_its_last_layer(make_dat
     before, _ = load_checkpoint(person)
     assert torch.allclose(parts.encoder[0][0].weight, before.encoder[0][0].weight, atol=1e-5)
     assert parts.head.weight.shape[0] == 3
+
+
+# --- a class that is no person --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ears(tmp_path):
+    """Twelve dark pictures with a bright square, which is an ear."""
+    folder = tmp_path / "ears"
+    for i in range(12):
+        image, mask = random.integers(0, 60, (48, 48, 3)).astype(np.uint8), np.zeros((48, 48), np.uint8)
+        y, x = random.integers(2, 24, 2)
+        image[y : y + 20, x : x + 20] += 150
+        mask[y : y + 20, x : x + 20] = 255
+        write_image(folder / "images" / f"{i:02}.png", image)
+        write_image(folder / "masks" / f"{i:02}.png", mask)
+    (folder / "dataset.yaml").write_text("class: ear\n")
+    return folder
+
+
+def test_the_name_of_a_class_goes_from_the_data_set_into_every_word(ears, tmp_path, capsys):
+    report = inspect_dataset(ears)
+    assert "ear pixels: " in report.text() and "person" not in report.text()
+    titles = [axes.get_title() for axes in picture_of_dataset(report).axes]
+    assert any(title.endswith("% ear") for title in titles)
+
+    done = train([ears], tmp_path / "run", Recipe(width=4, size=32), TrainConfig(num_epochs=1, batch_size=4))
+    network = Segmenter.load(done.checkpoint)
+    assert network.classes == ("ear",)
+
+    with pytest.raises(SystemExit, match="0"):
+        main(["evaluate", str(tmp_path / "run"), str(ears), "-o", str(tmp_path / "scores")])
+    assert "looked for: ear" in capsys.readouterr().out
+    annotate_folder(
+        network, ears / "images", tmp_path / "new", AnnotateConfig(format=tuple(FORMATS), least=0)
+    )
+    assert read_class_name(tmp_path / "new") == "ear"
+    export_dataset(ears, tmp_path / "out", tuple(FORMATS), progress=False)
+    for file in ("annotations.json", "annotations.xml", "label-studio.json", "data.yaml", "images/00.json"):
+        text = (tmp_path / "out" / file).read_text()
+        assert "ear" in text and "person" not in text, file
+    again = import_folder(tmp_path / "out" / "annotations.json", tmp_path / "again", progress=False)
+    assert again.class_name == "ear" and "ear:" in str(again) and "person" not in str(again)
+    assert load_dataset(tmp_path / "again", split="train", size=32).classes == ("ear",)
+
+
+def test_a_class_is_named_at_the_import_or_taken_for_a_person(ears, tmp_path):
+    (ears / "dataset.yaml").unlink()
+    assert read_class_name(ears) == "person"
+    import_folder(ears, tmp_path / "named", progress=False, class_name="left ear")
+    assert read_class_name(tmp_path / "named") == "left ear"
+    with pytest.raises(UserError, match="hold different classes"):
+        load_dataset(ears, tmp_path / "named", split="train", size=32)
+
+
+@pytest.mark.parametrize("text", ["", "class:", "class: 3", "- ear", "class: [", "class: ' '"])
+def test_a_file_that_names_no_class_is_refused_in_a_sentence(ears, text):
+    (ears / "dataset.yaml").write_text(text)
+    with pytest.raises(UserError, match="names no class: expected one line"):
+        read_class_name(ears)
+    assert not inspect_dataset(ears).healthy
+
+
+def test_training_says_what_helps_where_nothing_is_found_or_masks_are_tiny(ears, tmp_path, capsys):
+    for path in (ears / "masks").iterdir():
+        mask = np.zeros((48, 48), np.uint8)
+        mask[5:8, 5:8] = 255
+        write_image(path, mask)
+    config = TrainConfig(num_epochs=5, batch_size=8, lr=1e-6, alpha=1.0)
+    run = train([ears], tmp_path / "run", Recipe(width=4, size=32, augment=0), config)
+    said = capsys.readouterr().out
+    assert "half of them cover" in said and "32 x 32 pixels" in said
+    assert run.best_dice < 0.01 and "no ear is found" in said

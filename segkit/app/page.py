@@ -374,7 +374,9 @@ def build_page(models: list[str], examples: Sequence[Path] = (), engines: Sequen
     def ask(path, name, engine, *controls):
         if path is None:
             return None, "", *[None] * 4
-        answer = said(look_at, path, said(segmenter, name, engine or ""))
+        person = said(segmenter, name, engine or "")
+        answer = said(look_at, path, person)
+        kind = person.classes[0] if len(person.classes) == 1 else "person"
         height, width = answer.size
         share = (answer.prob > controls[0]).mean()
         started = time.perf_counter()
@@ -382,7 +384,7 @@ def build_page(models: list[str], examples: Sequence[Path] = (), engines: Sequen
         seconds = time.perf_counter() - started
         text = (
             f"**network {answer.seconds * 1000:.0f} ms**, edges {seconds * 1000:.0f} ms · "
-            f"{width} x {height} pixels · person {share:.0%}"
+            f"{width} x {height} pixels · {kind} {share:.0%}"
         )
         return answer, text, *pictures
 

@@ -75,8 +75,15 @@ def run(args) -> int:
     if action == "import":
         from segkit.sets.importers import import_folder
 
-        report = import_folder(args.source, args.out, args.layout, args.classes, args.empty, args.crowd,
-                               class_name=args.class_name)
+        report = import_folder(
+            args.source,
+            args.out,
+            args.layout,
+            args.classes,
+            args.empty,
+            args.crowd,
+            class_name=args.class_name,
+        )
         print(report)
         return 1 if report.failed else 0
     if action == "export":

@@ -27,7 +27,8 @@ def run(args) -> int:
     person = Segmenter.load(args.checkpoint)
     split = None if args.split == "all" else args.split
     result = evaluate(person, args.data, split, args.flip, args.scales)
-    print(f"{len(result.samples)} pictures of {args.data} ({args.split}), at their own size: {", ".join(person.classes)}")
+    print(f"{len(result.samples)} pictures of {args.data} ({args.split}), at their own size")
+    print(f"looked for: {', '.join(name for name in person.classes if name != 'background')}")
     print(result.table())
     if Path(args.data).resolve().name in {one["name"] for one in person.info.trained_on}:
         seen = sum(sample.split == "train" for sample in result.samples)

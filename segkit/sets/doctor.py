@@ -65,7 +65,8 @@ class DatasetReport:
         if self.shares:
             low, middle, high = np.percentile(list(self.shares.values()), [5, 50, 95])
             lines.append(
-                f"{self.class_name} pixels: {middle:.0%} in the middle picture, {low:.0%} to {high:.0%} in nine of ten"
+                f"{self.class_name} pixels: {middle:.0%} in the middle picture, "
+                f"{low:.0%} to {high:.0%} in nine of ten"
             )
         if tested := [self.groups.get(name, name) for name, split in self.splits.items() if split == "test"]:
             lines.append(how_sure(len(tested), len(set(tested)), self.folder))
@@ -162,9 +163,7 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
         )
     if full := [name for name, share in report.shares.items() if share > ALL_MARKED]:
         if 2 * len(full) > len(report.shares):
-            note(
-                "error", f"masks are all {of}", full[0], f"and {len(full) - 1} more of {len(report.shares)}"
-            )
+            note("error", f"masks are all {of}", full[0], f"and {len(full) - 1} more of {len(report.shares)}")
     elif report.shares and np.median(list(report.shares.values())) > MOSTLY_MARKED:
         note("warning", f"masks are mostly {of}", min(images), "look at --picture: are the masks inverted?")
     groups = report.groups if len(set(report.groups.values())) < len(report.groups) else {}
@@ -218,7 +217,9 @@ def _look_at(image_path: Path, mask_path: Path | None, of: str) -> tuple:
     if share > ALL_MARKED:
         findings.append(("warning", f"all {of}", "no background pixel: inverted, or no mask at all?"))
     if share == 0 and values[-1] == 0:
-        findings.append(("warning", "empty mask", f"no {of} pixel: right only if there is none in the picture"))
+        findings.append(
+            ("warning", "empty mask", f"no {of} pixel: right only if there is none in the picture")
+        )
     return findings, size, share, small
 
 
@@ -240,6 +241,7 @@ def picture_of_dataset(report: DatasetReport, images: int = 18):
         pictures.append(overlay(image, mask))
         faults = [finding.kind for finding in report.findings if finding.name == name]
         titles.append(
-            f"{name[-20:]}\n" + (f"! {faults[0]}" if faults else f"{report.shares[name]:.0%} {report.class_name}")
+            f"{name[-20:]}\n"
+            + (f"! {faults[0]}" if faults else f"{report.shares[name]:.0%} {report.class_name}")
         )
     return contact_sheet(pictures, titles, title=f"{report.folder.name}: {len(report.splits)} pictures")

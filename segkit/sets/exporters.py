@@ -158,7 +158,11 @@ def outline(mask: np.ndarray, tolerance: float = 1.0) -> np.ndarray:
 
 
 def labelme_shapes(
-    pieces: Sequence[np.ndarray], size: tuple[int, int], picture: str, tolerance: float = 1.0, label: str = "person"
+    pieces: Sequence[np.ndarray],
+    size: tuple[int, int],
+    picture: str,
+    tolerance: float = 1.0,
+    label: str = "person",
 ) -> dict:
     """The content of a labelme file: a polygon for each connected piece.
 
@@ -200,7 +204,10 @@ def _write_yolo(out: Path, pictures: Sequence[Annotated], tolerance: float) -> N
     for split, lines in listed.items():
         write_text(out / f"{split}.txt", "".join(lines))
     lists = "".join(f"{split}: {split}.txt\n" for split in listed)
-    write_text(out / "data.yaml", f"path: .\n{lists}names:\n  0: {json.dumps(_called(pictures), ensure_ascii=False)}\n")
+    write_text(
+        out / "data.yaml",
+        f"path: .\n{lists}names:\n  0: {json.dumps(_called(pictures), ensure_ascii=False)}\n",
+    )
 
 
 def join_rings(rings: Sequence[np.ndarray]) -> np.ndarray:
@@ -251,7 +258,8 @@ def _write_cvat(out: Path, pictures: Sequence[Annotated], tolerance: float) -> N
             edges = np.flatnonzero(np.diff(box)) + 1
             counts = [*([0] if box[0] else []), *np.diff([0, *edges, box.size])]
             lines.append(
-                f'<mask label={quoteattr(picture.class_name)} source="auto" occluded="0" rle="{", ".join(map(str, counts))}" '
+                f'<mask label={quoteattr(picture.class_name)} source="auto" occluded="0" '
+                f'rle="{", ".join(map(str, counts))}" '
                 f'left="{left}" top="{top}" width="{width}" height="{height}" z_order="0"></mask>'
             )
         lines.append("</image>")

@@ -65,7 +65,10 @@ class Report:
 
     def __str__(self) -> str:
         lines = [f"found:    {self.layout}", f"{self.class_name + ':':9} {self.used}"]
-        lines += [f"written:  {len(self.written)} pairs to {self.out}, {self.empty} of them without {self.class_name}"]
+        lines += [
+            f"written:  {len(self.written)} pairs to {self.out}, "
+            f"{self.empty} of them without {self.class_name}"
+        ]
         if self.left_out:
             lines += [
                 f"left out: {len(self.left_out)} without an annotation: {name_some(self.left_out)}. "
@@ -160,7 +163,9 @@ def import_folder(
         report.notes += [f"{remark}: {name_some(names)}" for remark, names in remarks.items()]
         report.failed += [f"no picture has a pixel of {text}: is it the right class?" for text in unseen]
         if np.mean(shares) > 0.7:
-            report.notes.append(f"{np.mean(shares):.0%} of the pixels are {class_name}: are the masks inverted?")
+            report.notes.append(
+                f"{np.mean(shares):.0%} of the pixels are {class_name}: are the masks inverted?"
+            )
         if len(set(splits.values())) > 1 and all(splits.values()):
             write_split_table(folder, [{"name": name, "split": split} for name, split in splits.items()])
             counts = ", ".join(f"{split} {n}" for split, n in Counter(splits.values()).items())
