@@ -11,7 +11,7 @@ from PIL import Image
 
 from segkit.files import UserError, read_image
 from segkit.matting.edges import clean_colours, refine_alpha
-from segkit.matting.effects import background_alone, portrait
+from segkit.matting.effects import background_alone, portrait, shrink
 from segkit.predict import Segmenter
 
 
@@ -79,12 +79,8 @@ def blurred_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     told from the full size here and is many times faster.
     """
     height, width = alpha.shape
-    scale = min(1.0, 480 / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small, hole = (
-        cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (image, alpha.astype(np.float32))
-    )
-    behind = cv2.GaussianBlur(background_alone(small, hole), (0, 0), max(size) / 60)
+    small, hole = shrink(alpha.shape, 480, image, alpha)
+    behind = cv2.GaussianBlur(background_alone(small, hole), (0, 0), max(hole.shape) / 60)
     return cv2.resize(behind, (width, height), interpolation=cv2.INTER_LINEAR).round().astype(np.uint8)
 
 
