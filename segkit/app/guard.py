@@ -3,6 +3,7 @@
 A server on your own machine can be reached by every web site that you open. Introduced in notebook 16.
 """
 
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -107,7 +108,11 @@ def run(app: Starlette, host: str, port: int | None) -> None:
     """Serve until Ctrl-C or SIGTERM; the app's lifespan then clears up.   Raises: UserError."""
     with listen(host, port) as place:
         print(f"Open {_address(place)} in a browser; Ctrl-C ends it.", flush=True)
-        _server(app).run(sockets=[place])
+        server = _server(app)
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            # uvicorn knows only Ctrl-C and SIGTERM; a closed terminal ends as SIGTERM does.
+            signal.signal(signal.SIGHUP, lambda *_: server.handle_exit(signal.SIGTERM, None))
+        server.run(sockets=[place])
 
 
 @contextmanager

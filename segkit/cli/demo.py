@@ -4,6 +4,8 @@ from jsonargparse import ArgumentParser
 
 EXAMPLE = "segkit demo"
 
+WHEN_STOPPED = "Everything that was sent to the page is deleted."
+
 
 def add_arguments(command: ArgumentParser) -> None:
     command.add_argument(

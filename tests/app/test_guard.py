@@ -1,6 +1,5 @@
 """Who may ask a server on this machine, and how much."""
 
-import http.client
 import socket
 from urllib.parse import urlsplit
 
@@ -22,56 +21,47 @@ async def echo(request):
 
 @pytest.fixture(scope="module")
 def address():
-    app = Starlette(
-        routes=[Route("/", echo, methods=["GET", "POST"])], middleware=guard.guards("127.0.0.1", 0.1)
-    )
-    with guard.running(app) as address:
+    routes = [Route("/", echo, methods=["GET", "POST"])]
+    with guard.running(Starlette(routes=routes, middleware=guard.guards("127.0.0.1", 0.1))) as address:
         yield address
 
 
-def ask(address, method="GET", body=None, **headers) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=20)
-    connection.request(method, "/", body, {name.replace("_", "-"): value for name, value in headers.items()})
-    answer = connection.getresponse()
-    answer.text = answer.read().decode()
-    return answer
-
-
-def test_only_our_own_names_are_answered(address):
+def test_only_our_own_names_are_answered(address, client):
     port = urlsplit(address).port
     for host in ("localhost", "127.0.0.1", "[::1]", "LOCALHOST"):
-        assert ask(address, Host=f"{host}:{port}").status == 200
+        assert client(address, headers={"Host": f"{host}:{port}"}).status == 200
     for host in ("evil.example", f"127.0.0.1.evil.example:{port}", "", "10.0.0.1", "localhost@evil.example"):
-        assert ask(address, Host=host).status == 400
+        assert client(address, headers={"Host": host}).status == 400
 
 
-def test_another_site_may_not_post(address):
+def test_another_site_may_not_post(address, client):
     for origin in ("http://evil.example", "null", "http://localhost:1", address + ".evil.example", ""):
-        assert ask(address, "POST", b"x", Origin=origin).status == 403
-    assert ask(address, "POST", b"x", Origin=address).text == "1 bytes"
-    assert ask(address, "POST", b"x").text == "1 bytes"  # no browser: nobody is tricked
+        assert client(address, body=b"x", headers={"Origin": origin}).status == 403
+    assert client(address, body=b"x", headers={"Origin": address}).text == "1 bytes"
+    assert client(address, body=b"x").text == "1 bytes"  # no browser: nobody is tricked
 
 
-def test_nobody_may_frame_an_answer_or_keep_it(address):
-    for answer in (ask(address), ask(address, Host="evil.example"), ask(address, Origin="null")):
+def test_nobody_may_frame_an_answer_or_keep_it(address, client):
+    for headers in ({}, {"Host": "evil.example"}, {"Origin": "null"}):
+        answer = client(address, headers=headers)
         assert answer.headers["X-Frame-Options"] == "DENY"
         assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
         assert answer.headers["Cache-Control"] == "no-store"
         assert "access-control-allow-origin" not in answer.headers
 
 
-def test_a_body_beyond_the_limit_is_refused_before_it_is_read(address):
-    assert ask(address, "POST", bytes(100_000)).text == "100000 bytes"
-    assert ask(address, "POST", bytes(100_001)).status == 413
-    assert ask(address, "POST", iter([bytes(60_000)] * 2)).status == 413  # in pieces, without a length
+def test_a_body_beyond_the_limit_is_refused_before_it_is_read(address, client):
+    assert client(address, body=bytes(100_000)).text == "100000 bytes"
+    assert client(address, body=bytes(100_001)).status == 413
+    assert client(address, body=iter([bytes(60_000)] * 2)).status == 413  # in pieces, without a length
     with socket.create_connection(urlsplit(address).netloc.split(":")) as wire:
         wire.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 400000000\r\n\r\n")
         assert b" 413 " in wire.recv(100)  # not one byte of the body was sent
 
 
-def test_too_many_at_once_are_asked_to_come_again(address, monkeypatch):
+def test_too_many_at_once_are_asked_to_come_again(address, client, monkeypatch):
     monkeypatch.setattr(guard, "WAITING", 0)
-    assert ask(address).status == 503
+    assert client(address).status == 503
 
 
 def test_a_server_for_the_network_knows_its_addresses_and_no_others():
