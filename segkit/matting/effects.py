@@ -42,7 +42,7 @@ def portrait(image: np.ndarray, alpha: np.ndarray, strength: float = 0.5) -> np.
 
 
 def shrink(shape: tuple[int, int], longest: float, *pictures: np.ndarray) -> list[np.ndarray]:
-    """Pictures of one (height, width), the longer side at most `longest`; bytes stay bytes, all else float32."""
+    """Pictures of one size, the longer side at most `longest`; bytes stay bytes, all else is float32."""
     scale = min(1.0, longest / max(shape))
     size = max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
     pictures = (x if x.dtype == np.uint8 else x.astype(np.float32) for x in pictures)
