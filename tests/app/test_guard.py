@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
+from asking import ask
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -26,42 +27,42 @@ def address():
         yield address
 
 
-def test_only_our_own_names_are_answered(address, client):
+def test_only_our_own_names_are_answered(address):
     port = urlsplit(address).port
     for host in ("localhost", "127.0.0.1", "[::1]", "LOCALHOST"):
-        assert client(address, headers={"Host": f"{host}:{port}"}).status == 200
+        assert ask(address, headers={"Host": f"{host}:{port}"}).status == 200
     for host in ("evil.example", f"127.0.0.1.evil.example:{port}", "", "10.0.0.1", "localhost@evil.example"):
-        assert client(address, headers={"Host": host}).status == 400
+        assert ask(address, headers={"Host": host}).status == 400
 
 
-def test_another_site_may_not_post(address, client):
+def test_another_site_may_not_post(address):
     for origin in ("http://evil.example", "null", "http://localhost:1", address + ".evil.example", ""):
-        assert client(address, body=b"x", headers={"Origin": origin}).status == 403
-    assert client(address, body=b"x", headers={"Origin": address}).text == "1 bytes"
-    assert client(address, body=b"x").text == "1 bytes"  # no browser: nobody is tricked
+        assert ask(address, body=b"x", headers={"Origin": origin}).status == 403
+    assert ask(address, body=b"x", headers={"Origin": address}).text == "1 bytes"
+    assert ask(address, body=b"x").text == "1 bytes"  # no browser: nobody is tricked
 
 
-def test_nobody_may_frame_an_answer_or_keep_it(address, client):
+def test_nobody_may_frame_an_answer_or_keep_it(address):
     for headers in ({}, {"Host": "evil.example"}, {"Origin": "null"}):
-        answer = client(address, headers=headers)
+        answer = ask(address, headers=headers)
         assert answer.headers["X-Frame-Options"] == "DENY"
         assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
         assert answer.headers["Cache-Control"] == "no-store"
         assert "access-control-allow-origin" not in answer.headers
 
 
-def test_a_body_beyond_the_limit_is_refused_before_it_is_read(address, client):
-    assert client(address, body=bytes(100_000)).text == "100000 bytes"
-    assert client(address, body=bytes(100_001)).status == 413
-    assert client(address, body=iter([bytes(60_000)] * 2)).status == 413  # in pieces, without a length
+def test_a_body_beyond_the_limit_is_refused_before_it_is_read(address):
+    assert ask(address, body=bytes(100_000)).text == "100000 bytes"
+    assert ask(address, body=bytes(100_001)).status == 413
+    assert ask(address, body=iter([bytes(60_000)] * 2)).status == 413  # in pieces, without a length
     with socket.create_connection(urlsplit(address).netloc.split(":")) as wire:
         wire.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 400000000\r\n\r\n")
         assert b" 413 " in wire.recv(100)  # not one byte of the body was sent
 
 
-def test_too_many_at_once_are_asked_to_come_again(address, client, monkeypatch):
+def test_too_many_at_once_are_asked_to_come_again(address, monkeypatch):
     monkeypatch.setattr(guard, "WAITING", 0)
-    assert client(address).status == 503
+    assert ask(address).status == 503
 
 
 def test_a_server_for_the_network_knows_its_addresses_and_no_others():

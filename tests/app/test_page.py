@@ -23,7 +23,10 @@ from PIL import Image
 pytest.importorskip("uvicorn")
 av = pytest.importorskip("av")
 
+from asking import ask  # noqa: E402
+
 from segkit.app import guard, page, photo, store, uploads, video  # noqa: E402
+from segkit.checkpoint import CheckpointInfo, save_checkpoint  # noqa: E402
 from segkit.files import UserError  # noqa: E402
 from segkit.predict import Segmenter  # noqa: E402
 
@@ -66,6 +69,11 @@ def clip(tmp_path) -> bytes:
 
 
 @pytest.fixture
+def checkpoint(tiny_model, tmp_path) -> Path:
+    return save_checkpoint(tmp_path / "tiny.safetensors", tiny_model, CheckpointInfo(tiny_model.built_as))
+
+
+@pytest.fixture
 def home(tmp_path, monkeypatch) -> Path:
     """Where videos lie while the page is open."""
     monkeypatch.setenv("SEGKIT_DATA", str(tmp_path / "home"))
@@ -78,8 +86,8 @@ def address(checkpoint, home):
         yield address
 
 
-def send(client, address, data: bytes, name: str = "photo.png", path: str = "/photos") -> str:
-    answer = client(address, path, data, name=name)
+def send(address, data: bytes, name: str = "photo.png", path: str = "/photos") -> str:
+    answer = ask(address, path, data, name=name)
     assert answer.status == 200, answer.text
     return json.loads(answer.text)["key"]
 
@@ -162,38 +170,38 @@ def test_a_look_is_read_from_an_address_or_refused_in_one_sentence():
 # The page, served
 
 
-def test_a_photo_is_sent_once_looked_at_and_downloaded(address, client, astronaut):
-    answer = json.loads(client(address, "/photos", encoded(astronaut), name="a photo ü.png").text)
+def test_a_photo_is_sent_once_looked_at_and_downloaded(address, astronaut):
+    answer = json.loads(ask(address, "/photos", encoded(astronaut), name="a photo ü.png").text)
     assert (answer["width"], answer["height"]) == (512, 512)
     where = f"/photos/{answer['key']}"
-    shown = client(address, where, view="overlay", threshold=0.4)
+    shown = ask(address, where, view="overlay", threshold=0.4)
     assert shown.headers["Content-Type"] == "image/jpeg" and 0 <= float(shown.headers["Person-Share"]) <= 1
-    saved = client(address, where, full=1)
+    saved = ask(address, where, full=1)
     assert saved.headers["Content-Disposition"].endswith("''a%20photo%20%C3%BC_cutout.png")
     assert Image.open(io.BytesIO(saved.data)).size == (512, 512)
-    assert client(address, where, method="DELETE").status == 204
-    assert client(address, where).status == 410
+    assert ask(address, where, method="DELETE").status == 204
+    assert ask(address, where).status == 410
 
 
-def test_several_photos_come_as_one_zip_and_none_replaces_another(address, client, astronaut):
+def test_several_photos_come_as_one_zip_and_none_replaces_another(address, astronaut):
     sizes = {"a.png": 64, "a.jpg": 80, "../b.png": 96}
-    keys = [send(client, address, encoded(astronaut[:side, :side]), name) for name, side in sizes.items()]
-    answer = client(address, "/zip", keys=",".join(keys), background="colour")
+    keys = [send(address, encoded(astronaut[:side, :side]), name) for name, side in sizes.items()]
+    answer = ask(address, "/zip", keys=",".join(keys), background="colour")
     with zipfile.ZipFile(io.BytesIO(answer.data)) as made:
         found = {name: Image.open(made.open(name)).size[0] for name in made.namelist()}
     assert found == {"a_colour.jpg": 64, "a_colour-2.jpg": 80, ".._b_colour.jpg": 96}
 
 
-def test_a_picture_behind_people(address, client, astronaut):
-    key = send(client, address, encoded(astronaut))
-    behind = send(client, address, encoded(np.full((9, 9, 3), 7, np.uint8)), path="/backgrounds")
-    assert client(address, f"/photos/{key}", background="picture", picture=behind).status == 200
-    answer = client(address, f"/photos/{key}", background="picture")
+def test_a_picture_behind_people(address, astronaut):
+    key = send(address, encoded(astronaut))
+    behind = send(address, encoded(np.full((9, 9, 3), 7, np.uint8)), path="/backgrounds")
+    assert ask(address, f"/photos/{key}", background="picture", picture=behind).status == 200
+    answer = ask(address, f"/photos/{key}", background="picture")
     assert answer.status == 400 and "choose a picture" in answer.text
-    assert client(address, f"/photos/{key}", background="picture", picture=key).status == 410
+    assert ask(address, f"/photos/{key}", background="picture", picture=key).status == 410
 
 
-def test_bad_uploads_get_a_sentence_and_the_page_goes_on(address, client, astronaut):
+def test_bad_uploads_get_a_sentence_and_the_page_goes_on(address, astronaut):
     whole = encoded(astronaut, ".jpg")
     for data, words in (
         (b"not a picture", "not a picture"),
@@ -201,60 +209,60 @@ def test_bad_uploads_get_a_sentence_and_the_page_goes_on(address, client, astron
         (whole[: len(whole) // 2], "damaged"),
         (b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>', "not a picture"),
     ):
-        answer = client(address, "/photos", data)
+        answer = ask(address, "/photos", data)
         assert answer.status == 400 and words in answer.text and "/" not in answer.text
     for fields in ({"model": "../../etc/passwd"}, {"engine": "http://evil.example"}):
-        assert client(address, "/photos", whole, **fields).status == 400
-    assert send(client, address, whole)
+        assert ask(address, "/photos", whole, **fields).status == 400
+    assert send(address, whole)
 
 
-def test_what_nobody_foresaw_gets_a_sentence_too(address, client, astronaut, monkeypatch):
+def test_what_nobody_foresaw_gets_a_sentence_too(address, astronaut, monkeypatch):
     def broken(*_):
         raise RuntimeError("/secret/path")
 
     monkeypatch.setattr(photo, "compose", broken)
-    answer = client(address, f"/photos/{send(client, address, encoded(astronaut))}")
+    answer = ask(address, f"/photos/{send(address, encoded(astronaut))}")
     assert answer.status == 500 and answer.text == "this did not work (RuntimeError): try another file."
 
 
-def test_uploads_beyond_the_limits_do_not_even_arrive(checkpoint, home, client, monkeypatch):
+def test_uploads_beyond_the_limits_do_not_even_arrive(checkpoint, home, monkeypatch):
     monkeypatch.setattr(uploads, "MOST_MEGABYTES", 0.1)
     monkeypatch.setattr(video, "MOST_MEGABYTES", 0.2)
     with page.page_app([str(checkpoint)], engines=["torch"]) as app, guard.running(app) as address:
         for path, most in (("/photos", 100_000), ("/backgrounds", 100_000), ("/videos", 200_000)):
-            assert client(address, path, bytes(most)).status == 400
-            assert client(address, path, bytes(most + 1)).status == 413
-            assert client(address, path, iter([bytes(most // 2)] * 3)).status == 413
+            assert ask(address, path, bytes(most)).status == 400
+            assert ask(address, path, bytes(most + 1)).status == 413
+            assert ask(address, path, iter([bytes(most // 2)] * 3)).status == 413
         assert not [file for file in home.rglob("*") if file.is_file() and file.suffix != ".lock"]
 
 
 def test_nothing_is_written_of_a_photo_and_all_is_gone_in_time(
-    checkpoint, home, client, astronaut, clip, monkeypatch
+    checkpoint, home, astronaut, clip, monkeypatch
 ):
     monkeypatch.setattr(page, "SWEEP_SECONDS", 0.05)
     with page.page_app([str(checkpoint)], engines=["torch"]) as app, guard.running(app) as address:
         before = sorted(home.rglob("*"))
-        key = send(client, address, encoded(astronaut))
+        key = send(address, encoded(astronaut))
         assert sorted(home.rglob("*")) == before
-        send(client, address, clip, path="/videos")
+        send(address, clip, path="/videos")
         assert list(home.rglob("upload"))
         monkeypatch.setattr(store, "KEPT_MINUTES", 0.001)
         until = time.monotonic() + 20
         while list(home.rglob("upload")):  # nobody asks for anything: the page deletes by itself
             assert time.monotonic() < until
             time.sleep(0.05)
-        assert client(address, f"/photos/{key}").status == 410
+        assert ask(address, f"/photos/{key}").status == 410
     assert list(home.iterdir()) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "SIGINT"])
-def test_nothing_is_left_when_the_page_is_ended_in_the_middle_of_a_video(how, checkpoint, home, client, clip):
+def test_nothing_is_left_when_the_page_is_ended_in_the_middle_of_a_video(how, checkpoint, home, clip):
     command = [sys.executable, "-m", "segkit", "demo", "-m", str(checkpoint), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             address = re.search(r"http://\S+", process.stdout.readline())[0]
-            send(client, address, clip, path="/videos")
+            send(address, clip, path="/videos")
             assert list(home.rglob("upload"))
             process.send_signal(getattr(signal, how))
             out, said = process.communicate(timeout=60)
@@ -264,25 +272,25 @@ def test_nothing_is_left_when_the_page_is_ended_in_the_middle_of_a_video(how, ch
     assert list(home.iterdir()) == []
 
 
-def test_no_name_is_looked_up_for_what_a_client_sends_and_nobody_is_called(address, client, clip, astronaut):
-    key, far = send(client, address, encoded(astronaut)), "http://evil.example/x"
+def test_no_name_is_looked_up_for_what_a_client_sends_and_nobody_is_called(address, clip, astronaut):
+    key, far = send(address, encoded(astronaut)), "http://evil.example/x"
     CALLED.clear()
     fields = {"name": far, "picture": far, "background": "blur", "file": far, "url": far}
     body = json.dumps({"path": far, "url": far}).encode()
     for path in ("/photos", "/backgrounds", "/videos"):
-        client(address, path, body, headers={"Referer": far, "X-Forwarded-For": "evil.example"}, **fields)
-    client(address, f"/photos/{key}", **fields)
-    client(address, "/zip", keys=far)
-    client(address, "/" + far)
-    send(client, address, clip, path="/videos")
+        ask(address, path, body, headers={"Referer": far, "X-Forwarded-For": "evil.example"}, **fields)
+    ask(address, f"/photos/{key}", **fields)
+    ask(address, "/zip", keys=far)
+    ask(address, "/" + far)
+    send(address, clip, path="/videos")
     hosts = {str(args[1][0] if event == "socket.connect" else args[0]) for event, args in CALLED}
     assert hosts == {"127.0.0.1"}, "of the client itself"
 
 
-def test_no_file_of_this_machine_can_be_fetched(address, client, checkpoint):
+def test_no_file_of_this_machine_can_be_fetched(address, checkpoint):
     for path in (checkpoint, Path(page.__file__), "/etc/passwd"):
         for start in ("", "/static", "/static/..", "/examples", "/lessons", "/lessons/..%2f..", "/videos"):
-            answer = client(address, f"{start}/{str(path).lstrip('/')}")
+            answer = ask(address, f"{start}/{str(path).lstrip('/')}")
             assert answer.status == 404 and b"root:" not in answer.data
 
 
@@ -297,15 +305,15 @@ def test_an_unknown_network_is_named_before_the_page_opens():
         pass
 
 
-def test_examples_are_free_photographs_of_people_with_their_licence(address, client):
+def test_examples_are_free_photographs_of_people_with_their_licence(address):
     assert len(page.examples()) == 3
     for name, (_, words) in page.examples().items():
         assert words.endswith(("public domain", "CC0"))
-        assert Image.open(io.BytesIO(client(address, f"/examples/{name}").data)).size[0] >= 400
+        assert Image.open(io.BytesIO(ask(address, f"/examples/{name}").data)).size[0] >= 400
 
 
-def test_lessons_are_pages_to_read_whose_links_lead_somewhere(address, client):
-    answer = client(address, "/lessons/04_metrics")
+def test_lessons_are_pages_to_read_whose_links_lead_somewhere(address):
+    answer = ask(address, "/lessons/04_metrics")
     assert "<script" not in answer.text and "<h1" in answer.text
     links = set(re.findall(r'<a [^>]*href="([^"]*)"', answer.text))
     assert any("05_losses" in link for link in links)
@@ -316,15 +324,13 @@ def test_lessons_are_pages_to_read_whose_links_lead_somewhere(address, client):
 
 
 @pytest.mark.long
-def test_twenty_people_at_once_are_all_answered_within_bounded_memory(address, client):
+def test_twenty_people_at_once_are_all_answered_within_bounded_memory(address):
     rng = np.random.default_rng(0)
     noise = np.kron(rng.integers(0, 255, (30, 40, 3), dtype=np.uint8), np.ones((100, 100, 1), np.uint8))
     data = encoded(noise, ".jpg")  # 12 million pixels
 
     def visit(_):
-        return len(
-            client(address, f"/photos/{send(client, address, data)}", full=1, background="portrait").data
-        )
+        return len(ask(address, f"/photos/{send(address, data)}", full=1, background="portrait").data)
 
     visit(0)  # everything is loaded
     gc.collect()
@@ -348,23 +354,21 @@ def test_twenty_people_at_once_are_all_answered_within_bounded_memory(address, c
 # Video
 
 
-def state(client, address, key, **options) -> dict:
-    return json.loads(client(address, f"/videos/{key}", **options).text)
+def state(address, key, **options) -> dict:
+    return json.loads(ask(address, f"/videos/{key}", **options).text)
 
 
-def test_a_video_is_converted_and_says_how_far_it_is(address, client, clip, home):
-    key, seen = send(client, address, clip, "walk.mp4", "/videos"), []
-    while not (now := state(client, address, key))["words"]:
+def test_a_video_is_converted_and_says_how_far_it_is(address, clip, home):
+    key, seen = send(address, clip, "walk.mp4", "/videos"), []
+    while not (now := state(address, key))["words"]:
         seen.append(now["done"])
         time.sleep(0.05)
     assert now["done"] == now["total"] == 30 and now["ready"] and seen == sorted(seen)
-    made = client(address, f"/videos/{key}/file")
+    made = ask(address, f"/videos/{key}/file")
     assert 'filename="walk_blur.mp4"' in made.headers["Content-Disposition"]
     with av.open(io.BytesIO(made.data)) as video:
         assert sum(1 for _ in video.decode(video=0)) == 30
-    assert (
-        client(address, f"/videos/{key}/file", headers={"Range": "bytes=0-9"}).status == 206
-    )  # players jump
+    assert ask(address, f"/videos/{key}/file", headers={"Range": "bytes=0-9"}).status == 206  # players jump
 
 
 @pytest.fixture
@@ -373,33 +377,33 @@ def slow_network(monkeypatch):
     monkeypatch.setattr(Segmenter, "predict_batch", lambda *args: (time.sleep(0.1), ask(*args))[1])
 
 
-def test_a_video_is_cancelled_and_the_next_one_waits_for_its_turn(address, client, clip, slow_network):
-    first, second = (send(client, address, clip, path="/videos") for _ in range(2))
-    while state(client, address, first)["done"] < 3:
+def test_a_video_is_cancelled_and_the_next_one_waits_for_its_turn(address, clip, slow_network):
+    first, second = (send(address, clip, path="/videos") for _ in range(2))
+    while state(address, first)["done"] < 3:
         time.sleep(0.05)
-    assert state(client, address, second)["done"] == 0
-    now = state(client, address, first, method="DELETE")
+    assert state(address, second)["done"] == 0
+    now = state(address, first, method="DELETE")
     assert re.match(r"cancelled after \d+ frames", now["words"]) and not now["ready"]
-    while state(client, address, second)["done"] < 1:
+    while state(address, second)["done"] < 1:
         time.sleep(0.05)
-    assert state(client, address, second, method="DELETE")["words"]
+    assert state(address, second, method="DELETE")["words"]
 
 
-def test_a_video_nobody_waits_for_is_stopped(address, client, clip, slow_network, monkeypatch):
+def test_a_video_nobody_waits_for_is_stopped(address, clip, slow_network, monkeypatch):
     monkeypatch.setattr(video, "PATIENCE", 0.3)
-    key = send(client, address, clip, path="/videos")
+    key = send(address, clip, path="/videos")
     time.sleep(1)
-    assert "cancelled" in state(client, address, key)["words"]
+    assert "cancelled" in state(address, key)["words"]
 
 
-def test_videos_beyond_the_limits_are_refused_and_not_kept(address, client, clip, home, monkeypatch):
+def test_videos_beyond_the_limits_are_refused_and_not_kept(address, clip, home, monkeypatch):
     playlist = b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"
     for data in (b"not a video", playlist, b"ffconcat version 1.0\nfile /etc/passwd\n"):
-        answer = client(address, "/videos", data, name="x.mp4")
+        answer = ask(address, "/videos", data, name="x.mp4")
         assert answer.status == 400 and "/" not in answer.text, answer.text
     for limit, low in (("SECONDS", 2), ("PIXELS", 96 * 63)):
         with monkeypatch.context() as patch:
             patch.setattr(video, f"MOST_{limit}", low)
-            assert client(address, "/videos", clip).status == 400
-    assert client(address, "/videos", clip, background="picture").status == 400
+            assert ask(address, "/videos", clip).status == 400
+    assert ask(address, "/videos", clip, background="picture").status == 400
     assert not list(home.rglob("upload"))

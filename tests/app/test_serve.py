@@ -1,6 +1,5 @@
 """The API over a real socket: a picture is posted and a PNG comes back; whatever else is sent is answered."""
 
-import http.client
 import json
 from io import BytesIO
 from urllib.parse import urlsplit
@@ -10,6 +9,8 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("fastapi_offline")
+
+from asking import ask
 
 from segkit.app import guard, uploads
 from segkit.app.serve import build_api
@@ -40,15 +41,6 @@ def photo(astronaut) -> np.ndarray:
     return astronaut[:200, 100:400]
 
 
-def ask(address, path, body=None, **headers):
-    """Status and body of the answer; its type is in .type."""
-    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
-    connection.request("GET" if body is None else "POST", path, body, headers)
-    answer = connection.getresponse()
-    answer.data, answer.type = answer.read(), answer.headers.get("content-type")
-    return answer
-
-
 def png(image) -> bytes:
     file = BytesIO()
     Image.fromarray(image).save(file, "PNG")
@@ -56,7 +48,7 @@ def png(image) -> bytes:
 
 
 def shown(answer) -> np.ndarray:
-    assert (answer.status, answer.type) == (200, "image/png"), answer.data
+    assert (answer.status, answer.headers["content-type"]) == (200, "image/png"), answer.data
     return np.asarray(Image.open(BytesIO(answer.data)))
 
 
@@ -104,8 +96,8 @@ def test_the_limits_are_those_of_the_page(address):
     Image.new("1", (uploads.MOST_PIXELS // 1000 + 1, 1000)).save(wide, "PNG")
     assert "million" in json.loads(ask(address, "/cutout", wide.getvalue()).data)["detail"]
     assert ask(address, "/cutout", bytes(int(uploads.MOST_MEGABYTES * 1e6) + 1)).status == 413
-    assert ask(address, "/cutout", bomb, Origin="http://evil.example").status == 403
-    assert ask(address, "/cutout", bomb, Host="evil.example").status == 400
+    assert ask(address, "/cutout", bomb, headers={"Origin": "http://evil.example"}).status == 403
+    assert ask(address, "/cutout", bomb, headers={"Host": "evil.example"}).status == 400
 
 
 def test_the_description_names_every_answer_and_loads_nothing_from_afar(address):

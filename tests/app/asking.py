@@ -1,17 +1,11 @@
-"""A page with a tiny network, and a client that shows what came back."""
+"""One request to a server on this machine."""
 
 import http.client
-from collections.abc import Callable
-from pathlib import Path
 from urllib.parse import urlencode, urlsplit
-
-import pytest
-
-from segkit.checkpoint import CheckpointInfo, save_checkpoint
 
 
 def ask(address: str, path: str = "/", body=None, method: str | None = None, headers=None, **fields):
-    """One request; the answer's body is in .data and .text."""
+    """The answer; its body is in .data and .text.   fields: go into the address."""
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
     path += f"?{urlencode(fields)}" if fields else ""
     connection.request(method or ("GET" if body is None else "POST"), path, body, headers or {})
@@ -20,13 +14,3 @@ def ask(address: str, path: str = "/", body=None, method: str | None = None, hea
     answer.text = answer.data.decode(errors="replace")
     connection.close()
     return answer
-
-
-@pytest.fixture(scope="session")
-def client() -> Callable:
-    return ask
-
-
-@pytest.fixture
-def checkpoint(tiny_model, tmp_path) -> Path:
-    return save_checkpoint(tmp_path / "tiny.safetensors", tiny_model, CheckpointInfo(tiny_model.built_as))
