@@ -3,21 +3,19 @@
 import cv2
 import numpy as np
 
-from segkit.course.check.core import Wrong, exercise, from_start
+from segkit.course.check.core import Wrong, as_number, as_numbers, exercise, from_start
 
 
-def _array(value, shape: tuple[int, ...], name: str = "the answer") -> np.ndarray:
-    """An array of this shape with no NaN, or a hint that it is none."""
+def _array(value, shape: tuple[int, ...], given=None) -> np.ndarray:
+    """An answer as finite floats of a wanted shape.   Raises: Wrong."""
     try:
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError):
-        raise Wrong(
-            f"{name} should be an array", got=type(value).__name__, expected=f"shape {shape}"
-        ) from None
+        raise Wrong("return an array", given, type(value).__name__, f"shape {shape}") from None
     if array.shape != shape:
-        raise Wrong(f"{name} has another shape than the input", got=array.shape, expected=shape)
-    if np.isnan(array).any():
-        raise Wrong("NaN: somewhere 0 was divided by 0. What does the task say for alpha 0?", got=array)
+        raise Wrong("the answer has another shape", given, f"shape {array.shape}", f"shape {shape}")
+    if not np.isfinite(array).all():
+        raise Wrong("NaN or infinite: somewhere was divided by 0", given, array)
     return array
 
 
@@ -26,14 +24,15 @@ def pure_colour(answer):
     for seed in range(6):
         rng = np.random.default_rng(from_start(seed))
         person, behind = rng.integers(0, 256, (2, 3, 4, 3)).astype(float)
-        alpha = rng.choice([0.0, 0.25, 0.5, 1.0], (3, 4))
+        alpha = rng.choice([0.0, 0.05, 0.25, 0.5, 1.0], (3, 4))
         alpha.flat[:2] = (0.0, 0.5)
-        mixed = person * alpha[..., None] + behind * (1 - alpha[..., None])
+        share = alpha[..., None]
+        mixed = person * share + behind * (1 - share)
         if seed % 2:
             mixed = np.clip(mixed + rng.normal(0, 20, mixed.shape), 0, 255)  # a photograph has noise
-        safe = np.where(alpha > 0, alpha, 1)[..., None]
-        unmixed = (mixed - (1 - alpha[..., None]) * behind) / safe
-        expected = np.where(alpha[..., None] > 0, unmixed.clip(0, 255), mixed)
+        safe = np.where(share > 0, share, 1)
+        unmixed = (mixed - (1 - share) * behind) / safe
+        expected = np.where(share > 0, unmixed.clip(0, 255), mixed)
         with np.errstate(all="ignore"):
             got = _array(answer(mixed.copy(), alpha.copy(), behind.copy()), mixed.shape)
         if np.allclose(got, expected, atol=0.51):
@@ -45,11 +44,11 @@ def pure_colour(answer):
             hint = "that is the pixel as it was, with the old background still in it; " + hint
         elif alpha[at] == 0:
             hint = "where alpha is 0 nothing of the person is seen: leave the pixel as it is"
-        elif np.allclose(got, np.where(alpha[..., None] > 0, unmixed, mixed), atol=0.51):
+        elif np.allclose(got, np.where(share > 0, unmixed, mixed), atol=0.51):
             hint = "right, but a colour below 0 or above 255 does not exist: clip it"
-        elif np.allclose(got[at], (mixed - (1 - alpha[..., None]) * behind)[at], atol=0.51):
+        elif np.allclose(got[at], (mixed - (1 - share) * behind)[at], atol=0.51):
             hint = "the background is taken out; what is left is alpha * person, still to be divided by alpha"
-        elif np.allclose(got[at], ((mixed - alpha[..., None] * behind) / safe)[at].clip(0, 255), atol=0.51):
+        elif np.allclose(got[at], ((mixed - share * behind) / safe)[at].clip(0, 255), atol=0.51):
             hint = "alpha is the share of the person: the background has 1 - alpha"
         elif np.allclose(got[at], (mixed / safe)[at].clip(0, 255), atol=0.51):
             hint = "dividing alone makes it brighter: first take (1 - alpha) * behind away"
@@ -68,24 +67,20 @@ def run_lengths(answer):
     corner = np.zeros((3, 4), bool)
     corner[:2, :2] = True
     some = [np.random.default_rng(from_start(seed)).random((3, 5)) < 0.5 for seed in range(8)]
-    for mask in (
-        np.eye(3, 4) == 0,
-        np.eye(3, 4) > 0,
-        corner,
-        *some,
-        np.zeros((2, 3), bool),
-        np.ones((2, 3), bool),
-    ):
+    plain = np.zeros((2, 3), bool)
+    for mask in (np.eye(3, 4) == 0, np.eye(3, 4) > 0, corner, *some, plain, ~plain):
         expected = _counts(mask)
-        result = answer(mask.copy())
-        try:
-            got = [int(n) for n in result]
-        except (TypeError, ValueError):
-            raise Wrong("return a list of whole numbers", got=result, expected=expected) from None
-        if got == expected:
-            continue
         rows = ("".join(".#"[int(v)] for v in row) for row in mask)
         given = "\n".join(["# is person", *rows]).replace("\n", "\n" + " " * 11)
+        result = answer(mask.copy())
+        numbers = as_numbers(result)
+        if numbers is None or any(n != int(n) for n in numbers):
+            raise Wrong(
+                "return a list of whole numbers", given, "None" if result is None else result, expected
+            )
+        got = [int(n) for n in numbers]
+        if got == expected:
+            continue
         hint = "go down the columns and count how long each run of equal pixels is, background first"
         if got == _counts(mask, "C"):
             hint = "these are rows; COCO goes down the columns: the order Fortran keeps arrays in"
@@ -104,33 +99,42 @@ def run_lengths(answer):
 
 @exercise
 def expected_dice(answer):
-    cases = [np.random.default_rng(from_start(seed)).random((3, 4)) ** 2 for seed in range(10)]
-    for prob in cases:
-        mask = prob > 0.5
+    for seed in range(10):
+        prob = np.random.default_rng(from_start(seed)).random((3, 4)) ** 2
+        mask = prob > (0.5, 0.3)[seed % 2]  # the threshold is the mask's own affair
         mask.flat[0] = True
-        expected = 2 * prob[mask].sum() / (prob.sum() + mask.sum())
-        try:
-            got = float(answer(prob.copy(), mask.copy()))
-        except (TypeError, ValueError):
-            raise Wrong("the answer should be one number", expected="a number") from None
+        overlap, sizes = prob[mask].sum(), prob.sum() + mask.sum()
+        expected = 2 * overlap / sizes
+        given = f"prob {prob.round(2).tolist()}, mask {mask.astype(int).tolist()}"
+        result = answer(prob.copy(), mask.copy())
+        got = as_number(result)
+        if got is None:
+            raise Wrong("return one number", given, "None" if result is None else result, expected)
         if np.isclose(got, expected, atol=1e-6):
             continue
+        cut = prob > 0.5
+        for value, hint in (
+            (prob[mask].mean(), "that is the mean probability inside the mask: what it left out is not seen"),
+            (prob.mean(), "that is a share of the picture, no overlap"),
+            (mask.mean(), "that is a share of the picture, no overlap"),
+            (overlap / sizes, "the factor 2 is missing: a sure network would expect 0.5"),
+            (2 * mask.sum() / sizes, "not every pixel of the mask is right: each is with its probability"),
+            (overlap / (sizes - overlap), "that is the IoU that is to be expected; asked is Dice"),
+            (
+                np.maximum(prob, 1 - prob).mean(),
+                "that is expected accuracy: easy background makes it flatter",
+            ),
+            (
+                2 * prob[cut].sum() / (prob.sum() + cut.sum()),
+                "take the mask that is given, wherever it was cut",
+            ),
+        ):
+            if np.isclose(got, value):
+                raise Wrong(hint, given, got, expected)
         hint = (
             "2 * overlap / (size + size), with the sum of probabilities for what nobody knows: the true mask"
         )
-        if np.isclose(got, prob[mask].mean()):
-            hint = "that is the mean probability inside the mask: it never sees what the mask has left out"
-        elif np.isclose(got, prob.mean()) or np.isclose(got, mask.mean()):
-            hint = "that is a share of the picture: " + hint
-        elif np.isclose(got, prob[mask].sum() / (prob.sum() + mask.sum())):
-            hint = "the factor 2 is missing: a sure network would expect 0.5"
-        elif np.isclose(got, 2 * mask.sum() / (prob.sum() + mask.sum())):
-            hint = "not every pixel of the mask is right: each is with its probability"
-        elif np.isclose(got, prob[mask].sum() / (prob.sum() + mask.sum() - prob[mask].sum())):
-            hint = "that is the IoU that is to be expected: also good, but asked is Dice"
-        elif np.isclose(got, np.maximum(prob, 1 - prob).mean()):
-            hint = "that is expected pixel accuracy, and the easy background makes it flatter"
-        raise Wrong(hint, f"prob {prob.round(2).tolist()}, mask {mask.astype(int).tolist()}", got, expected)
+        raise Wrong(hint, given, got, expected)
 
 
 def _blur(x: np.ndarray) -> np.ndarray:
@@ -139,41 +143,39 @@ def _blur(x: np.ndarray) -> np.ndarray:
 
 @exercise
 def blur_around_person(answer):
-    side = 48
-    rows, columns = np.indices((side, side))
-    alpha = (np.hypot(rows - 24, columns - 24) < 9).astype(np.float32)
-    for person, behind in (((255, 0, 0), (0, 0, 200)), ((0, 0, 0), (220, 220, 220))):
-        image = np.where(alpha[..., None] > 0, np.float32(person), np.float32(behind)).astype(np.float32)
-        image[::6] = np.where(alpha[::6, :, None] > 0, image[::6], image[::6] * 0.5)
-        weight = 1 - alpha
-        expected = _blur(image * weight[..., None]) / np.maximum(_blur(weight), 1e-6)[..., None]
-        with np.errstate(all="ignore"):
-            got = answer(image.copy(), alpha.copy(), _blur)
-        outside = alpha == 0
-        got = np.asarray(got, float)
-        if got.shape != image.shape:
-            raise Wrong("return the blurred background, as large as the image", got=got.shape)
-        if np.isnan(got[outside]).any():
-            raise Wrong("NaN: deep inside the person no background is near; keep the divisor above 0")
-        if np.allclose(got[outside], expected[outside], atol=1):
-            continue
-        hint = "blur only what is background, and divide by how much of it was in the window"
-        if np.allclose(got[outside], _blur(image)[outside], atol=1):
-            hint = "this blurs the person in, and a glow of their colour stands around them: " + hint
-        elif np.allclose(got[outside], _blur(image * weight[..., None])[outside], atol=1):
-            hint = "dark around the person: the missing pixels counted as black. Divide by the blurred weight"
-        elif np.allclose(got[outside], image[outside], atol=1):
-            hint = "nothing is blurred"
-        elif np.allclose(
-            got[outside],
-            (_blur(image * alpha[..., None]) / np.maximum(_blur(alpha), 1e-6)[..., None])[outside],
-            atol=1,
-        ):
-            hint = "that is the person's colour spread out: the background's weight is 1 - alpha"
-        near = outside & (cv2.dilate(alpha, np.ones((7, 7))) > 0)
-        raise Wrong(
-            hint,
-            f"a person of colour {person} before {behind}",
-            f"beside the person, on average {got[near].mean(0).round()}",
-            f"about {expected[near].mean(0).round()}",
-        )
+    """By what must be true of any answer: blurred far away, flat stays flat, and no colour of the person."""
+    rng = np.random.default_rng(from_start(0))
+    rows, columns = np.indices((56, 60))
+    middle = rng.integers(24, 32, 2)
+    away = np.hypot(rows - middle[0], columns - middle[1])
+    alpha = (away < 9).astype(np.float32)
+    flat = np.full((56, 60, 3), rng.integers(60, 220, 3), np.float32)
+    striped = np.where(rows[..., None] % 6 == 0, flat * 0.5, flat)
+    outside, far, near = alpha == 0, away > 24, (alpha == 0) & (away < 12)
+    for name, behind in {"striped": striped, "even": flat}.items():
+        given = f"a round person before an {name} background of colour {behind[1, 0].astype(int)}"
+        got = {}
+        for colour in ((255, 0, 0), (0, 0, 0), (0, 255, 255)):
+            image = np.where(alpha[..., None] > 0, np.float32(colour), behind)
+            with np.errstate(all="ignore"):
+                got[colour] = _array(answer(image.copy(), alpha.copy(), _blur), image.shape, given)
+        red, black = got[255, 0, 0], got[0, 0, 0]
+        image = np.where(alpha[..., None] > 0, np.float32((255, 0, 0)), behind)
+        shown = f"beside a red person, on average {red[near].mean(0).round()}"
+        wanted = f"about {flat[0, 1].round()}" if name == "even" else None
+        if np.allclose(red[outside], image[outside], atol=1) and name == "striped":
+            raise Wrong("nothing is blurred", given, shown)
+        if max(np.abs(one - black)[outside].max() for one in got.values()) > 2:
+            hint = "the person's colour is in it, a glow around them: blur only what is background"
+            if np.abs(red[far] - image[far]).max() > 60:
+                hint = "that is the person's colour spread out: the background's weight is 1 - alpha"
+            raise Wrong(hint, given, shown, wanted)
+        if max(np.abs(one - black).max() for one in got.values()) > 2:
+            raise Wrong("outside it is right; inside, the person is still there", given)
+        if name == "even" and np.abs(red - flat)[outside].max() > 2:
+            hint = "an even background stays as it is, however it is blurred"
+            if red[near].mean() < flat[near].mean() - 2:
+                hint = "dark around the person: missing pixels counted as black. Divide by the blurred weight"
+            raise Wrong(hint, given, shown, wanted)
+        if np.abs(red - _blur(image))[far].max() > 2:
+            raise Wrong("far from the person nothing is in the way: there it is blur(image)", given)

@@ -1,0 +1,143 @@
+"""Right and common wrong answers to the exercises of notebook 16; test_answers.py asks the checks."""
+
+import itertools
+
+import cv2
+import numpy as np
+
+from segkit.matting.effects import background_alone
+
+
+def unmix(pixel, alpha, behind):
+    a = alpha[..., None]
+    person = (pixel - (1 - a) * behind) / np.where(a > 0, a, 1)
+    return np.where(a > 0, person.clip(0, 255), pixel)
+
+
+def unmix_by_index(pixel, alpha, behind):
+    out = pixel.copy()
+    seen = alpha > 0
+    a = alpha[seen][:, None]
+    out[seen] = np.clip(behind[seen] + (pixel[seen] - behind[seen]) / a, 0, 255)
+    return out
+
+
+def unmix_wrong(rule):
+    def answer(pixel, alpha, behind):
+        a = np.maximum(alpha, 1e-9)[..., None]
+        return np.where(alpha[..., None] > 0, rule(pixel, a, behind), pixel)
+
+    return answer
+
+
+def runs(mask, order="F"):
+    flat = [0, *mask.ravel(order).astype(int), None]
+    lengths, count = [], 0
+    for before, now in itertools.pairwise(flat):
+        if now != before:
+            lengths.append(count)
+            count = 0
+        count += 1
+    return lengths
+
+
+def runs_by_groups(mask):
+    groups = [(key, len(list(group))) for key, group in itertools.groupby(mask.T.ravel())]
+    return tuple(([0] if groups[0][0] else []) + [length for _, length in groups])
+
+
+def runs_by_numpy(mask):
+    flat = mask.ravel(order="F").astype(int)
+    return np.diff([0, *np.flatnonzero(np.diff(flat, prepend=0)), mask.size])
+
+
+def promise(prob, mask):
+    return 2 * prob[mask].sum() / (prob.sum() + mask.sum())
+
+
+def blur_around(image, alpha, blur):
+    weight = 1 - alpha
+    return blur(image * weight[..., None]) / np.maximum(blur(weight), 1e-6)[..., None]
+
+
+def blur_by_channels(image, alpha, blur):
+    weight = blur(1 - alpha) + 1e-9
+    return np.dstack([blur((1 - alpha) * image[..., c]) / weight for c in range(3)])
+
+
+def fill_then_blur(image, alpha, blur):
+    return blur(background_alone(image, alpha))
+
+
+def inpaint_then_blur(image, alpha, blur):
+    hole = cv2.dilate((alpha > 0).astype(np.uint8), np.ones((3, 3)))
+    return blur(cv2.inpaint(image.astype(np.uint8), hole, 3, cv2.INPAINT_TELEA))
+
+
+def sharp_inside(image, alpha, blur):
+    return np.where(alpha[..., None] > 0, image, blur_around(image, alpha, blur))
+
+
+def hole_left(image, alpha, blur):
+    return np.where(alpha[..., None] > 0, np.nan, blur_around(image, alpha, blur))
+
+
+RIGHT = [
+    ("pure_colour", unmix),
+    ("pure_colour", unmix_by_index),
+    ("pure_colour", lambda *given: unmix(*given).round().astype(np.uint8)),
+    ("run_lengths", runs),
+    ("run_lengths", runs_by_groups),
+    ("run_lengths", runs_by_numpy),
+    ("expected_dice", promise),
+    ("expected_dice", lambda p, m: np.float32(2 * (p * m).sum() / np.sum(p + m))),
+    ("expected_dice", lambda p, m: np.array([promise(p, m)])),
+    ("blur_around_person", blur_around),
+    ("blur_around_person", blur_by_channels),
+    ("blur_around_person", fill_then_blur),
+    ("blur_around_person", inpaint_then_blur),
+]
+WRONG = [
+    ("pure_colour", lambda p, a, b: p, "as it was"),
+    ("pure_colour", lambda p, a, b: (p - (1 - a[..., None]) * b) / a[..., None], "divided by 0"),
+    (
+        "pure_colour",
+        lambda p, a, b: np.nan_to_num(((p - (1 - a[..., None]) * b) / a[..., None]).clip(0, 255)),
+        "alpha is 0",
+    ),
+    ("pure_colour", unmix_wrong(lambda p, a, b: (p - (1 - a) * b) / a), "clip it"),
+    ("pure_colour", unmix_wrong(lambda p, a, b: p - (1 - a) * b), "divided by alpha"),
+    ("pure_colour", unmix_wrong(lambda p, a, b: ((p - a * b) / a).clip(0, 255)), "1 - alpha"),
+    ("pure_colour", unmix_wrong(lambda p, a, b: (p / a).clip(0, 255)), "dividing alone"),
+    ("pure_colour", lambda p, a, b: unmix(p, np.where(a < 0.1, 0, a), b), "solve pixel"),
+    ("pure_colour", lambda p, a, b: p[..., 0], "another shape"),
+    ("pure_colour", lambda p, a, b: "red", "an array"),
+    ("run_lengths", lambda m: runs(m, "C"), "columns"),
+    ("run_lengths", lambda m: runs(m)[1:] if m[0, 0] else runs(m), "first number counts background"),
+    ("run_lengths", lambda m: runs(m)[:-1], "last run is missing"),
+    ("run_lengths", lambda m: runs(~m), "swapped"),
+    ("run_lengths", lambda m: runs(m)[1::2], "only the runs of person"),
+    ("run_lengths", lambda m: [1], "all runs together"),
+    ("run_lengths", lambda m: [n + 0.4 for n in runs(m)], "whole numbers"),
+    ("run_lengths", lambda m: None, "list of whole numbers"),
+    ("expected_dice", lambda p, m: p[m].mean(), "left out"),
+    ("expected_dice", lambda p, m: promise(p, m) / 2, "factor 2"),
+    ("expected_dice", lambda p, m: p.mean(), "share of the picture"),
+    ("expected_dice", lambda p, m: 2 * m.sum() / (p.sum() + m.sum()), "with its probability"),
+    ("expected_dice", lambda p, m: promise(p, m) / (2 - promise(p, m)), "IoU"),
+    ("expected_dice", lambda p, m: np.maximum(p, 1 - p).mean(), "accuracy"),
+    ("expected_dice", lambda p, m: promise(p, p > 0.5), "the mask that is given"),
+    ("expected_dice", lambda p, m: 1.0, "2 * overlap"),
+    ("expected_dice", lambda p, m: p, "one number"),
+    ("blur_around_person", lambda i, a, blur: blur(i), "glow"),
+    ("blur_around_person", lambda i, a, blur: blur(i * (1 - a)[..., None]), "dark around"),
+    ("blur_around_person", lambda i, a, blur: i, "nothing is blurred"),
+    ("blur_around_person", lambda i, a, blur: background_alone(i, a), "nothing is blurred"),
+    ("blur_around_person", lambda i, a, blur: blur_around(i, 1 - a, blur), "person's colour"),
+    ("blur_around_person", sharp_inside, "still there"),
+    ("blur_around_person", hole_left, "divided by 0"),
+    ("blur_around_person", lambda i, a, blur: blur(blur_around(i, a, blur)), "far from the person"),
+    ("blur_around_person", lambda i, a, blur: i * 0 + 128, "far from the person"),
+    ("blur_around_person", lambda i, a, b: blur_around(i, a, b) / b(1 - a)[..., None], "stays as it is"),
+    ("blur_around_person", lambda i, a, blur: i[..., 0], "another shape"),
+]
