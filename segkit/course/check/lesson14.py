@@ -81,7 +81,7 @@ def softmax_by_hand(answer) -> None:
             got.ravel(),
             large.softmax(0).ravel(),
         )
-    if not np.allclose(got, large.softmax(0).numpy(), atol=1e-5):
+    if not np.allclose(got, large.softmax(0).numpy(), atol=1e-3):
         raise Wrong(
             "right for small logits, wrong for large ones: subtract the largest, do not cut them off.",
             "logits 1000, 999, -1000",
@@ -155,6 +155,11 @@ def cross_entropy_without(answer) -> None:
             },
             "-log_softmax of the true class, at the pixels whose id is not 255, and their mean.",
         )
+    logits, ids = torch.tensor([500.0, -500.0]).view(1, 2, 1, 1), torch.ones(1, 1, 1, dtype=torch.long)
+    given = "one pixel of class 1, logits 500 and -500"
+    if not np.isclose(got := one_number(answer(logits, ids), given), 1000):
+        hint = "the log of a softmax that has become 0: log_softmax does both at once, and stays finite."
+        raise Wrong(hint, given, got, 1000.0)
 
 
 @exercise
@@ -171,9 +176,12 @@ def merge_classes(answer) -> None:
             lost[np.isin(ids, group)] = new
             chained[np.isin(chained, group)] = new
         given, before = f"ids {np.unique(ids).tolist()}, groups {groups}", ids.copy()
-        got = _as_array(answer(ids, groups), ids.shape, given, "ids of the same shape")
+        result = answer(ids, groups)
+        got = _as_array(result, ids.shape, given, "ids of the same shape")
         if not np.array_equal(ids, before):
             raise Wrong("the ids that came in were changed: write into a copy.", given)
+        if (kind := np.asarray(result).dtype).kind not in "iu":
+            raise Wrong("ids are names: whole numbers, such as uint8.", given, kind, "whole numbers")
         _name_array(
             got,
             expected,
@@ -195,53 +203,49 @@ def mean_iou(answer) -> None:
     """
     for seed in range(4):
         rng = np.random.default_rng(from_start(seed))
-        classes = 6
-        targets = rng.integers(0, 4, (3, 8, 8))  # classes 4 and 5 do not occur
+        classes = 7
+        targets = rng.integers(0, 4, (3, 8, 8))  # classes 4 to 6 do not occur
         preds = np.where(rng.random(targets.shape) < 0.6, targets, rng.integers(0, 4, targets.shape))
         targets[0], preds[0] = targets[0] % 2, preds[0] % 2
         if seed:
             targets[rng.random(targets.shape) < 0.1 * seed] = IGNORE
-        given = f"preds and targets {preds.shape}, {classes} classes, two of them nowhere"
-
-        def iou(matrix):
-            matrix = matrix.double()
-            tp = matrix.diagonal(dim1=-2, dim2=-1)
-            return tp / (matrix.sum(-1) + matrix.sum(-2) - tp)
-
+        if seed % 2:
+            preds[1, 2, :3], targets[1, 2, :3] = 4, 0  # called, and nowhere true
+        if seed > 1:
+            preds[2, 5, 2:4], targets[2, 5, 2:4] = 0, 5  # true, and never called
+        given = f"preds {np.unique(preds).tolist()}, targets {np.unique(targets).tolist()}, {classes} classes"
         each = confusion_matrix(preds, targets, classes)
-        pooled = iou(each.sum(0))
-        as_ground = confusion_matrix(preds, np.where(targets == IGNORE, 0, targets), classes).sum(0)
-        tp = each.sum(0).diagonal().double()
-        union = each.sum(0).sum(1) + each.sum(0).sum(0) - tp
+        pooled, counts = _ious(each.sum(0)), each.sum(0).double()
+        as_ground = _ious(confusion_matrix(preds, np.where(targets == IGNORE, 0, targets), classes).sum(0))
+        tp, sizes = counts.diagonal(), counts.sum(1) + counts.sum(0)
+        both = (counts.sum(1) > 0) & (counts.sum(0) > 0)
         got = one_number(answer(preds.copy(), targets.copy(), classes), given)
+        wanted = pooled.nanmean().item()
         if np.isnan(got):
-            raise Wrong(
-                "0 / 0 is not a number: leave out the classes that nobody names.",
-                given,
-                got,
-                pooled.nanmean().item(),
-            )
-        name_mistake(
-            got,
-            pooled.nanmean().item(),
-            {
-                "classes that nobody names count as 0: leave them out of the mean.": (
-                    pooled.nan_to_num(0).mean()
-                ),
-                "classes that nobody names count as 1: leave them out of the mean.": (
-                    pooled.nan_to_num(1).mean()
-                ),
-                "this is the mean over pictures: add up the counts of all pictures first.": (
-                    iou(each).nanmean(1).mean()
-                ),
-                "pixels of 255 are taken for background: leave them out.": iou(as_ground).nanmean(),
-                "this is one IoU over all classes together. Each class has its own; then the mean.": (
-                    tp.sum() / union.sum()
-                ),
-                "this is mean Dice: for IoU the right pixels count once.": (
-                    (2 * tp / (union + tp)).nanmean()
-                ),
-                "background is left out. Here it is a class like the others.": pooled[1:].nanmean(),
-            },
-            "for every class: pixels where both name it, over pixels where either does, 255 left out.",
-        )
+            hint = "0 / 0 is not a number: leave out the classes that nobody names."
+            raise Wrong(hint, given, got, wanted)
+        mistakes = {
+            "classes that nobody names count as 0: leave them out of the mean.": pooled.nan_to_num(0).mean(),
+            "classes that nobody names count as 1: leave them out of the mean.": pooled.nan_to_num(1).mean(),
+            "a class that only one of the two names was left out: that is a mistake and scores 0.": (
+                pooled[both].mean()
+            ),
+            "this is the mean over pictures: add up the counts of all pictures first.": (
+                _ious(each).nanmean(1).mean()
+            ),
+            "pixels of 255 are taken for background: leave them out.": as_ground.nanmean(),
+            "this is one IoU over all classes together. Each class has its own; then the mean.": (
+                tp.sum() / (sizes - tp).sum()
+            ),
+            "this is mean Dice: for IoU the right pixels count once.": (2 * tp / sizes).nanmean(),
+            "background is left out. Here it is a class like the others.": pooled[1:].nanmean(),
+        }
+        otherwise = "for every class: pixels where both name it, over pixels where either does, 255 left out."
+        name_mistake(got, wanted, mistakes, otherwise)
+
+
+def _ious(matrix: Tensor) -> Tensor:
+    """(..., C, C) -> the IoU of every class, (..., C); nan where nobody names it."""
+    matrix = matrix.double()
+    tp = matrix.diagonal(dim1=-2, dim2=-1)
+    return tp / (matrix.sum(-1) + matrix.sum(-2) - tp)

@@ -36,6 +36,23 @@ def miou(preds, targets, classes):
     return (both[either > 0] / either[either > 0]).mean()
 
 
+def by_table(ids, groups):
+    table = np.arange(256, dtype=np.uint8)
+    for new, group in enumerate(groups):
+        table[list(group)] = new
+    return table[ids]
+
+
+def by_matrix(preds, targets, classes):
+    """Written otherwise: a confusion matrix, and nan for a class that nobody names."""
+    asked = targets != 255
+    matrix = np.bincount(targets[asked] * classes + preds[asked], minlength=classes**2)
+    matrix = matrix.reshape(classes, classes)
+    tp = np.diag(matrix)
+    with np.errstate(invalid="ignore"):
+        return np.nanmean(tp / (matrix.sum(0) + matrix.sum(1) - tp))
+
+
 RIGHT = [
     ("softmax_by_hand", softmax),
     ("softmax_by_hand", lambda x: x.softmax(0)),
@@ -43,8 +60,15 @@ RIGHT = [
     ("class_dice", lambda m: [2 * m[c, c] / (m[c].sum() + m[:, c].sum()) for c in range(len(m))]),
     ("cross_entropy_without", entropy),
     ("cross_entropy_without", lambda x, y: F.cross_entropy(x, y, ignore_index=255)),
+    ("class_dice", lambda m: torch.as_tensor(2 * m.diagonal() / (m.sum(0) + m.sum(1)))),
+    ("softmax_by_hand", lambda x: (x - torch.logsumexp(x, 0)).exp().numpy()),
+    ("cross_entropy_without", lambda x, y: entropy(x, y).item()),
     ("merge_classes", merged),
+    ("merge_classes", by_table),
+    ("merge_classes", lambda ids, groups: by_table(ids, groups).astype(int)),
     ("mean_iou", miou),
+    ("mean_iou", lambda p, t, c: np.float32(miou(p, t, c))),
+    ("mean_iou", by_matrix),
 ]
 
 
@@ -72,6 +96,12 @@ def with_value(value):
         return np.where(either > 0, both / np.maximum(either, 1), value).mean()
 
     return answer
+
+
+def one_sided(preds, targets, classes):
+    there = np.intersect1d(preds[targets != 255], targets)
+    both, either = ious(preds, targets, classes)
+    return (both[there] / either[there]).mean()
 
 
 WRONG = {
@@ -112,6 +142,8 @@ WRONG = {
         ),
         (lambda x, y: x.mean(), "log_softmax of the true class"),
         (lambda x, y: F.cross_entropy(x, y), "stopped with"),
+        (lambda x, y: F.nll_loss(x.softmax(1).log(), y, ignore_index=255), "stays finite"),
+        (lambda x, y: entropy(x, y)[None, None].expand(2, 2), "one number"),
     ],
     "merge_classes": [
         (in_place, "copy"),
@@ -119,6 +151,7 @@ WRONG = {
         (without_255, "must stay 255"),
         (lambda ids, groups: ids.copy(), "nothing was merged"),
         (lambda ids, groups: np.ones_like(ids), "gets i"),
+        (lambda ids, groups: merged(ids, groups).astype(float), "whole numbers"),
         (lambda ids, groups: ids.ravel(), "same shape"),
     ],
     "mean_iou": [
@@ -130,6 +163,7 @@ WRONG = {
         (lambda *given: (lambda b, e: b.sum() / e.sum())(*ious(*given)), "all classes together"),
         (lambda *given: (lambda b, e: np.nanmean(2 * b[:4] / (b + e)[:4]))(*ious(*given)), "mean Dice"),
         (lambda *given: (lambda b, e: (b[1:4] / e[1:4]).mean())(*ious(*given)), "background is left out"),
+        (one_sided, "only one of the two"),
         (lambda *given: 0.123, "both name it"),
     ],
 }
