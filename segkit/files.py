@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
@@ -238,6 +239,14 @@ def _what_it_looks_like(path: str | Path | BytesIO) -> str:
     if start[4:8] == b"ftyp" and "HEIF" not in _formats():
         return "if it is HEIC: pip install 'segkit-course[heic]'"
     return "it holds text" if start.isascii() and start.decode("ascii").isprintable() else "unknown format"
+
+
+def require(*packages: str, extra: str, otherwise: str = "") -> None:
+    """Raises: UserError when a package is missing; it says what to install, or what to do otherwise."""
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        command = f"pip install 'segkit-course[{extra}]'"
+        raise UserError(f"{missing[0]} is not installed. Run: {command}{otherwise and ', ' + otherwise}")
 
 
 def write_image(path: str | Path, pixels: np.ndarray, quality: int = 92, **metadata) -> Path:

@@ -1,5 +1,6 @@
 import os
 import struct
+import sys
 import unicodedata
 
 import numpy as np
@@ -20,6 +21,7 @@ from segkit.files import (
     read_image,
     read_labels,
     read_mask,
+    require,
     same_name,
     unique_names,
     write_image,
@@ -349,3 +351,11 @@ def test_what_was_read_may_be_changed(tmp_path, photo):
     for name, mode in (("a.png", "RGB"), ("b.png", "L"), ("c.png", "RGBA")):
         path = save(tmp_path / name, photo[..., :1].repeat(3, 2), mode)
         assert read_image(path).flags.writeable and read_labels(path).flags.writeable
+
+
+def test_a_missing_package_is_a_sentence_that_says_what_to_install(monkeypatch):
+    require("numpy", extra="lab")
+    monkeypatch.setitem(sys.modules, "av", None)
+    said = r"^av is not installed. Run: pip install 'segkit-course\[video\]', or go$"
+    with pytest.raises(UserError, match=said):
+        require("numpy", "av", extra="video", otherwise="or go")

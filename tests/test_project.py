@@ -39,6 +39,18 @@ def test_the_lock_names_no_place_to_download_from():
     assert not re.search(r"://|@|--|\+", (ROOT / "requirements.lock").read_text())
 
 
+def test_what_a_missing_package_asks_for_exists_and_brings_it():
+    text = "\n".join(path.read_text() for path in (ROOT / "segkit").rglob("*.py"))
+    asked = re.findall(r"require\(([^)]*?), extra=\"(\w+)\"", text)
+    assert len(asked) >= 12
+    for packages, extra in asked:
+        brought = " ".join(EXTRAS[extra] + (EXTRAS["notebook"] if extra == "lab" else []))
+        for package in re.findall(r'"(\w+)"', packages):
+            assert package in brought, f"[{extra}] does not bring {package}"
+    hints = [line for line in text.splitlines() if "pip install" in line]
+    assert all(re.search("segkit-course|onnxruntime|%pip", line) for line in hints), hints
+
+
 def test_environment_yml_points_at_the_lock_and_at_extras_that_exist():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     python, pip, section = environment["dependencies"]

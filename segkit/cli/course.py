@@ -6,7 +6,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from segkit.cli.common import read_pairs
-from segkit.files import UserError
+from segkit.files import UserError, require
 
 EXAMPLE = "segkit course --only 03 05 --profile fast -p seed=1"
 
@@ -42,11 +42,9 @@ def add_arguments(command: ArgumentParser) -> None:
 
 
 def run(args) -> int:
-    try:
-        from segkit.course.class_copies import copy_for_class
-        from segkit.course.run import LESSONS, choose_notebooks, run_course
-    except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed. Run: pip install 'segkit-course[lab]'") from None
+    require("papermill", "nbconvert", "ipywidgets", extra="lab")
+    from segkit.course.class_copies import copy_for_class
+    from segkit.course.run import LESSONS, choose_notebooks, run_course
 
     parameters = read_pairs(args.parameters, "-p takes name=value")
     folder, table = Path(args.notebooks or LESSONS), Path(args.table) if args.table else None

@@ -2,6 +2,8 @@
 
 from jsonargparse import ArgumentParser
 
+from segkit.files import require
+
 EXAMPLE = "segkit demo"
 
 WHEN_STOPPED = "Everything that was sent to the page is deleted."
@@ -20,6 +22,7 @@ def add_arguments(command: ArgumentParser) -> None:
 
 
 def run(args) -> int:
+    require("fastapi", "fastapi_offline", "uvicorn", extra="demo")
     from segkit.app.page import serve
 
     serve(args.model, args.host, args.port)

@@ -3,7 +3,7 @@
 from jsonargparse import ArgumentParser
 
 from segkit.cli.common import add_engine, load_segmenter
-from segkit.files import UserError
+from segkit.files import require
 
 EXAMPLE = "segkit serve --port 8000"
 WHEN_STOPPED = "Nothing that was sent is kept."
@@ -17,10 +17,9 @@ def add_arguments(command: ArgumentParser) -> None:
 
 
 def run(args) -> int:
-    try:
-        from segkit.app.guard import run
-        from segkit.app.serve import build_api
-    except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed. Run: pip install 'segkit-course[demo]'") from None
+    require("fastapi", "fastapi_offline", "uvicorn", extra="demo")
+    from segkit.app.guard import run
+    from segkit.app.serve import build_api
+
     run(build_api(load_segmenter(args), args.host), args.host, args.port)
     return 0

@@ -5,7 +5,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from segkit.cli.common import read_pairs
-from segkit.files import UserError
+from segkit.files import UserError, require
 
 EXAMPLE = "segkit sweep -g alpha=0,0.5,1 seed=0,1,2 -o runs/alpha"
 WHEN_STOPPED = "The finished runs are kept: the same segkit sweep command goes on with the others."
@@ -24,11 +24,9 @@ def add_arguments(command: ArgumentParser) -> None:
 
 
 def run(args) -> int:
-    try:
-        from segkit.course.sweep import grid, run_sweep, write_report
-        from segkit.study.compare import verdict
-    except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed. Run: pip install 'segkit-course[lab]'") from None
+    require("papermill", "nbconvert", "pandas", extra="lab")
+    from segkit.course.sweep import grid, run_sweep, write_report
+    from segkit.study.compare import verdict
 
     swept = {k: v.split(",") for k, v in read_pairs(args.grid, "-g takes name=value,value,...").items()}
     fixed = read_pairs(args.parameters, "-p takes name=value")

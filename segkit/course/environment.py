@@ -14,6 +14,10 @@ from segkit.device import best_device
 PACKAGES = ("torch", "albumentations", "opencv-python-headless", "accelerate", "matplotlib", "safetensors")
 
 LAB_PACKAGES = ("jupyterlab", "ipywidgets", "papermill")
+"""What the lessons need besides; they come with a clone and not with the package."""
+
+LESSONS = Path(__file__).parents[2] / "notebooks"
+"""Where the lessons are in a clone."""
 
 
 def show_versions(seed: int | None = None) -> None:
@@ -34,12 +38,12 @@ def check_environment() -> tuple[str, bool]:
 
     system = f"{platform.system()} {platform.machine()}"
     say(True, f"segkit {__version__}, Python {platform.python_version()}, {system}")
-    for package in (*PACKAGES, *LAB_PACKAGES):
+    for package in (*PACKAGES, *(LAB_PACKAGES if LESSONS.is_dir() else ())):
         try:
             say(True, f"{package} {version(package)}")
         except PackageNotFoundError:
             extra = "[lab]" if package in LAB_PACKAGES else ""
-            say(False, package, f"not installed. Run: pip install -e '.{extra}'")
+            say(False, package, f"not installed. Run: pip install 'segkit-course{extra}'")
     try:
         version("opencv-python")
         say(

@@ -21,15 +21,12 @@ from jupyter_client.channels import AsyncZMQSocketChannel
 from nbconvert import HTMLExporter
 from traitlets import Type
 
-from segkit.course.environment import check_environment
+from segkit.course.environment import LESSONS, check_environment
 from segkit.device import best_device
 from segkit.files import UserError, atomic_path
 
 DEFAULT_PROFILE = "default"
 """The profile without a file: each notebook's own parameters."""
-
-LESSONS = Path(__file__).parents[2] / "notebooks"
-"""Where the lessons are in a clone."""
 
 SIMPLE_TYPES = {"bool": bool, "int": int, "float": (int, float), "str": str}
 

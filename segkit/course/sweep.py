@@ -24,7 +24,7 @@ import pandas as pd
 import yaml
 
 from segkit.course.run import duration, settings_for, write_page
-from segkit.files import UserError, atomic_path, embedded_path
+from segkit.files import UserError, atomic_path, embedded_path, require
 from segkit.plots import save_figure
 from segkit.study.compare import plot_runs
 
@@ -150,10 +150,9 @@ def _executor(workers: int | None, cluster: str | None) -> Iterator[Executor]:
         finally:
             pool.shutdown(cancel_futures=True)
         return
-    try:
-        from distributed import Client
-    except ModuleNotFoundError:
-        raise UserError("distributed is not installed. Run: pip install 'segkit-course[sweep]'") from None
+    require("distributed", extra="sweep")
+    from distributed import Client
+
     try:
         client = Client(cluster, timeout=PATIENCE)
     except (OSError, TimeoutError, ValueError) as error:

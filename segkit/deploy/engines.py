@@ -23,9 +23,8 @@ from segkit.deploy.export import (
     quantise,
     read_info,
     read_metadata,
-    require,
 )
-from segkit.files import UserError, cache_folder, embedded_path, read_image
+from segkit.files import UserError, cache_folder, embedded_path, read_image, require
 from segkit.predict import PRECISIONS
 
 CALIBRATION_PICTURES = 32

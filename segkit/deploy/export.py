@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from segkit.checkpoint import CheckpointInfo, describe, load_checkpoint, read_description
 from segkit.data import Preprocessing
-from segkit.files import UserError, atomic_path
+from segkit.files import UserError, atomic_path, require
 
 OPSET = 20
 
@@ -215,15 +215,6 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 def read_info(path: str | Path) -> CheckpointInfo:
     """What an ONNX file says about itself, as a checkpoint does.   Raises: UserError."""
     return read_description(path, read_metadata(path)["segkit"])
-
-
-def require(*packages: str, extra: str) -> None:
-    """Raises: UserError that names what to install, when one of these packages is missing."""
-    from importlib.util import find_spec
-
-    missing = [package for package in packages if find_spec(package) is None]
-    if missing:
-        raise UserError(f"{missing[0]} is not installed. Run: pip install 'segkit-course[{extra}]'")
 
 
 def _save(graph, out: str | Path, metadata: dict[str, str]) -> None:

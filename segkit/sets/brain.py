@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from segkit.files import UserError, write_image
+from segkit.files import UserError, require, write_image
 from segkit.sets.own_folder import FEWEST
 
 # --- a medical set --------------------------------------------------------------------------------------
@@ -27,13 +27,9 @@ def load_brain() -> tuple[np.ndarray, np.ndarray]:
     healthy young adults (ICBM 2009a, symmetric; Fonov et al., 2009), so it is nobody's.
     Raises: UserError when nilearn is missing.
     """
-    try:
-        from nilearn.datasets import load_mni152_template, load_mni152_wm_template
-    except ImportError:
-        raise UserError(
-            "the brain template comes with nilearn: pip install 'segkit-course[domains]', "
-            "or set data_dir to a folder of your own."
-        ) from None
+    require("nilearn", extra="domains", otherwise="or set data_dir to a folder of your own")
+    from nilearn.datasets import load_mni152_template, load_mni152_wm_template
+
     volumes = (load(resolution=2).get_fdata() for load in (load_mni152_template, load_mni152_wm_template))
     t1, white = (np.ascontiguousarray(v.transpose(2, 1, 0)[:, ::-1].astype(np.float32)) for v in volumes)
     return t1, white

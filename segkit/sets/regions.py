@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from segkit.data import displayed_size
-from segkit.files import UserError
+from segkit.files import UserError, require
 
 NO_AREA = {"point", "points", "line", "linestrip", "polyline", "keypoint", "keypointlabels", "skeleton"}
 
@@ -223,8 +223,7 @@ def brush_encode(mask: np.ndarray) -> list[int]:
 
 def codec() -> Any:
     """pycocotools.mask, which knows COCO's polygons and run lengths.   Raises: UserError."""
-    try:
-        from pycocotools import mask
-    except ImportError:
-        raise UserError("outlines need pycocotools: pip install 'segkit-course[data]'.") from None
+    require("pycocotools", extra="data")
+    from pycocotools import mask
+
     return mask

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from tqdm.auto import tqdm
 
-from segkit.files import UserError, atomic_path, cache_folder, name_some, read_labels
+from segkit.files import UserError, atomic_path, cache_folder, name_some, read_labels, require
 from segkit.sets.importers import new_folder, upright, write_pair, write_split_table
 from segkit.sets.tools import coco_mask, open_coco
 
@@ -143,11 +143,10 @@ def fetch(url: str, path: Path, checksum: str | None = None, progress: bool = Tr
     unzip: the members of the archive to unpack beside it, or [] for all.
     Returns: the path, or those of the unpacked files.   Raises: UserError.
     """
-    try:
-        import pooch
-        import requests
-    except ImportError:
-        raise UserError("downloads need pooch: pip install 'segkit-course[data]'.") from None
+    require("pooch", extra="data")
+    import pooch
+    import requests
+
     pooch.get_logger().setLevel("WARNING")
     store = pooch.create(
         path.parent, "", registry={path.name: checksum}, urls={path.name: url}, retry_if_failed=RETRIES

@@ -21,7 +21,7 @@ import yaml
 from PIL import Image
 
 from segkit.data import displayed_size
-from segkit.files import UserError, name_some
+from segkit.files import UserError, name_some, require
 from segkit.sets.layouts import Layout, Tree, load_json, read_class_list
 from segkit.sets.regions import Region, brush_decode, drawn, ellipse, number_regions, pasted, polygons, runs
 
@@ -57,10 +57,9 @@ def _begin(name: str, tree: Tree) -> tuple[Layout, list[Path]]:
 
 def open_coco(path: Path) -> Any:
     """Open a COCO JSON file as a pycocotools.coco.COCO whose ids all resolve.   Raises: UserError."""
-    try:
-        from pycocotools.coco import COCO
-    except ImportError:
-        raise UserError("COCO files need pycocotools: pip install 'segkit-course[data]'.") from None
+    require("pycocotools", extra="data")
+    from pycocotools.coco import COCO
+
     data = load_json(Path(path))
     try:
         images = _by_id(path, data["images"], "file_name")

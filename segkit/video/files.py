@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segkit.files import IMAGE_SUFFIXES, UserError, atomic_path, write_image
+from segkit.files import IMAGE_SUFFIXES, UserError, atomic_path, require, write_image
 
 try:
     import av
@@ -213,7 +213,7 @@ def open_container(path: str | Path):
 def _open_video(path: Path):
     """An open container with at least one stream of pictures.   Raises: UserError."""
     if av is None:
-        raise UserError("videos need PyAV: pip install 'segkit-course[video]'")
+        require("av", extra="video")
     if not path.exists():
         raise UserError(f"'{path}' does not exist.")
     if path.is_dir():
@@ -323,7 +323,7 @@ class VideoWriter:
         crf: int = 20,
     ):
         if av is None:
-            raise UserError("videos need PyAV: pip install 'segkit-course[video]'")
+            require("av", extra="video")
         self.path, self.count = Path(path), 0
         self.fps = Fraction(fps).limit_denominator(1001)
         self.encoding = encoding or choose_encoding(self.path, transparent=False)

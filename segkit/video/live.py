@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from segkit.files import UserError
+from segkit.files import UserError, require
 from segkit.matting.compose import soft_alpha
 from segkit.predict import Segmenter
 from segkit.video.files import VideoReader, VideoWriter
@@ -262,10 +262,9 @@ def virtual_camera(size: tuple[int, int], fps: float | None = None) -> Iterator[
 
     size: (height, width).   Raises: UserError where pyvirtualcam is not installed or finds no device.
     """
-    try:
-        import pyvirtualcam
-    except ImportError:
-        raise UserError("--virtual-camera needs a package: pip install pyvirtualcam") from None
+    require("pyvirtualcam", extra="camera")
+    import pyvirtualcam
+
     try:
         camera = pyvirtualcam.Camera(*size[::-1], fps or 30)
     except RuntimeError as error:

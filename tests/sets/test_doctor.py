@@ -105,6 +105,12 @@ def test_nothing_to_look_at_is_an_error(tmp_path):
         inspect_dataset(tmp_path)
 
 
+def test_an_installed_package_is_healthy_without_what_the_lessons_need(monkeypatch, tmp_path):
+    monkeypatch.setattr("segkit.course.environment.LESSONS", tmp_path / "none")
+    text, healthy = check_environment()
+    assert healthy and "torch" in text and "jupyterlab" not in text
+
+
 def test_the_environment_of_this_very_run_is_healthy():
     text, healthy = check_environment()
     assert healthy, text

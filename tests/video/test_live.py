@@ -206,7 +206,7 @@ def test_other_programs_get_the_pictures_without_figures(live, monkeypatch):
 def test_without_a_virtual_camera_live_says_how_to_get_one(live, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
     code, said = live("--virtual-camera")
-    assert code == 1 and "pip install pyvirtualcam" in said
+    assert code == 1 and "pip install 'segkit-course[camera]'" in said
 
     def none_there(*_):
         raise RuntimeError("v4l2loopback backend: no device\nfound")
