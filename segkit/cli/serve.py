@@ -17,7 +17,7 @@ def add_arguments(command: ArgumentParser) -> None:
 
 
 def run(args) -> int:
-    require("fastapi", "fastapi_offline", "uvicorn", extra="demo")
+    require("fastapi", "starlette", "uvicorn", extra="demo")
     from segkit.app.guard import run
     from segkit.app.serve import build_api
 
