@@ -1,18 +1,25 @@
 """The weights that ship, and the scripts of data/weights that decide about them."""
 
 import csv
+import re
 import runpy
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
+import torch
 import yaml
+from safetensors.torch import load_file
 
-from segkit.checkpoint import load_checkpoint
+from segkit.checkpoint import load_checkpoint, read_tensors
 from segkit.data import find_samples
-from segkit.files import embedded_path, write_image
+from segkit.evaluate import Evaluation
+from segkit.files import embedded_path, read_labels, write_image
+from segkit.metrics import Counts
 from segkit.models import count_parameters
 from segkit.predict import Segmenter
 from segkit.training.settings import split_settings
@@ -20,14 +27,21 @@ from segkit.training.settings import split_settings
 SCRIPTS = Path(__file__).parent.parent / "data" / "weights"
 
 
-@pytest.mark.parametrize(
-    ("name", "parameters", "megabytes"), [("person-base", 6e6, 12), ("person-small", 4e6, 8)]
-)
-def test_weights_are_as_small_as_promised_and_name_their_data(name, parameters, megabytes):
-    path = embedded_path("weights") / f"{name}.safetensors"
+SIZES = {
+    "person-base": (6e6, 12),
+    "person-parts": (6e6, 12),
+    "person-small": (4e6, 8),
+    "person-unet": (1e6, 2),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_weights_are_as_small_as_promised_checked_and_name_their_data(name):
+    path, (parameters, megabytes) = embedded_path("weights") / f"{name}.safetensors", SIZES[name]
     model, info = load_checkpoint(path)
     assert count_parameters(model) < parameters and path.stat().st_size < megabytes * 1e6
-    assert "people" in {data["name"] for data in info.trained_on}
+    assert "sha256" in read_tensors(path)[1]
+    assert {"people", "clothes"} & {data["name"] for data in info.trained_on}
 
 
 @pytest.mark.parametrize("path", sorted((SCRIPTS / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
@@ -61,6 +75,8 @@ def photographs(tmp_path):
         write_image(folder / "images" / f"{name}.jpg", random.integers(0, 255, (200, 240, 3), np.uint8))
         write_image(folder / "masks" / f"{name}.png", mask)
     write_image(folder / "alphas" / "aiseg_0.png", mask)
+    for name in names[1:4]:
+        write_image(folder / "parts" / f"{name}.png", mask // 255 * np.uint8(3))
     sources = {"aiseg": "aisegment", "ccp": "ccp", "coco": "coco_single"}
     rows = [(name, "val" if name == "coco_7" else "train", sources[name.split("_")[0]]) for name in names]
     with (folder / "splits.csv").open("w", newline="") as file:
@@ -89,6 +105,71 @@ def test_what_is_measured_or_chosen_by_is_held_out_of_training(photographs, tmp_
     assert written["close"] == {"coco_1", "coco_5"} and written["whole"] == {"coco_7"}
     assert written["full"] == {"ccp_0000"} and all(name.startswith("coco_7-") for name in written["cut"])
     sys.modules.pop("publish", None)  # the name is too common to be left behind
+
+
+def run_script(name, *arguments, **options):
+    subprocess.run([sys.executable, SCRIPTS / name, *map(str, arguments)], check=True, **options)
+
+
+@pytest.fixture
+def more(tmp_path):
+    """Three pictures of each source that a recipe names and `photographs` lacks; in neg_* is nobody."""
+    folder, rows = tmp_path / "more", []
+    for source in ("selfie", "ecssd", "coco_val", "voc", "neg_ecssd"):
+        for name in (f"{source}_{i}" for i in range(3)):
+            mask = np.zeros((60, 80), np.uint8)
+            mask[20:50, 30:60] = 0 if source.startswith("neg") else 255
+            write_image(folder / "images" / f"{name}.jpg", mask[..., None].repeat(3, 2))
+            write_image(folder / "masks" / f"{name}.png", mask)
+            rows.append((name, "train", source))
+    with (folder / "splits.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("name", "split", "source"), *rows])
+    return folder
+
+
+@pytest.mark.slow
+def test_one_command_goes_from_photographs_to_clothes_and_goes_on_where_it_stopped(
+    photographs, more, tmp_path, monkeypatch
+):
+    make = ["make.py", "person-parts", photographs, more, "--trial"]
+    run_script(*make, cwd=tmp_path)
+    clothes, run = tmp_path / "runs" / "clothes", tmp_path / "runs" / "person-parts"
+    samples = {sample.name: sample for sample in find_samples(clothes, labels="parts")}
+    labels = {name: set(np.unique(read_labels(sample.mask))) for name, sample in samples.items()}
+    assert labels["ccp_0002"] == {0, 3} and samples["ccp_0001"].split == "test"
+    others = [found for name, found in labels.items() if name.startswith(("coco", "selfie", "voc"))]
+    assert len(others) > 3 and all(found == {0, 255} for found in others)
+    rendered = [found for name, found in labels.items() if samples[name].source == "people"]
+    assert len(rendered) == 419 and set().union(*rendered) == {0, 1, 2, 255}
+
+    shipped = tmp_path / "runs" / "person-parts.safetensors"
+    person = Segmenter.load(shipped, "cpu")
+    assert person.classes[:4] == ("background", "hair", "skin", "upper") and len(person.classes) == 9
+    weights, history = load_file(shipped), (run / "history.csv").read_text()
+    shipped.unlink()
+    run_script(*make, cwd=tmp_path)
+    again = load_file(shipped)
+    assert all(torch.equal(again[key], value) for key, value in weights.items())
+    assert (run / "history.csv").read_text() == history
+
+    monkeypatch.syspath_prepend(SCRIPTS)
+    validate = runpy.run_path(str(SCRIPTS / "validate.py"))
+    sys.modules.pop("publish", None)
+    validate["write_halves"](clothes, tmp_path / "val")
+    half = read_labels(tmp_path / "val" / "half" / "parts" / "ccp_0000.png")
+    assert half.shape == (44, 240) and (half[4:, 60:120] == 3).all() and not half[:4].any()
+    person.preprocessing = replace(person.preprocessing, size=64)
+    assert re.match(r"mean IoU 0\.\d{4} .*hair nan", validate["classes_line"](person, tmp_path / "val"))
+
+
+def test_a_class_is_scored_over_all_pixels_with_an_interval_that_draws_photographs():
+    tp, fp, fn = torch.tensor([[90, 10], [80, 0]]), torch.tensor([[0, 5], [5, 0]]), torch.tensor([[5, 0]] * 2)
+    counts = Counts(tp, fp, fn, tp * 0)
+    table = runpy.run_path(str(SCRIPTS / "card.py"))["classes_table"]
+    result = Evaluation([], counts, np.array([]), ("background", "hair"))
+    # One photograph has hair: IoU 10 / 15 whatever is drawn, and nothing to divide by without it.
+    assert table(result)[2].startswith("| background | 2 | 0.958 (0.947 to 0.973) | 0.919 (0.9")
+    assert table(result)[3] == "| hair | 1 | 0.800 (0.800 to 0.800) | 0.667 (0.667 to 0.667) |"
 
 
 def test_only_people_away_from_the_labelled_one_are_not_asked_for(monkeypatch):

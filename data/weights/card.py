@@ -2,8 +2,10 @@
 
     python data/weights/card.py                  # on the embedded pictures
     python data/weights/card.py people-test      # and on a folder of data sets, one per kind of photograph
+    python data/weights/card.py --clothes runs/clothes       # person-parts alone, on what clothes.py wrote
 
-Writes the tables between the marks of README.md and limits.md beside this file, and failures.jpg.
+Writes the tables between the marks of README.md, limits.md and person-parts.md beside this file, and
+failures.jpg.
 """
 
 import argparse
@@ -69,6 +71,20 @@ def kinds_table(people: dict[str, Segmenter], folder: Path) -> list[str]:
             low, high = interval(np.mean(drawn, axis=0))
             cells.append(f"{np.mean([kind.mean() for kind in values]):.3f} ({low:.3f} to {high:.3f})")
         lines.append(f"| **{name}** | " + " | ".join(cells) + " |")
+    return lines
+
+
+def classes_table(result: Evaluation) -> list[str]:
+    """Dice and IoU of each class over all pixels; the intervals draw whole photographs anew."""
+    counts = {name: getattr(result.counts, name).numpy() for name in ("tp", "fp", "fn")}
+    lines = ["| class | photographs | Dice (95 %) | IoU (95 %) |", "|---|---|---|---|"]
+    for i, name in enumerate(result.classes):
+        tp, fp, fn = (values[:, i] for values in counts.values())
+        cells = []
+        for hit, miss in ((2 * tp, fp + fn), (tp, fp + fn)):
+            low, high = interval(resampled_means(hit) / resampled_means(hit + miss))  # the same draws
+            cells.append(f"{hit.sum() / (hit + miss).sum():.3f} ({low:.3f} to {high:.3f})")
+        lines.append(f"| {name} | {(tp + fn > 0).sum()} | {' | '.join(cells)} |")
     return lines
 
 
@@ -141,7 +157,14 @@ def replace_between(text: str, mark: str, lines: list[str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photographs", type=Path, nargs="?", help="a folder of data sets, one per kind")
-    folder = parser.parse_args().photographs
+    parser.add_argument("--clothes", type=Path)
+    given = parser.parse_args()
+    if given.clothes:
+        table = classes_table(evaluate(Segmenter.load("person-parts", "cpu"), given.clothes, "test"))
+        page = HERE / "person-parts.md"
+        page.write_text(replace_between(page.read_text(), "classes", table))
+        return
+    folder = given.photographs
     people = {name: Segmenter.load(name, "cpu") for name in WEIGHTS}
     card, limits = HERE / "README.md", HERE / "limits.md"
     if folder:

@@ -2,9 +2,12 @@
 
     python data/weights/make.py person-base people-real people-more
     python data/weights/make.py person-small people-real people-more --quick
+    python data/weights/make.py person-parts people-real people-more --trial
 
-The stages of a network are in recipes/. They are trained on what photographs.py writes and on data/people.
-Runs and pictures go to the folder runs/. --quick takes the backward pass of depthwise.py.
+The stages of a network are in recipes/. They are trained on what photographs.py writes and on data/people,
+person-parts on what clothes.py makes of both. Runs and pictures go to the folder runs/.
+--quick takes the backward pass of depthwise.py. --trial shows that everything runs: tiny pictures, one step
+a stage, and the file goes to runs/.
 """
 
 import argparse
@@ -23,14 +26,23 @@ STAGES = {
     "person-base": ("person-base-1", "person-base-2", "person-base-3", "person-base-4", "person-base"),
     "person-small": ("person-small-1", "person-small"),
     "person-unet": ("person-unet-1", "person-unet-2", "person-unet-3"),
+    "person-parts": ("person-parts",),
 }
 """Recipes in their order."""
 CHOSEN = {
     "person-base": ["--size", "384"],
     "person-small": ["--mix", "runs/person-small-1", "--size", "288"],
     "person-unet": ["--mix", "runs/person-unet-2", "--size", "256"],
+    "person-parts": ["--size", "384"],
 }
 """What validate.py chose, as options of publish.py."""
+
+
+TRIAL = {"size": 64, "num_epochs": 1, "steps_per_epoch": 1, "batch_size": 2, "augment": 0.0}
+
+
+def run_script(name: str, *arguments) -> None:
+    subprocess.run([sys.executable, HERE / name, *arguments], check=True)
 
 
 def main() -> None:
@@ -38,22 +50,28 @@ def main() -> None:
     parser.add_argument("name", choices=STAGES)
     parser.add_argument("photographs", type=Path, nargs="+", help="people-real, people-more")
     parser.add_argument("--quick", action="store_true", help="needs g++, ninja and AVX-512 with bfloat16")
+    parser.add_argument("--trial", action="store_true", help="in a folder without runs/")
     given = parser.parse_args()
     if given.quick:
         from depthwise import install
 
         install()
-    pictures = Path("runs/photographs")
+    pictures, clothes = Path("runs/photographs"), Path("runs/clothes")
+    folders = [pictures, embedded_path("people")]
     if not (pictures / "splits.csv").exists():
-        script = [sys.executable, HERE / "photographs.py", *given.photographs, "--out", pictures]
-        subprocess.run(script, check=True)
+        run_script("photographs.py", *given.photographs, "--out", pictures)
+    if given.name == "person-parts":
+        folders = [clothes]
+        if not (clothes / "splits.csv").exists():
+            named = next(folder for folder in given.photographs if (folder / "parts").is_dir())
+            run_script("clothes.py", pictures, named, "--out", clothes)
     for stage in STAGES[given.name]:
         run = Path("runs") / stage
-        recipe, config = split_settings(yaml.safe_load((HERE / "recipes" / f"{stage}.yaml").read_text()))
-        folders = [pictures, embedded_path("people")]
+        settings = yaml.safe_load((HERE / "recipes" / f"{stage}.yaml").read_text())
+        recipe, config = split_settings(settings | (TRIAL if given.trial else {}))
         train(folders, run, recipe, config, resume=(run / "history.csv").exists())
-    publish = [sys.executable, HERE / "publish.py", f"runs/{stage}:average", given.name]
-    subprocess.run([*publish, *CHOSEN[given.name]], check=True)
+    where = ["--out", "runs"] if given.trial else []
+    run_script("publish.py", f"runs/{stage}:average", given.name, *CHOSEN[given.name], *where)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@
 With --mix the weights meet those that the run started from: weights in one valley of the loss can be
 averaged, and the average often does better than both (Wortsman et al., "Model soups", 2022).
 
-Writes NAME.safetensors here and recipes/NAME.csv, the run's history.
+Writes NAME.safetensors and recipes/NAME.csv, the run's history, beside this file or to --out.
 """
 
 import argparse
@@ -20,7 +20,6 @@ from torch import nn
 
 from segkit.checkpoint import CheckpointInfo, find_checkpoint, load_checkpoint, save_checkpoint
 
-HERE = Path(__file__).parent
 AVERAGE = "average/module."
 
 
@@ -45,6 +44,7 @@ def main() -> None:
     parser.add_argument("--mix", help="average with these weights: a run folder, a checkpoint or a name")
     parser.add_argument("--share", type=float, default=0.5, help="of the weights that are mixed in")
     parser.add_argument("--size", type=int, help="the input size, where it should differ from training's")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     given = parser.parse_args()
     model, info = load_candidate(given.run)
     if given.mix:
@@ -55,8 +55,10 @@ def main() -> None:
         info = replace(info, scores={})  # of the best epoch
     if given.size:
         info = replace(info, preprocessing=replace(info.preprocessing, size=given.size))
-    path = save_checkpoint(HERE / f"{given.name}.safetensors", model, info, half=True)
-    shutil.copy(Path(given.run.partition(":")[0]) / "history.csv", HERE / "recipes" / f"{given.name}.csv")
+    path = save_checkpoint(given.out / f"{given.name}.safetensors", model, info, half=True)
+    (given.out / "recipes").mkdir(exist_ok=True)
+    history = Path(given.run.partition(":")[0]) / "history.csv"
+    shutil.copy(history, given.out / "recipes" / f"{given.name}.csv")
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 

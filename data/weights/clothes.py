@@ -1,0 +1,64 @@
+"""Clothes as classes, from the photographs that name them; where nothing names them, 255: "do not ask".
+
+    python data/weights/clothes.py runs/photographs people-real --out runs/clothes
+
+- Clothing Co-Parsing names hair, skin, every piece of clothing and bags: complete labels. Its passers-by
+  stay unasked for, as in photographs.py.
+- data/people names parts of the body: hair is hair, head and hands are skin; under torso, arms, legs and feet
+  anything may be worn, so these are 255.
+- Of the other photographs, one in three: the person is 255, the rest background; this is what nobody wears.
+"""
+
+import argparse
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from segkit.data import find_samples
+from segkit.files import IGNORE, embedded_path, read_labels, read_mask, write_image
+
+CLASSES = ("background", "hair", "skin", "upper", "lower", "dress", "footwear", "accessory", "bag")
+"""In the order of the labels in people-real/parts. A skirt is a dress there, tights and socks are lower."""
+BODY = np.full(256, IGNORE, np.uint8)
+BODY[[0, 1, 2, 5]] = 0, CLASSES.index("skin"), CLASSES.index("hair"), CLASSES.index("skin")
+"""data/people's background, head, hair and hands; the rest stays IGNORE."""
+OTHERS = 3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("photographs", type=Path, help="what photographs.py wrote")
+    parser.add_argument("named", type=Path, help="people-real, whose parts/ name clothes")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    people, rows = embedded_path("people"), []
+    for number, sample in enumerate([*find_samples(given.photographs), *find_samples(people)]):
+        unasked = given.photographs / "ignore" / f"{sample.name}.png"
+        if sample.source == "ccp":
+            labels = read_labels(given.named / "parts" / f"{sample.name}.png")
+            if unasked.exists():
+                labels[read_mask(unasked) > 0] = IGNORE
+        elif sample.split != "train":
+            continue
+        elif sample.source == "people":
+            labels = BODY[read_labels(people / "parts" / f"{sample.name}.png")]
+        elif number % OTHERS == 0:
+            labels = read_mask(sample.mask) * np.uint8(IGNORE)
+        else:
+            continue
+        for folder, path in (("images", sample.image), ("masks", sample.mask)):
+            (given.out / folder).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, given.out / folder / path.name)
+        write_image(given.out / "parts" / f"{sample.name}.png", labels)
+        rows.append((sample.name, sample.split, sample.source))
+    (given.out / "parts.json").write_text(json.dumps(dict(enumerate(CLASSES)), indent=2) + "\n")
+    with (given.out / "splits.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("name", "split", "source"), *rows])
+    print(f"{len(rows)} pictures in {given.out}")
+
+
+if __name__ == "__main__":
+    main()
