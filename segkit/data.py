@@ -27,6 +27,7 @@ from tqdm.auto import tqdm
 from segkit.augment import paste_person, recolour_person
 from segkit.files import (
     IGNORE,
+    UNNAMED,
     UserError,
     atomic_path,
     cache_folder,
@@ -458,12 +459,13 @@ def _unasked(sample: Sample) -> Path:
 
 
 def read_classes(path: Path, classes: tuple[str, ...]) -> np.ndarray:
-    """Class ids uint8 (H, W), each below the number of classes or 255.   Raises: UserError."""
+    """Class ids uint8 (H, W), each below the number of classes, UNNAMED or IGNORE.   Raises: UserError."""
     labels = read_labels(path)
-    if unknown := sorted(set(np.unique(labels).tolist()) - {*range(len(classes)), IGNORE}):
+    if unknown := sorted(set(np.unique(labels).tolist()) - {*range(len(classes)), IGNORE, UNNAMED}):
         raise UserError(
             f"'{path}' holds the class ids {name_some([str(u) for u in unknown])}: "
-            f"expected 0 to {len(classes) - 1} ({', '.join(classes)}), or {IGNORE} for pixels to leave out."
+            f"expected 0 to {len(classes) - 1} ({', '.join(classes)}), "
+            f"{UNNAMED} for any but the first, or {IGNORE} for pixels to leave out."
         )
     return labels
 

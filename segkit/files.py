@@ -31,6 +31,9 @@ MAX_PIXELS = 150_000_000
 IGNORE = 255
 """In a mask of class ids: pixels that neither loss nor metrics look at."""
 
+UNNAMED = 254
+"""In a mask of class ids: some class, but not the background. Only the loss looks there."""
+
 # Pillow warns of odd EXIF, and at 90 megapixels; here MAX_PIXELS is the limit, and it is an error.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segkit.files import IGNORE, UserError
+from segkit.files import IGNORE, UNNAMED, UserError
 
 
 class _LossFromLogits(nn.Module):
@@ -155,8 +155,8 @@ class CrossEntropyDiceLoss(nn.Module):
     """Several classes: alpha * cross-entropy + (1 - alpha) * the mean Dice loss of the classes.
 
     logits (N, C, H, W) go through a softmax, since a pixel has one class; targets (N, 1, H, W) hold class
-    ids. Pixels of class `ignore` count nowhere. A class that an image does not hold is left out of that
-    image's Dice.   Introduced in notebook 14.
+    ids. Pixels of class `ignore` count nowhere; of those that are UNNAMED only this is asked, that they are
+    no background. A class that an image does not hold is left out of that image's Dice.   Notebook 14.
     """
 
     def __init__(self, alpha: float = 0.5, smooth: float = 1.0, ignore: int = 255):
@@ -174,12 +174,15 @@ class CrossEntropyDiceLoss(nn.Module):
                 f"({len(logits)}, 1, {logits.shape[2]}, {logits.shape[3]}), found {tuple(targets.shape)}."
             )
         with torch.autocast(logits.device.type, enabled=False):
-            logits, ids = logits.float(), targets[:, 0].long()
-            asked = (ids != self.ignore)[:, None]
-            entropy = F.cross_entropy(logits, ids, ignore_index=self.ignore, reduction="sum")
-            entropy = entropy / asked.sum().clamp(min=1)
-            one_hot = F.one_hot(ids.where(asked[:, 0], 0), logits.shape[1]).movedim(-1, 1) * asked
-            probs = logits.softmax(1) * asked
+            logs, ids = logits.float().log_softmax(1), targets[:, 0].long()
+            named, unnamed = (ids != self.ignore) & (ids != UNNAMED), ids == UNNAMED
+            ids = ids.where(named, 0)
+            # Whatever class it has: the probabilities of all but the background count together.
+            right = logs.gather(1, ids[:, None])[:, 0].where(named, logs[:, 1:].logsumexp(1))
+            entropy = -(right * (named | unnamed)).sum() / (named | unnamed).sum().clamp(min=1)
+            asked = torch.stack([named | unnamed, *[named] * (logs.shape[1] - 1)], 1)
+            one_hot = F.one_hot(ids, logs.shape[1]).movedim(-1, 1) * named[:, None]
+            probs = logs.exp() * asked
             intersection, total = (probs * one_hot).sum((2, 3)), probs.sum((2, 3)) + one_hot.sum((2, 3))
             dice = (2 * intersection + self.smooth) / (total + self.smooth)
             held = one_hot.sum((2, 3)) > 0

@@ -13,6 +13,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from segkit.files import UNNAMED
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -97,7 +99,8 @@ def count_classes(
 ) -> Counts:
     """Compare class ids pixel by pixel, image by image, each class against all others.
 
-    pred, target: (N, 1, H, W) or (N, H, W), ids below num_classes; where target is `ignore`, nothing counts.
+    pred, target: (N, 1, H, W) or (N, H, W), ids below num_classes; where target is `ignore` or UNNAMED,
+    nothing counts.
     Returns: Counts of (N, C).   Introduced in notebook 14.
     """
     matrix = confusion_matrix(pred, target, num_classes, ignore)
@@ -119,7 +122,7 @@ def confusion_matrix(
             f"pred {tuple(pred.shape)} and target {tuple(target.shape)}: expected one shape, "
             "(N, 1, H, W) or (N, H, W)."
         )
-    asked = target != ignore
+    asked = (target != ignore) & (target != UNNAMED)
     ids = torch.cat([pred.flatten(), target[asked]])
     if ids.min() < 0 or ids.max() >= num_classes:
         raise ValueError(f"class ids go from 0 to {num_classes - 1}: take the argmax of the logits first.")

@@ -12,7 +12,7 @@ from segkit.checkpoint import CheckpointInfo, load_checkpoint
 from segkit.cli import main
 from segkit.data import find_samples, load_dataset, read_class_name, read_class_names
 from segkit.evaluate import evaluate, write_evaluation
-from segkit.files import UserError, embedded_path, read_image, read_labels, write_image
+from segkit.files import UNNAMED, UserError, embedded_path, read_image, read_labels, write_image
 from segkit.losses import CrossEntropyDiceLoss, build_loss
 from segkit.matting.photos import predict_files
 from segkit.metrics import confusion_matrix, count_classes
@@ -93,6 +93,24 @@ def test_what_is_ignored_changes_nothing():
     other[0, :, :4] += 5
     loss = CrossEntropyDiceLoss()
     assert torch.allclose(loss(logits, target), loss(other, target))
+
+
+def test_of_what_is_unnamed_only_the_background_is_denied():
+    logits, target = torch.randn(1, 4, 8, 8), ids(1, 1, 8, 8)
+    target[0, 0, :4] = UNNAMED
+    loss = CrossEntropyDiceLoss(alpha=1.0)
+    person = 1 - logits.softmax(1)[:, 0]
+    right = logits.softmax(1).gather(1, target.clamp(max=3))[:, 0]
+    expected = -torch.cat([person[:, :4], right[:, 4:]], 1).log().mean()
+    assert torch.allclose(loss(logits, target), expected)
+    swapped = logits.clone()
+    swapped[0, 1:, :4] = logits[0, [2, 3, 1], :4]  # another class, and the same background
+    for both in (loss, CrossEntropyDiceLoss(alpha=0.0)):
+        assert torch.allclose(both(logits, target), both(swapped, target))
+        swapped[0, 0, :4] += 5
+        assert both(swapped, target) > both(logits, target)
+        swapped[0, 0, :4] -= 5
+    assert confusion_matrix(target.clamp(max=3), target, 4).sum() == 32
 
 
 def test_losses_of_one_class_alone_are_refused_for_several():

@@ -82,7 +82,8 @@ def classes_table(result: Evaluation) -> list[str]:
         tp, fp, fn = (values[:, i] for values in counts.values())
         cells = []
         for hit, miss in ((2 * tp, fp + fn), (tp, fp + fn)):
-            low, high = interval(resampled_means(hit) / resampled_means(hit + miss))  # the same draws
+            drawn, of = resampled_means(hit), resampled_means(hit + miss)  # the same draws
+            low, high = interval(drawn[of > 0] / of[of > 0])
             cells.append(f"{hit.sum() / (hit + miss).sum():.3f} ({low:.3f} to {high:.3f})")
         lines.append(f"| {name} | {(tp + fn > 0).sum()} | {' | '.join(cells)} |")
     return lines

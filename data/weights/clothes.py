@@ -1,12 +1,12 @@
-"""Clothes as classes, from the photographs that name them; where nothing names them, 255: "do not ask".
+"""Clothes as classes, from the photographs that name them; elsewhere a person is UNNAMED: any of the classes.
 
     python data/weights/clothes.py runs/photographs people-real --out runs/clothes
 
 - Clothing Co-Parsing names hair, skin, every piece of clothing and bags: complete labels. Its passers-by
   stay unasked for, as in photographs.py.
 - data/people names parts of the body: hair is hair, head and hands are skin; under torso, arms, legs and feet
-  anything may be worn, so these are 255.
-- Of the other photographs, one in three: the person is 255, the rest background; this is what nobody wears.
+  anything may be worn, so these are UNNAMED.
+- Of the other photographs, one in three: the person is UNNAMED, the rest background.
 """
 
 import argparse
@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from segkit.data import find_samples
-from segkit.files import IGNORE, embedded_path, read_labels, read_mask, write_image
+from segkit.files import IGNORE, UNNAMED, embedded_path, read_labels, read_mask, write_image
 
 CLASSES = ("background", "hair", "skin", "upper", "lower", "dress", "footwear", "accessory", "bag")
 """In the order of the labels in people-real/parts. A skirt is a dress there, tights and socks are lower."""
-BODY = np.full(256, IGNORE, np.uint8)
+BODY = np.full(256, UNNAMED, np.uint8)
 BODY[[0, 1, 2, 5]] = 0, CLASSES.index("skin"), CLASSES.index("hair"), CLASSES.index("skin")
-"""data/people's background, head, hair and hands; the rest stays IGNORE."""
+"""data/people's background, head, hair and hands; the rest stays UNNAMED."""
 OTHERS = 3
 
 
@@ -46,7 +46,7 @@ def main() -> None:
         elif sample.source == "people":
             labels = BODY[read_labels(people / "parts" / f"{sample.name}.png")]
         elif number % OTHERS == 0:
-            labels = read_mask(sample.mask) * np.uint8(IGNORE)
+            labels = read_mask(sample.mask) * np.uint8(UNNAMED)
         else:
             continue
         for folder, path in (("images", sample.image), ("masks", sample.mask)):

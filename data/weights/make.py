@@ -26,14 +26,14 @@ STAGES = {
     "person-base": ("person-base-1", "person-base-2", "person-base-3", "person-base-4", "person-base"),
     "person-small": ("person-small-1", "person-small"),
     "person-unet": ("person-unet-1", "person-unet-2", "person-unet-3"),
-    "person-parts": ("person-parts",),
+    "person-parts": ("person-parts-1", "person-parts"),
 }
 """Recipes in their order."""
 CHOSEN = {
     "person-base": ["--size", "384"],
     "person-small": ["--mix", "runs/person-small-1", "--size", "288"],
     "person-unet": ["--mix", "runs/person-unet-2", "--size", "256"],
-    "person-parts": ["--size", "384"],
+    "person-parts": ["--size", "320"],
 }
 """What validate.py chose, as options of publish.py."""
 

@@ -41,12 +41,13 @@ def rendered() -> Iterator[tuple[np.ndarray, np.ndarray]]:
             if mask.mean() > 0.2:
                 size = mask.shape[1] // 2, mask.shape[0] // 2
                 yield tuple(
-                    cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (image, mask.astype(np.float32))
+                    cv2.resize(x, size, interpolation=cv2.INTER_AREA)
+                    for x in (image, mask.astype(np.float32))
                 )
 
 
 def errors(alpha: np.ndarray, exact: np.ndarray) -> tuple[float, float]:
-    """Mean absolute error per 1000 pixels: everywhere, and within 10 pixels of where the exact one is soft."""
+    """Mean absolute error per 1000 pixels: everywhere, and within 10 of where the exact one is soft."""
     soft = ((exact > 0.04) & (exact < 0.96)).astype(np.uint8)
     band = cv2.dilate(soft, np.ones((21, 21), np.uint8)) > 0
     difference = np.abs(alpha - exact)

@@ -31,7 +31,7 @@ def add_arguments(command: ArgumentParser) -> None:
         nargs="+",
         type=str,
         metavar="PART=#RRGGBB",
-        help="clothes in another colour, with -m person-parts: torso=#aa2222 legs=#202040",
+        help="clothes in another colour, with -m person-parts: upper=#aa2222 lower=#202040",
     )
     command.add_argument(
         "--watch", action="store_true", help="go on: what comes into the folder is cut out as it comes"
@@ -139,5 +139,5 @@ def _inputs(given: list[str]) -> Iterator[tuple[list[Path], Path]]:
 def _colours(given: list[str] | None) -> dict[str, tuple[int, int, int]] | None:
     pairs = [text.partition("=") for text in given or []]
     if wrong := ["".join(pair) for pair in pairs if not pair[1]]:
-        raise UserError(f"--recolour takes part=#RRGGBB, such as torso=#aa2222; found '{wrong[0]}'.")
+        raise UserError(f"--recolour takes part=#RRGGBB, such as upper=#aa2222; found '{wrong[0]}'.")
     return {part: read_colour(colour) for part, _, colour in pairs} or None

@@ -104,7 +104,7 @@ def recolour(image: np.ndarray, share: np.ndarray, colour: Sequence[int], keep: 
 def recolour_classes(
     image: np.ndarray, prob: np.ndarray, classes: Sequence[str], colours: Mapping[str, Sequence[int]]
 ) -> np.ndarray:
-    """Recolour by the answer of a body-part network, such as {"torso": (200, 30, 30)}.
+    """Recolour by the answer of a network of clothes, such as {"upper": (200, 30, 30)}.
 
     prob: float (C, H, W), as a Segmenter with classes returns it.   Returns: uint8 (H, W, 3).
     Raises: UserError for a class that the network does not know.

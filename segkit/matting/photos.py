@@ -63,7 +63,7 @@ def predict_files(
 ) -> FolderReport:
     """Segment pictures into a folder: NAME_mask.png, NAME_overlay.jpg, NAME_cutout.png, NAME_background.jpg.
 
-    recolour: with a network of several classes, also NAME_recoloured.jpg: {"torso": (200, 30, 30)}.
+    recolour: with a network of several classes, also NAME_recoloured.jpg: {"upper": (200, 30, 30)}.
     overwrite: replace results that are there already; a picture that is read is never replaced.
     progress: show a bar.
     With several classes, the mask holds their ids and the overlay their colours.
@@ -77,7 +77,7 @@ def predict_files(
     if unknown := [name for name in recolour or {} if name not in person.classes[1:]]:
         raise UserError(
             f"this network cannot recolour '{unknown[0]}': it knows {', '.join(person.classes)}. "
-            "Body parts need a network of several classes, such as person-parts."
+            "Clothes need a network of several classes, such as person-parts."
         )
     wanted = [*outputs, *(["background"] if background is not None else [])]
     wanted += ["recoloured"] if recolour else []
