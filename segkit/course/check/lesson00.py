@@ -132,6 +132,9 @@ def highest_dice_threshold(answer):
     thresholds = np.arange(1, 20) / 20
     for seed in range(6):
         prob, truth = _random_case(seed)
+        if seed > 3:  # the best is the first of all thresholds, then the last
+            centre = (prob[truth].mean() + prob[~truth].mean()) / 2
+            prob = ((0.05, 0.95)[seed - 4] + 0.3 * (prob - centre)).clip(0, 1).astype(np.float32)
         returned = answer(prob.copy(), truth.copy())
         scores = [_dice(prob, truth, threshold) for threshold in thresholds]
         best = thresholds[int(np.argmax(scores))]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from segkit.course.knobs.chart import Chart
 from segkit.course.knobs.explorer import HEIGHT, TITLE, Explorer, beside, panel, shrink
 from segkit.metrics import count_pixels
-from segkit.plots import BLUE, GREY, ORANGE, Picture, show_mistakes
+from segkit.plots import BLUE, GREEN, GREY, ORANGE, Picture, show_mistakes
 
 
 class SpeedExplorer(Explorer):
@@ -105,9 +105,9 @@ class SpeedExplorer(Explorer):
     def _draw_frame(self, axes: Axes) -> None:
         sizes = sorted(self.probs)
         dice = [float(np.mean(self.dice[size])) for size in sizes]
-        for (engine, by_size), style in zip(self.times.items(), ("-", "--", ":", "-."), strict=False):
+        for (engine, by_size), colour in zip(self.times.items(), (BLUE, GREEN, GREY, ORANGE), strict=False):
             times = [by_size[size] for size in sizes]
-            axes.plot(times, dice, style, color=BLUE, marker="o", ms=4, label=engine)
+            axes.plot(times, dice, "o-", color=colour, ms=4, label=engine)
         for size, score in zip(sizes, dice, strict=True):
             fastest = min(by_size[size] for by_size in self.times.values())
             axes.annotate(str(size), (fastest, score), (-4, 5), textcoords="offset points",

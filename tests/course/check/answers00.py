@@ -99,6 +99,8 @@ WRONG = [
     ("highest_dice_threshold", lambda p, t: 0.333, "none of the thresholds"),
     ("highest_dice_threshold", best_of(lambda m, t: -dice(m, t)), "lowest Dice"),
     ("highest_dice_threshold", best_of(lambda m, t: m[t].mean()), "highest recall"),
+    ("highest_dice_threshold", lambda p, t: max(THRESHOLDS[1:], key=lambda c: dice(p > c, t)), "try every"),
+    ("highest_dice_threshold", lambda p, t: max(THRESHOLDS[:-1], key=lambda c: dice(p > c, t)), "try every"),
     ("highest_dice_threshold", lambda p, t: [0.5, 0.6], "one number"),
     ("highest_dice_threshold", lambda p, t: "0.5", "one number"),
     ("highest_dice_threshold", lambda p, t: None, "returns nothing"),

@@ -1,5 +1,6 @@
 """Right and common wrong answers to the exercises of notebook 11; test_answers.py asks the checks."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -22,15 +23,58 @@ def never_empty(rows, most_ms, noise):
     return choose(rows, most_ms, noise) or rows[0]["name"]
 
 
+def choose_in_a_loop(rows, most_ms, noise):
+    found, reach = None, max((row["dice"] for row in rows if row["ms"] <= most_ms), default=0) - noise
+    for row in rows:
+        if row["ms"] <= most_ms and row["dice"] >= reach and (found is None or row["ms"] < found["ms"]):
+            found = row
+    return found and found["name"]
+
+
+def choose_sorted(rows, most_ms, noise):
+    rows = sorted((row["ms"], row["dice"], row["name"]) for row in rows if row["ms"] <= most_ms)
+    return next((name for _, dice, name in rows if dice + noise >= max(r[1] for r in rows)), None)
+
+
+def attend_in_steps(skip, a, b, weigh):
+    scores = weigh(torch.clamp(a + b, min=0))
+    return torch.mul(skip, 1 / (1 + torch.exp(-scores)))
+
+
+def softplus_loss(z, y, t, share):
+    target = (1 - share) * y + share * t
+    return (F.softplus(z) - z * target).mean()
+
+
+def half_cut_off(z, y, t, share):
+    return (1 - share) * bce(z, y) + share * bce(z, t).detach()
+
+
+def naive_log(z, y, t, share):
+    def cross_entropy(target):
+        p = z.sigmoid()
+        return -(target * p.log() + (1 - target) * (1 - p).log()).mean()
+
+    return (1 - share) * cross_entropy(y) + share * cross_entropy(t)
+
+
 def changes_skip(skip, a, b, weigh):
     return skip.mul_(weigh((a + b).relu()).sigmoid())
 
 
 RIGHT = [
     ("atrous_width", lambda kernel, rate: (kernel - 1) * rate + 1),
+    ("atrous_width", lambda kernel, rate: np.int64(kernel + (kernel - 1) * (rate - 1))),
+    ("atrous_width", lambda kernel, rate: torch.tensor(len(range(0, kernel * rate, rate)) * rate - rate + 1)),
     ("attend", lambda skip, a, b, weigh: skip * torch.sigmoid(weigh(F.relu(a + b)))),
+    ("attend", attend_in_steps),
+    ("attend", lambda skip, a, b, weigh: skip - skip * torch.sigmoid(-weigh((a + b).relu()))),
     ("distillation_loss", lambda z, y, t, share: (1 - share) * bce(z, y) + share * bce(z, t)),
+    ("distillation_loss", lambda z, y, t, share: bce(z, torch.lerp(y, t, share)).reshape(1)),
+    ("distillation_loss", softplus_loss),
     ("choose_network", choose),
+    ("choose_network", choose_in_a_loop),
+    ("choose_network", choose_sorted),
 ]
 
 WRONG = [
@@ -51,6 +95,11 @@ WRONG = [
     ("attend", lambda s, a, b, w: s + w((a + b).relu()).sigmoid(), "nothing is added"),
     ("attend", lambda s, a, b, w: 0 * s, "sigmoid(weigh"),
     ("attend", changes_skip, "skip itself was changed"),
+    ("attend", lambda s, a, b, w: s * w((a - b).relu()).sigmoid(), "sigmoid(weigh"),
+    ("attend", lambda s, a, b, w: s * w((a + b).relu()).sigmoid().detach(), "nothing detached"),
+    ("distillation_loss", lambda *args: softplus_loss(*args).item(), "not a number"),
+    ("distillation_loss", half_cut_off, "part of the loss was cut off"),
+    ("distillation_loss", naive_log, "two cross-entropies"),
     ("distillation_loss", lambda z, y, t, share: share * bce(z, y) + (1 - share) * bce(z, t), "swapped"),
     ("distillation_loss", lambda z, y, t, share: (1 - share) * bce(z, y) + share * bce(z, (t > 0.5).float()),
      "cut at 0.5"),
@@ -65,6 +114,8 @@ WRONG = [
     ("distillation_loss", lambda z, y, t, share: 0.0, "two cross-entropies"),
     ("choose_network", lambda rows, ms, noise: choose(rows, 1e9, noise), "over the budget"),
     ("choose_network", best_in_budget, "within the noise"),
+    ("choose_network", lambda rows, ms, noise: choose(rows, ms - 1e-9, noise), "exactly most_ms"),
+    ("choose_network", lambda rows, ms, noise: choose(rows, ms, noise * 0.99), "within the noise"),
     ("choose_network", lambda rows, ms, noise: min(rows, key=lambda r: r["ms"])["name"], "fastest of all"),
     ("choose_network", never_empty, "return None"),
     ("choose_network", lambda rows, ms, noise: None, "at least one"),

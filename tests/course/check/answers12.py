@@ -1,6 +1,9 @@
 """Right and common wrong answers to the exercises of notebook 12; test_answers.py asks the checks."""
 
+import statistics
+
 import numpy as np
+import torch
 
 
 def steady_time(times, warm_up):
@@ -27,6 +30,59 @@ def frames_kept(fps, ms, count):
     return kept
 
 
+def floor_of_times(fps, ms, count):
+    kept, free = [], 0.0
+    while True:
+        newest = free // (1000 / fps)
+        if kept and newest <= kept[-1]:
+            newest = kept[-1] + 1
+        if newest >= count:
+            return np.array(kept)
+        kept.append(newest)
+        free = max(free, newest * (1000 / fps)) + ms
+
+
+def by_trying_all(fps, ms, count):
+    kept, free, number = [], 0.0, 0
+    while number < count:
+        kept.append(number)
+        free = max(free, number * 1000 / fps) + ms
+        there = [i for i in range(number + 1, count) if i * 1000 / fps <= free]
+        number = there[-1] if there else number + 1
+        if there and (number + 1) * 1000 / fps <= free:  # the clip is over
+            break
+    return tuple(kept)
+
+
+def never_waits(fps, ms, count):
+    return sorted({int(i * ms * fps / 1000) for i in range(count) if i * ms * fps / 1000 < count})
+
+
+def sorted_median(times, warm_up):
+    times = sorted(times[warm_up:])
+    return (times[(len(times) - 1) // 2] + times[len(times) // 2]) / 2
+
+
+def rounds_by_floor(weights):
+    scale = max(weights.max(), -weights.min()) / 127
+    return np.floor(weights / scale + 0.5).astype(np.int8), np.float32(scale)
+
+
+def one_by_one(weight, gamma, beta, mean, var, eps):
+    new, bias = weight.copy(), np.zeros(len(weight))
+    for c in range(len(weight)):
+        new[c] = weight[c] * gamma[c] * (var[c] + eps) ** -0.5
+        bias[c] = beta[c] - gamma[c] * mean[c] * (var[c] + eps) ** -0.5
+    return [new, bias]
+
+
+def in_torch(*arrays):
+    *arrays, eps = arrays
+    weight, gamma, beta, mean, var = map(torch.from_numpy, arrays)
+    share = gamma * torch.rsqrt(var + eps)
+    return torch.einsum("oikl,o->oikl", weight, share), torch.addcmul(beta, mean, share, value=-1)
+
+
 def share_of(gamma, var, eps):
     return gamma / np.sqrt(var + eps)
 
@@ -36,6 +92,14 @@ RIGHT = [
     ("to_int8", to_int8),
     ("fold_norm", fold_norm),
     ("frames_kept", frames_kept),
+    ("steady_time", lambda times, warm_up: statistics.median(times[warm_up:])),
+    ("steady_time", sorted_median),
+    ("to_int8", rounds_by_floor),
+    ("to_int8", lambda w: [np.rint(127 * w / np.abs(w).max()).astype(np.int8), np.abs(w).max() / 127]),
+    ("fold_norm", one_by_one),
+    ("fold_norm", in_torch),
+    ("frames_kept", floor_of_times),
+    ("frames_kept", by_trying_all),
 ]
 
 
@@ -45,6 +109,22 @@ WRONG = [
     ("steady_time", lambda times, warm_up: np.mean(times), "mean of all calls"),
     ("steady_time", lambda times, warm_up: min(times[warm_up:]), "fastest call"),
     ("steady_time", lambda times, warm_up: max(times[warm_up:]), "np.median of times"),
+    (
+        "steady_time",
+        lambda times, warm_up: np.median(sorted(times)[: len(times) - warm_up]),
+        "not the slowest",
+    ),
+    ("steady_time", lambda times, warm_up: np.median(sorted(times)[warm_up:]), "not the fastest"),
+    ("steady_time", lambda times, warm_up: np.median(times[warm_up + 1 :]), "np.median of times"),
+    (
+        "steady_time",
+        lambda times, warm_up: sorted(times[warm_up:])[len(times[warm_up:]) // 2],
+        "np.median of times",
+    ),
+    ("steady_time", lambda times, warm_up: None, "one number"),
+    ("to_int8", lambda w: (to_int8(w)[0].clip(-126, 126), to_int8(w)[1]), "half a step"),
+    ("to_int8", lambda w: (np.ceil(w / to_int8(w)[1]).astype(np.int8), to_int8(w)[1]), "half a step"),
+    ("to_int8", lambda w: to_int8(w)[::-1], "in this order"),
     ("to_int8", lambda w: np.round(w * 127).astype(np.int8), "return two things"),
     ("to_int8", lambda w: (w.max(), 1.0), "one whole number for each"),
     (
@@ -71,6 +151,8 @@ WRONG = [
         lambda w, g, b, m, v, e: (w / np.sqrt(v + e)[:, None, None, None], b),
         "gamma is missing in the weight",
     ),
+    ("fold_norm", lambda *a: fold_norm(*a[:-1], 0), "eps is missing: "),
+    ("fold_norm", lambda *a: (fold_norm(*a)[0], fold_norm(*a[:-1], 0)[1]), "eps is missing in the bias"),
     ("fold_norm", lambda *a: (fold_norm(*a)[0], a[2]), "subtracted before the scaling"),
     ("fold_norm", lambda *a: (fold_norm(*a)[0], a[2] - a[3]), "the mean is scaled too"),
     (
@@ -93,4 +175,6 @@ WRONG = [
         "a fixed step",
     ),
     ("frames_kept", lambda fps, ms, count: [0], "keep `free`"),
+    ("frames_kept", never_waits, "keep `free`"),
+    ("frames_kept", lambda fps, ms, count: "0, 1", "return the numbers"),
 ]
