@@ -31,6 +31,8 @@ class CheckpointInfo:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     classes: tuple[str, ...] = ("person",)
     threshold: float = 0.5
+    look_closer: bool = False
+    """Look a second time, at the part with the person: see Segmenter."""
     trained_on: tuple[dict, ...] = ()
     """One line per data set: its name and how many pictures were trained on."""
     scores: dict = field(default_factory=dict)
@@ -73,6 +75,7 @@ def read_description(path: str | Path, text: str) -> CheckpointInfo:
             preprocessing=Preprocessing(**stored["preprocessing"]),
             classes=tuple(stored["classes"]),
             threshold=float(stored["threshold"]),
+            look_closer=bool(stored.get("look_closer", False)),
             trained_on=tuple(stored["trained_on"]),
             scores=stored["scores"],
             config=stored["config"],

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 ENGINES = ("torch", "onnx", "openvino", "tensorrt")
 PRECISIONS = ("fp32", "half", "int8")
 
+CLOSER, MARGIN, LARGEST, SMALLEST = 0.7, 0.4, 0.7, 80
+"""Of a second look: its share in the answer; the margin around the person as a share of the person's longer
+side; the largest part of the photograph that is worth it, and the fewest pixels of a side that hold more to
+see. Chosen on validation photographs: data/weights/closer.py."""
+
 if hasattr(os, "register_at_fork"):
     # The threads that calculate do not come along into a forked process, which would wait for them for ever.
     os.register_at_fork(after_in_child=lambda: (torch.set_num_threads(1), cv2.setNumThreads(0)))
@@ -34,6 +39,9 @@ class Segmenter:
     person = Segmenter.load("runs/first/best.safetensors")
     prob = person(image)               # uint8 RGB (H, W, 3) -> float32 (H, W) in [0, 1]
     mask = prob > person.threshold     # bool (H, W)
+
+    look_closer: where the person fills a part of the photograph only, look a second time, at that part; the
+        second look counts for CLOSER. The shipped weights do, at the price of a second pass. Notebook 08.
     """
 
     def __init__(
@@ -46,6 +54,7 @@ class Segmenter:
     ):
         """model: the network, or None where an engine stands in for it; see Segmenter.load."""
         self.info, self._threshold, self.preprocessing = info, info.threshold, info.preprocessing
+        self.look_closer = info.look_closer
         self.engine, self.dtype = engine, dtype
         self.device = engine.device if engine else torch.device(device or best_device())
         self.model = model
@@ -119,7 +128,7 @@ class Segmenter:
     def predict_batch(
         self, images: Sequence[np.ndarray], flip: bool = False, scales: Sequence[float] = (1.0,)
     ) -> list[np.ndarray]:
-        """Probabilities of several photographs, which may differ in size, in one pass.
+        """Probabilities of several photographs, which may differ in size, in one pass (two with look_closer).
 
         flip: also look at the mirror image.   scales: also look at the photograph at these multiples
         of the input size. The answers are averaged; each view costs a pass.
@@ -137,8 +146,23 @@ class Segmenter:
             raise UserError(
                 f"the input, {size} times each scale, must be 8 to 4096 pixels: found {[*scales]}."
             )
+        probs = self.look_once(images, flip, scales)
+        parts = [part_with_person(self.foreground(prob)) if self.look_closer else None for prob in probs]
+        closer = [i for i, part in enumerate(parts) if part]
+        again = [np.ascontiguousarray(images[i][parts[i]]) for i in closer]
+        for i, second in zip(closer, self.look_once(again, flip, scales) if again else (), strict=True):
+            first = probs[i][..., *parts[i]]
+            first += CLOSER * (second - first)
+        return probs
+
+    @torch.inference_mode()
+    def look_once(
+        self, images: Sequence[np.ndarray], flip: bool = False, scales: Sequence[float] = (1.0,)
+    ) -> list[np.ndarray]:
+        """As predict_batch, without the second look: for videos, and for pictures of the network's size."""
         totals: list[np.ndarray | None] = [None] * len(images)
         views = list(itertools.product(scales, (False, True) if flip else (False,)))
+        size = self.preprocessing.size
         for scale, mirrored in views:
             small = np.stack([self.preprocessing.resize(image, round(size * scale)) for image in images])
             probs = self._probabilities(small[:, :, ::-1] if mirrored else small)
@@ -199,3 +223,27 @@ class Segmenter:
         or a softmax where there are several classes. With torch only.
         """
         return to_probs(self.model(self.preprocessing.normalise(images).to(self.dtype)))
+
+
+def part_with_person(prob: np.ndarray) -> tuple[slice, slice] | None:
+    """The square around the people of a photograph, cut off at its edges; None where it holds nearly all.
+
+    prob: float (H, W) in [0, 1].   Returns: rows and columns.
+    """
+    height, width = prob.shape
+    scale = min(1.0, 512 / max(height, width))  # a box needs no more
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    person = (cv2.resize(prob, size, interpolation=cv2.INTER_AREA) > 0.5).astype(np.uint8)
+    _, _, boxes, _ = cv2.connectedComponentsWithStats(person)
+    boxes = boxes[1:]  # the first is the background
+    boxes = boxes[boxes[:, 4] * 10 >= boxes[:, 4].max(initial=1)]  # specks beside a person do not count
+    if not len(boxes):
+        return None
+    low = boxes[:, :2].min(0)
+    high = (boxes[:, :2] + boxes[:, 2:4]).max(0)
+    half = (high - low).max() * (0.5 + MARGIN)
+    left, top = np.maximum((low + high) / 2 - half, 0) / scale
+    right, bottom = np.minimum(((low + high) / 2 + half) / scale, (width, height))
+    part = slice(int(top), int(bottom)), slice(int(left), int(right))
+    sides = [one.stop - one.start for one in part]
+    return part if min(sides) >= SMALLEST and np.prod(sides) <= LARGEST * prob.size else None

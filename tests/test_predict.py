@@ -13,7 +13,7 @@ from segkit.data import Preprocessing
 from segkit.files import UserError
 from segkit.matting.compose import cover, cutout, replace_background, soft_alpha
 from segkit.plots import overlay
-from segkit.predict import Segmenter
+from segkit.predict import Segmenter, part_with_person
 
 
 @pytest.fixture
@@ -35,6 +35,35 @@ def test_the_answer_has_the_photographs_size_and_place(bright):
     assert prob.dtype == np.float32
     assert prob[:, :46].min() > 0.9
     assert prob[:, 54:].max() < 0.1
+
+
+def test_the_part_with_the_person_is_a_square_around_it_that_stays_in_the_photograph():
+    prob = np.zeros((400, 900), np.float32)
+    prob[150:250, 300:340] = 1
+    prob[5:8, 880:883] = 1  # a speck
+    rows, columns = part_with_person(prob)
+    assert (rows.start, rows.stop, columns.start, columns.stop) == pytest.approx((110, 290, 230, 410), abs=3)
+    assert part_with_person(prob[120:270, 280:420]) is None  # it fills most of it
+    assert part_with_person(0 * prob) is None
+    corner = part_with_person(np.pad(np.ones((100, 40), np.float32), ((0, 300), (0, 860))))
+    assert (corner[0].start, corner[1].start) == (0, 0)
+
+
+def test_a_second_look_sees_what_is_small_closer_and_leaves_the_rest(bright):
+    image = np.zeros((640, 640, 3), np.uint8)
+    image[300:340, 100:140] = 255
+    image[312:328, 112:128] = 0  # a hole of 2 pixels at the network's size of 64 blurs away
+    once = bright(image)
+    bright.look_closer = True
+    twice = bright(image)
+    assert np.abs(twice - once)[300:340, 100:140].max() > 0.2
+    part = part_with_person(once)
+    outside = np.ones((640, 640), bool)
+    outside[part] = False
+    assert np.array_equal(twice[outside], once[outside])
+    truth = image[..., 0] > 0
+    assert np.abs(twice - truth)[part].mean() < np.abs(once - truth)[part].mean()
+    assert np.array_equal(bright.look_once([image])[0], once)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (333, 77), (512, 512)])

@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.5, help="of the weights that are mixed in")
     parser.add_argument("--size", type=int, help="the input size, where it should differ from training's")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--look_closer", action="store_true", help="look again where the person is small")
     given = parser.parse_args()
     model, info = load_candidate(given.run)
     if given.mix:
@@ -55,6 +56,7 @@ def main() -> None:
         info = replace(info, scores={})  # of the best epoch
     if given.size:
         info = replace(info, preprocessing=replace(info.preprocessing, size=given.size))
+    info = replace(info, look_closer=given.look_closer)
     path = save_checkpoint(given.out / f"{given.name}.safetensors", model, info, half=True)
     (given.out / "recipes").mkdir(exist_ok=True)
     history = Path(given.run.partition(":")[0]) / "history.csv"

@@ -41,6 +41,7 @@ def run(args) -> int:
         check_outputs([Path(args.out)], [Path(args.camera)], args.overwrite)
     window = None if args.out or args.virtual_camera else Window("segkit live")
     person = load_segmenter(args)
+    person.look_closer = False  # at a camera's pace there is time for one look
     if args.threshold is not None:
         person.threshold = args.threshold
     frames, fps = open_stream(args.camera, args.seconds)

@@ -191,7 +191,7 @@ def _segmented(person: Segmenter, frames: Iterator[tuple[Frame, np.ndarray]], sm
     """Frame, smoothed probability at the network's size, and the smoother's memory after it."""
     batch_size = 1 if person.device.type == "cpu" else 8
     while batch := list(islice(frames, batch_size)):
-        probs = person.predict_batch([small for _, small in batch])
+        probs = person.look_once([small for _, small in batch])
         for (frame, small), prob in zip(batch, probs, strict=True):
             # Smoothing happens at the network's size, where it costs the same for every video.
             yield frame, smoother(person.foreground(prob), small), smoother.past

@@ -169,7 +169,7 @@ def load_clip(name: str | Path, limit: int | None = None) -> Clip:
 def segment_clip(person: Segmenter, clip: Clip) -> list[np.ndarray]:
     """Probability of person for each frame, at the network's size: float32 (S, S)."""
     small = [person.preprocessing.resize(image) for image in clip.images]
-    return [person.foreground(prob) for image in small for prob in person.predict_batch([image])]
+    return [person.foreground(prob) for image in small for prob in person.look_once([image])]
 
 
 def smooth_clip(smoother: Smoother, probs: Sequence[np.ndarray], clip: Clip) -> list[np.ndarray]:
