@@ -35,7 +35,9 @@ def _iou(a, b):
 def mean_temporal_iou(answer):
     """answer(masks): mean IoU of each mask with the one before; two empty masks agree."""
     for masks in _clips():
-        masks = [*masks, *[np.zeros_like(masks[0])] * 2]  # the person leaves
+        dot = np.zeros_like(masks[0])
+        dot[0, 0] = True
+        masks = [*masks, *[np.zeros_like(dot)] * 2, dot]  # the person leaves; a speck comes
         right, given = temporal_iou(masks), _drawn(masks)
         got = _number(answer([mask.copy() for mask in masks]), given, right)
         steps = range(1, len(masks))
@@ -43,8 +45,8 @@ def mean_temporal_iou(answer):
         dice = [2 * one / (1 + one) for one in pairs]
         equal = [(masks[t] == masks[t - 1]).mean() for t in steps]
         hints = {
-            "two empty masks agree: their IoU is 1, not 0 and not 0 / 0.": np.mean([*pairs[:-1], 0]),
-            "two empty masks agree: they count as 1, and are not left out.": np.mean(pairs[:-1]),
+            "two empty masks agree: their IoU is 1, not 0 and not 0 / 0.": np.mean([*pairs[:-2], 0, 0]),
+            "two empty masks agree: they count as 1, and are not left out.": np.mean([*pairs[:-2], 0]),
             "divided by the number of masks: there is one pair of neighbours less.": sum(pairs) / len(masks),
             "this is Dice: IoU is the overlap over the union.": np.mean(dice),
             "every mask against the first: compare with the one just before.": np.mean(
