@@ -1,11 +1,11 @@
 """Ways to smooth, on five clips in several evenings: the table of lesson 13.
 
-python notebooks/studies/13_smoothing.py [EVENINGS]    writes 13_smoothing.csv; five: 4 minutes
+python notebooks/studies/13_smoothing.py [EVENINGS]    writes 13_smoothing.csv; five: 3 minutes on one core
 
 Two clips are rendered, with true masks. Three are photographs under a moving camera (segkit.video.camera),
 all free: an astronaut (NASA, public domain) and a cameraman (CC0) from scikit-image, Grace Hopper (US Navy,
-public domain) from Matplotlib. Their true masks are not known, but nobody moves in a photograph: carried back along
-the camera's known motion, whatever changes in a mask flickers. Light "day" is the clip as it is.
+public domain) from Matplotlib. Their true masks are not known, but nobody moves in a photograph: carried
+back along the camera's known motion, whatever changes in a mask flickers. Light "day" is the clip as it is.
 """
 
 import csv
