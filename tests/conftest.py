@@ -43,6 +43,8 @@ CHROMIUM_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--no-first-run",
+    "--use-fake-device-for-media-stream",  # a camera for the page
+    "--use-fake-ui-for-media-stream",
 ]
 
 

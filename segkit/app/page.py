@@ -106,7 +106,7 @@ def lesson(path: Path) -> str:
     style = HtmlFormatter().get_style_defs(".highlight")
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(path.stem)}</title>'
-        '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="/static/page.css">'
+        '<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,"><link rel="stylesheet" href="/static/page.css">'
         f'<style>{style}</style><body class="lesson"><main>{body}</main></body></html>'
     )
 

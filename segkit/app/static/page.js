@@ -37,7 +37,7 @@ function tidy(form) {
   for (const part of form.querySelectorAll("[data-only]"))
     part.hidden = ![view, view === "result" && said.background].includes(part.dataset.only);
   for (const output of form.querySelectorAll("output"))
-    output.textContent = Number(form.elements[output.id.replace("-value", "")].value).toFixed(2);
+    output.textContent = Number(said[output.htmlFor]).toFixed(2);
 }
 
 for (const input of document.querySelectorAll("[data-background]"))
