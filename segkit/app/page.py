@@ -40,7 +40,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from segkit.app import guard, uploads, video
-from segkit.app.photo import QUICK, SHARP, Look, Photo, encode, parse_colour
+from segkit.app.photo import Look, Photo, encode, parse_colour
 from segkit.app.store import KEPT_MINUTES, Gone, Store, private_folder
 from segkit.checkpoint import find_checkpoint
 from segkit.files import UserError, unique_names
@@ -106,8 +106,9 @@ def lesson(path: Path) -> str:
     style = HtmlFormatter().get_style_defs(".highlight")
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(path.stem)}</title>'
-        '<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,"><link rel="stylesheet" href="/static/page.css">'
-        f'<style>{style}</style><body class="lesson"><main>{body}</main></body></html>'
+        '<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'
+        '<link rel="stylesheet" href="/static/page.css">'
+        f'<style>{style}</style><body><main class="lesson">{body}</main></body></html>'
     )
 
 
@@ -169,9 +170,10 @@ class Page:
         if "full" in said:
             suffix, data = await in_thread(self.full_size, lambda: photo.full(look, picture))
             return attachment(photo.name_of(look) + suffix, data)
-        longest = SHARP if "sharp" in said else QUICK
-        suffix, data = await in_thread(self.screen, lambda: encode(photo.shown(look, longest, picture)))
-        share, took = (photo.prob > look.threshold).mean(), time.perf_counter() - started
+        suffix, data = await in_thread(
+            self.screen, lambda: encode(photo.shown(look, picture, "sharp" in said))
+        )
+        share, took = (photo.quick[1] > look.threshold).mean(), time.perf_counter() - started
         headers = {"Person-Share": f"{share:.4f}", "Server-Timing": f"look;dur={took * 1000:.0f}"}
         return Response(data, media_type=KINDS[suffix], headers=headers)
 

@@ -21,7 +21,7 @@ from segkit.matting.effects import portrait, shrink
 from segkit.plots import overlay
 from segkit.predict import Segmenter
 
-QUICK, SHARP = 720, 1600
+QUICK, SHARP = 560, 1600
 """Longer side of what is shown while a control moves, and once it rests. A download has the photograph's."""
 
 VIEWS = ("result", "mask", "overlay")
@@ -107,9 +107,13 @@ class Photo:
     def bytes(self) -> int:
         return len(self.data) + self.image.nbytes + self.prob.nbytes
 
-    def shown(self, look: Look, longest: int, picture: np.ndarray | None = None) -> np.ndarray:
+    def __post_init__(self):
+        self.quick = shrink(self.prob.shape, QUICK, self.image, self.prob)
+
+    def shown(self, look: Look, picture: np.ndarray | None = None, sharp: bool = False) -> np.ndarray:
         """The look at a size for the screen: uint8 (h, w), (h, w, 3) or (h, w, 4).   Raises: UserError."""
-        return compose(*shrink(self.prob.shape, longest, self.image, self.prob), look, picture)
+        image, prob = (self.image, self.prob) if sharp else self.quick
+        return compose(image, prob, look, picture)
 
     def full(self, look: Look, picture: np.ndarray | None = None) -> tuple[str, bytes]:
         """The same at the photograph's own size: suffix and content of a file.   Raises: UserError."""

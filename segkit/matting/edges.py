@@ -113,11 +113,13 @@ def refine_alpha(
     return alpha
 
 
-def _tiles(where: np.ndarray, height: int, width: int, side: int = 512) -> Iterator[tuple[slice, slice]]:
-    """Pieces of a picture of (height, width), one after the other, so that little memory is needed.
+def _tiles(where: np.ndarray, height: int, width: int, least: int = 1) -> Iterator[tuple[slice, slice]]:
+    """Pieces of a picture of (height, width), one after the other: less to calculate, and little memory.
 
+    least: how long the side of a piece must be.
     where: bool (h, w), perhaps smaller than the picture; pieces in which it is nowhere true are left out.
     """
+    side = max(least, min(512, max(height, width) // 5), 1)
     down, right = where.shape[0] / height, where.shape[1] / width
     for top in range(0, height, side):
         for left in range(0, width, side):
@@ -149,7 +151,7 @@ def clean_colours(image: np.ndarray, alpha: np.ndarray, radius: float = 0.02) ->
     ]
     margins = [sum(side[axis] // 2 for side in sides) for axis in (0, 1)]
     cleaned = image.copy()
-    for rows, columns in _tiles((alpha > 0) & (alpha < 1), height, width, max(512, 2 * max(margins))):
+    for rows, columns in _tiles((alpha > 0) & (alpha < 1), height, width, 2 * max(margins)):
         top, left = max(0, rows.start - margins[1]), max(0, columns.start - margins[0])
         around = slice(top, rows.stop + margins[1]), slice(left, columns.stop + margins[0])
         here = alpha[around][..., None].astype(np.float32)

@@ -99,13 +99,13 @@ def send(address, data: bytes, name: str = "photo.png", path: str = "/photos") -
 def test_what_is_shown_is_what_is_downloaded(portrait, background):
     picture = np.full((50, 70, 3), (200, 30, 30), np.uint8)
     look = photo.Look(background=background)
-    shown = portrait.shown(look, photo.QUICK, picture)
+    shown = portrait.shown(look, picture)
     suffix, data = portrait.full(look, picture)
     full = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     channels = 4 if background == "transparent" else 3
-    assert full.shape == (1500, 1500, channels) and shown.shape == (720, 720, channels)
+    assert full.shape == (1500, 1500, channels) and shown.shape == (560, 560, channels)
     assert suffix == (".png" if channels == 4 else ".jpg")
-    full = cv2.resize(full, (720, 720), interpolation=cv2.INTER_AREA)
+    full = cv2.resize(full, (560, 560), interpolation=cv2.INTER_AREA)
     full[..., :3] = full[..., 2::-1].copy()
     if channels == 4:  # colours count as far as they are seen
         shown, full = ((x[..., :3] * (x[..., 3:] / 255)).round() for x in (shown, full))
@@ -117,7 +117,7 @@ def test_what_is_shown_is_what_is_downloaded(portrait, background):
 def test_a_mask_and_an_overlay_are_downloaded_as_shown_too(portrait, view):
     look = photo.Look(view)
     full = np.asarray(Image.open(io.BytesIO(portrait.full(look)[1]))).astype(int)
-    shown = portrait.shown(look, 1500)
+    shown = portrait.shown(look, sharp=True)
     assert full.shape == shown.shape and np.abs(full - shown).mean() < 2
     if view == "mask":
         assert set(np.unique(full)) == {0, 255}
@@ -131,19 +131,19 @@ def test_downloads_are_named_after_the_photo(portrait):
 
 
 def test_the_controls_change_the_answer_without_the_network(portrait):
-    wide, narrow = (portrait.shown(photo.Look("mask", threshold=t), 500).mean() for t in (0.2, 0.9))
+    wide, narrow = (portrait.shown(photo.Look("mask", threshold=t)).mean() for t in (0.2, 0.9))
     assert 0 < narrow < wide
-    hard, soft = (portrait.shown(photo.Look(softness=s), 500)[..., 3] for s in (0, 1.0))
+    hard, soft = (portrait.shown(photo.Look(softness=s))[..., 3] for s in (0, 1.0))
     assert not np.array_equal(hard, soft)
     with pytest.raises(UserError, match="picture"):
-        portrait.shown(photo.Look(background="picture"), 500)
+        portrait.shown(photo.Look(background="picture"))
 
 
 @pytest.mark.parametrize("background", ["transparent", "colour", "blur"])
 def test_a_threshold_step_takes_less_than_150_ms(portrait, background):
     def step(threshold):
         started = time.thread_time()
-        photo.encode(portrait.shown(photo.Look(background=background, threshold=threshold), photo.QUICK))
+        photo.encode(portrait.shown(photo.Look(background=background, threshold=threshold)))
         return time.thread_time() - started
 
     cv2.setNumThreads(1)  # all the work is counted, and whoever else uses this machine is not

@@ -52,9 +52,12 @@ for (const input of document.querySelectorAll("[data-background]"))
 async function keyOf(photo) {  // it is sent when it was not yet, or when another network shall look at it
   const { model, engine } = Object.fromEntries(new FormData(controls)), by = `${model} ${engine}`;
   if (photo.by !== by) {
-    const name = photo.file.name;
-    photo.about = await post(`/photos?${new URLSearchParams({ name, model, engine })}`, photo.file);
-    photo.by = by;
+    const said = new URLSearchParams({ name: photo.file.name, model, engine });
+    [photo.by, photo.sent] = [by, post(`/photos?${said}`, photo.file)];
+  }
+  try { photo.about = await photo.sent; } catch (error) {
+    photo.by = null;
+    throw error;
   }
   return photo.about.key;
 }
@@ -67,7 +70,7 @@ async function ask(path, list, more) {  // what is deleted by now is sent again,
     if (said.get("background") === "picture" && !controls.picture) said.set("background", "transparent");
     try { return await call(`${path(keys)}?${said}`); } catch (error) {
       if (error.status !== 410 || last) throw error;
-      for (const photo of list) photo.by = null;
+      for (const photo of list) if (keys.includes(photo.about.key)) photo.by = null;
       if (controls.file) controls.picture = (await post("/backgrounds", controls.file)).key;
     }
   }
@@ -79,6 +82,7 @@ async function draw(photo, more) {
   if (photo !== current || (more && wish !== wanted)) return;
   URL.revokeObjectURL($("shown").src);
   $("shown").src = URL.createObjectURL(picture);
+  $("shown").style.setProperty("--ratio", about.width / about.height);
   const said = look(controls), view = said.get("view");
   $("shown").alt = `${photo.file.name}, ${view === "result" ? `background: ${said.get("background")}` : view}`;
   if (!more) $("caption").textContent = `${about.width} × ${about.height} pixels · ${about.kind} ${Math.round(share * 100)} % · ` +
