@@ -2,21 +2,24 @@
 
 import numpy as np
 
-from segkit.course.check.core import Wrong, exercise, from_start
+from segkit.course.check.core import Wrong, as_number, as_numbers, exercise, from_start
 
 
-def _number(value, name: str = "the answer") -> float:
-    """A plain number, or a hint that it is none."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise Wrong(f"{name} should be one number", got=type(value).__name__, expected="a number") from None
+def _number(value, given) -> float:
+    if (number := as_number(value)) is None:
+        raise Wrong("asked is one number", given, value, "a number")
+    return number
 
 
-def _two_numbers(result, what: str) -> tuple[float, float]:
-    if not isinstance(result, tuple | list | np.ndarray) or len(result) != 2:
-        raise Wrong(f"return two numbers: {what}", got=result, expected="two numbers")
-    return _number(result[0], "each of the two"), _number(result[1], "each of the two")
+def _two_numbers(value, what: str, given) -> tuple[float, float]:
+    numbers = as_numbers(value)
+    if numbers is None or len(numbers) != 2:
+        raise Wrong(f"return two numbers: {what}", given, value, "two numbers")
+    return numbers
+
+
+def _rounded(values) -> str:
+    return ", ".join(f"{value:.4f}" for value in values)
 
 
 @exercise
@@ -27,11 +30,12 @@ def worst_first(answer):
         scores, count = rng.permutation(8) / 8, int(rng.integers(2, 5))
         order = [names[i] for i in np.argsort(scores)]
         expected = order[:count]
+        given = dict(zip(names, scores.tolist(), strict=True)), f"count {count}"
         got = answer(list(names), scores.copy(), count)
         try:
             got = [str(name) for name in got]
         except TypeError:
-            raise Wrong("return a list of names", got=got, expected=expected) from None
+            raise Wrong("return a list of names", given, got, expected) from None
         if got == expected:
             continue
         hint = "sort the pictures by score and keep the first `count` names"
@@ -41,13 +45,48 @@ def worst_first(answer):
             hint = "nothing is sorted yet; np.argsort(scores) gives the order"
         elif got == [names[i] for i in scores.argsort().argsort()[:count]]:
             hint = "argsort twice gives ranks, not the order: once is enough"
-        elif set(got) == set(expected):
+        elif len(got) == count and set(got) == set(expected):
             hint = "the right pictures; the very worst comes first"
         elif got == order:
             hint = f"asked are {count} pictures, not all"
         elif set(got) <= {str(i) for i in range(8)}:
             hint = "these are positions: look the names up"
-        raise Wrong(hint, dict(zip(names, scores.tolist(), strict=True)), got, expected)
+        raise Wrong(hint, given, got, expected)
+
+
+@exercise
+def bootstrap_interval(answer):
+    for seed in range(4):
+        rng = np.random.default_rng(from_start(seed))
+        good, bad = rng.beta(12, 2, 22), rng.uniform(0, 0.3, 4)
+        scores = np.concatenate([bad[:2], good, bad[2:]])  # not a bell, and the first and the last matter
+        draws = scores[rng.integers(0, len(scores), (20000, len(scores)))].mean(1)
+        expected, spread = np.percentile(draws, [2.5, 97.5]), draws.std()
+        given, wanted = f"{len(scores)} scores, mean {scores.mean():.4f}", f"about {_rounded(expected)}"
+        own = np.random.default_rng(from_start(seed))
+        before = own.bit_generator.state
+        got = np.array(_two_numbers(answer(scores.copy(), own), "low and high", given))
+        if own.bit_generator.state == before:
+            raise Wrong("nothing was drawn: take the draws from rng", given, _rounded(got), wanted)
+        if (np.abs(got - expected) < 0.22 * spread).all():
+            continue
+        width = np.ptp(got)
+        hint = "draw as many scores as there are, with replacement; take the mean; repeat; then percentiles"
+        if (np.abs(got[::-1] - expected) < 0.22 * spread).all():
+            hint = "the right two numbers in the wrong order: low first"
+        elif width < 1e-6:
+            hint = "every draw has the same mean: draw with replacement, or it is only a shuffle"
+        elif width > 0.8 * np.ptp(scores):
+            hint = "that is how far the pictures spread; asked is how far the mean could have come out"
+        elif np.allclose(got, np.percentile(draws, [5, 95]), atol=0.15 * spread):
+            hint = "percentiles 5 and 95 hold 90 %; asked is 95 %: percentiles 2.5 and 97.5"
+        elif np.isclose(width, 2 * spread, rtol=0.15):
+            hint = "plus and minus one standard error holds 68 %; asked is 95 %: percentiles 2.5 and 97.5"
+        elif abs(got[0] - expected[0]) < 0.22 * spread or abs(got[1] - expected[1]) < 0.22 * spread:
+            hint = "one end is right: leave 2.5 % of the means on either side"
+        elif width > 2 * np.ptp(expected):
+            hint = "take the mean of a whole set drawn anew, not single scores or a few of them"
+        raise Wrong(hint, given, _rounded(got), wanted)
 
 
 def _ece(probs: np.ndarray, truth: np.ndarray, bins: int) -> float:
@@ -60,18 +99,24 @@ def _ece(probs: np.ndarray, truth: np.ndarray, bins: int) -> float:
 def calibration_error(answer):
     for seed in range(8):
         rng = np.random.default_rng(from_start(seed))
-        bins, count = 5, 200
+        bins, count = int(rng.choice([4, 5, 7])), int(rng.integers(150, 250))
         probs = rng.beta(0.5, 0.5, count) if seed % 2 else rng.uniform(0.0, 0.55, count)  # leaves bins empty
-        truth = rng.random(count) < probs ** (1.6 if seed % 3 else 0.6)
-        with np.errstate(all="ignore"):
-            got = _number(answer(probs.copy(), truth.copy(), bins))
+        off = np.where(probs * bins % 2 < 1, 0.2, -0.15)  # too sure in one bin, too shy in the next
+        truth = rng.random(count) < probs + off
+        if seed > 3:
+            probs[:20], truth[:20] = 1.0, rng.random(20) < 0.5  # sure, and often wrong
+            probs[20:30], truth[20:30] = 0.0, True
         expected = _ece(probs, truth, bins)
+        given = f"{count} probabilities from {probs.min():.3f} to {probs.max():.3f}, {bins} bins"
+        with np.errstate(all="ignore"):
+            got = _number(answer(probs.copy(), truth.astype(float), bins), given)
         if np.isclose(got, expected, atol=1e-6):
             continue
         place = np.minimum((probs * bins).astype(int), bins - 1)
         held = [place == b for b in range(bins) if (place == b).any()]
         gaps = np.array([probs[p].mean() - truth[p].mean() for p in held])
         shares = np.array([p.mean() for p in held])
+        inside = probs < 1
         hint = "per bin: |mean probability - share that is true|, weighted by how many pixels the bin holds"
         if np.isnan(got):
             hint = "a bin without pixels has no mean: skip it"
@@ -87,57 +132,34 @@ def calibration_error(answer):
             hint = "compare averages inside a bin: one pixel is never 70 percent person"
         elif np.isclose(got, ((probs > 0.5) != truth).mean()):
             hint = "that is the share of wrong pixels: calibration asks whether the probabilities are true"
-        raise Wrong(hint, f"{count} probabilities, {bins} bins", got, expected)
-
-
-@exercise
-def bootstrap_interval(answer):
-    for seed in range(3):
-        rng = np.random.default_rng(from_start(seed))
-        scores = rng.beta(5, 2, 40)
-        draws = np.random.default_rng(99).integers(0, len(scores), (4000, len(scores)))
-        low, high = np.percentile(scores[draws].mean(1), [2.5, 97.5])
-        given, expected = f"{len(scores)} scores, mean {scores.mean():.3f}", f"about ({low:.3f}, {high:.3f})"
-        got = _two_numbers(answer(scores.copy(), np.random.default_rng(from_start(seed))), "low and high")
-        width, off = got[1] - got[0], abs(sum(got) - low - high) / 2
-        if np.isclose(width, high - low, rtol=0.1) and off < 0.06 * (high - low):
-            continue
-        spread = np.percentile(scores, [2.5, 97.5])
-        hint = "draw as many scores as there are, with replacement; take the mean; repeat; then percentiles"
-        if np.allclose(got, (high, low), atol=0.15 * (high - low)):
-            hint = "the right two numbers in the wrong order: low first"
-        elif abs(width) < 1e-6:
-            hint = "every draw has the same mean: draw with replacement, or it is only a shuffle"
-        elif np.allclose(got, spread, atol=0.1 * np.ptp(spread)):
-            hint = "that is how far the pictures spread; asked is how far the mean could have come out"
-        elif np.isclose(width, (high - low) * np.sqrt(len(scores)), rtol=0.2):
-            hint = "take the mean of a whole set drawn anew, not single scores"
-        elif np.isclose(width, (high - low) / 1.96, rtol=0.2):
-            hint = "plus and minus one standard error holds 68 %; asked is 95 %: percentiles 2.5 and 97.5"
-        elif np.isclose(width, (high - low) * 1.645 / 1.96, rtol=0.08):
-            hint = "percentiles 5 and 95 hold 90 %; asked is 95 %: percentiles 2.5 and 97.5"
-        raise Wrong(hint, given, tuple(round(value, 4) for value in got), expected)
+        elif np.isclose(got, np.array([1, inside.mean()]) * _ece(probs[inside], truth[inside], bins)).any():
+            hint = "a probability of exactly 1 belongs to the last bin, and here it is in none"
+        raise Wrong(hint, given, got, expected)
 
 
 @exercise
 def honest_threshold(answer):
-    thresholds = np.linspace(0.1, 0.9, 9)
     for seed in range(20):
         rng = np.random.default_rng(from_start(seed))
-        peaks = rng.choice(9, 2, replace=False)
+        columns = int(rng.integers(5, 10))
+        thresholds = np.sort(rng.uniform(0.05, 0.95, columns))
+        peaks = rng.choice(columns, 2, replace=False)
+        rows = rng.integers(8, 14, 2)
         val, test = (
-            0.9
-            - 0.004 * (np.arange(9) - peak) ** 2
-            + rng.normal(0, 0.03, (12, 1))
-            + rng.normal(0, 0.004, (12, 9))
-            for peak in peaks
-        )
+            0.9 - 0.004 * (np.arange(columns) - peak) ** 2 + rng.normal(0, 0.03, (count, 1))
+            + rng.normal(0, 0.02, (count, columns))
+            for peak, count in zip(peaks, rows, strict=True)
+        )  # fmt: skip
+        # One picture that all but decides: means, not medians or votes.
+        val[0] += np.where(np.arange(columns) == rng.integers(columns), 0.3, -0.3)
         right, on_test = int(val.mean(0).argmax()), int(test.mean(0).argmax())
         both = int(np.concatenate([val, test]).mean(0).argmax())
-        if len({right, on_test, both}) < 3:
+        if len({right, on_test}) < 2:
             continue  # this draw could not tell the mistakes apart
         expected = (float(thresholds[right]), float(test.mean(0)[right]))
-        got = _two_numbers(answer(val.copy(), test.copy(), thresholds.copy()), "the threshold, the test Dice")
+        given = f"val {val.shape}, test {test.shape}, thresholds {_rounded(thresholds)}"
+        got = answer(val.copy(), test.copy(), thresholds.copy())
+        got = _two_numbers(got, "the threshold, the test Dice", given)
         if np.allclose(got, expected, atol=1e-9):
             continue
         hint = "mean over pictures, highest column of val; then look that column up in test"
@@ -151,41 +173,55 @@ def honest_threshold(answer):
             hint = "that is the number of the column: thresholds[...] turns it into a threshold"
         elif np.isclose(got[1], test.max(1).mean()):
             hint = "every picture got its own best threshold: there is one for all"
-        elif np.isclose(got[0], thresholds[both]):
-            hint = "val and test chose together: only validation may choose"
         elif np.allclose(got, expected[::-1]):
             hint = "the right two numbers in the wrong order: the threshold first"
-        raise Wrong(hint, "val and test of shape (12, 9)", got, expected)
+        elif both != right and np.isclose(got[0], thresholds[both]):
+            hint = "val and test chose together: only validation may choose"
+        elif np.isclose(got[0], thresholds[np.median(val, 0).argmax()]):
+            hint = "the mean Dice over the pictures decides, not the median"
+        raise Wrong(hint, given, _rounded(got), _rounded(expected))
 
 
 @exercise
 def find_mirrored(answer):
     for seed in range(5):
         rng = np.random.default_rng(from_start(seed))
-        labels = np.zeros((6, 12, 16), bool)
-        for label in labels:  # each stands clearly off the middle
-            left = int(rng.choice([1, 2, 9, 10]))
-            label[rng.integers(1, 4) : rng.integers(8, 11), left : left + int(rng.integers(3, 6))] = True
-        preds = labels ^ (rng.random(labels.shape) < 0.05)
-        mirrored = sorted(rng.choice(6, int(rng.integers(1, 5)), replace=False).tolist())
+        labels, preds = np.zeros((2, 8, 12, 16), bool)
+        for label, pred in zip(labels, preds, strict=True):
+            kind = rng.integers(3)
+            top, tall = int(rng.integers(1, 4)), int(rng.integers(6, 8))
+            if kind:  # somebody off the middle
+                left = int(rng.choice([1, 2, 9, 10]))
+                label[top : top + tall, left : left + 4] = True
+            else:  # in the middle, with an arm to one side: overlaps its own mirror image
+                label[top : top + tall, 5:11] = True
+                label[top : top + 2, int(rng.choice([1, 11])) :][:, :4] = True
+            pred[:] = label ^ (rng.random(label.shape) < 0.03)
+            if kind == 1:
+                pred[top + 2 :] = False  # hardly found, but in its place
+        mirrored = sorted(rng.choice(8, int(rng.integers(1, 6)), replace=False).tolist())
         labels[mirrored] = labels[mirrored][:, :, ::-1].copy()
+        given = f"8 predictions and 8 masks of {labels.shape[1:]}, of {int(labels.sum())} pixels together"
         got = answer(preds.copy(), labels.copy())
+        if isinstance(got, tuple) and len(got) == 1:
+            got = got[0]  # as np.where has it
+        flags = np.asarray(got).dtype == bool
         try:
             got = sorted(int(i) for i in got)
         except (TypeError, ValueError):
-            raise Wrong("return the positions of the pictures", got=got, expected=mirrored) from None
-        if got == mirrored:
+            raise Wrong("return the positions of the pictures", given, got, mirrored) from None
+        if got == mirrored and not flags:
             continue
         hint = "a mask is suspect where its mirror image overlaps the prediction more than it does itself"
         upside_down = [
-            i for i in range(6) if (preds[i] & labels[i][::-1]).sum() > (preds[i] & labels[i]).sum()
+            i for i in range(8) if (preds[i] & labels[i][::-1]).sum() > (preds[i] & labels[i]).sum()
         ]
-        if got == sorted(set(range(6)) - set(mirrored)):
+        if flags or (len(got) == 8 and set(got) <= {0, 1}):
+            hint = "one True or False for each picture: np.flatnonzero turns them into positions"
+        elif got == sorted(set(range(8)) - set(mirrored)):
             hint = "these are the ones that fit: the comparison is the wrong way round"
         elif got == upside_down:
             hint = "that turns pictures upside down: left and right are the last axis, [:, ::-1] of one mask"
-        elif got == list(range(6)) or not got:
+        elif got == list(range(8)) or not got:
             hint = "some fit and some do not: compare picture by picture"
-        elif set(got) <= {0, 1} and len(answer(preds.copy(), labels.copy())) == 6:
-            hint = "one True or False for each picture: np.flatnonzero turns them into positions"
-        raise Wrong(hint, f"6 predictions and 6 masks of {labels.shape[1:]}", got, mirrored)
+        raise Wrong(hint, given, got, mirrored)
