@@ -41,7 +41,7 @@ class Segmenter:
     mask = prob > person.threshold     # bool (H, W)
 
     look_closer: where the person fills a part of the photograph only, look a second time, at that part; the
-        second look counts for CLOSER. The shipped weights do, at the price of a second pass. Notebook 08.
+        second look counts for CLOSER. person-base does, at the price of a second pass. Notebook 08.
     """
 
     def __init__(

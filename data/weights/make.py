@@ -31,7 +31,7 @@ STAGES = {
 """Recipes in their order."""
 CHOSEN = {
     "person-base": ["--size", "384", "--look_closer"],
-    "person-small": ["--mix", "runs/person-small-1", "--size", "288", "--look_closer"],
+    "person-small": ["--mix", "runs/person-small-1", "--size", "288"],
     "person-unet": ["--mix", "runs/person-unet-2", "--size", "256"],
     "person-parts": ["--size", "320"],
 }
