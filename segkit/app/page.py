@@ -253,7 +253,6 @@ class Page:
         big_body = {"methods": ["POST"], "max_body_size": int(video.MOST_MEGABYTES * 1e6)}
         return [
             Route("/", lambda _: FileResponse(STATIC / "index.html")),
-            Route("/health", lambda _: PlainTextResponse("ok")),
             Route("/settings", self.settings),
             Route("/examples/{name}", self.example),
             Route("/lessons/{name}", self.lesson),

@@ -22,7 +22,7 @@ def add_arguments(command: ArgumentParser) -> None:
 
 
 def run(args) -> int:
-    require("fastapi", "starlette", "uvicorn", extra="demo")
+    require("starlette", "uvicorn", extra="demo")
     from segkit.app.page import serve
 
     serve(args.model, args.host, args.port)
