@@ -12,6 +12,7 @@ from segkit.data import (
     find_samples,
 )
 from segkit.files import UserError, read_mask
+from segkit.sets.groups import deal_folder, group_by_pattern, series_pattern
 from segkit.sets.importers import import_folder
 
 FEWEST = 3
@@ -21,23 +22,37 @@ FEWEST = 3
 # --- your own folder ------------------------------------------------------------------------------------
 
 
-def open_folder(data_dir: str | Path, work: str | Path, classes: str | None = None) -> Path:
+def open_folder(
+    data_dir: str | Path,
+    work: str | Path,
+    classes: str | None = None,
+    class_name: str | None = None,
+    group: str | None = None,
+) -> Path:
     """A folder of pictures and masks in (nearly) any layout, as a data set with three splits.
 
     A folder that already is one is taken as it is. Any other goes through segkit.sets.importers into
     work/data, and what was understood is printed. Nothing is written into data_dir.
 
     classes: which class names or mask values are meant, as in `segkit data import --classes`.
+    class_name: what they are called, such as ear.
+    group: what belongs together, as in `segkit data split --group`; None finds names that look like a series.
     Returns: the folder to train on.   Raises: UserError in one sentence.   Introduced in notebook 15.
     """
     folder = Path(data_dir).expanduser()
     if not folder.is_dir():
         raise UserError(f"'{data_dir}' is not a folder: data_dir names one that holds pictures and masks.")
-    if not classes and _is_ready(folder):
+    if not (classes or class_name or group) and _is_ready(folder):
         return folder
     out = Path(work) / "data"
-    print(import_folder(folder, out, classes=classes or None, progress=False))
-    complete_splits(out)
+    print(import_folder(folder, out, classes=classes or None, progress=False, class_name=class_name or None))
+    names = [sample.name for sample in find_samples(out)]
+    if not group and not (out / "splits.csv").exists() and (pattern := series_pattern(names)):
+        group = pattern if len(set(group_by_pattern(names, pattern).values())) >= FEWEST else None
+    if group:
+        print(deal_folder(out, group=group, overwrite=True))
+    else:
+        complete_splits(out)
     return out
 
 

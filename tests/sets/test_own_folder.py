@@ -11,7 +11,7 @@ from conftest import draw_pair
 from notebook_rules import texts
 from PIL import Image
 
-from segkit.data import find_samples, load_dataset, load_pair_full
+from segkit.data import find_samples, load_dataset, load_pair_full, read_class_name
 from segkit.evaluate import evaluate
 from segkit.files import UserError, read_image, read_mask, write_image
 from segkit.matting.photos import predict_files
@@ -205,3 +205,18 @@ def test_splits_that_are_there_stay(make_dataset):
     assert counts == {"val": 4, "test": 4, "train": 22}
     complete_splits(folder)
     assert {sample.name: sample.split for sample in find_samples(folder)} == splits
+
+
+def test_what_belongs_together_stays_together_and_the_class_has_the_name_that_was_given(tmp_path):
+    source = tmp_path / "mine"
+    for film in range(4):
+        for frame in range(3):
+            image, mask = draw_pair(3 * film + frame)
+            write_image(source / "images" / f"film{'abcd'[film]}_{frame}.png", image)
+            write_image(source / "masks" / f"film{'abcd'[film]}_{frame}.png", mask)
+    by_series = open_folder(source, tmp_path / "one", class_name="ear")
+    by_pattern = open_folder(source, tmp_path / "two", group=r"film(.)")
+    assert read_class_name(by_series) == "ear" and read_class_name(by_pattern) == "person"
+    for folder in (by_series, by_pattern):
+        samples = find_samples(folder)
+        assert len({(s.name[4], s.split) for s in samples}) == 4 and len({s.group for s in samples}) == 4

@@ -1,14 +1,27 @@
 """Other domains: the exercises of notebook 15."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
 
-from segkit.course.check.core import Wrong, exercise, from_start
-from segkit.course.check.lesson05 import name_mistake
-from segkit.course.check.lesson14 import one_number
+from segkit.course.check.core import Wrong, as_number, exercise, from_start
 from segkit.metrics import hausdorff, surface_distances
+
+
+def _number(value, given) -> float:
+    if (number := as_number(value)) is None:
+        raise Wrong("return one number.", given, value, "one number")
+    return number
+
+
+def _name_mistake(got: float, expected: float, mistakes: dict[str, float], otherwise: str) -> None:
+    """Raise Wrong for a wrong number, with the hint of the mistake that gives this very number."""
+    if np.isclose(got, expected, rtol=1e-4):
+        return
+    fitting = [hint for hint, value in mistakes.items() if np.isclose(got, value, rtol=1e-4)]
+    raise Wrong(fitting[0] if fitting else otherwise, got=got, expected=expected)
 
 
 @exercise
@@ -22,7 +35,9 @@ def window(answer) -> None:
         expected = share.clip(0, 1) * 255
         got = answer(values.copy(), centre, width)
         if not isinstance(got, np.ndarray) or got.shape != values.shape:
-            raise Wrong("return a picture of the same shape.", given, type(got).__name__, "uint8 (H, W)")
+            raise Wrong("return a picture of the same shape.", given, got, "uint8 (H, W)")
+        if not np.isfinite(got.astype(float)).all():
+            raise Wrong("some values are no numbers.", given, got, expected.round())
         double = ((values - (centre - width)) / (2 * width)).clip(0, 1) * 255
         stretched = (values - values.min()) / np.ptp(values) * 255
         for hint, mistake in {
@@ -50,30 +65,37 @@ def window(answer) -> None:
 
 @exercise
 def split_patients(answer) -> None:
-    """Names for the test split, answer(names, count): all names of `count` patients, nobody cut in two."""
+    """Names for the test split, answer(names, count): all names of the first `count` patients by number."""
     for seed, count in enumerate((1, 2, 3)):
         rng = np.random.default_rng(from_start(seed))
-        names = [f"p{p:02}_z{z:02}" for p in range(7) for z in range(10, 10 + int(rng.integers(3, 9)))]
-        rng.shuffle(names)
-        given = f"{len(names)} names of 7 patients, such as {names[0]}; count {count}"
+        numbers = sorted(rng.choice(60, 7, replace=False).tolist())
+        names = [f"p{p:02}_z{z:02}" for p in numbers for z in range(10, 10 + int(rng.integers(3, 9)))]
+        names = [names[-1], *rng.permutation(names[:-1]).tolist()]  # the last patient comes first
+        given = f"{len(names)} names of the patients {numbers}, such as {names[0]} first; count {count}"
+        first = {f"p{number:02}" for number in numbers[:count]}
+        expected = [name for name in names if name[:3] in first]
         got = answer(list(names), count)
         if not isinstance(got, Iterable) or isinstance(got, str):
-            raise Wrong("return a list of names.", given, type(got).__name__, "a list")
-        test = set(map(str, got))
+            raise Wrong("return a list of names.", given, got, "a list")
+        got = list(map(str, got))
+        test, words = set(got), f"{len(expected)} names, all of {', '.join(sorted(first))}"
+        shown = f"{len(got)} names of {', '.join(sorted({name[:3] for name in got})) or 'nobody'}"
         if test and test <= {name[:3] for name in names}:
-            raise Wrong("these are patients: return the names of all their slices.", given, sorted(test))
-        if not test <= set(names):
-            raise Wrong("some of these names were not given.", given, sorted(test - set(names))[:3])
-        cut = sorted({n[:3] for n in test} & {n[:3] for n in set(names) - test})
-        if cut:
             raise Wrong(
-                f"{', '.join(cut)} has slices on both sides: the network then knows who is tested.",
-                given,
-                f"{len(test)} names",
-                f"all slices of {count} patients",
+                "these are patients: return the names of all their slices.", given, sorted(test), words
             )
+        if not test <= set(names):
+            raise Wrong("some of these names were not given.", given, sorted(test - set(names))[:3], words)
+        if len(test) < len(got):
+            raise Wrong("some names come twice: each picture is tested once.", given, shown, words)
+        if cut := sorted({n[:3] for n in test} & {n[:3] for n in set(names) - test}):
+            hint = f"{', '.join(cut)} has slices on both sides: the network then knows who is tested."
+            raise Wrong(hint, given, shown, words)
         if len({n[:3] for n in test}) != count:
-            raise Wrong("the number of patients is not the one asked for.", given, len({n[:3] for n in test}))
+            raise Wrong("the number of patients is not the one asked for.", given, shown, words)
+        if test != set(expected):
+            hint = "whole patients, but not the first by number: in `names` they come in any order."
+            raise Wrong(hint, given, shown, words)
 
 
 def _two_discs(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -93,8 +115,8 @@ def hausdorff_in_mm(answer) -> None:
         pred, target = _two_discs(seed)
         there, back = surface_distances(pred, target, spacing)
         given = f"two masks {pred.shape}, spacing {spacing} mm"
-        name_mistake(
-            one_number(answer(pred.copy(), target.copy(), spacing), given),
+        _name_mistake(
+            _number(answer(pred.copy(), target.copy(), spacing), given),
             hausdorff(pred, target, spacing=spacing),
             {
                 "this looks one way only, from target to pred. A stray piece of pred is then never seen.": (
@@ -171,6 +193,54 @@ def lesions_found(answer) -> None:
         raise Wrong("found: true pieces with any predicted pixel. Alarms: the reverse.", given, got, expected)
 
 
+def _enough(counts, means, allowed) -> int:
+    return int(counts[means >= means.max() - allowed - 1e-9].min())
+
+
+def _curves() -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, int]]]:
+    """Counts, scores and what each known mistake makes of them: until every mistake has shown twice."""
+    shown, seed = Counter(), from_start(0)
+    while not shown or min(shown.values()) < 2:
+        rng = np.random.default_rng(seed)
+        seed += 1
+        counts = np.sort(rng.choice(np.arange(2, 90), 6, replace=False))
+        curve = 0.9 - 0.4 * np.exp(-np.arange(6) / rng.uniform(0.8, 2.5))
+        curve[rng.integers(0, 6)] += rng.uniform(-0.1, 0.1)  # a curve may fall
+        dice = (curve[:, None] + rng.normal(0, rng.uniform(0.005, 0.06, (6, 1)), (6, 4))).clip(0, 1).round(3)
+        means, spreads = dice.mean(1), dice.std(1)
+        best = int(means.argmax())
+        right = _enough(counts, means, spreads[best])
+        if _enough(counts, means, dice.std(1, ddof=1)[best]) != right:
+            continue  # either form of the standard deviation is right
+        near = means >= means[best] - spreads[best]
+        mistakes = {
+            "this is the best mean. Fewer pictures may do as well, within what seeds alone change.": counts[
+                best
+            ],
+            "this is the place in the list, not the count.": int((counts == right).argmax()),
+            "the highest single run is luck: compare means.": counts[dice.max(1).argmax()],
+            "these are all pictures there are.": counts[-1],
+            "the spread is that of the best count's seeds, not of each count's own.": (
+                counts[means >= means[best] - spreads].min()
+            ),
+            "the spread is over the seeds of the best count, not over all runs.": (
+                _enough(counts, means, dice.std())
+            ),
+            "this allows two standard deviations, one is asked for.": _enough(
+                counts, means, 2 * spreads[best]
+            ),
+            "this allows the standard error: the deviation of the seeds is not divided here.": (
+                _enough(counts, means, spreads[best] / 2)
+            ),
+            "this is the largest count that is good enough: the smallest is asked for.": counts[near].max(),
+        }
+        mistakes = {hint: int(value) for hint, value in mistakes.items()}
+        useful = [hint for hint, value in mistakes.items() if value != right and shown[hint] < 2]
+        shown.update(dict.fromkeys(mistakes, 0) | dict.fromkeys(useful, 1))
+        if useful:
+            yield counts, dice, {"": right, **mistakes}
+
+
 @exercise
 def enough_pictures(answer) -> None:
     """The smallest count that is as good as the best, within noise: answer(counts, dice).
@@ -178,33 +248,15 @@ def enough_pictures(answer) -> None:
     counts: (K,), growing.   dice: (K, S), one column per seed.   Wanted: the smallest count whose mean lies
     at most one standard deviation of the best count's seeds below the best mean.
     """
-    for seed in range(6):
-        rng = np.random.default_rng(from_start(seed))
-        counts = np.array([2, 4, 8, 16, 32, 64])
-        curve = 0.9 - 0.4 * np.exp(-np.arange(6) / rng.uniform(0.8, 2.5))
-        dice = (curve[:, None] + rng.normal(0, rng.uniform(0.005, 0.04), (6, 4))).clip(0, 1)
-        means, spreads = dice.mean(1), dice.std(1)
-        best = means.argmax()
-        enough = int(counts[means >= means[best] - spreads[best]].min())
-        given = f"counts {counts.tolist()}, means {means.round(3).tolist()}, "
-        given += f"spread of the best {spreads[best]:.3f}"
-        got = one_number(answer(counts.copy(), dice.copy()), given)
-        with_one_less = int(counts[means >= means[best] - dice.std(1, ddof=1)[best]].min())
-        if got in (enough, with_one_less):  # either form of the standard deviation
-            continue
-        for hint, mistake in {
-            "this is the best mean. Fewer pictures may do as well, within what seeds alone change.": (
-                counts[best]
-            ),
-            "this is the place in the list, not the count.": counts.tolist().index(enough),
-            "the highest single run is luck: compare means.": counts[dice.max(1).argmax()],
-            "these are all pictures there are.": counts[-1],
-        }.items():
-            if got == mistake:
-                raise Wrong(hint, given, got, enough)
-        raise Wrong(
-            "means over seeds; the best mean minus its standard deviation; the smallest count at or above.",
-            given,
-            got,
-            enough,
-        )
+    cases = list(_curves())
+    got = [_number(answer(counts.copy(), dice.copy()), counts.tolist()) for counts, dice, _ in cases]
+    wrong = [i for i, (_, _, answers) in enumerate(cases) if got[i] != answers[""]]
+    if not wrong:
+        return
+    counts, dice, answers = cases[wrong[0]]
+    given = f"counts {counts.tolist()}, means {dice.mean(1).round(3).tolist()}, "
+    given += f"spread of the best {dice.std(1)[dice.mean(1).argmax()]:.3f}"
+    # One curve fits several mistakes: the one that fits them all is meant.
+    fitting = [hint for hint in answers if all(g == c[2][hint] for g, c in zip(got, cases, strict=True))]
+    hint = "means over seeds; the best mean minus its standard deviation; the smallest count at or above."
+    raise Wrong(fitting[0] if fitting else hint, given, got[wrong[0]], answers[""])

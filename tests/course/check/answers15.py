@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from scipy.ndimage import binary_erosion, label
 
 from segkit.metrics import hausdorff, mean_surface_distance, surface_distances
 
@@ -29,21 +30,70 @@ def lesions(pred, target, connectivity=8):
     return found, sum(not (target & piece).any() for piece in pieces(pred))
 
 
-def enough(counts, dice):
+def enough(counts, dice, allowed=1.0):
     means = dice.mean(1)
     best = means.argmax()
-    return counts[means >= means[best] - dice[best].std()][0]
+    return counts[means >= means[best] - allowed * dice[best].std()][0]
+
+
+def enough_by_loop(counts, dice):
+    rows = sorted(zip(counts.tolist(), dice.tolist(), strict=True), key=lambda row: np.mean(row[1]))
+    least = np.mean(rows[-1][1]) - np.std(rows[-1][1], ddof=1)
+    return min(count for count, scores in rows if np.mean(scores) >= least)
+
+
+def window_by_loop(values, centre, width):
+    low, out = centre - width / 2, np.zeros(values.shape, np.uint8)
+    for place in np.ndindex(values.shape):
+        out[place] = int(255 * min(1, max(0, (values[place] - low) / width)))
+    return out
+
+
+def patients_in_turn(names, count):
+    of = {}
+    for name in names:
+        of.setdefault(int(name[1:3]), []).append(name)
+    return np.concatenate([of[number] for number in sorted(of)[:count]])
+
+
+def in_order_of_appearance(names, count):
+    patients = list(dict.fromkeys(name[:3] for name in names))[:count]
+    return [name for name in names if name[:3] in patients]
+
+
+def last_ones(names, count):
+    patients = sorted({name[:3] for name in names})[-count:]
+    return [name for name in names if name[:3] in patients]
+
+
+def hausdorff_by_pairs(pred, target, spacing):
+    rims = [np.argwhere(m & ~binary_erosion(m)) * np.array(spacing) for m in (pred, target)]
+    far = np.sqrt(((rims[0][:, None] - rims[1][None]) ** 2).sum(-1))
+    return max(far.min(0).max(), far.min(1).max())
+
+
+def lesions_by_scipy(pred, target):
+    true, _ = label(target, np.ones((3, 3)))
+    called, m = label(pred, np.ones((3, 3)))
+    return [len(set(true[pred].tolist()) - {0}), m - len(set(called[target].tolist()) - {0})]
 
 
 RIGHT = [
     ("window", windowed),
     ("window", lambda v, c, w: np.interp(v, [c - w / 2, c + w / 2], [0, 255]).round().astype(np.uint8)),
+    ("window", window_by_loop),
     ("split_patients", of_patients),
     ("split_patients", lambda names, count: set(of_patients(sorted(names), count))),
+    ("split_patients", patients_in_turn),
     ("hausdorff_in_mm", lambda p, t, s: hausdorff(p, t, spacing=s)),
     ("hausdorff_in_mm", lambda p, t, s: max(map(max, surface_distances(p, t, s)))),
+    ("hausdorff_in_mm", hausdorff_by_pairs),
     ("lesions_found", lesions),
+    ("lesions_found", lesions_by_scipy),
+    ("lesions_found", lambda p, t: np.array(lesions(p, t))),
     ("enough_pictures", enough),
+    ("enough_pictures", enough_by_loop),
+    ("enough_pictures", lambda c, d: np.float32(enough(c, d))),
 ]
 
 
@@ -57,6 +107,7 @@ WRONG = {
         (lambda v, c, w: windowed(v, c, w).astype(float), "convert them to uint8"),
         (lambda v, c, w: windowed(v, c + 50, w), "black at"),
         (lambda v, c, w: 3, "same shape"),
+        (lambda v, c, w: np.where(v > c, np.nan, share(v, c, w)), "no numbers"),
     ],
     "split_patients": [
         (lambda names, count: names[: 5 * count], "both sides"),
@@ -65,6 +116,10 @@ WRONG = {
         (lambda names, count: [], "not the one asked for"),
         (lambda names, count: ["other"], "not given"),
         (lambda names, count: 3, "a list of names"),
+        (last_ones, "not the first by number"),
+        (in_order_of_appearance, "not the first by number"),
+        (lambda names, count: of_patients(names, count) * 2, "come twice"),
+        (lambda names, count: of_patients(names, count)[1:], "both sides"),
     ],
     "hausdorff_in_mm": [
         (lambda p, t, s: max(surface_distances(p, t, s)[1]), "one way only"),
@@ -87,7 +142,14 @@ WRONG = {
     "enough_pictures": [
         (lambda counts, dice: counts[dice.mean(1).argmax()], "the best mean"),
         (lambda counts, dice: list(counts).index(enough(counts, dice)), "place in the list"),
-        (lambda counts, dice: 7, "means over seeds"),
+        (lambda counts, dice: 700, "means over seeds"),
+        (lambda counts, dice: counts[-1], "all pictures there are"),
+        (lambda counts, dice: counts[dice.max(1).argmax()], "single run"),
+        (lambda counts, dice: enough(counts, dice, 2), "two standard deviations"),
+        (lambda counts, dice: enough(counts, dice, 0.5), "standard error"),
+        (lambda c, d: c[d.mean(1) >= d.mean(1).max() - d.std(1)][0], "each count's own"),
+        (lambda c, d: c[d.mean(1) >= d.mean(1).max() - d.std()][0], "not over all runs"),
+        (lambda c, d: c[d.mean(1) >= d.mean(1).max() - d[d.mean(1).argmax()].std()][-1], "the largest count"),
     ],
 }
 
