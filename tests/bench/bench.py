@@ -462,9 +462,12 @@ def peers(options) -> str:
     found = find_photos(options.photos, options.count)
     kinds = list(dict.fromkeys(kind for kind, _ in found))
     pairs = [[kind, str(sample.image), str(sample.mask)] for kind, sample in found]
-    engine = "torch" if options.quick else options.engine
-    ways = {f"{w}, {engine}": in_own_process("score", 1, weights=w, engine=engine, pairs=pairs)
-            for w in options.weights}  # fmt: skip
+    engine = ["torch", "fp32"] if options.quick else options.engine
+    threads = min(2, cores())
+    ways = {
+        f"{w}, {', '.join(engine)}": in_own_process("score", threads, weights=w, engine=engine, pairs=pairs)
+        for w in options.weights
+    }
     python, note = peer_python(options.peer_python), ""
     if python is None:
         note = (
@@ -474,7 +477,7 @@ def peers(options) -> str:
     else:
         for model in ("selfie_segmentation_landscape", "selfie_segmentation"):
             name = f"MediaPipe selfie, {'landscape' if model.endswith('landscape') else 'general'}"
-            ways[name] = peer_scores(python, model, pairs)
+            ways[name] = peer_scores(python, model, pairs, threads)
     rows = []
     for name, result in ways.items():
         row = [name]
@@ -492,8 +495,10 @@ def peers(options) -> str:
     where = "photographs" if options.photos else "rendered test pictures"
     return (
         f"{len(found)} {where}, threshold 0.5 for MediaPipe and each checkpoint's own for ours, at the "
-        "picture's own size, one thread. Milliseconds are medians without decoding: resize, network, resize "
-        "back, threshold.\n\n" + table(head, rows) + note
+        f"picture's own size. Milliseconds are medians over the same pictures brought to {WIDTH} x {HEIGHT}, "
+        f"{threads} threads, without decoding: resize, network, resize back, threshold.\n\n"
+        + table(head, rows)
+        + note
     )
 
 
@@ -509,12 +514,13 @@ def peer_python(given: str | None) -> str | None:
     return None
 
 
-def peer_scores(python: str, model: str, pairs: list) -> dict:
+def peer_scores(python: str, model: str, pairs: list, threads: int) -> dict:
     """Masks and times from the other environment, scored here by the same code as ours."""
     import numpy as np
 
     with tempfile.TemporaryDirectory() as folder:
-        job = {"model": model, "images": [image for _, image, _ in pairs], "out": folder, "threads": 1}
+        images = [image for _, image, _ in pairs]
+        job = {"model": model, "images": images, "size": [WIDTH, HEIGHT], "out": folder, "threads": threads}
         done = subprocess.run(
             [python, HERE / "mediapipe_masks.py"], input=json.dumps(job), capture_output=True, text=True
         )
@@ -525,20 +531,21 @@ def peer_scores(python: str, model: str, pairs: list) -> dict:
     return {"kinds": score(pairs, masks), "ms": sorted(times)[len(times) // 2]}
 
 
-def task_score(weights: str, engine: str, pairs: list, threads: int) -> dict:
+def task_score(weights: str, engine: list[str], pairs: list, threads: int) -> dict:
     import cv2
 
     from segkit.files import read_image
     from segkit.predict import Segmenter
 
     cv2.setNumThreads(threads)
-    person = Segmenter.load(weights, "cpu", engine, threads=threads)
+    person = Segmenter.load(weights, "cpu", *engine, threads=threads)
     masks, times = [], []
-    person(read_image(pairs[0][1]))
     for _, image, _ in pairs:
         photo = read_image(image)
-        start = time.perf_counter()
         masks.append(person(photo) > person.threshold)
+        photo = cv2.resize(photo, (WIDTH, HEIGHT))
+        start = time.perf_counter()
+        _ = person(photo) > person.threshold
         times.append(1000 * (time.perf_counter() - start))
     return {"kinds": score(pairs, masks), "ms": sorted(times)[len(times) // 2]}
 
@@ -596,7 +603,9 @@ def main() -> None:
     parser.add_argument("--data", help="a data set for training and loading; the embedded one by default")
     parser.add_argument("--images", type=int, default=48, help="of an epoch of training")
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--engine", default="openvino", help="of ours beside MediaPipe")
+    parser.add_argument(
+        "--engine", nargs=2, default=["openvino", "half"], help="and precision, of ours beside MediaPipe"
+    )
     parser.add_argument("--peer-python", help="see above")
     parser.add_argument("--task", help=argparse.SUPPRESS)
     options = parser.parse_args()
