@@ -64,6 +64,18 @@ def test_the_astronauts_suit_is_whole_and_the_flag_behind_her_is_nobody(name):
     assert mask[:200, :80].mean() < 0.01 and mask[:330, 370:].mean() < 0.01  # the flag, the shuttle
 
 
+def test_clothes_hair_and_skin_of_the_astronaut_are_told_apart():
+    clothes = Segmenter.load("person-parts", "cpu")
+    labels = clothes.labels(clothes(skimage.data.astronaut()))
+    for name, part in {
+        "upper": np.s_[260:480, 60:260],
+        "hair": np.s_[20:100, 170:280],
+    }.items():  # with a sleeve
+        assert (labels[part] == clothes.classes.index(name)).mean() > 0.7
+    assert (labels[90:160, 195:255] == clothes.classes.index("skin")).mean() > 0.9
+    assert not labels[:200, :80].any() and not labels[:330, 370:].any()  # the flag, the shuttle
+
+
 @pytest.fixture
 def photographs(tmp_path):
     """ccp_0000 to 2; coco_0 to 7: 1 to 6 are close-ups, 7 is for validation; aiseg_0 has a matte."""
@@ -144,7 +156,7 @@ def test_one_command_goes_from_photographs_to_clothes_and_goes_on_where_it_stopp
 
     shipped = tmp_path / "runs" / "person-parts.safetensors"
     person = Segmenter.load(shipped, "cpu")
-    assert person.classes[:4] == ("background", "hair", "skin", "upper") and len(person.classes) == 9
+    assert person.classes[:4] == ("background", "hair", "skin", "upper") and len(person.classes) == 8
     weights, history = load_file(shipped), (run / "history.csv").read_text()
     shipped.unlink()
     run_script(*make, cwd=tmp_path)

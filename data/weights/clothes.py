@@ -2,8 +2,8 @@
 
     python data/weights/clothes.py runs/photographs people-real --out runs/clothes
 
-- Clothing Co-Parsing names hair, skin, every piece of clothing and bags: complete labels. Its passers-by
-  stay unasked for, as in photographs.py.
+- Clothing Co-Parsing names hair, skin, every piece of clothing and bags. Its passers-by stay unasked for,
+  as in photographs.py.
 - data/people names parts of the body: hair is hair, head and hands are skin; under torso, arms, legs and feet
   anything may be worn, so these are UNNAMED.
 - Of the other photographs, one in three: the person is UNNAMED, the rest background.
@@ -20,8 +20,11 @@ import numpy as np
 from segkit.data import find_samples
 from segkit.files import IGNORE, UNNAMED, embedded_path, read_labels, read_mask, write_image
 
-CLASSES = ("background", "hair", "skin", "upper", "lower", "dress", "footwear", "accessory", "bag")
-"""In the order of the labels in people-real/parts. A skirt is a dress there, tights and socks are lower."""
+CLASSES = ("background", "hair", "skin", "upper", "lower", "dress", "footwear", "bag")
+"""A skirt is a dress, tights and socks are lower."""
+NAMED = np.arange(256, dtype=np.uint8)
+NAMED[[7, 8]] = UNNAMED, CLASSES.index("bag")
+"""The labels of people-real/parts as CLASSES; 7, accessories from hat to belt, was never learned."""
 BODY = np.full(256, UNNAMED, np.uint8)
 BODY[[0, 1, 2, 5]] = 0, CLASSES.index("skin"), CLASSES.index("hair"), CLASSES.index("skin")
 """data/people's background, head, hair and hands; the rest stays UNNAMED."""
@@ -38,7 +41,7 @@ def main() -> None:
     for number, sample in enumerate([*find_samples(given.photographs), *find_samples(people)]):
         unasked = given.photographs / "ignore" / f"{sample.name}.png"
         if sample.source == "ccp":
-            labels = read_labels(given.named / "parts" / f"{sample.name}.png")
+            labels = NAMED[read_labels(given.named / "parts" / f"{sample.name}.png")]
             if unasked.exists():
                 labels[read_mask(unasked) > 0] = IGNORE
         elif sample.split != "train":

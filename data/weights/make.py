@@ -33,7 +33,7 @@ CHOSEN = {
     "person-base": ["--size", "384", "--look_closer"],
     "person-small": ["--mix", "runs/person-small-1", "--size", "288"],
     "person-unet": ["--mix", "runs/person-unet-2", "--size", "256"],
-    "person-parts": ["--size", "320"],
+    "person-parts": ["--size", "384"],
 }
 """What validate.py chose, as options of publish.py."""
 
