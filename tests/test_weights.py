@@ -184,6 +184,17 @@ def test_a_class_is_scored_over_all_pixels_with_an_interval_that_draws_photograp
     assert table(result)[3] == "| hair | 1 | 0.800 (0.800 to 0.800) | 0.667 (0.667 to 0.667) |"
 
 
+def test_errors_of_a_cutout_count_everywhere_and_where_the_matte_is_soft(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    errors = runpy.run_path(str(SCRIPTS / "mattes.py"))["errors"]
+    exact = np.zeros((50, 100), np.float32)
+    exact[:, 20], exact[:, 21:] = 0.5, 1
+    hard = (exact > 0.4).astype(np.float32)
+    assert errors(exact, exact) == (0, 0)
+    assert errors(hard, exact) == pytest.approx((1000 * 0.5 / 100, 1000 * 0.5 / 21))
+    sys.modules.pop("card", None)
+
+
 def test_only_people_away_from_the_labelled_one_are_not_asked_for(monkeypatch):
     passers_by = runpy.run_path(str(SCRIPTS / "photographs.py"))["passers_by"]
     mask, prob = np.zeros((100, 100), np.uint8), np.zeros((100, 100), np.float32)

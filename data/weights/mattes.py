@@ -1,13 +1,14 @@
 """Our cut-outs beside those of pymatting's estimators: errors of alpha and time, from the same mask.
 
     pip install pymatting
-    python data/weights/mattes.py people-more
+    python data/weights/mattes.py people-more --count 12
+    python data/weights/mattes.py people-more --estimators          # ours alone, on all portraits
 
 An estimator is told what is person and what is not (a trimap) and finds alpha in between: here, everything
 further from the mask's edge than a share of the longer side, `--radius` in turn. People: the portraits with a
 soft matte in FOLDER/alphas, and rendered test pictures shrunk to half, whose exact masks average to an alpha.
 Errors are mean absolute errors per 1000 pixels: of the whole picture, and of the band around what is soft.
-Writes the table between the marks of cutouts.md beside this file.
+With estimators, the table goes between the marks of cutouts.md beside this file as well.
 """
 
 import argparse
@@ -80,7 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path, help="people-more")
     parser.add_argument("--count", type=int, help="of each kind, spread over all of them")
-    parser.add_argument("--estimators", nargs="*", default=["cf", "knn", "lbdm", "lkm", "rw"])
+    parser.add_argument("--estimators", nargs="*", default=["cf", "lbdm", "rw", "knn"])
     parser.add_argument("--radius", type=float, nargs="+", default=[0.01, 0.02])
     parser.add_argument("--flip", action="store_true", help="masks averaged with the mirror image's")
     given = parser.parse_args()
@@ -105,7 +106,8 @@ def main() -> None:
                 milliseconds = 1000 * np.median(busy)
         lines.append(f"| {name} | {' | '.join(cells)} | {milliseconds:.0f} |")
         print(lines[-1], flush=True)
-    PAGE.write_text(replace_between(PAGE.read_text(), "estimators", lines))
+    if given.estimators:
+        PAGE.write_text(replace_between(PAGE.read_text(), "estimators", lines))
 
 
 if __name__ == "__main__":
