@@ -104,15 +104,14 @@ def listen(host: str, port: int | None) -> socket.socket:
     raise UserError(f"port {number} of '{host}' cannot be used ({reason}): choose another with --port.")
 
 
-def run(app: Starlette, host: str, port: int | None) -> None:
-    """Serve until Ctrl-C or SIGTERM; the app's lifespan then clears up.   Raises: UserError."""
-    with listen(host, port) as place:
-        print(f"Open {_address(place)} in a browser; Ctrl-C ends it.", flush=True)
-        server = _server(app)
-        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-            # uvicorn knows only Ctrl-C and SIGTERM; a closed terminal ends as SIGTERM does.
-            signal.signal(signal.SIGHUP, lambda *_: server.handle_exit(signal.SIGTERM, None))
-        server.run(sockets=[place])
+def run(app: Starlette, place: socket.socket) -> None:
+    """Serve on what `listen` gave until Ctrl-C, SIGTERM or SIGHUP; the app's lifespan then clears up."""
+    print(f"Open {_address(place)} in a browser; Ctrl-C ends it.", flush=True)
+    server = _server(app)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        # uvicorn knows only Ctrl-C and SIGTERM; a closed terminal ends as SIGTERM does.
+        signal.signal(signal.SIGHUP, lambda *_: server.handle_exit(signal.SIGTERM, None))
+    server.run(sockets=[place])
 
 
 @contextmanager
@@ -136,4 +135,5 @@ def _server(app: Starlette) -> uvicorn.Server:
 
 def _address(place: socket.socket) -> str:
     host, port = place.getsockname()[:2]
+    host = "localhost" if host in ("0.0.0.0", "::") else host  # this machine, among others
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -368,5 +368,5 @@ def page_app(
 
 def serve(models: Sequence[str], host: str = "127.0.0.1", port: int | None = None) -> None:
     """Serve the page until interrupted.   host: 127.0.0.1 reaches this machine alone, 0.0.0.0 the network."""
-    with page_app(models, host) as app:
-        guard.run(app, host, port)
+    with guard.listen(host, port) as place, page_app(models, host) as app:
+        guard.run(app, place)

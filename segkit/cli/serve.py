@@ -18,8 +18,9 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(args) -> int:
     require("fastapi", "starlette", "uvicorn", extra="demo")
-    from segkit.app.guard import run
+    from segkit.app.guard import listen, run
     from segkit.app.serve import build_api
 
-    run(build_api(load_segmenter(args), args.host), args.host, args.port)
+    with listen(args.host, args.port) as place:  # before anything is loaded
+        run(build_api(load_segmenter(args), args.host), place)
     return 0

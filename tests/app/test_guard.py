@@ -78,3 +78,6 @@ def test_a_port_in_use_is_said_and_the_next_free_one_is_found(address):
         guard.listen("127.0.0.1", port)
     with guard.listen("127.0.0.1", None) as place:
         assert place.getsockname()[1] != port
+    for host, port in (("nowhere.invalid", 0), ("127.0.0.1", -1), ("127.0.0.1", 70000)):
+        with pytest.raises(UserError, match="cannot be used"):
+            guard.listen(host, port)
