@@ -133,7 +133,7 @@ def test_no_command_and_no_engine_connects_to_another_machine_or_asks_for_its_na
         "data list",
         "data check .",
         "data split . --overwrite",
-        "data import . -o imported",
+        "data import . -o ../imported",
         "data export . -o exported --format coco",
         f"train . -o run {small}",
         f"train . -o cached --cache disk --workers 1 {small}",
