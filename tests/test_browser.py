@@ -20,6 +20,7 @@ import nbformat
 import numpy as np
 import papermill
 import pytest
+from conftest import write_notebook
 from PIL import Image
 from playwright.sync_api import Error, expect
 
@@ -52,6 +53,7 @@ def lab(tmp_path_factory):
             if cell.cell_type == "code":
                 cell.update(outputs=[], execution_count=None)
         nbformat.write(notebook, copy)
+    write_notebook(here / "notebooks" / "small.ipynb", *SMALL)
     for name, text in SETTINGS.items():
         path = here / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +79,7 @@ def lab(tmp_path_factory):
             env=os.environ | {name: str(path) for name, path in places.items()},
         )
         try:
-            for _ in range(120):
+            for _ in range(480):
                 with suppress(OSError):
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status?token={token}")
                     break
@@ -89,6 +91,13 @@ def lab(tmp_path_factory):
         finally:
             server.terminate()  # it ends its kernels too
             server.wait(30)
+
+
+SMALL = (
+    "import numpy as np\nfrom segkit.course.knobs.lesson00 import ThresholdExplorer",
+    "ThresholdExplorer(np.zeros((40, 40, 3), np.uint8), np.eye(40, dtype=np.float32))",
+)
+"""The cells of a notebook with one slider."""
 
 
 def up_to_the_slider(cells: list) -> list:
@@ -112,14 +121,7 @@ def test_in_jupyterlab_the_picture_follows_the_slider(chromium, lab, name):
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page = chromium.new_page(viewport={"width": 1400, "height": 1000})
     try:
-        page.goto(lab(name), timeout=120 * SECONDS)
-        # The notebook's own sign says idle too early; the status bar knows the kernel.
-        expect(page.get_by_text("| Idle")).to_be_visible(timeout=120 * SECONDS)
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-
-        last = page.locator(".jp-CodeCell .jp-InputPrompt").last
-        expect(last).to_have_text(re.compile(r"\[\d+\]"), timeout=300 * SECONDS)
+        run_all_cells(page, lab(name))
         errors = page.locator('[data-mime-type="application/vnd.jupyter.error"]')
         expect(errors).to_have_count(0)
 
@@ -146,6 +148,33 @@ def test_in_jupyterlab_the_picture_follows_the_slider(chromium, lab, name):
         raise
     finally:
         page.close()
+
+
+def test_a_slider_whose_kernel_was_started_anew_says_so(chromium, lab):
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    try:
+        run_all_cells(page, lab("small"))
+        says = page.get_by_text("Run this cell again")
+        expect(page.locator(".noUi-handle")).to_be_visible()
+        expect(says).to_be_hidden()
+        page.get_by_role("menuitem", name="Kernel", exact=True).click()
+        page.get_by_role("menuitem", name=re.compile("^Restart Kernel…")).click()
+        page.get_by_role("button", name="Confirm Kernel Restart").click()
+        expect(says).to_be_visible(timeout=120 * SECONDS)
+    finally:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / "dead.png")
+        page.close()
+
+
+def run_all_cells(page, address: str) -> None:
+    page.goto(address, timeout=120 * SECONDS)
+    # The notebook's own sign says idle too early; the status bar knows the kernel.
+    expect(page.get_by_text("| Idle")).to_be_visible(timeout=120 * SECONDS)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    last = page.locator(".jp-CodeCell .jp-InputPrompt").last
+    expect(last).to_have_text(re.compile(r"\[\d+\]"), timeout=300 * SECONDS)
 
 
 def by_keys(page, knob) -> None:

@@ -1,5 +1,7 @@
 import csv
 import json
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -147,6 +149,50 @@ def test_a_users_mistake_is_one_sentence_and_exit_code_1(tmp_path, make_dataset,
     assert code == 1
     assert said in err
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("argv", "missing"),
+    [
+        (["annotate", "photos"], "-o/--out"),
+        (["sweep"], "-g/--grid, -o/--out"),
+        (["data", "import", "x"], "-o/--out"),
+        (["predict", "-o", "out"], "input"),
+    ],
+)
+def test_what_is_missing_is_named_as_it_is_typed(capsys, argv, missing):
+    code, _, err = call(capsys, *argv)
+    assert code == 2 and err.endswith(f"arguments are required: {missing}\n")
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
+def test_a_shell_completes_commands_and_options(capsys, tmp_path):
+    code, script, _ = call(capsys, "--completion", "bash")
+    assert code == 0
+    (tmp_path / "segkit").write_text(script)
+    for typed, completed in {"segkit pred": "predict", "segkit predict --wri": "--write"}.items():
+        words = f"COMP_WORDS=({typed}); COMP_CWORD={len(typed.split()) - 1}"
+        ask = f"source ./segkit; {words}; _shtab_segkit; echo ${{COMPREPLY[@]}}"
+        done = subprocess.run(["bash", "-c", ask], cwd=tmp_path, capture_output=True, text=True)
+        assert done.stdout.strip() == completed
+    code, _, err = call(capsys, "--completion", "cmd")
+    assert code == 1 and "bash, zsh" in err
+
+
+def test_folders_below_the_folder_are_kept_and_names_do_not_meet(trained, tmp_path, capsys):
+    folder, run = trained
+    for place in ("a", "b/c"):
+        (tmp_path / "photos" / place).mkdir(parents=True)
+        shutil.copy(folder / "images" / "001.jpg", tmp_path / "photos" / place)
+    code, *_ = call(capsys, "predict", tmp_path / "photos", "-m", run, "-o", tmp_path / "out")
+    written = [path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")]
+    assert code == 0 and sorted(written) == ["a/001_cutout.png", "b/c/001_cutout.png"]
+
+
+def test_scores_lie_in_the_run_they_are_of(trained, capsys):
+    folder, run = trained
+    assert call(capsys, "evaluate", run, folder, "--split", "val")[0] == 0
+    assert (run / "evaluate-val" / "per_image.csv").is_file()
 
 
 def test_a_wrong_flag_is_exit_code_2(capsys):

@@ -32,14 +32,38 @@ COMMANDS = {
 """What each command does, in the words of `segkit --help`."""
 
 
-def parse(name: str, argv: list[str]):
-    """The module of a command, and its arguments as a namespace."""
-    from jsonargparse import ArgumentParser, set_parsing_settings
+def build_parser(prog: str, **_):
+    """The parser of one command, such as "segkit train"."""
+    from jsonargparse import set_parsing_settings
+
+    from segkit.cli.common import Parser
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    name = prog.split()[-1]
     command = import_module(f"segkit.cli.{name}")
-    parser = ArgumentParser(prog=f"segkit {name}", description=f"{COMMANDS[name]} Example: {command.EXAMPLE}")
+    parser = Parser(prog=prog, description=f"{COMMANDS[name]} Example: {command.EXAMPLE}")
     command.add_arguments(parser)
+    return parser
+
+
+def completion(shell: str) -> str:
+    """What a shell reads to complete commands and options: bash, zsh or tcsh.   Raises: UserError."""
+    import argparse
+
+    import shtab
+
+    if shell not in shtab.SUPPORTED_SHELLS:
+        raise UserError(f"--completion takes {', '.join(shtab.SUPPORTED_SHELLS)}, found '{shell}'.")
+    parser = argparse.ArgumentParser(prog="segkit")
+    commands = parser.add_subparsers(parser_class=build_parser)
+    for name, what in COMMANDS.items():
+        commands.add_parser(name, help=what)
+    return shtab.complete(parser, shell)
+
+
+def parse(name: str, argv: list[str]):
+    """The module of a command, and its arguments as a namespace."""
+    command, parser = import_module(f"segkit.cli.{name}"), build_parser(f"segkit {name}")
     if hasattr(command, "defaults"):
         parser.set_defaults(command.defaults(argv))
     try:
@@ -58,7 +82,7 @@ def main(argv: list[str] | None = None) -> None:
     if name == "--version":
         print(f"segkit {__version__}")
         sys.exit(0)
-    if name not in COMMANDS:
+    if name not in (*COMMANDS, "--completion"):
         print(
             f"segkit: there is no command '{name}'. The commands are: {', '.join(COMMANDS)}.", file=sys.stderr
         )
@@ -67,6 +91,9 @@ def main(argv: list[str] | None = None) -> None:
     command = None
     gc.set_threshold(100_000)  # importing makes many objects and no rubbish: looking for it costs .2 s
     try:
+        if name == "--completion":
+            print(completion(" ".join(rest)))
+            sys.exit(0)
         command, args = parse(name, rest)
         sys.exit(command.run(args))
     except UserError as error:
@@ -103,5 +130,7 @@ def _help() -> str:
             "Learn and use person segmentation. `segkit COMMAND --help` shows an example of each.",
             "",
             *(f"  {name.ljust(width)}  {what}" for name, what in COMMANDS.items()),
+            "",
+            "segkit --version; segkit --completion bash (or zsh, tcsh): what completes these in a shell.",
         ]
     )

@@ -5,6 +5,23 @@ from jsonargparse import ArgumentParser
 from segkit.files import UserError, read_image
 
 
+class Parser(ArgumentParser):
+    """jsonargparse's, but for an argument that is missing: its message names the option as it is typed."""
+
+    def error(self, message: str, ex: Exception | None = None):
+        start, said, names = message.partition("arguments are required: ")
+        typed = ", ".join(map(self._as_typed, names.split(", ")))
+        super().error(start + said + typed if said else message, ex)
+
+    def _as_typed(self, name: str) -> str:
+        *above, name = name.split(".")
+        parser = self
+        for command in above:
+            parser = parser._subcommands_action.choices[command]
+        options = [action.option_strings for action in parser._actions if action.dest == name]
+        return "/".join(*options) or name
+
+
 def add_looks(command: ArgumentParser) -> None:
     command.add_argument("--flip", action="store_true", help="average with the mirror image (slower, better)")
     command.add_argument("--scales", nargs="+", type=float, default=[1.0], help="average over these scales")

@@ -14,7 +14,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("data", help="a data set")
     command.add_argument("--split", default="all", help="train, val, test or all")
     command.add_argument(
-        "-o", "--out", default="runs/evaluate", help="folder for per_image.csv and worst.png"
+        "-o", "--out", help="folder for per_image.csv and worst.png (default: evaluate-SPLIT in the run)"
     )
     add_looks(command)
 
@@ -36,6 +36,8 @@ def run(args) -> int:
             print(f"{seen} of these pictures are of the train split: --split test scores on new ones")
         for leak in find_leaks(args.data):
             print(leak)
-    for path in write_evaluation(result, person, args.out):
+    run = Path(args.checkpoint)
+    beside = run if run.is_dir() else run.parent if run.is_file() else Path("runs") / run.name
+    for path in write_evaluation(result, person, args.out or beside / f"evaluate-{args.split}"):
         print(path)
     return 0

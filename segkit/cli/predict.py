@@ -68,8 +68,8 @@ def run(args) -> int:
     if args.watch:
         kinds = [*write, *["background"] * (background is not None), *["recoloured"] * bool(recolour)]
         return _watch(args, cut_out, kinds)
-    with _inputs(args.input) as (paths, stdin), tempfile.TemporaryDirectory() as folder:
-        report = cut_out(paths, folder if piped else args.out)
+    with _inputs(args.input) as (paths, names, stdin), tempfile.TemporaryDirectory() as folder:
+        report = cut_out(paths, folder if piped else args.out, names=names)
         if piped and report.written:
             sys.stdout.buffer.write(report.written[0].read_bytes())
             sys.stdout.buffer.flush()
@@ -115,10 +115,13 @@ def _watch(args, cut_out: Callable, kinds: list[str]) -> int:
 
 
 @contextmanager
-def _inputs(given: list[str]) -> Iterator[tuple[list[Path], Path]]:
-    """The pictures that are meant, and the file that holds the one from standard input meanwhile."""
+def _inputs(given: list[str]) -> Iterator[tuple[list[Path], list[str], Path]]:
+    """The pictures that are meant, their results' names, and the file that holds standard input meanwhile.
+
+    What comes from a folder keeps the folders below it.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        stdin, paths = Path(folder) / "stdin", []
+        stdin, paths, names = Path(folder) / "stdin", [], []
         for item in given:
             if item == "-":
                 stdin.write_bytes(sys.stdin.buffer.read())
@@ -131,9 +134,12 @@ def _inputs(given: list[str]) -> Iterator[tuple[list[Path], Path]]:
                 if others:
                     print(f"not taken from {item}: {others}", file=sys.stderr)
                 paths += found
+                names += [path.relative_to(item).with_name(path.stem).as_posix() for path in found]
+                continue
             else:
                 paths.append(Path(item))
-        yield paths, stdin
+            names.append(paths[-1].stem.lstrip(".") or "picture")
+        yield paths, names, stdin
 
 
 def _colours(given: list[str] | None) -> dict[str, tuple[int, int, int]] | None:

@@ -60,12 +60,14 @@ def predict_files(
     recolour: Mapping[str, Sequence[int]] | None = None,
     overwrite: bool = False,
     progress: bool = True,
+    names: Sequence[str] | None = None,
 ) -> FolderReport:
     """Segment pictures into a folder: NAME_mask.png, NAME_overlay.jpg, NAME_cutout.png, NAME_background.jpg.
 
     recolour: with a network of several classes, also NAME_recoloured.jpg: {"upper": (200, 30, 30)}.
     overwrite: replace results that are there already; a picture that is read is never replaced.
-    progress: show a bar.
+    progress: show a bar.   names: of the results, folders before them as in "holiday/0001"; by default those
+        of the pictures.
     With several classes, the mask holds their ids and the overlay their colours.
     Reading and writing run in threads beside the network. A broken picture is reported and does not
     stop the rest. Pictures that share a name get NAME-2 and so on. EXIF and resolution of a photograph stay
@@ -83,7 +85,7 @@ def predict_files(
     wanted += ["recoloured"] if recolour else []
     out, paths, report = Path(out), list(paths), FolderReport()
     # A name of dots alone would lead out of the folder.
-    names = unique_names([path.stem.lstrip(".") or "picture" for path in paths])
+    names = unique_names(names or [path.stem.lstrip(".") or "picture" for path in paths])
     targets = [{kind: out / f"{name}_{ENDINGS[kind]}" for kind in dict.fromkeys(wanted)} for name in names]
     check_outputs([file for files in targets for file in files.values()], paths, overwrite)
 

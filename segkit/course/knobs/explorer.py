@@ -29,6 +29,12 @@ handle.closest('.widget-inline-hbox').querySelector('.widget-label').textContent
 """ipywidgets gives a slider's handle no name for a screen reader to say. What an HTML widget holds runs when
 it is shown: a picture that is none calls a line that hands each handle the text beside it."""
 
+SAY_WHEN_DEAD = f"""<style>.segkit-dead {{ display: none }}
+.jupyter-widgets-disconnected .segkit-dead {{ display: block; color: {ORANGE}; font-weight: bold }}</style>
+<div class="segkit-dead" role="status">Nothing answers here any more: the kernel was started anew, or ended.
+Run this cell again.</div>"""
+"""JupyterLab marks what has lost its kernel by a class; this sentence is hidden until then."""
+
 
 class _AbstractWidget(type(ipywidgets.VBox), ABCMeta):
     """A widget class that refuses to be built while a method of it is missing."""
@@ -48,7 +54,8 @@ class Explorer(ipywidgets.VBox, metaclass=_AbstractWidget):
         )
         self.words = ipywidgets.HTML()
         row = ipywidgets.HBox(controls, layout={"flex_flow": "row wrap"})
-        super().__init__([row, self.picture, self.words, ipywidgets.HTML(NAME_THE_SLIDERS)])
+        hidden = ipywidgets.HTML(NAME_THE_SLIDERS + SAY_WHEN_DEAD)
+        super().__init__([row, self.picture, self.words, hidden])
         for control in controls:
             control.observe(self._follow, names="value")
         self._follow()
