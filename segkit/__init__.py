@@ -3,7 +3,11 @@
 Names are loaded when they are first used: `import segkit` itself loads neither torch nor albumentations.
 """
 
+import os
 from importlib import import_module
+
+# ONNX Runtime tells its makers of each start, unless this is set before its import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 
