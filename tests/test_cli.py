@@ -165,6 +165,7 @@ def test_what_is_missing_is_named_as_it_is_typed(capsys, argv, missing):
     assert code == 2 and err.endswith(f"arguments are required: {missing}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
 def test_a_shell_completes_commands_and_options(capsys, tmp_path):
     code, script, _ = call(capsys, "--completion", "bash")
