@@ -230,6 +230,7 @@ class Page:
             {
                 "models": self.models,
                 "engines": self.engines,
+                "threshold": self.segmenter({}).threshold,
                 "examples": {name: words for name, (_, words) in examples().items()},
                 "lessons": [path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")]
                 if find_spec("nbconvert")

@@ -70,7 +70,8 @@ def clip(tmp_path) -> bytes:
 
 @pytest.fixture
 def checkpoint(tiny_model, tmp_path) -> Path:
-    return save_checkpoint(tmp_path / "tiny.safetensors", tiny_model, CheckpointInfo(tiny_model.built_as))
+    info = CheckpointInfo(tiny_model.built_as, threshold=0.3)
+    return save_checkpoint(tmp_path / "tiny.safetensors", tiny_model, info)
 
 
 @pytest.fixture
@@ -298,6 +299,10 @@ def test_the_page_listens_on_this_machine_alone(address):
     port = int(address.rsplit(":", 1)[1])
     mine = [c for c in psutil.Process(os.getpid()).net_connections("inet") if c.status == "LISTEN"]
     assert {c.laddr.ip for c in mine if c.laddr.port == port} == {"127.0.0.1"}
+
+
+def test_the_slider_starts_where_the_network_wants_it(address):
+    assert json.loads(ask(address, "/settings").text)["threshold"] == 0.3
 
 
 def test_an_unknown_network_is_named_before_the_page_opens():

@@ -263,5 +263,6 @@ for (const [name, words] of Object.entries(settings.examples)) {
   $("examples").append(button(`Example: ${words}`, open, `/examples/${name}`));
   $("credits").append(Object.assign(document.createElement("li"), { textContent: words }));
 }
+controls.elements.threshold.value = settings.threshold;
 tidy(controls);
 tidy(form);
