@@ -12,7 +12,7 @@ from segkit.course.knobs.lesson16 import (
     lab_colour,
 )
 
-CLASSES = ("background", "head", "torso")
+CLASSES = ("background", "hair", "upper")
 
 
 @pytest.fixture
@@ -63,13 +63,13 @@ def test_every_one_has_a_still_picture(explorers):
 
 def test_the_chosen_part_takes_the_chosen_colour_and_nothing_else_does(explorers):
     explorer = explorers[0]
-    assert explorer.part.value == "torso"
+    assert explorer.part.value == "upper"
     explorer.hue.value, explorer.light.value, explorer.strength.value = 140, 60, 60  # a green
     red, green, blue = explorer.colour
     assert green > red and green > blue
     result = explorer.recoloured(explorer.colour)
-    torso = explorer.shares[2] == 1
-    assert (result[torso, 1] > result[torso, 0]).mean() > 0.9
+    upper = explorer.shares[2] == 1
+    assert (result[upper, 1] > result[upper, 0]).mean() > 0.9
     untouched = explorer.shares[2] == 0
     assert np.array_equal(result[untouched], explorer.image[untouched])
 
@@ -78,7 +78,7 @@ def test_a_part_that_is_not_there_is_not_the_first_choice(parts):
     image, prob = parts
     prob[0] += prob[2]
     prob[2] = 0
-    assert RecolourExplorer(image, prob, CLASSES).part.value == "head"
+    assert RecolourExplorer(image, prob, CLASSES).part.value == "hair"
 
 
 def test_lab_colours_are_what_they_say():

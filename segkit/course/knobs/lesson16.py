@@ -19,7 +19,7 @@ SIDE = 340
 
 
 class RecolourExplorer(Explorer):
-    """Another colour for one part of a person: which part, which hue, how light, how strong.
+    """Another colour for one piece of clothing: which class, which hue, how light, how strong.
 
     image: uint8 (H, W, 3).   prob: float (C, H, W), as a Segmenter with classes returns it.
     classes: their names, "background" first.
@@ -28,7 +28,7 @@ class RecolourExplorer(Explorer):
     colour (the present RGB).   Introduced in notebook 16.
     """
 
-    def __init__(self, image: np.ndarray, prob: np.ndarray, classes: Sequence[str], part: str = "torso"):
+    def __init__(self, image: np.ndarray, prob: np.ndarray, classes: Sequence[str], part: str = "upper"):
         self.image, self.classes = shrink(image, SIDE), tuple(classes)
         small = np.stack([shrink(np.asarray(share, np.float32), SIDE) for share in prob])
         self.labels = small.argmax(0)
@@ -69,7 +69,7 @@ class RecolourExplorer(Explorer):
         self,
         colours: Sequence[Sequence[int]] = ((178, 34, 52), (0, 114, 178), (245, 245, 240), (30, 30, 35)),
     ) -> Figure:
-        """The photograph, and the part in several colours."""
+        """The photograph, and the class in several colours."""
         shown = [self.image, *(self.recoloured(colour) for colour in colours)]
         width = 3.0 * self.image.shape[1] / self.image.shape[0]
         figure = Picture(figsize=(width * len(shown), 3.2), layout="constrained")
