@@ -59,6 +59,13 @@ def test_the_parts_are_scored_by_dice_or_measured_by_share(parts):
         PartsExplorer(image, prob[:2], NAMES)
 
 
+def test_a_class_that_is_neither_there_nor_called_has_no_score(parts):
+    image, prob, truth = parts
+    explorer = PartsExplorer(image, np.concatenate([prob, 0 * prob[:1]]), (*NAMES, "feet"), truth)
+    assert np.isnan(explorer.scores["feet"])
+    assert "nan" not in explorer.words.value.partition("mean IoU")[2]
+
+
 def test_labels_are_painted_in_their_colours_and_what_is_not_asked_stays_white():
     painted = paint_labels(np.array([[0, 1], [2, 255]], np.uint8))
     assert painted.tolist()[0] == [list(CLASS_COLOURS[0]), list(CLASS_COLOURS[1])]

@@ -79,9 +79,11 @@ class PartsExplorer(Explorer):
             top = 24 + i * step
             canvas[top + 4 : top + 22, left:right] = 235
             colour = CLASS_COLOURS[i % len(CLASS_COLOURS)]
-            canvas[top + 4 : top + 22, left : left + round((right - left) * value)] = colour
+            there = value == value  # a class that neither says nor shows has no Dice: nan
+            length = round((right - left) * value) if there else 0
+            canvas[top + 4 : top + 22, left : left + length] = colour
             canvas = write(canvas, name, (2, top + 5))
-            canvas = write(canvas, f"{value:.2f}", (right + 6, top + 5)).copy()
+            canvas = write(canvas, f"{value:.2f}" if there else "none", (right + 6, top + 5)).copy()
         return canvas
 
     def describe(self) -> str:
@@ -90,7 +92,7 @@ class PartsExplorer(Explorer):
         mean = ""
         if self.truth is not None:
             iou = count_classes(self.labels[None], self.truth[None], len(self.names)).iou()[0]
-            mean = f" · mean IoU {iou.mean().item():.3f}"
+            mean = f" · mean IoU {iou.nanmean().item():.3f}"
         score = f"{what} {scores[self.part.value]:.3f}{mean}"
         return f"{self.part.value} louder by {self.louder.value:+.2f} · {score}"
 
