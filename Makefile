@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Lessons in JupyterLab may load ONNX Runtime before segkit, which would have told it to send nothing.
+export ORT_DISABLE_TELEMETRY := 1
+
 .PHONY: course check test test-browser test-all lab outputs site bench lock data clean
 
 course: .venv/ready ## run the main path, lessons 00 to 08, on the embedded pictures
