@@ -1,6 +1,6 @@
 """Ways to smooth, on five clips in several evenings: the table of lesson 13.
 
-python notebooks/studies/13_smoothing.py [EVENINGS]    writes 13_smoothing.csv; five: 3 minutes on one core
+python notebooks/studies/13_smoothing.py [EVENINGS]    writes 13_smoothing.csv; five: 90 s on one core
 
 Two clips are rendered, with true masks. Three are photographs under a moving camera (segkit.video.camera),
 all free: an astronaut (NASA, public domain) and a cameraman (CC0) from scikit-image, Grace Hopper (US Navy,
