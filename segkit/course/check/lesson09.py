@@ -3,6 +3,8 @@
 import numpy as np
 
 from segkit.course.check.core import Wrong, as_number, as_numbers, exercise, from_start
+from segkit.files import IGNORE
+from segkit.metrics import count_pixels
 
 
 def _number(value, given) -> float:
@@ -54,6 +56,50 @@ def worst_first(answer):
         raise Wrong(hint, given, got, expected)
 
 
+def _dice(pred: np.ndarray, true: np.ndarray) -> float:
+    return count_pixels(pred[None], true[None]).dice().item()
+
+
+@exercise
+def gain_of_repair(answer):
+    for seed in range(6):
+        rng = np.random.default_rng(from_start(seed))
+        shape = tuple(rng.integers(4, 9, 2))
+        pred, true = rng.random(shape) < 0.4, rng.random(shape) < 0.5
+        wrong = (pred != true) & (rng.random(shape) < 0.6)
+        if seed == 1:
+            wrong[:] = False  # nothing to repair
+        if seed == 2:
+            wrong = pred != true  # everything
+        before = _dice(pred, true)
+        expected = _dice(pred ^ wrong, true) - before
+        given = (
+            f"masks of {shape}: {pred.sum()} predicted, {true.sum()} true, {(pred & true).sum()} in both; "
+            f"to repair are {(wrong & true).sum()} missed and {(wrong & pred).sum()} false"
+        )
+        got = _number(answer(pred.copy(), true.copy(), wrong.copy()), given)
+        if np.isclose(got, expected, atol=1e-5):
+            continue
+        both, either = (pred & true).sum(), (pred | true).sum()
+        now = pred ^ wrong
+        hint = "Dice of the repaired mask minus Dice of the mask as it is"
+        if np.isclose(got, expected + before, atol=1e-5):
+            hint = "that is the Dice after the repair: asked is how much it gained"
+        elif np.isclose(got, -expected, atol=1e-5):
+            hint = "the other way round: after minus before"
+        elif np.isclose(got, _dice(pred | wrong, true) - before, atol=1e-5):
+            hint = "missed pixels were added, but false alarms must also go: turn the pixels in `wrong` over"
+        elif np.isclose(got, _dice(pred & ~wrong, true) - before, atol=1e-5):
+            hint = "false alarms were removed, but missed pixels must also come: turn those in `wrong` over"
+        elif np.isclose(got, 1 - before, atol=1e-5):
+            hint = "repair the pixels in `wrong` alone, not all of them"
+        elif np.isclose(got, (now & true).sum() / (now | true).sum() - both / either, atol=1e-5):
+            hint = "that is IoU: Dice is 2 * both / (pred + true)"
+        elif np.isclose(got, wrong.mean(), atol=1e-5):
+            hint = "that counts pixels: asked is what Dice gains"
+        raise Wrong(hint, given, got, expected)
+
+
 @exercise
 def bootstrap_interval(answer):
     for seed in range(4):
@@ -87,6 +133,64 @@ def bootstrap_interval(answer):
         elif width > 2 * np.ptp(expected):
             hint = "take the mean of a whole set drawn anew, not single scores or a few of them"
         raise Wrong(hint, given, _rounded(got), wanted)
+
+
+def _blobs(shape: tuple[int, int], corners) -> np.ndarray:
+    mask = np.zeros(shape, bool)
+    for top, left, height, width in corners:
+        mask[top : top + height, left : left + width] = True
+    return mask
+
+
+@exercise
+def ignore_passers_by(answer):
+    for seed in range(5):
+        rng = np.random.default_rng(from_start(seed))
+        sure, least = float(rng.choice([0.8, 0.9])), int(rng.integers(10, 16))
+        shape = (24, 44)
+        label = _blobs(shape, [(4, 3, 12, 7)])
+        passer, crumb, arm, doubt = (
+            _blobs(shape, [corner])
+            for corner in (
+                (3 + int(rng.integers(5)), 15, least, 4),
+                (2, 22, 2, 3),
+                (8, 10, 4, 3),
+                (12, 24, 6, 6),
+            )
+        )
+        exact = _blobs(shape, [(2, 28, 1, least)])  # as many pixels as it takes
+        prob = rng.uniform(0, 0.4, shape).astype(np.float32)
+        prob[label | passer | crumb | arm | exact] = sure + 0.06
+        prob[doubt] = sure - 0.06
+        expected = label.astype(np.uint8)
+        expected[passer | exact] = IGNORE
+        given = (
+            f"a label of {label.sum()} pixels, sure {sure}, least {least}; of the network's sure pieces one "
+            f"overlaps the label, the others have {passer.sum()}, {exact.sum()} and {crumb.sum()} pixels"
+        )
+        got = np.asarray(answer(label.astype(np.uint8), prob.copy(), sure, least))
+        if got.shape != shape or got.dtype == bool:
+            what = f"{got.dtype} {got.shape}"
+            raise Wrong("return the label with 255 in it, a uint8 array", given, what, f"uint8 {shape}")
+        if np.array_equal(got, expected):
+            continue
+        marked = got == IGNORE
+        hint = "255 on every piece of prob > sure that overlaps no label and has at least `least` pixels"
+        if not marked.any():
+            hint = "nothing is marked: the passer-by becomes 255"
+        elif (got[label & ~marked] == 0).any() or (got[~label & ~marked] == 1).any():
+            hint = "where nothing is marked, the label stays as it was"
+        elif marked[label].any():
+            hint = "the labelled person was marked as well: it is asked for, so it stays 1"
+        elif marked[arm].any():
+            hint = "a piece that overlaps the label is the labelled person: leave all of it as it is"
+        elif marked[doubt].any():
+            hint = "there the network is not sure: cut at `sure`"
+        elif marked[crumb].any():
+            hint = "pieces of fewer than `least` pixels are crumbs: leave them out"
+        elif not marked[exact].all():
+            hint = "a piece of exactly `least` pixels counts, and so does every larger one"
+        raise Wrong(hint, given, f"{marked.sum()} pixels of 255", f"{(expected == IGNORE).sum()}")
 
 
 def _ece(probs: np.ndarray, truth: np.ndarray, bins: int) -> float:
@@ -225,3 +329,28 @@ def find_mirrored(answer):
         elif got == list(range(8)) or not got:
             hint = "some fit and some do not: compare picture by picture"
         raise Wrong(hint, given, got, mirrored)
+
+
+CASES = {
+    "A": ("learning rate", "a loss that leaps at the first steps and then stays where it is"),
+    "B": ("mirrored", "it learns a little, slowly; where does it look, and where are the people?"),
+    "C": ("empty masks", "a perfect score, and not one pixel is tinted"),
+    "D": ("targets of 255", "a loss that no BCE can have, since each of its terms is at least zero"),
+    "E": ("leak", "nothing is odd but the distance between two scores"),
+    "F": ("logits", "a Dice loss lies between 0 and 1"),
+}
+"""The sick trainings of the gallery: the cause, and what gives it away."""
+
+
+@exercise
+def diagnosis(answer):
+    causes = [cause for cause, _ in CASES.values()]
+    if not isinstance(answer, dict) or {str(key).upper() for key in answer} != set(CASES):
+        raise Wrong(f"a dictionary with one cause for each of {', '.join(CASES)}", causes, answer)
+    said = {str(key).upper(): str(cause).strip().lower() for key, cause in answer.items()}
+    for letter, cause in said.items():
+        if cause not in causes:
+            raise Wrong(f"case {letter}: take a cause from the list", causes, cause)
+    if wrong := [letter for letter, (cause, _) in CASES.items() if said[letter] != cause]:
+        right = f"{len(CASES) - len(wrong)} of {len(CASES)} are right"
+        raise Wrong(f"case {wrong[0]}, look again: {CASES[wrong[0]][1]}", causes, right)

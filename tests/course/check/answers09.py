@@ -2,9 +2,12 @@
 
 import itertools
 
+import cv2
 import numpy as np
 import torch
+from scipy import ndimage
 
+from segkit.metrics import dice_score
 from segkit.study.analysis import reliability
 
 
@@ -22,6 +25,31 @@ def worst_one_by_one(names, scores, count):
         found.append(min(left, key=left.get))
         left.pop(found[-1])
     return tuple(found)
+
+
+def dice(pred, true):
+    return 2 * (pred & true).sum() / max(1, pred.sum() + true.sum())
+
+
+def gain(pred, true, wrong):
+    return dice(pred ^ wrong, true) - dice(pred, true)
+
+
+def gain_by_where(pred, true, wrong):
+    pair = (torch.from_numpy(one)[None, None] for one in (np.where(wrong, true, pred), pred))
+    after, before = (dice_score(one, torch.from_numpy(true)[None, None]) for one in pair)
+    return after - before
+
+
+def gain_in_place(pred, true, wrong):
+    repaired = pred.copy()
+    repaired[wrong] = true[wrong]
+    return np.float32(dice(repaired, true)) - np.float32(dice(pred, true))
+
+
+def iou_gain(pred, true, wrong):
+    iou = lambda mask: (mask & true).sum() / (mask | true).sum()  # noqa: E731
+    return iou(pred ^ wrong) - iou(pred)
 
 
 def bins_of(probs, truth, bins):
@@ -86,6 +114,43 @@ def formula(scores, rng):
     return scores.mean() - half, scores.mean() + half
 
 
+def marked(label, prob, sure, least):
+    answer = label.copy()
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats((prob > sure).astype(np.uint8))
+    for piece in range(1, len(stats)):
+        inside = pieces == piece
+        if not label[inside].any() and inside.sum() >= least:
+            answer[inside] = 255
+    return answer
+
+
+def marked_by_scipy(label, prob, sure, least):
+    pieces, count = ndimage.label(prob > sure)
+    areas, known = np.bincount(pieces.ravel()), set(np.unique(pieces[label > 0]))
+    others = [piece for piece in range(1, count + 1) if piece not in known and areas[piece] >= least]
+    return np.where(np.isin(pieces, others), 255, label)
+
+
+def marked_by_tables(label, prob, sure, least):
+    count, pieces = cv2.connectedComponents((prob > sure).astype(np.uint8))
+    areas = np.bincount(pieces.ravel(), minlength=count)
+    taken = areas >= least
+    taken[0] = False
+    taken[np.unique(pieces[label > 0])] = False
+    return np.where(taken[pieces], np.uint8(255), label)
+
+
+def marked_with(cut=None, whole=True, small=True, keep=True):
+    def answer(label, prob, sure, least):
+        inside = prob > (cut or sure)
+        if not whole:
+            return np.where(inside & (label == 0), np.uint8(255), label)
+        found = marked(label, prob, cut or sure, least if small else 1)
+        return found if keep else np.where(inside, 255, found).astype(np.uint8)
+
+    return answer
+
+
 def chosen(val, test, thresholds):
     best = val.mean(0).argmax()
     return thresholds[best], test.mean(0)[best]
@@ -122,9 +187,7 @@ def mirrored(preds, labels):
 
 def mirrored_one_by_one(preds, labels):
     return [
-        i
-        for i, (p, t) in enumerate(zip(preds, labels, strict=True))
-        if (p & np.fliplr(t)).sum() > (p & t).sum()
+        i for i, (p, t) in enumerate(zip(preds, labels, strict=True)) if dice(p, np.fliplr(t)) > dice(p, t)
     ]
 
 
@@ -132,22 +195,39 @@ def hardly_overlapping(preds, labels):
     return np.flatnonzero((preds & labels).sum((1, 2)) < 0.4 * labels.sum((1, 2)))
 
 
+CAUSES = dict(
+    zip(
+        "ABCDEF",
+        ("learning rate", "mirrored", "empty masks", "targets of 255", "leak", "logits"),
+        strict=True,
+    )
+)
+
 RIGHT = [
     ("worst_first", worst),
     ("worst_first", worst_by_sorting),
     ("worst_first", worst_one_by_one),
+    ("gain_of_repair", gain),
+    ("gain_of_repair", gain_by_where),
+    ("gain_of_repair", gain_in_place),
     ("calibration_error", ece),
     ("calibration_error", ece_by_edges),
     ("calibration_error", lambda p, t, b: reliability([p], [t], b).ece),
     ("bootstrap_interval", interval),
     ("bootstrap_interval", interval_at_once),
     ("bootstrap_interval", interval_by_sorting),
+    ("ignore_passers_by", marked),
+    ("ignore_passers_by", marked_by_scipy),
+    ("ignore_passers_by", marked_by_tables),
     ("honest_threshold", chosen),
     ("honest_threshold", chosen_by_sum),
     ("honest_threshold", chosen_by_torch),
     ("find_mirrored", mirrored),
     ("find_mirrored", mirrored_one_by_one),
     ("find_mirrored", lambda p, t: np.where(np.greater(*overlaps(p, t)[::-1]))),
+    ("diagnosis", CAUSES),
+    ("diagnosis", {letter.lower(): cause.title() for letter, cause in CAUSES.items()}),
+    ("diagnosis", dict(reversed(CAUSES.items()))),
 ]
 
 WRONG = [
@@ -159,6 +239,14 @@ WRONG = [
     ("worst_first", lambda n, s, k: worst(n, s, 1), "keep the first `count`"),
     ("worst_first", lambda n, s, k: np.argsort(s)[:k], "positions"),
     ("worst_first", lambda n, s, k: 3, "a list of names"),
+    ("gain_of_repair", lambda p, t, w: dice(p ^ w, t), "after the repair"),
+    ("gain_of_repair", lambda p, t, w: -gain(p, t, w), "after minus before"),
+    ("gain_of_repair", lambda p, t, w: dice(p | w, t) - dice(p, t), "false alarms must also go"),
+    ("gain_of_repair", lambda p, t, w: dice(p & ~w, t) - dice(p, t), "missed pixels must also come"),
+    ("gain_of_repair", lambda p, t, w: 1 - dice(p, t), "not all of them"),
+    ("gain_of_repair", iou_gain, "that is IoU"),
+    ("gain_of_repair", lambda p, t, w: w.mean(), "counts pixels"),
+    ("gain_of_repair", lambda p, t, w: p ^ w, "one number"),
     ("calibration_error", ece_with_empty_bins, "skip it"),
     ("calibration_error", ece_open_at_one, "exactly 1"),
     ("calibration_error", lambda p, t, b: ece(p[p < 1], t[p < 1], b), "exactly 1"),
@@ -192,6 +280,14 @@ WRONG = [
     ("bootstrap_interval", lambda s, r: tuple(np.percentile(means_of(s, r), [5, 95])), "90 %"),
     ("bootstrap_interval", lambda s, r: tuple(np.percentile(means_of(s, r), [2.5, 95])), "one end is right"),
     ("bootstrap_interval", lambda s, r: s.mean(), "two numbers"),
+    ("ignore_passers_by", lambda t, p, s, k: t, "nothing is marked"),
+    ("ignore_passers_by", marked_with(whole=False), "leave all of it"),
+    ("ignore_passers_by", marked_with(keep=False), "it stays 1"),
+    ("ignore_passers_by", marked_with(cut=0.5), "not sure"),
+    ("ignore_passers_by", marked_with(small=False), "crumbs"),
+    ("ignore_passers_by", lambda t, p, s, k: marked(t, p, s, k + 1), "exactly `least`"),
+    ("ignore_passers_by", lambda t, p, s, k: marked(t, p, s, k) * (t < 1), "stays as it was"),
+    ("ignore_passers_by", lambda t, p, s, k: marked(t, p, s, k) > 0, "a uint8 array"),
     ("honest_threshold", lambda v, t, c: chosen(t, t, c), "can no longer judge"),
     ("honest_threshold", lambda v, t, c: chosen(v, v, c), "that of the test pictures"),
     ("honest_threshold", lambda v, t, c: (chosen(v, t, c)[0], t.mean(0).max()), "own best threshold"),
@@ -207,4 +303,10 @@ WRONG = [
     ("find_mirrored", lambda p, t: np.flatnonzero(np.less(*overlaps(p, t, np.s_[:, ::-1]))), "upside down"),
     ("find_mirrored", lambda p, t: np.less(*overlaps(p, t)), "np.flatnonzero"),
     ("find_mirrored", lambda p, t: None, "the positions"),
+    ("diagnosis", CAUSES | {"A": "logits"}, "case A, look again: a loss that leaps"),
+    ("diagnosis", CAUSES | {"E": "empty masks"}, "two scores"),
+    ("diagnosis", CAUSES | {"B": "bad luck"}, "from the list"),
+    ("diagnosis", CAUSES | {"C": ...}, "from the list"),
+    ("diagnosis", {"A": "learning rate"}, "one cause for each"),
+    ("diagnosis", [*CAUSES.values()], "one cause for each"),
 ]
