@@ -1,6 +1,5 @@
 """The same network for something else than people: ears, organs, cells, your own folder. Notebook 15."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from scipy import ndimage
 
 from segkit.data import write_class_name
 from segkit.files import UserError, require, write_image
+from segkit.sets.groups import deal_folder
 from segkit.sets.own_folder import FEWEST
 
 # --- a medical set --------------------------------------------------------------------------------------
@@ -75,50 +75,21 @@ def make_patient(
 def make_brain_set(
     out: str | Path, brain: tuple[np.ndarray, np.ndarray], patients: int = 10, seed: int = 0
 ) -> Path:
-    """Write slices of made-up patients as a data set. All slices of a patient go to one split.
+    """Write slices of made-up patients as a data set, dealt so that a patient lies in one split.
 
-    brain: from load_brain.   Returns: out, with images/pPP_zZZ.png, masks/, and splits.csv, which also
-    names the patient.   Raises: UserError for fewer than 3 patients.
+    brain: from load_brain.   Returns: out, with images/pPP_zZZ.png, masks/, dataset.yaml and splits.csv,
+    whose groups are the patients.   Raises: UserError for fewer than 3 patients.
     """
     if patients < FEWEST:
         raise UserError(f"three splits need three patients or more, found {patients}.")
-    out, rows = Path(out), [("name", "split", "patient")]
-    held_out = max(1, round(0.2 * patients))
+    out = Path(out)
     for patient in range(patients):
-        split = "test" if patient < held_out else "val" if patient < 2 * held_out else "train"
         images, masks = make_patient(*brain, seed=1000 * seed + patient)
         for z, image, mask in zip(SLICES, images, masks, strict=True):
-            name = f"p{patient:02}_z{z:02}"
-            write_image(out / "images" / f"{name}.png", image)
-            write_image(out / "masks" / f"{name}.png", mask.astype(np.uint8) * 255)
-            rows.append((name, split, f"p{patient:02}"))
-    with (out / "splits.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
-    return out
-
-
-# --- a set of small things ------------------------------------------------------------------------------
-
-
-def make_spots(out: str | Path, count: int = 160, size: int = 64, seed: int = 0) -> Path:
-    """Write pictures with one spot each, from 2 to 30 pixels wide, on noisy ground: a data set.
-
-    Half of the spots are less than 8 pixels wide.   Returns: out.
-    """
-    out, rng = Path(out), np.random.default_rng((seed, 16))
-    for i in range(count):
-        radius = np.exp(rng.uniform(np.log(1), np.log(15)))
-        y, x = rng.uniform(radius, size - radius, 2)
-        rows, columns = np.mgrid[:size, :size]
-        stretch, turn = rng.uniform(1, 1.5), rng.uniform(0, np.pi)
-        along = (columns - x) * np.cos(turn) + (rows - y) * np.sin(turn)
-        across = (rows - y) * np.cos(turn) - (columns - x) * np.sin(turn)
-        mask = np.hypot(along / stretch, across * stretch) <= radius
-        ground = ndimage.gaussian_filter(rng.normal(0, 1, (size, size)), 4) * 1.2
-        image = 0.45 + ground * 0.12 + 0.16 * ndimage.gaussian_filter(mask.astype(float), 0.8)
-        image = image + rng.normal(0, 0.07, image.shape)
-        write_image(out / "images" / f"{i:03}.png", (image.clip(0, 1) * 255).astype(np.uint8))
-        write_image(out / "masks" / f"{i:03}.png", mask.astype(np.uint8) * 255)
+            write_image(out / "images" / f"p{patient:02}_z{z:02}.png", image)
+            write_image(out / "masks" / f"p{patient:02}_z{z:02}.png", mask.astype(np.uint8) * 255)
+    write_class_name(out, "white matter")
+    deal_folder(out, seed, group=PATIENT, overwrite=True)
     return out
 
 

@@ -183,11 +183,3 @@ def baselines(train_set: SegmentationDataset, test_set: SegmentationDataset) -> 
 def _otsu(image: np.ndarray) -> np.ndarray:
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     return cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1] > 0
-
-
-def drop_specks(mask: np.ndarray, least: int) -> np.ndarray:
-    """Take out every connected piece of fewer than `least` pixels: bool (H, W) -> bool (H, W)."""
-    _, pieces, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    large = boxes[:, cv2.CC_STAT_AREA] >= least
-    large[0] = False  # the ground
-    return large[pieces]

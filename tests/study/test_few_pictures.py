@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from segkit.data import load_dataset, read_splits
-from segkit.files import UserError
+from segkit.data import find_samples, load_dataset, read_splits
+from segkit.files import UserError, read_image
 from segkit.models import build_model
-from segkit.sets.brain import make_brain_set, make_patient, make_spots
+from segkit.sets.brain import draw_head, make_brain_set, make_ears, make_patient
+from segkit.sets.groups import deal_folder, find_leaks
 from segkit.study.few_pictures import (
     baselines,
     dice_of,
-    drop_specks,
     excerpt,
     fine_tune,
     learning_curve,
@@ -58,10 +58,14 @@ def test_no_patient_of_the_brain_set_is_in_two_splits(template, tmp_path):
         make_brain_set(tmp_path / "few", template, patients=2)
 
 
-def test_half_of_the_spots_are_tiny(tmp_path):
-    data = load_dataset(make_spots(tmp_path / "spots", 80), split="train", size=64)
-    areas = data.arrays[1].sum((1, 2))
-    assert areas.min() < 12 and areas.max() > 300 and 0.25 < (areas < 50).mean() < 0.75
+def test_ears_are_drawn_two_to_a_head_and_named(tmp_path):
+    folder = make_ears(tmp_path / "ears", heads=5)
+    deal_folder(folder, group=r"(h\d+)_")
+    samples = find_samples(folder)
+    assert len(samples) == 10 and len({s.group for s in samples}) == 5 and find_leaks(folder) == []
+    data = load_dataset(folder, split="train", size=64)
+    assert data.classes == ("ear",) and 0.01 < data.arrays[1].mean() < 0.1
+    assert np.array_equal(draw_head((0, 17, 3), 1)[0], read_image(folder / "images" / "h03_1.png"))
 
 
 def test_an_excerpt_holds_the_chosen_pictures_and_leaves_the_set_alone(make_dataset):
@@ -130,13 +134,3 @@ def test_the_bright_part_is_found_by_its_brightness(make_dataset):
     assert scores["the brightest"] > 0.5
     share = np.mean([mask.mean() for _, mask in map(sets["test"].pair, range(len(sets["test"])))])
     assert scores["all of it"] == pytest.approx(2 * share / (1 + share), abs=0.03)
-
-
-def test_specks_go_and_what_is_larger_stays():
-    mask = np.zeros((12, 12), bool)
-    mask[1:4, 1:4] = True
-    mask[8, 8] = mask[9, 9] = True  # two pixels that meet at a corner are one piece
-    assert drop_specks(mask, 3).sum() == 9
-    assert drop_specks(mask, 2).sum() == 11
-    assert not drop_specks(mask, 10).any()
-    assert not drop_specks(np.zeros((4, 4), bool), 1).any()

@@ -98,6 +98,44 @@ def split_patients(answer) -> None:
             raise Wrong(hint, given, shown, words)
 
 
+@exercise
+def millilitres(answer) -> None:
+    """Volume of a mask, answer(mask, affine): bool (X, Y, Z), affine (4, 4) from voxels to mm -> ml."""
+    for seed in range(5):
+        rng = np.random.default_rng(from_start(seed))
+        sizes = rng.uniform(0.6, 4, 3).round(1) * rng.choice([-1, 1], 3)
+        sizes[0] = -abs(sizes[0]) if seed % 2 else abs(sizes[0])
+        sizes[1:] = np.abs(sizes[1:])
+        affine = np.eye(4)
+        affine[:3, :3] = np.diag(sizes)
+        if seed == 2:
+            affine[:3, :3] = affine[[1, 2, 0], :3]  # the scanner's axes come in another order
+        if seed >= 3:
+            c, s = np.cos(0.4), np.sin(0.4)
+            affine[:3, :3] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ affine[:3, :3]
+        affine[:3, 3] = rng.uniform(-100, 100, 3).round(1)
+        mask = rng.random((9, 8, 7)) < 0.4
+        voxel, count = abs(np.linalg.det(affine[:3, :3])), int(mask.sum())
+        given = f"{count} of {mask.size} voxels are marked, affine {affine.round(2).tolist()}"
+        diagonal = np.prod(np.diag(affine)[:3])
+        _name_mistake(
+            _number(answer(mask.copy(), affine.copy()), given),
+            count * voxel / 1000,
+            {
+                "these are cubic millimetres: a millilitre is a thousand of them.": count * voxel,
+                "a volume is not negative: this scanner counts one axis backwards.": -count * voxel / 1000,
+                "the diagonal is the spacing only where no axis is turned: take the length of each column, "
+                "or the determinant.": count * diagonal / 1000,
+                "the diagonal is the spacing only where no axis is turned; take the length of each column.": (
+                    count * abs(diagonal) / 1000
+                ),
+                "these are voxels: each has a size in mm, in the affine.": count,
+                "these are all voxels: count the marked ones.": mask.size * voxel / 1000,
+            },
+            "the marked voxels, times the volume of one in mm, divided by 1000.",
+        )
+
+
 def _two_discs(seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(from_start(seed))
     masks = []

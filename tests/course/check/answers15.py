@@ -66,6 +66,19 @@ def last_ones(names, count):
     return [name for name in names if name[:3] in patients]
 
 
+def volume(mask, affine):
+    return mask.sum() * abs(np.linalg.det(affine[:3, :3])) / 1000
+
+
+def volume_by_columns(mask, affine):
+    return np.float32(mask.sum() * np.prod(np.sqrt((affine[:3, :3] ** 2).sum(0))) / 1000)
+
+
+def volume_by_cross(mask, affine):
+    a, b, c = affine[:3, :3].T
+    return np.array([np.count_nonzero(mask) * abs(np.dot(a, np.cross(b, c))) * 1e-3])
+
+
 def hausdorff_by_pairs(pred, target, spacing):
     rims = [np.argwhere(m & ~binary_erosion(m)) * np.array(spacing) for m in (pred, target)]
     far = np.sqrt(((rims[0][:, None] - rims[1][None]) ** 2).sum(-1))
@@ -85,6 +98,9 @@ RIGHT = [
     ("split_patients", of_patients),
     ("split_patients", lambda names, count: set(of_patients(sorted(names), count))),
     ("split_patients", patients_in_turn),
+    ("millilitres", volume),
+    ("millilitres", volume_by_columns),
+    ("millilitres", volume_by_cross),
     ("hausdorff_in_mm", lambda p, t, s: hausdorff(p, t, spacing=s)),
     ("hausdorff_in_mm", lambda p, t, s: max(map(max, surface_distances(p, t, s)))),
     ("hausdorff_in_mm", hausdorff_by_pairs),
@@ -120,6 +136,18 @@ WRONG = {
         (in_order_of_appearance, "not the first by number"),
         (lambda names, count: of_patients(names, count) * 2, "come twice"),
         (lambda names, count: of_patients(names, count)[1:], "both sides"),
+    ],
+    "millilitres": [
+        (lambda m, a: m.sum() * np.linalg.det(a[:3, :3]) / 1000, "not negative"),
+        (lambda m, a: 1000 * volume(m, a), "cubic millimetres"),
+        (lambda m, a: m.sum() * abs(np.diag(a)[:3].prod()) / 1000, "no axis is turned"),
+        (lambda m, a: m.sum() * np.diag(a)[:3].prod() / 1000, "axis"),
+        (lambda m, a: m.sum(), "voxels: each has a size"),
+        (lambda m, a: volume(np.ones_like(m), a), "all voxels"),
+        (lambda m, a: volume(m, a) + 1, "the marked voxels, times"),
+        (lambda m, a: 0, "the marked voxels, times"),
+        (lambda m, a: m.sum() * np.prod(np.sqrt((a[:3, :3] ** 2).sum(1))) / 1000, "the marked voxels, times"),
+        (lambda m, a: None, "one number"),
     ],
     "hausdorff_in_mm": [
         (lambda p, t, s: max(surface_distances(p, t, s)[1]), "one way only"),
