@@ -154,7 +154,7 @@ def test_a_slider_whose_kernel_was_started_anew_says_so(chromium, lab):
     page = chromium.new_page(viewport={"width": 1280, "height": 900})
     try:
         run_all_cells(page, lab("small"))
-        says = page.get_by_text("Run this cell again")
+        says = page.get_by_text("Run the cells above and this one again")
         expect(page.locator(".noUi-handle")).to_be_visible()
         expect(says).to_be_hidden()
         page.get_by_role("menuitem", name="Kernel", exact=True).click()

@@ -32,7 +32,7 @@ it is shown: a picture that is none calls a line that hands each handle the text
 SAY_WHEN_DEAD = f"""<style>.segkit-dead {{ display: none }}
 .jupyter-widgets-disconnected .segkit-dead {{ display: block; color: {ORANGE}; font-weight: bold }}</style>
 <div class="segkit-dead" role="status">Nothing answers here any more: the kernel was started anew, or ended.
-Run this cell again.</div>"""
+Run the cells above and this one again.</div>"""
 """JupyterLab marks what has lost its kernel by a class; this sentence is hidden until then."""
 
 
