@@ -345,6 +345,7 @@ CASES = {
 @exercise
 def diagnosis(answer):
     causes = [cause for cause, _ in CASES.values()]
+    answer = answer() if callable(answer) else answer  # a function that returns the dictionary will do
     if not isinstance(answer, dict) or {str(key).upper() for key in answer} != set(CASES):
         raise Wrong(f"a dictionary with one cause for each of {', '.join(CASES)}", causes, answer)
     said = {str(key).upper(): str(cause).strip().lower() for key, cause in answer.items()}
