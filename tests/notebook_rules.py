@@ -11,8 +11,6 @@ from papermill import inspect_notebook
 
 from segkit.course.check import CHECKS
 
-REWRITTEN = ("00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14", "15", "16")
-"""The lessons that keep the rules at the end of LESSON as well, by number: a lesson joins when it does."""
 MOST_BYTES = 1_500_000
 MOST_LINES = 60
 """Of text in the output of one cell."""
@@ -385,8 +383,6 @@ def has_exercises_with_checks(notebook: NotebookNode, path: Path) -> Faults:
 
 def asks_before_the_middle(notebook: NotebookNode, path: Path) -> Faults:
     """The reader writes code early, where the idea appears, not only at the end."""
-    if path.name[:2] not in REWRITTEN:
-        return
     first_half = nbformat.v4.new_notebook(cells=notebook.cells[: len(notebook.cells) // 2])
     if not any(checks_in(body) for body in exercises(first_half).values()):
         yield "no exercise stands before the middle"
@@ -394,8 +390,6 @@ def asks_before_the_middle(notebook: NotebookNode, path: Path) -> Faults:
 
 def folds_the_answer_to_predict(notebook: NotebookNode, path: Path) -> Faults:
     """What comes right after a prompt to predict is folded in JupyterLab until the reader opens it."""
-    if path.name[:2] not in REWRITTEN:
-        return
     for cell, after in zip(notebook.cells, [*notebook.cells[1:], None], strict=True):
         if cell.cell_type != "markdown" or "**Predict" not in cell.source:
             continue

@@ -285,8 +285,7 @@ PLANTED = {
         for number, plant in enumerate(PLANTED[rule.__name__])
     ],
 )
-def test_a_planted_fault_breaks_its_rule(rule, plant, monkeypatch):
-    monkeypatch.setattr("notebook_rules.REWRITTEN", ("04",))
+def test_a_planted_fault_breaks_its_rule(rule, plant):
     (path,) = NOTEBOOKS.glob("04_*.ipynb")
     notebook = copy.deepcopy(read(path))
     plant(notebook)
