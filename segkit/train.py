@@ -6,6 +6,7 @@ accelerate's: the same code runs alone, under `accelerate launch` and under torc
 
 import math
 import multiprocessing
+import os
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
@@ -110,13 +111,13 @@ def _all_epochs(setup: Setup, config: TrainConfig, run: Path) -> None:
     accelerator, history, optimizer = setup.accelerator, setup.history, setup.optimizer
     # The forked processes of a notebook cannot draw: only its own process may.
     forked = not accelerator.is_main_process or multiprocessing.parent_process() is not None
-    quiet = {"disable": True} if forked else {}  # or what TQDM_DISABLE says
+    quiet = forked or bool(os.environ.get("TQDM_DISABLE"))  # which tqdm's own bars of notebooks pass over
     for epoch in range(len(history) + 1, config.num_epochs + 1):
         started, images = time.perf_counter(), setup.sampler.count
         setup.train_set.set_epoch(epoch)
         setup.train_loader.set_epoch(epoch)  # reaches the sampler, which would start at 0 after a resume
         lr = optimizer.param_groups[0]["lr"]
-        bar = tqdm(total=images, unit="img", desc=f"epoch {epoch:3}/{config.num_epochs}", **quiet)
+        bar = tqdm(total=images, unit="img", desc=f"epoch {epoch:3}/{config.num_epochs}", disable=quiet)
         train_loss = train_epoch(setup, config, bar)
         seconds = time.perf_counter() - started
         if not math.isfinite(train_loss):
