@@ -168,7 +168,7 @@ WRONG = {
         (lambda x, y: x.mean(), "small logits"),
     ],
     "balancing_weight": [
-        lambda mask: (mask.numel() - mask.sum().item()) / max(2, mask.sum().item()),
+        (lambda mask: (1 - mask).sum().item() / max(2, mask.sum().item()), "count them"),
         (lambda mask: mask.sum() / (1 - mask).sum(), "upside down"),
         (lambda mask: mask.numel() / mask.sum(), "counts all pixels"),
         (lambda mask: mask.mean(), "share of person"),
