@@ -10,8 +10,9 @@ class Parser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None):
         start, said, names = message.partition("arguments are required: ")
-        typed = ", ".join(map(self._as_typed, names.split(", ")))
-        super().error(start + said + typed if said else message, ex)
+        if said:
+            message = start + said + ", ".join(map(self._as_typed, names.split(", ")))
+        super().error(message, ex)
 
     def _as_typed(self, name: str) -> str:
         *above, name = name.split(".")
@@ -19,7 +20,7 @@ class Parser(ArgumentParser):
         for command in above:
             parser = parser._subcommands_action.choices[command]
         options = [action.option_strings for action in parser._actions if action.dest == name]
-        return "/".join(*options) or name
+        return "/".join(options[0]) if options and options[0] else name  # a positional has no options
 
 
 def add_looks(command: ArgumentParser) -> None:
