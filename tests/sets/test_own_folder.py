@@ -134,8 +134,8 @@ def test_the_lesson_runs_on_it_with_no_edit(name, tmp_path):
     said = "\n".join(texts(cell) for cell in executed.cells if cell.cell_type == "code")
     assert "mean of images" in said and "validation Dice" in said
     assert (tmp_path / "out" / "0" / "run" / "best.safetensors").is_file()
-    assert list((tmp_path / "out" / "predicted").glob("*_mask.png"))
-    assert Segmenter.load(tmp_path / "out" / "run").preprocessing.size == 32
+    assert list((tmp_path / "out" / "0" / "predicted").glob("*_mask.png"))
+    assert Segmenter.load(tmp_path / "out" / "0" / "run").preprocessing.size == 32
 
 
 def no_masks(folder):

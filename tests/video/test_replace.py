@@ -424,7 +424,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path
     whole = tmp_path / f"whole{name[1:]}"
     replace_in_video(bright, source, whole, "blur", part_frames=8)
     before = threading.active_count()
-    real, seen = bright.predict_batch, []
+    real, seen = bright.look_once, []
 
     def stops(images, *args):
         seen.append(1)
@@ -432,11 +432,11 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path
             raise KeyboardInterrupt
         return real(images, *args)
 
-    monkeypatch.setattr(bright, "predict_batch", stops)
+    monkeypatch.setattr(bright, "look_once", stops)
     with pytest.raises(KeyboardInterrupt):
         replace_in_video(bright, source, tmp_path / name, "blur", part_frames=8)
     assert not (tmp_path / name).exists()
-    monkeypatch.setattr(bright, "predict_batch", real)
+    monkeypatch.setattr(bright, "look_once", real)
     report = replace_in_video(bright, source, tmp_path / name, "blur", part_frames=8)
     assert report.resumed == 24
     assert report.frames == 40
