@@ -212,7 +212,7 @@ def mean_iou(answer) -> None:
         if seed % 2:
             preds[1, 2, :3], targets[1, 2, :3] = 4, 0  # called, and nowhere true
         if seed > 1:
-            preds[2, 5, 2:4], targets[2, 5, 2:4] = 0, 5  # true, and never called
+            preds[2, 5, 2:4], targets[2, 5, 2:4] = 0, classes - 1  # true, and never called
         given = f"preds {np.unique(preds).tolist()}, targets {np.unique(targets).tolist()}, {classes} classes"
         each = confusion_matrix(preds, targets, classes)
         pooled, counts = _ious(each.sum(0)), each.sum(0).double()
