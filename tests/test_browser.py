@@ -89,8 +89,8 @@ def lab(tmp_path_factory):
                 pytest.fail((here / "lab.log").read_text())
             yield lambda name: f"http://127.0.0.1:{port}/lab/tree/{name}.ipynb?token={token}&reset"
         finally:
-            server.terminate()  # it ends its kernels too
-            server.wait(30)
+            server.terminate()  # it ends its kernels too, which may be at work on a lesson
+            server.wait(120)
 
 
 SMALL = (
@@ -179,8 +179,9 @@ def run_all_cells(page, address: str) -> None:
 
 def by_keys(page, knob) -> None:
     knob.focus()
+    at_the_end = knob.get_attribute("aria-valuenow") == knob.get_attribute("aria-valuemax")
     for _ in range(8):
-        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowLeft" if at_the_end else "ArrowRight")
 
 
 def by_mouse(page, knob) -> None:

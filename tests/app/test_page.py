@@ -260,7 +260,9 @@ def test_nothing_is_written_of_a_photo_and_all_is_gone_in_time(
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "SIGINT"])
 def test_nothing_is_left_when_the_page_is_ended_in_the_middle_of_a_video(how, checkpoint, home, clip):
     command = [sys.executable, "-m", "segkit", "demo", "-m", str(checkpoint), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    heard = lambda: signal.signal(getattr(signal, how), signal.SIG_DFL)  # noqa: E731 - under nohup too
+    with subprocess.Popen(command, **streams, preexec_fn=heard) as process:
         try:
             address = re.search(r"http://\S+", process.stdout.readline())[0]
             send(address, clip, path="/videos")

@@ -164,7 +164,10 @@ WRONG = {
         (lambda *given: (lambda b, e: np.nanmean(2 * b[:4] / (b + e)[:4]))(*ious(*given)), "mean Dice"),
         (lambda *given: (lambda b, e: (b[1:4] / e[1:4]).mean())(*ious(*given)), "background is left out"),
         (one_sided, "only one of the two"),
-        (lambda p, t, c: (lambda b, e: (b[:6] / e[:6])[e[:6] > 0].mean())(*ious(p, t, c)), "only one of the two"),
+        (
+            lambda p, t, c: (lambda b, e: (b[:6] / e[:6])[e[:6] > 0].mean())(*ious(p, t, c)),
+            "only one of the two",
+        ),
         (lambda *given: 0.123, "both name it"),
     ],
 }
