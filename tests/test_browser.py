@@ -89,8 +89,11 @@ def lab(tmp_path_factory):
                 pytest.fail((here / "lab.log").read_text())
             yield lambda name: f"http://127.0.0.1:{port}/lab/tree/{name}.ipynb?token={token}&reset"
         finally:
-            server.terminate()  # it ends its kernels too, which may be at work on a lesson
-            server.wait(120)
+            server.terminate()  # it ends its kernels too
+            try:
+                server.wait(30)
+            except subprocess.TimeoutExpired:  # waits for the answer of a kernel that was started anew
+                server.kill()
 
 
 SMALL = (
