@@ -144,7 +144,7 @@ def test_in_jupyterlab_the_picture_follows_the_slider(chromium, lab, name):
             page.wait_for_timeout(500)  # let the last of the moves arrive
             page.screenshot(path=SCREENSHOTS / f"{name}-after-{way.replace(' ', '-')}.png")
             after = pixels(picture)
-            assert after.shape != before.shape or (abs(after - before) > 30).any(2).mean() > 0.002, way
+            assert after.shape != before.shape or (abs(after - before) > 4).any(2).mean() > 0.001, way
         expect(errors).to_have_count(0)
     except (Error, AssertionError):
         page.screenshot(path=SCREENSHOTS / f"{name}-failed.png")
