@@ -1,28 +1,37 @@
 """The scripts that measure run at their smallest setting, and what they write is what they measured."""
 
-import importlib.util
-import json
+import importlib
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-BENCH = Path(__file__).parent / "bench"
-
-
-def call(script: str, *arguments, **kwargs) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(BENCH / script), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, **kwargs)
+from segkit.data import find_samples
+from segkit.files import read_mask
 
 
-@pytest.fixture(scope="module")
-def bench():
-    spec = importlib.util.spec_from_file_location("bench", BENCH / "bench.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def load(monkeypatch):
+    """Returns a function: the name of a script, to its module."""
+    monkeypatch.syspath_prepend(Path(__file__).parent / "bench")
+    return importlib.import_module
+
+
+@pytest.fixture
+def bench(load):
+    return load("bench")
+
+
+@pytest.fixture
+def gpu_epoch(load):
+    return load("gpu_epoch")
+
+
+def call(script, monkeypatch, *arguments) -> None:
+    monkeypatch.setattr(sys, "argv", [script.__file__, *map(str, arguments)])
+    script.main()
 
 
 def rows(text: str) -> list[list[str]]:
@@ -30,17 +39,18 @@ def rows(text: str) -> list[list[str]]:
     return [row for row in found if re.search(r"\d", row[-1])]
 
 
-def test_every_section_runs_at_its_smallest_and_is_written(tmp_path):
+@pytest.mark.slow
+def test_every_section_runs_at_its_smallest_and_is_written(bench, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEGKIT_DATA", str(tmp_path))
+    monkeypatch.setattr(bench, "IN_THIS_PROCESS", False)
     out = tmp_path / "RESULTS.md"
-    done = call("bench.py", "--quick", "--out", out, "--count", 2)
-    assert done.returncode == 0, done.stderr
+    call(bench, monkeypatch, "--quick", "--out", out, "--count", 2)
     text = out.read_text()
-    for name in ("training", "loading", "latency", "scaling", "peers"):
+    for name in bench.TITLES:
         section = re.search(rf"(?s)<!-- {name} -->\n(.*?)<!-- /{name} -->", text)[1]
         assert "cores" in section
         numbers = [cell for row in rows(section) for cell in row[1:] if re.fullmatch(r"\d+\.\d+", cell)]
-        assert numbers
-        assert all(float(number) >= 0 for number in numbers)
+        assert numbers and all(float(number) >= 0 for number in numbers)
     assert re.search(r"plain recipe, fp32 \| [\d.]+ \| 1.00", text)
     precision = re.search(r"\| segkit, (fp32|bf16) \| [\d.]+ \| [\d.]+", text)[1]
     assert f"two matrices in {precision}," in text
@@ -57,16 +67,13 @@ def test_a_section_measured_again_leaves_the_others(bench, tmp_path):
 
 
 def test_scores_of_the_benchmark_are_those_of_the_metrics(bench, make_dataset):
-    from segkit.data import find_samples
-    from segkit.files import read_mask
-
-    folder = make_dataset(4)
-    pairs = [["a" if i < 2 else "b", str(s.image), str(s.mask)] for i, s in enumerate(find_samples(folder))]
-    masks = [read_mask(path).astype(bool) for _, _, path in pairs]
+    samples = find_samples(make_dataset(4))
+    pairs = [["a" if i < 2 else "b", str(s.image), str(s.mask)] for i, s in enumerate(samples)]
+    masks = [read_mask(sample.mask).astype(bool) for sample in samples]
     masks[3][:] = False
-    found = bench.score(pairs, masks)
-    assert found["a"] == {"dice": 1.0, "boundary_f": 1.0}
-    assert found["b"] == {"dice": 0.5, "boundary_f": 0.5}
+    assert bench.score(pairs, masks) == {
+        kind: {"dice": score, "boundary_f": score} for kind, score in (("a", 1.0), ("b", 0.5))
+    }
 
 
 def test_photographs_by_kind_are_found(bench, make_dataset, tmp_path):
@@ -85,70 +92,39 @@ def test_an_environment_without_mediapipe_is_said_so(bench, monkeypatch):
         bench.peer_python(sys.executable)
 
 
-def test_the_gpu_script_runs_dry_on_the_processor():
+@pytest.mark.slow
+def test_a_task_in_a_process_of_its_own_brings_back_what_it_measured(bench):
+    settings = {"data": None, "images": 9, "epochs": 1, "model": "unet", "size": 32, "batch": 4}
+    found = bench.in_own_process("train", 1, way="segkit", **settings)
+    assert set(found) == {"images_per_s", "loss", "precision", "peak_mb"}
+    assert found["images_per_s"] > 0 and found["peak_mb"] > 50
+
+
+def test_the_gpu_script_runs_dry_on_the_processor(gpu_epoch, monkeypatch, capsys):
     small = ("--device", "cpu", "--images", 8, "--size", 32, "--batch", 4, "--epochs", 1, "--model", "unet")
-    done = call("gpu_epoch.py", *small, "--no-compile")
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"one epoch of 8 images at 32x32: [\d.]+ s, [\d,]+ images/s", done.stdout)
-    assert re.search(r"[\d.]+ GFLOP per image, [\d.]+ TFLOP/s: peak of it not known", done.stdout)
+    call(gpu_epoch, monkeypatch, *small, "--no-compile")
+    said = capsys.readouterr().out
+    assert re.search(r"one epoch of 8 images at 32x32: [\d.]+ s, [\d,]+ images/s", said)
+    assert re.search(r"[\d.]+ GFLOP per image, [\d.]+ TFLOP/s: peak of it not known", said)
+    with pytest.raises(SystemExit, match="there is no GPU here"):
+        call(gpu_epoch, monkeypatch)
 
 
-def test_the_gpu_script_says_so_without_a_gpu():
-    done = call("gpu_epoch.py")
-    assert done.returncode == 1
-    assert "there is no GPU here" in done.stderr
-
-
-def test_operations_are_counted_and_peaks_are_found_by_name():
-    spec = importlib.util.spec_from_file_location("gpu_epoch", BENCH / "gpu_epoch.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    import torch
-
+def test_operations_are_counted_and_peaks_are_found_by_name(gpu_epoch):
     conv = torch.nn.Conv2d(3, 8, 3, padding=1, bias=False)
     forward = 2 * 3 * 8 * 9 * 16 * 16
     # Backward costs once more for the weights; nobody needs the gradient of the picture.
-    assert module.operations_per_image(conv, 16) == 2 * forward
-    assert module.peak_of("NVIDIA H100 80GB HBM3") == 989e12
-    assert module.peak_of("NVIDIA H100 PCIe") == 756e12
-    assert module.peak_of("A card of tomorrow") is None
+    assert gpu_epoch.operations_per_image(conv, 16) == 2 * forward
+    assert gpu_epoch.peak_of("NVIDIA H100 80GB HBM3") == 989e12
+    assert gpu_epoch.peak_of("NVIDIA H100 PCIe") == 756e12
+    assert gpu_epoch.peak_of("A card of tomorrow") is None
 
 
-def test_mirroring_on_the_device_moves_masks_with_pictures():
-    import torch
-
-    spec = importlib.util.spec_from_file_location("gpu_epoch", BENCH / "gpu_epoch.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def test_mirroring_on_the_device_moves_masks_with_pictures(gpu_epoch):
     torch.manual_seed(0)
     images = torch.randint(0, 256, (16, 3, 4, 5), dtype=torch.uint8)
-    turned, masks = module.flipped(images, images[:, :1])
+    turned, masks = gpu_epoch.flipped(images, images[:, :1])
     assert (turned[:, :1] == masks).all()
     same = (turned == images).flatten(1).all(1)
-    assert same.any()
-    assert not same.all()
+    assert same.any() and not same.all()
     assert (turned[~same] == images[~same].flip(3)).all()
-
-
-def test_the_plain_recipe_and_segkit_train_the_same_number_of_images():
-    done = call(
-        "bench.py",
-        "--task",
-        json.dumps(
-            {
-                "task": "train",
-                "threads": 1,
-                "way": "segkit",
-                "data": None,
-                "images": 9,
-                "epochs": 1,
-                "model": "unet",
-                "size": 32,
-                "batch": 4,
-            }
-        ),
-    )
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert set(found) == {"images_per_s", "loss", "precision", "peak_mb"}
-    assert found["images_per_s"] > 0
-    assert found["peak_mb"] > 50

@@ -251,7 +251,7 @@ PLANTED = {
         edit("markdown", "## Turn the knob: ", "## Turn the knob: ...\n\n## "),
     ],
     "makes_a_mistake_and_repairs_it": [
-        edit("markdown", "## What goes wrong: ", "## What goes wrong: ...\n\n## "),
+        edit("markdown", "## What goes wrong: ", "## What goes wrong: ...\n\n## ")
     ],
     "mirrors_its_goals": [
         edit("markdown", "## What you have seen", "## What you have seen\n\n- everything\n")

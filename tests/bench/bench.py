@@ -29,21 +29,27 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from segkit.data import Preprocessing, SegmentationDataset, find_samples
+from segkit.files import embedded_path, read_image, read_mask
+from segkit.losses import BCEDiceLoss
+from segkit.matting.compose import cover, cutout, on_its_own
+from segkit.metrics import boundary_f, count_pixels
+from segkit.models import build_model, count_parameters
+from segkit.predict import Segmenter
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 WIDTH, HEIGHT = 640, 480
-SECTIONS = ("training", "loading", "latency", "scaling", "peers")
-ENGINES = (
-    ("torch", "fp32"),
-    ("torch", "half"),
-    ("onnx", "fp32"),
-    ("onnx", "int8"),
-    ("openvino", "fp32"),
-    ("openvino", "half"),
-    ("openvino", "int8"),
-)
+ENGINES = ["torch fp32", "torch half", "onnx fp32", "onnx int8"]
+ENGINES += ["openvino fp32", "openvino half", "openvino int8"]
 
 
 # --- common to all -------------------------------------------------------------------------------------
@@ -65,9 +71,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def machine() -> str:
-    import torch
+def few(options) -> int:
+    """Threads of a laptop; a quick run has one, which waits for no other."""
+    return 1 if options.quick else min(2, cores())
 
+
+def machine() -> str:
     return (
         f"{processor()}, {cores()} cores, {platform.system()}, Python {platform.python_version()}, "
         f"torch {torch.__version__.split('+')[0]}"
@@ -122,14 +131,9 @@ def peak_megabytes() -> float:
 
 def find_photos(folder: str | None, count: int) -> list:
     """(kind, sample) for the first pictures of each kind that are to be measured."""
-    from segkit.data import find_samples
-    from segkit.files import embedded_path
-
     root = Path(folder) if folder else embedded_path("people")
     if (root / "images").is_dir():
-        samples = find_samples(root)
-        if not folder:
-            samples = [sample for sample in samples if sample.split == "test"]
+        samples = [sample for sample in find_samples(root) if folder or sample.split == "test"]
         return [("", sample) for sample in samples][:count]
     kinds = sorted(path for path in root.iterdir() if (path / "images").is_dir())
     if not kinds:
@@ -139,9 +143,6 @@ def find_photos(folder: str | None, count: int) -> list:
 
 def read_photos(folder: str | None, count: int) -> list:
     """uint8 (480, 640, 3) each; as many as asked for, from all kinds in turn."""
-    from segkit.files import read_image
-    from segkit.matting.compose import cover
-
     found = [sample for _, sample in find_photos(folder, count)]
     step = max(1, len(found) // count)
     return [cover(read_image(sample.image), HEIGHT, WIDTH) for sample in found[::step][:count]]
@@ -152,51 +153,38 @@ def read_photos(folder: str | None, count: int) -> list:
 
 def training(options) -> str:
     """Each recipe in a process of its own, all with the same threads."""
-    rows, results = [], {}
     settings = {"data": options.data, "images": options.images, "epochs": options.epochs}
     settings |= {"model": "unet-17m", "size": 256, "batch": 8}
+    names, steps, side = ("monai BasicUNet", "unet-17m", "unet-13m"), 4, 4096
     if options.quick:
         settings |= {"model": "unet", "size": 32, "images": 8, "epochs": 1, "batch": 4}
-    for way in ("plain", "segkit"):
-        results[way] = in_own_process("train", cores(), way=way, **settings)
-        result = results[way]
-        rows.append([
-            f"{'plain recipe' if way == 'plain' else 'segkit'}, {result['precision']}",
-            f"{result['images_per_s']:.2f}",
-            f"{result['images_per_s'] / results['plain']['images_per_s']:.2f}",
-            f"{result['loss']:.4f}",
-            f"{result['peak_mb']:.0f}",
-        ])  # fmt: skip
+        names, steps, side = ("monai BasicUNet", "unet"), 1, 64
+    size, batch = settings["size"], settings["batch"]
+    results = {way: in_own_process("train", cores(), way=way, **settings) for way in ("plain", "segkit")}
+    base, precision = results["plain"]["images_per_s"], results["segkit"]["precision"]
+    rows = []
+    for name, result in (("plain recipe", results["plain"]), ("segkit", results["segkit"])):
+        rate, loss, peak = result["images_per_s"], result["loss"], result["peak_mb"]
+        name = f"{name}, {result['precision']}"
+        rows.append([name, f"{rate:.2f}", f"{rate / base:.2f}", f"{loss:.4f}", f"{peak:.0f}"])
     first = table(["", "images/s", "ratio", "last loss", "peak memory, MB"], rows)
-    precision, side = results["segkit"]["precision"], 64 if options.quick else 4096
     ceiling = in_own_process(
-        "ceiling", cores(), model=settings["model"], size=settings["size"], precision=precision, side=side
+        "ceiling", cores(), model=settings["model"], size=size, precision=precision, side=side
     )
     first += "\n\n" + ceiling_text(ceiling, results, precision)
     rows, base = [], None
-    for name in ("monai BasicUNet", settings["model"], *(() if options.quick else ("unet-13m",))):
-        for precision in ("fp32", "bf16"):
-            result = in_own_process(
-                "loop",
-                cores(),
-                name=name,
-                precision=precision,
-                size=settings["size"],
-                batch=settings["batch"],
-                steps=1 if options.quick else 4,
-            )
-            base = base or result["images_per_s"]
-            rows.append([
-                f"{name}, {precision}",
-                f"{result['parameters'] / 1e6:.1f} M",
-                f"{result['images_per_s']:.2f}",
-                f"{result['images_per_s'] / base:.2f}",
-            ])  # fmt: skip
+    for name, precision in product(names, ("fp32", "bf16")):
+        result = in_own_process(
+            "loop", cores(), name=name, precision=precision, size=size, batch=batch, steps=steps
+        )
+        rate, millions = result["images_per_s"], result["parameters"] / 1e6
+        base = base or rate
+        rows.append([f"{name}, {precision}", f"{millions:.1f} M", f"{rate:.2f}", f"{rate / base:.2f}"])
     second = table(["", "parameters", "images/s", "ratio"], rows)
-    count = settings["images"] // settings["batch"] * settings["batch"] * settings["epochs"]
+    count = settings["images"] // batch * batch * settings["epochs"]
     return (
-        f"The same {settings['model']} from the same first weights, {settings['size']} x {settings['size']}, "
-        f"batches of {settings['batch']}, {count} images each, {cores()} threads. The plain recipe decodes "
+        f"The same {settings['model']} from the same first weights, {size} x {size}, "
+        f"batches of {batch}, {count} images each, {cores()} threads. The plain recipe decodes "
         "each picture in each epoch, works in float32 with channels first, and reads the loss and a metric "
         "back at every step. Filling segkit's cache is in its time; the few steps that choose its precision, "
         "once for a whole run, are not.\n\n"
@@ -216,10 +204,7 @@ def task_ceiling(model: str, size: int, precision: str, side: int, threads: int)
     """GFLOP of one picture, forward and backward, and the GFLOP/s of a large product of two matrices: about
     the most these cores can do.
     """
-    import torch
     from gpu_epoch import operations_per_image
-
-    from segkit.models import build_model
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
     a, b = torch.randn(side, side).to(dtype), torch.randn(side, side).to(dtype)
@@ -245,11 +230,6 @@ def ceiling_text(ceiling: dict, results: dict, precision: str) -> str:
 
 def task_loop(name: str, precision: str, size: int, batch: int, steps: int, threads: int) -> dict:
     """images/s of forward, loss, backward and step, on one batch that stays in memory."""
-    import torch
-
-    from segkit.losses import BCEDiceLoss
-    from segkit.models import build_model, count_parameters
-
     torch.manual_seed(0)
     if name == "monai BasicUNet":
         from monai.networks.nets import BasicUNet
@@ -280,41 +260,27 @@ def task_loop(name: str, precision: str, size: int, batch: int, steps: int, thre
 def loading(options) -> str:
     rows, base = [], None
     for cache in ("none", "memory", "disk"):
-        for augment in (False,) if options.quick else (False, True):
-            for workers in (0,) if options.quick else (0, 2):
-                rate = in_own_process(
-                    "load",
-                    1,
-                    data=options.data,
-                    cache=cache,
-                    augment=augment,
-                    workers=workers,
-                    limit=8 if options.quick else 200,
-                )["images_per_s"]
-                base = base or rate
-                rows.append([
-                    f"{cache}{', augmented' if augment else ''}", workers, f"{rate:.0f}", f"{rate / base:.1f}"
-                ])  # fmt: skip
+        for augment, workers in ((0, 0),) if options.quick else ((0, 0), (0, 2), (1, 0), (1, 2)):
+            settings = {"cache": cache, "augment": augment, "workers": workers, "data": options.data}
+            rate = in_own_process("load", 1, **settings, limit=8 if options.quick else 200)["images_per_s"]
+            base = base or rate
+            name = f"{cache}{', augmented' if augment else ''}"
+            rows.append([name, workers, f"{rate:.0f}", f"{rate / base:.1f}"])
     return "Pictures and masks to 256 x 256, batches of 16, the cache filled before.\n\n" + table(
         ["cache", "workers", "images/s", "ratio"], rows
     )
 
 
-def task_load(data, cache: str, augment: bool, workers: int, limit: int, threads: int) -> dict:
-    from torch.utils.data import DataLoader
-
+def task_load(data, cache: str, augment: int, workers: int, limit: int, threads: int) -> dict:
     from segkit.augment import Augmentation
-    from segkit.data import Preprocessing, SegmentationDataset, find_samples
-    from segkit.files import embedded_path
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SEGKIT_DATA"] = folder
-        dataset = SegmentationDataset(
-            find_samples(data or embedded_path("people"))[:limit],
-            Preprocessing(256),
+        samples, transform = (
+            find_samples(data or embedded_path("people")),
             Augmentation() if augment else None,
-            cache,
         )
+        dataset = SegmentationDataset(samples[:limit], Preprocessing(256), transform, cache)
         loader = DataLoader(dataset, 16, num_workers=workers, persistent_workers=workers > 0)
         for _ in loader:  # starts the workers
             break
@@ -328,39 +294,25 @@ def task_load(data, cache: str, augment: bool, workers: int, limit: int, threads
 
 def latency(options) -> str:
     parts = []
-    threads = (1,) if options.quick else sorted({1, min(2, cores())})
+    threads = sorted({1, few(options)})
+    settings = {"photos": options.photos, "count": options.count}
+    columns = {"model_ms": "network, ms", "mask_ms": "photo to mask, ms"}
+    columns |= {"mask_busy_ms": "of it processor time", "cutout_ms": "photo to cut-out, ms"}
+    head = ["engine", "threads", *columns.values()]
+    head += ["times torch", "images/s in batches of 8", "peak memory, MB"]
     for weights in options.weights:
         rows, base = [], {}
-        for engine, precision in ENGINES[: 1 if options.quick else None]:
+        for name in ENGINES[: 1 if options.quick else None]:
+            engine, precision = name.split()
             for count in threads:
                 result = in_own_process(
-                    "predict",
-                    count,
-                    weights=weights,
-                    engine=engine,
-                    precision=precision,
-                    photos=options.photos,
-                    count=options.count,
+                    "predict", count, weights=weights, engine=engine, precision=precision, **settings
                 )
-                base.setdefault(count, result["mask_ms"])
-                rows.append([
-                    f"{engine}, {precision}",
-                    count,
-                    *(f"{result[key]:.1f}" for key in ("model_ms", "mask_ms", "mask_busy_ms", "cutout_ms")),
-                    f"{base[count] / result['mask_ms']:.2f}",
-                    f"{result['images_per_s']:.1f}",
-                    f"{result['peak_mb']:.0f}",
-                ])  # fmt: skip
+                faster = base.setdefault(count, result["mask_ms"]) / result["mask_ms"]
+                times = [f"{result[key]:.1f}" for key in columns]
+                rate, peak = f"{result['images_per_s']:.1f}", f"{result['peak_mb']:.0f}"
+                rows.append([f"{engine}, {precision}", count, *times, f"{faster:.2f}", rate, peak])
         name = f"**{weights}**, network at {result['size']} x {result['size']}"
-        head = [
-            "engine",
-            "threads",
-            "network, ms",
-            "photo to mask, ms",
-            "of it processor time",
-            "photo to cut-out, ms",
-        ]
-        head += ["times torch", "images/s in batches of 8", "peak memory, MB"]
         parts.append(f"{name}\n\n{table(head, rows)}")
     return (
         f"Medians over {options.count} photographs of {WIDTH} x {HEIGHT}, decoded already. *Network*: small "
@@ -369,20 +321,12 @@ def latency(options) -> str:
     )
 
 
-def task_predict(
-    weights: str, engine: str, precision: str, photos, count: int, threads: int, cutouts: bool = True
-) -> dict:
-    import cv2
-    import numpy as np
-
-    from segkit.matting.compose import cutout, on_its_own
-    from segkit.predict import Segmenter
-
+def task_predict(weights: str, engine: str, precision: str, photos, count: int, threads: int) -> dict:
     cv2.setNumThreads(threads)
     person = Segmenter.load(weights, "cpu", engine, precision, threads)
     images = read_photos(photos, count)
     small = [person.preprocessing.resize(image)[None] for image in images]
-    found = {"size": person.preprocessing.size, "runs_on": person.runs_on}
+    found = {"size": person.preprocessing.size}
     found["model_ms"], _ = milliseconds(person._probabilities, small)
     found["mask_ms"], found["mask_busy_ms"] = milliseconds(lambda i: person(i) > person.threshold, images)
     batches = [images[i : i + 8] for i in range(0, len(images), 8)][: max(1, len(images) // 8)]
@@ -403,28 +347,20 @@ def task_predict(
 
 
 def scaling(options) -> str:
-    parts = []
+    parts, threads = [], few(options)
+    engines, repeats = ("torch", "onnx"), 20
+    counts = {"sizes": [96, 128, 160, 192, 224, 256, 320, 384, 512], "batches": [1, 2, 4, 8, 16]}
+    if options.quick:
+        engines, repeats, counts = ("torch",), 3, {"sizes": [64, 96], "batches": [1, 2]}
     for weights in options.weights:
-        for engine in ("torch",) if options.quick else ("torch", "onnx"):
-            result = in_own_process(
-                "scale",
-                min(2, cores()),
-                weights=weights,
-                engine=engine,
-                sizes=[64, 96] if options.quick else [96, 128, 160, 192, 224, 256, 320, 384, 512],
-                batches=[1, 2] if options.quick else [1, 2, 4, 8, 16],
-                repeats=3 if options.quick else 20,
-            )
+        for engine in engines:
+            settings = {"weights": weights, "engine": engine, "repeats": repeats, **counts}
+            result = in_own_process("scale", threads, **settings)
             sizes, batches = result["sizes"], result["batches"]
             first_size, first_batch = next(iter(sizes.values())), next(iter(batches.values()))
             rows = [
-                [
-                    f"{size} x {size}",
-                    f"{ms:.1f}",
-                    f"{ms / first_size:.2f}",
-                    f"{ms / int(size) ** 2 * 1e4:.2f}",
-                ]
-                for size, ms in sizes.items()
+                [f"{n} x {n}", f"{ms:.1f}", f"{ms / first_size:.2f}", f"{ms / int(n) ** 2 * 1e4:.2f}"]
+                for n, ms in sizes.items()
             ]
             by_size = table(["input", "ms", "ratio", "ms for 10,000 pixels"], rows)
             rows = [
@@ -432,15 +368,11 @@ def scaling(options) -> str:
                 for n, ms in batches.items()
             ]
             by_batch = table(["batch", "ms", "images/s", "ratio"], rows)
-            parts.append(f"**{weights}**, {engine}, {min(2, cores())} threads\n\n{by_size}\n\n{by_batch}")
+            parts.append(f"**{weights}**, {engine}, {threads} threads\n\n{by_size}\n\n{by_batch}")
     return "The network alone, medians; batches at its own size.\n\n" + "\n\n".join(parts)
 
 
 def task_scale(weights: str, engine: str, sizes, batches, repeats: int, threads: int) -> dict:
-    import numpy as np
-
-    from segkit.predict import Segmenter
-
     person = Segmenter.load(weights, "cpu", engine, threads=threads)
     rng = np.random.default_rng(0)
 
@@ -463,7 +395,7 @@ def peers(options) -> str:
     kinds = list(dict.fromkeys(kind for kind, _ in found))
     pairs = [[kind, str(sample.image), str(sample.mask)] for kind, sample in found]
     engine = ["torch", "fp32"] if options.quick else options.engine
-    threads = min(2, cores())
+    threads = few(options)
     ways = {
         f"{w}, {', '.join(engine)}": in_own_process("score", threads, weights=w, engine=engine, pairs=pairs)
         for w in options.weights
@@ -516,14 +448,11 @@ def peer_python(given: str | None) -> str | None:
 
 def peer_scores(python: str, model: str, pairs: list, threads: int) -> dict:
     """Masks and times from the other environment, scored here by the same code as ours."""
-    import numpy as np
-
     with tempfile.TemporaryDirectory() as folder:
         images = [image for _, image, _ in pairs]
         job = {"model": model, "images": images, "size": [WIDTH, HEIGHT], "out": folder, "threads": threads}
-        done = subprocess.run(
-            [python, HERE / "mediapipe_masks.py"], input=json.dumps(job), capture_output=True, text=True
-        )
+        command = [python, HERE / "mediapipe_masks.py"]
+        done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True)
         if done.returncode != 0:
             raise SystemExit(f"MediaPipe's model failed:\n{done.stderr}")
         times = json.loads(done.stdout.splitlines()[-1])
@@ -532,31 +461,17 @@ def peer_scores(python: str, model: str, pairs: list, threads: int) -> dict:
 
 
 def task_score(weights: str, engine: list[str], pairs: list, threads: int) -> dict:
-    import cv2
-
-    from segkit.files import read_image
-    from segkit.predict import Segmenter
-
     cv2.setNumThreads(threads)
     person = Segmenter.load(weights, "cpu", *engine, threads=threads)
-    masks, times = [], []
-    for _, image, _ in pairs:
-        photo = read_image(image)
-        masks.append(person(photo) > person.threshold)
-        photo = cv2.resize(photo, (WIDTH, HEIGHT))
-        start = time.perf_counter()
-        _ = person(photo) > person.threshold
-        times.append(1000 * (time.perf_counter() - start))
-    return {"kinds": score(pairs, masks), "ms": sorted(times)[len(times) // 2]}
+    photos = [read_image(image) for _, image, _ in pairs]
+    masks = [person(photo) > person.threshold for photo in photos]
+    small = [cv2.resize(photo, (WIDTH, HEIGHT)) for photo in photos]
+    ms, _ = milliseconds(lambda photo: person(photo) > person.threshold, small, warm_up=0)
+    return {"kinds": score(pairs, masks), "ms": ms}
 
 
 def score(pairs: list, masks: list) -> dict:
     """Mean Dice and boundary F of each kind."""
-    import numpy as np
-
-    from segkit.files import read_mask
-    from segkit.metrics import boundary_f, count_pixels
-
     found: dict[str, list] = {}
     for (kind, _, path), mask in zip(pairs, masks, strict=True):
         pred, true = mask[None], read_mask(path)[None]
@@ -585,7 +500,7 @@ def write_section(path: Path, name: str, text: str) -> None:
     head = (
         "# Measured speed\n\nWritten by `make bench` (tests/bench/bench.py); nothing here is typed by hand.\n"
     )
-    parts = [f"<!-- {key} -->\n{found[key]}\n<!-- /{key} -->" for key in SECTIONS if key in found]
+    parts = [f"<!-- {key} -->\n{found[key]}\n<!-- /{key} -->" for key in TITLES if key in found]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n\n".join([head.strip(), *parts]) + "\n")
 
@@ -594,7 +509,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="SECTION")
+    parser.add_argument("--only", nargs="+", choices=TITLES, default=TITLES, metavar="SECTION")
     parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
     parser.add_argument("--quick", action="store_true", help="smallest sizes, to see that everything runs")
     parser.add_argument("--weights", nargs="+", default=["person-small", "person-base"])

@@ -1,16 +1,11 @@
-"""Training images/s: the way most tutorials write it, beside segkit. Prints a table with the ratio.
+"""Training images/s: the way most tutorials write it, beside segkit. A part of bench.py.
 
-    python tests/bench/train_speed.py [DATA] [--images 48] [--epochs 3] [--batch 8]
-
-Both train the same width-64 U-Net (17.3 million parameters) from the same first weights with the same
-optimiser, loss and number of steps. The plain recipe decodes each picture in each epoch, works in
-float32 with channels first, and reads the loss and a metric back at every step. `make bench` runs each in a
-process of its own, as a part of bench.py.
+Both train the same network from the same first weights with the same optimiser, loss and number of steps.
+The plain recipe decodes each picture in each epoch, works in float32 with channels first, and reads the loss
+and a metric back at every step.
 """
 
-import argparse
 import json
-import platform
 import tempfile
 import time
 from pathlib import Path
@@ -93,27 +88,3 @@ def measure(way: str, data: str | None, images: int, epochs: int, model: str, si
     found = recipe(samples, model, size, batch, epochs)
     count = len(samples) // batch * batch * epochs
     return found | {"images_per_s": count / found.pop("seconds")}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("data", nargs="?", help="a data set; the embedded one by default")
-    parser.add_argument("--images", type=int, default=48)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--batch", type=int, default=8)
-    args = parser.parse_args()
-    settings = (args.data, args.images, args.epochs, "unet-17m", 256, args.batch)
-    fast, slow = measure("segkit", *settings), measure("plain", *settings)
-    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    print(f"\n{machine}; {args.images // args.batch * args.batch * args.epochs} images each")
-    print(f"{'':24}{'images/s':>10}{'ratio':>8}{'last loss':>12}")
-    for name, found in (("plain recipe", slow), ("segkit", fast)):
-        ratio = found["images_per_s"] / slow["images_per_s"]
-        print(f"{f'{name}, ' + found['precision']:24}{found['images_per_s']:10.2f}"
-              f"{ratio:8.2f}{found['loss']:12.4f}")  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()

@@ -192,10 +192,7 @@ def test_rates_that_cannot_be_are_refused(rates):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name, settings",
-    [
-        ("unet", {"widths": (4, 8), "bottleneck": 8, "attention": True}),
-        ("deeplab-lite0", {"channels": 8}),
-    ],
+    [("unet", {"widths": (4, 8), "bottleneck": 8, "attention": True}), ("deeplab-lite0", {"channels": 8})],
 )
 def test_each_relative_becomes_an_onnx_file_with_the_same_answers(name, settings, tmp_path):
     pytest.importorskip("onnxruntime")
