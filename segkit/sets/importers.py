@@ -72,7 +72,7 @@ class Report:
         if self.left_out:
             lines += [
                 f"left out: {len(self.left_out)} without an annotation: {name_some(self.left_out)}. "
-                "--empty keep writes them as images without {self.class_name}."
+                f"--empty keep writes them as images without {self.class_name}."
             ]
         lines += [f"note:     {note}" for note in self.notes]
         lines += [f"FAILED:   {sentence}" for sentence in self.failed]
@@ -153,7 +153,7 @@ def import_folder(
                     unseen = {
                         text: meaning
                         for text, meaning in unseen.items()
-                        if len(unseen) > 1 and not example.mask(meaning).any()
+                        if len(unseen) > 1 and not _shows(example, meaning)
                     }
                 splits[name] = example.split
                 shares.append((mask > 0).mean())
@@ -170,6 +170,11 @@ def import_folder(
             write_split_table(folder, [{"name": name, "split": split} for name, split in splits.items()])
             counts = ", ".join(f"{split} {n}" for split, n in Counter(splits.values()).items())
             report.notes.append(f"splits.csv keeps the splits of the source: {counts}")
+        elif any(splits.values()) and not all(splits.values()):
+            torn = [name for name, split in splits.items() if not split]
+            report.notes.append(
+                f"the source gives these no split, so its splits are not kept: {name_some(torn)}"
+            )
         write_class_name(folder, class_name)
         (folder / "import.txt").write_text(f"{report}\n", encoding="utf-8")
     return report
@@ -193,6 +198,12 @@ def _read_pair(layout: Layout, example: Example, wanted: Any, remarks: dict) -> 
     if remark:
         remarks[remark].append(example.image.name)
     return pixels, mask
+
+
+def _shows(example: Example, meaning: Any) -> bool:
+    with contextlib.suppress(UserError):  # of this class alone, nothing may have an outline
+        return bool(example.mask(meaning).any())
+    return False
 
 
 def upright(image: Path, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, str]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import yaml
@@ -168,6 +169,12 @@ def find_layouts(src: Path, only: str | None = None) -> dict[str, Layout]:
             )
         found["cutouts"] = layout
     for layout in found.values():
+        twice = [image.name for image, n in Counter(e.image for e in layout.examples).items() if n > 1]
+        if twice:
+            raise UserError(
+                f"several files or records in '{src}' annotate the same pictures ({name_some(twice)}): "
+                "keep one of each, or import the file you mean by its path."
+            )
         if layout.unused:
             listed = ", ".join(f"{kind} ({n})" for kind, n in layout.unused.items())
             layout.notes.append(f"shapes without an area are not used: {listed}")
@@ -214,7 +221,8 @@ class Tree:
         if not isinstance(name, str):
             raise UserError(f"'{near}' names the picture {name!r}: expected the name of a file.")
         parts = Path(name.replace("\\", "/")).parts
-        found = self.by_name.get(same_name(parts[-1]) if parts else "", [])
+        last = same_name(parts[-1]) if parts else ""
+        found = self.by_name.get(last) or self.by_name.get(same_name(unquote(last)), [])
         for narrower in (
             [path for path in found if path.parent == near.parent],
             [path for path in found if path.parts[-len(parts) :] == parts],

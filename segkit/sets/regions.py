@@ -34,6 +34,8 @@ class Region:
     label: str
     kind: str
     paint: Paint | None = None
+    group: Any = None
+    """Regions of one class and one group are parts of one object."""
 
 
 def is_background(label: str) -> bool:
@@ -63,19 +65,26 @@ def number_regions(
 
     Raises: UserError when a wanted object has no outline, or not one of them a pixel.
     """
-    people, count = np.zeros(shape, np.uint16), 0
+    people, numbers = np.zeros(shape, np.uint16), {}
     for region in regions:
         person = region.label in wanted
-        if region.kind in NO_AREA or not (person or is_background(region.label)):
+        if not (person or is_background(region.label)):
+            continue
+        if person:
+            one = object() if region.group is None else (region.label, region.group)
+            number = numbers.setdefault(one, len(numbers) + 1)
+        if region.kind in NO_AREA:
             continue
         if region.paint is None:
             raise UserError(
                 f"'{name}': an object of class {region.label} has a {region.kind} but no outline."
             )
-        count += person
-        people[region.paint(shape)] = count if person else 0
-    if count and not people.any():
-        raise UserError(f"'{name}': {count} annotated, and not one pixel of them lies in the picture.")
+        try:
+            people[region.paint(shape)] = number if person else 0
+        except UserError as error:
+            raise UserError(f"'{name}': {error}") from None
+    if numbers and not people.any():
+        raise UserError(f"'{name}': {len(numbers)} annotated, and not one has an area inside the picture.")
     return people
 
 
@@ -89,7 +98,12 @@ def count_unused(regions: Iterable[Region]) -> Counter[str]:
 
 def _bounded(points: Sequence, shape: tuple[int, int]) -> np.ndarray:
     """Points as float (N, 2).   Raises: UserError for what no tool draws, and no memory holds."""
-    points = np.asarray(points, float).reshape(-1, 2)
+    points = np.asarray(points, float).ravel()
+    if points.size % 2:
+        raise UserError(f"an outline has {points.size} numbers: expected pairs of x and y.")
+    points = points.reshape(-1, 2)
+    if len(points) > 2 and points.min() >= 0 and points.max() <= 1:
+        raise UserError("an outline has corners from 0 to 1: expected pixels.")
     if not (np.isfinite(points).all() and (np.abs(points) <= 4 * max(shape) + 100).all()):
         raise UserError(f"an outline has points far outside its picture of {shape[1]}x{shape[0]}.")
     return points

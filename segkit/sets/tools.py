@@ -10,6 +10,7 @@ import io
 import re
 import zlib
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ STRAY = "outline without an area"
 def _outline(label: str, ring: Any, kind: str = "polygon", paint: Callable = polygons) -> Region:
     """A region of one ring of corners; fewer than three make no area."""
     ring = np.asarray(ring, float)
-    if ring.size < 6 or ring.size % 2:
+    if ring.size < 6:
         return Region(label, STRAY)
     return Region(label, kind, paint([ring]) if paint is polygons else paint(kind, ring))
 
@@ -108,7 +109,8 @@ def coco_regions(coco: Any, image_id: Any) -> list[Region]:
         if isinstance(shape, dict):
             regions.append(Region(label, "run lengths", lambda size, shape=shape: _coco_runs(shape, size)))
         elif shape:
-            rings = [ring for ring in shape if len(ring) >= 6 and len(ring) % 2 == 0]
+            shape = [np.asarray(ring, float) for ring in (shape if np.ndim(shape[0]) else [shape])]
+            rings = [ring for ring in shape if ring.size >= 6]
             regions += [Region(label, STRAY)] * (len(shape) - len(rings))
             regions += [Region(label, "polygon", polygons(rings))] if rings else []
         else:
@@ -136,7 +138,6 @@ def coco_mask(coco: Any, image_id: int, category_ids: Iterable[int]) -> np.ndarr
 
 def find_coco(tree: Tree) -> Layout:
     layout, paths = _begin("coco", tree)
-    seen: dict[Path, Path] = {}
     for path in paths:
         coco = open_coco(path)
         layout.classes.update({category["name"]: 0 for category in coco.cats.values()})
@@ -144,16 +145,12 @@ def find_coco(tree: Tree) -> Layout:
         for record in coco.dataset["images"]:
             with layout.noting(path):
                 pictures.setdefault(tree.picture(record["file_name"], near=path), []).append(record)
-        if twice := [image.name for image in pictures if seen.setdefault(image, path) != path]:
-            raise UserError(
-                f"several JSON files in '{tree.root}' annotate the same pictures ({name_some(twice)}). "
-                "Import the one you mean by its path, such as annotations/instances_val.json."
-            )
         if repeated := [image.name for image, records in pictures.items() if len(records) > 1]:
             layout.notes.append(f"several records name one picture and count together: {name_some(repeated)}")
         for image, records in pictures.items():
             ids = dict.fromkeys(record["id"] for record in records)
-            with layout.noting(path):
+            layout.spoilt.add(image)
+            with layout.noting(f"{path}: {image.name}"):
                 regions = [region for key in ids for region in coco_regions(coco, key)]
                 crowds = {
                     coco.cats[note["category_id"]]["name"]
@@ -184,7 +181,7 @@ def find_labelme(tree: Tree) -> Layout:
                 if len(same) != 1:
                     raise
                 image = same[0]
-            regions = [_labelme_region(shape) for shape in data["shapes"]]
+            regions = [replace(_labelme_region(s), group=s.get("group_id")) for s in data["shapes"]]
             layout.add(
                 image,
                 regions or None,
@@ -307,7 +304,11 @@ def _yolo_regions(
             continue
         if values and not (min(values) >= -0.01 and max(values) <= 1.01):
             raise UserError(f"'{path}' has corners outside of 0 to 1 in line {number}.")
-        ring = np.asarray(values).reshape(-1, 2) * size[::-1] if len(values) % 2 == 0 else values
+        if len(values) % 2:
+            raise UserError(
+                f"'{path}' has {len(values)} numbers after the class in line {number}: expected pairs."
+            )
+        ring = np.asarray(values).reshape(-1, 2) * size[::-1]
         regions.append(_outline(label, ring))
     return regions
 
@@ -369,7 +370,7 @@ def find_cvat(tree: Tree) -> Layout | None:
                 image = tree.picture(element.get("name"), near=path)
                 layout.spoilt.add(image)
                 shapes = sorted(element, key=lambda shape: int(shape.get("z_order") or 0))
-                regions = [_cvat_region(shape) for shape in shapes]
+                regions = [replace(_cvat_region(s), group=s.get("group_id")) for s in shapes]
                 size = element.get("height"), element.get("width")
                 split = (element.get("subset") or "").lower()
                 split = split if split in ("train", "val", "test") else tree.split(image.parent)

@@ -188,7 +188,10 @@ def test_images_without_an_annotation_are_named_and_left_out_unless_kept(src):
     save(src / "masks" / "lonely.png", SQUARE * np.uint8(255))
     report = run(src)
     assert report.written == ["a"] and report.left_out == ["b.jpg", "c.jpg"]
-    assert "2 without an annotation: b.jpg, c.jpg" in str(report) and "lonely.png" in str(report)
+    assert "2 without an annotation: b.jpg, c.jpg. --empty keep writes them as images without person." in str(
+        report
+    )
+    assert "lonely.png" in str(report)
     kept = import_folder(src, src.parent / "kept", empty="keep", progress=False)
     assert {name: bool(mask.any()) for name, mask in masks_of(kept).items()} == {
         "a": True,
@@ -424,15 +427,37 @@ def test_one_coco_file_can_be_named_where_several_would_clash(coco):
     assert np.array_equal(masks_of(report)["a"], expected)
 
 
-def test_a_coco_object_without_an_outline_or_picture_fails_alone(coco):
+@pytest.mark.parametrize(
+    ("segmentation", "words"),
+    [
+        ([], "a box but no outline"),
+        ([[]], "not one has an area"),
+        ([[6, 4, 20, 4, 20, 12, 6]], "7 numbers"),
+        ([[0.2, 0.2, 0.6, 0.2, 0.6, 0.5]], "expected pixels"),
+        ("run lengths", "cannot be read"),
+    ],
+)
+def test_a_coco_object_without_an_outline_or_picture_fails_alone(coco, segmentation, words):
     src, _ = coco
     data = coco_data(("a.jpg", "b.jpg", "missing.jpg"))
-    data["annotations"][0]["segmentation"] = []
+    data["annotations"][0]["segmentation"] = segmentation
+    del data["annotations"][3]
     save_json(src / "annotations" / "instances_default.json", data)
-    report = run(src)
-    assert report.written == ["b"]
+    report = run(src, empty="keep")
+    assert report.written == ["b", "c"], "what somebody annotated is never taken for nobody"
     assert any("missing.jpg" in line for line in report.failed)
-    assert any("a box but no outline" in line for line in report.failed)
+    assert any(words in line and "a.jpg" in line for line in report.failed)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_coco_corners_may_be_pairs_or_one_flat_list_and_names_percent_encoded(coco, nested):
+    src, _ = coco
+    data = coco_data(("%61.jpg", "b.jpg", "c.jpg"))
+    ring = data["annotations"][0]["segmentation"][0]
+    data["annotations"][0]["segmentation"] = [np.reshape(ring, (-1, 2)).tolist()] if nested else ring
+    del data["annotations"][3]
+    save_json(src / "annotations" / "instances_default.json", data)
+    assert np.array_equal(masks_of(run(src))["a"], SQUARE)
 
 
 # VOC
@@ -544,11 +569,28 @@ def test_labelme_shapes_without_area_and_empty_files_are_told(src):
     )
     make_labelme(src / "b.json", "b.jpg", [])
     (src / "c.json").write_text('{"shapes": [')
+    save(src / "d.jpg")
+    make_labelme(src / "d.json", "d.jpg", [shape("person", "point", [[1, 1]])])
     report = run(src)
     assert np.array_equal(masks_of(report)["a"], SQUARE)
-    assert "without an area are not used: point (1)" in str(report)
+    assert "without an area are not used: point (2)" in str(report)
     assert report.left_out == ["b.jpg"]  # and c.jpg is not taken for a picture that nobody annotated
-    assert len(report.failed) == 1 and "c.json' is not readable JSON" in report.failed[0]
+    assert "not one has an area" in report.failed[1], "a person who is a point alone is no empty mask"
+    assert len(report.failed) == 2 and "c.json' is not readable JSON" in report.failed[0]
+
+
+def test_labelme_shapes_of_one_group_are_one_person_and_two_files_of_one_picture_are_refused(src):
+    save(src / "a.jpg")
+    far = [shape("person", "polygon", [[22, 15], [30, 15], [30, 20]], group_id=group) for group in (0, None)]
+    make_labelme(src / "a.json", "a.jpg", [shape("person", "polygon", OUTLINE, group_id=0), far[0]])
+    report = run(src)
+    assert not (report.out / "instances").exists()
+    make_labelme(src / "a.json", "a.jpg", [shape("person", "polygon", OUTLINE, group_id=0), far[1]])
+    report = import_folder(src, src.parent / "two", progress=False)
+    assert Image.open(report.out / "instances" / "a.png").getextrema() == (0, 2)
+    make_labelme(src / "a copy.json", "a.jpg", [])
+    with pytest.raises(UserError, match=r"the same pictures \(a.jpg\)"):
+        import_folder(src, src.parent / "again", progress=False)
 
 
 def test_labelme_finds_a_renamed_picture_by_the_name_of_its_json(src):
