@@ -137,7 +137,8 @@ def read_class_name(folder: str | Path) -> str:
 def write_class_name(folder: str | Path, name: str) -> None:
     """Say in dataset.yaml what the masks show; for person, none is needed."""
     if name != "person":
-        (Path(folder) / "dataset.yaml").write_text(yaml.safe_dump({"class": name}, allow_unicode=True))
+        with atomic_path(Path(folder) / "dataset.yaml") as temporary:
+            temporary.write_text(yaml.safe_dump({"class": name}, allow_unicode=True), encoding="utf-8")
         read_class_name(folder)
 
 

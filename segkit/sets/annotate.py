@@ -158,7 +158,8 @@ def annotate_folder(
         if path not in report.failed
     ]
     if not records:
-        raise UserError(f"no picture of '{folder}' could be read: {next(iter(report.failed.values()))}")
+        why = next(iter(report.failed.values()))
+        raise UserError(f"not one picture of '{folder}' was annotated: {why}")
     records.sort(key=lambda record: (record["confidence"], record["name"]))
     report.confidence = {record["name"]: record["confidence"] for record in records}
     report.annotations = sum(len(record["annotations"]) for record in records)

@@ -22,6 +22,7 @@ from segkit.data import write_class_name
 from segkit.files import (
     COLOUR,
     UserError,
+    atomic_path,
     mask_values,
     name_some,
     open_picture,
@@ -257,10 +258,11 @@ def write_picture(folder: Path, name: str, source: Path, pixels: np.ndarray, enc
 def _copy_file(source: Path, target: Path) -> None:
     """Copy a file, making its folder.   Raises: UserError when it cannot be read or written."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        content = source.read_bytes()
     except OSError as error:
-        raise UserError(f"'{source}' could not be copied ({error.strerror or error}).") from error
+        raise UserError(f"'{source}' could not be read ({error.strerror or error}).") from error
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(content)
 
 
 @contextlib.contextmanager
@@ -283,6 +285,10 @@ def new_folder(out: str | Path) -> Iterator[Path]:
         if out.is_dir():
             out.rmdir()  # it is empty; Windows does not rename over a folder
         temporary.rename(out)
+    except UserError as error:  # the hidden folder is gone when this is read
+        raise UserError(str(error).replace(str(temporary), str(out))) from error
+    except OSError as error:
+        raise UserError(f"'{out}' could not be written ({error.strerror or error}).") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

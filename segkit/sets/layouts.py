@@ -7,6 +7,7 @@ Introduced in notebook 02.
 
 import contextlib
 import csv
+import itertools
 import json
 import os
 import re
@@ -283,8 +284,7 @@ def json_kind(path: Path) -> str:
     except UserError:
         return "broken"
     if isinstance(data, list):
-        task = data[0] if data and isinstance(data[0], dict) else {}
-        return "label-studio" if "data" in task and task.keys() & {"annotations", "completions"} else "other"
+        return "label-studio" if any(map(_is_task, data)) else "other"
     if not isinstance(data, dict):
         return "other"
     if all(isinstance(data.get(key), list) for key in ("images", "annotations", "categories")):
@@ -297,6 +297,18 @@ def json_kind(path: Path) -> str:
         return "via"
     via = data and all(isinstance(v, dict) and {"filename", "regions"} <= v.keys() for v in data.values())
     return "via" if via else "other"
+
+
+def _is_task(record: Any) -> bool:
+    """Whether a record is a task of Label Studio, as in its export JSON or in JSON-MIN."""
+    if not isinstance(record, dict):
+        return False
+    if "data" in record:
+        return bool(record.keys() & {"annotations", "completions"})
+    lists = [found for found in record.values() if isinstance(found, list)]
+    shapes = [found for found in itertools.chain(*lists) if isinstance(found, dict)]
+    labelled = any(key.endswith("labels") for found in shapes for key in found)
+    return labelled or {"annotation_id", "lead_time"} <= record.keys()
 
 
 def load_json(path: Path) -> Any:

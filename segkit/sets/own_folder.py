@@ -1,16 +1,10 @@
 """A reader's own folder as a data set with three splits. Introduced in notebook 15."""
 
-import csv
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from segkit.data import (
-    SPLIT_SHARES,
-    assign_splits,
-    displayed_size,
-    find_samples,
-)
+from segkit.data import SPLIT_SHARES, assign_splits, displayed_size, find_samples, write_splits
 from segkit.files import UserError, read_mask
 from segkit.sets.groups import deal_folder, group_by_pattern, series_pattern
 from segkit.sets.importers import import_folder
@@ -90,6 +84,5 @@ def complete_splits(folder: str | Path, seed: int = 0) -> dict[str, int]:
         splits |= dict.fromkeys(order[: max(1, round(share * len(givers)))], missing)
     if len(set(splits.values())) < len(SPLIT_SHARES):
         splits = assign_splits(sorted(splits), seed)
-    with (folder / "splits.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("name", "split"), *splits.items()])
+    write_splits(folder, splits, overwrite=True)
     return dict(Counter(splits.values()))

@@ -96,24 +96,27 @@ def count_unused(regions: Iterable[Region]) -> Counter[str]:
 # Shapes
 
 
-def _bounded(points: Sequence, shape: tuple[int, int]) -> np.ndarray:
-    """Points as float (N, 2).   Raises: UserError for what no tool draws, and no memory holds."""
+def _bounded(points: Sequence, shape: tuple[int, int], of: float = 0) -> np.ndarray:
+    """Points as float (N, 2) in pixels.   Raises: UserError for what no tool draws, and no memory holds.
+
+    of: the picture's width, and its height, in the units of the points, such as 100; 0 for pixels.
+    """
     points = np.asarray(points, float).ravel()
     if points.size % 2:
         raise UserError(f"an outline has {points.size} numbers: expected pairs of x and y.")
-    points = points.reshape(-1, 2)
-    if len(points) > 2 and points.min() >= 0 and points.max() <= 1:
+    points = points.reshape(-1, 2) * (np.array(shape[::-1]) / of if of else 1)
+    if not of and len(points) > 2 and points.min() >= 0 and points.max() <= 1:
         raise UserError("an outline has corners from 0 to 1: expected pixels.")
     if not (np.isfinite(points).all() and (np.abs(points) <= 4 * max(shape) + 100).all()):
         raise UserError(f"an outline has points far outside its picture of {shape[1]}x{shape[0]}.")
     return points
 
 
-def polygons(rings: Sequence[Sequence]) -> Paint:
-    """The union of rings of corners, each (N, 2) or flat, with the rule that COCO uses."""
+def polygons(rings: Sequence[Sequence], of: float = 0) -> Paint:
+    """The union of rings of corners, each (N, 2) or flat, with the rule that COCO uses; of: see _bounded."""
 
     def paint(shape: tuple[int, int]) -> np.ndarray:
-        flat = [_bounded(ring, shape).ravel().tolist() for ring in rings]
+        flat = [_bounded(ring, shape, of).ravel().tolist() for ring in rings]
         return codec().decode(codec().frPyObjects(flat, *shape)).any(2)
 
     return paint
@@ -135,11 +138,13 @@ def drawn(kind: str, points: Sequence, holes: Sequence[Sequence] = ()) -> Paint:
     return paint
 
 
-def ellipse(x: float, y: float, radius_x: float, radius_y: float, degrees: float = 0.0) -> Paint:
-    """The pixels whose middle lies in an ellipse; it is turned clockwise."""
+def ellipse(
+    x: float, y: float, radius_x: float, radius_y: float, degrees: float = 0.0, of: float = 0
+) -> Paint:
+    """The pixels whose middle lies in an ellipse; it is turned clockwise.   of: see _bounded."""
 
     def paint(shape: tuple[int, int]) -> np.ndarray:
-        (cx, cy), (rx, ry) = _bounded([x, y, radius_x, radius_y], shape)
+        (cx, cy), (rx, ry) = _bounded([x, y, radius_x, radius_y], shape, of)
         turn = np.deg2rad(degrees)
         rows, columns = np.ogrid[: shape[0], : shape[1]]
         dx, dy = columns + 0.5 - cx, rows + 0.5 - cy

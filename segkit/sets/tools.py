@@ -21,7 +21,6 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from segkit.data import displayed_size
 from segkit.files import UserError, name_some, require
 from segkit.sets.layouts import Layout, Tree, load_json, read_class_list
 from segkit.sets.regions import Region, brush_decode, drawn, ellipse, number_regions, pasted, polygons, runs
@@ -29,12 +28,10 @@ from segkit.sets.regions import Region, brush_decode, drawn, ellipse, number_reg
 STRAY = "outline without an area"
 
 
-def _outline(label: str, ring: Any, kind: str = "polygon", paint: Callable = polygons) -> Region:
-    """A region of one ring of corners; fewer than three make no area."""
+def _outline(label: str, ring: Any, of: float = 0) -> Region:
+    """A region of one ring of corners, in parts of `of` or in pixels; fewer than three make no area."""
     ring = np.asarray(ring, float)
-    if ring.size < 6:
-        return Region(label, STRAY)
-    return Region(label, kind, paint([ring]) if paint is polygons else paint(kind, ring))
+    return Region(label, "polygon", polygons([ring], of)) if ring.size >= 6 else Region(label, STRAY)
 
 
 def _begin(name: str, tree: Tree) -> tuple[Layout, list[Path]]:
@@ -204,7 +201,7 @@ def _labelme_region(shape: dict) -> Region:
     if kind == "rectangle":
         return Region(label, kind, drawn(kind, points))
     if kind in ("polygon", "oriented_rectangle"):
-        return _outline(label, points, "polygon", drawn)
+        return Region(label, "polygon", drawn("polygon", points)) if len(points) > 2 else Region(label, STRAY)
     return Region(label, kind)
 
 
@@ -271,7 +268,7 @@ def find_yolo(tree: Tree) -> Layout | None:
         layout.read.add(text)
         layout.spoilt.add(image)
         with layout.noting(text):
-            regions = _yolo_regions(text, lines, names, displayed_size(image))
+            regions = _yolo_regions(text, lines, names)
             layout.add(image, regions, None, tree.split(image.parent))
     if not layout.spoilt:
         return None
@@ -291,9 +288,7 @@ def _yolo_lines(path: Path) -> list[list[float]] | None:
         return None
 
 
-def _yolo_regions(
-    path: Path, lines: list, names: dict[int, str] | None, size: tuple[int, int]
-) -> list[Region]:
+def _yolo_regions(path: Path, lines: list, names: dict[int, str] | None) -> list[Region]:
     regions = []
     for number, (key, *values) in enumerate(lines, start=1):
         if names is not None and key not in names:
@@ -308,8 +303,7 @@ def _yolo_regions(
             raise UserError(
                 f"'{path}' has {len(values)} numbers after the class in line {number}: expected pairs."
             )
-        ring = np.asarray(values).reshape(-1, 2) * size[::-1]
-        regions.append(_outline(label, ring))
+        regions.append(_outline(label, values, of=1))
     return regions
 
 
@@ -398,22 +392,27 @@ def _cvat_region(shape: ElementTree.Element) -> Region:
 # Label Studio
 
 
+ABOUT_THE_PICTURE = {"choices", "textarea", "text", "rating", "number", "datetime", "taxonomy"}
+
+
 def find_label_studio(tree: Tree) -> Layout:
     """A list of tasks. Of several annotations the one called ground truth counts, else the newest."""
     layout, paths = _begin("label-studio", tree)
     several: list[str] = []
     for path in paths:
-        for task in load_json(path):
+        for task in _label_studio_tasks(load_json(path)):
             with layout.noting(path):
                 image = _task_picture(tree, task, path)
                 layout.spoilt.add(image)
                 given = task.get("annotations", task.get("completions"))
                 done = sorted((a for a in given if not a.get("was_cancelled")), key=_rank)
                 several += [image.name] * (len(done) > 1)
-                results = [r for r in done[-1]["result"] if "value" in r] if done else []
-                sizes = [(r.get("original_height"), r.get("original_width")) for r in results]
+                results = done[-1]["result"] if done else []
+                results = [r for r in results if "value" in r and r.get("type") not in ABOUT_THE_PICTURE]
+                size = (results or [{}])[0]
+                size = size.get("original_height"), size.get("original_width")
                 regions = [_label_studio_region(result) for result in results] if done else None
-                layout.add(image, regions, next(iter(sizes), None), tree.split(image.parent))
+                layout.add(image, regions, size, tree.split(image.parent))
     if several:
         layout.notes.append(
             "several annotations of one picture: the one called ground truth counts, else the newest: "
@@ -422,6 +421,30 @@ def find_label_studio(tree: Tree) -> Layout:
     if layout.examples:
         layout.examples += tree.rest(layout)
     return layout
+
+
+def _label_studio_tasks(records: list[dict]) -> list[dict]:
+    """The tasks of an export. In JSON-MIN a record is one annotation of a task, and its lists are results."""
+    tasks: dict[Any, dict] = {}
+    for number, record in enumerate(records):
+        if "data" in record:
+            tasks[number] = record
+            continue
+        data = {
+            k: v for k, v in record.items() if isinstance(v, str) and k not in ("created_at", "updated_at")
+        }
+        first = {"id": record.get("id"), "data": data, "annotations": []}
+        task = tasks.setdefault(record.get("id", f"record {number}"), first)
+        values = [
+            v for found in record.values() if isinstance(found, list) for v in found if isinstance(v, dict)
+        ]
+        kinds = [
+            next((key for key in value if key.endswith("labels")), next(iter(value))) for value in values
+        ]
+        results = [value | {"type": kind, "value": value} for kind, value in zip(kinds, values, strict=True)]
+        if record.get("annotation_id", "not said") is not None:  # a task that nobody annotated has None
+            task["annotations"].append(record | {"result": results})
+    return list(tasks.values())
 
 
 def _rank(annotation: dict) -> tuple:
@@ -445,17 +468,16 @@ def _task_picture(tree: Tree, task: dict, near: Path) -> Path:
 def _label_studio_region(result: dict) -> Region:
     """One result. Its corners are in percent of the picture as it is, however the page had turned it."""
     value, kind = result["value"], str(result.get("type", ""))
-    labels = value.get(kind) or next((v for k, v in value.items() if k.endswith("labels")), None) or [kind]
-    label, size = str(labels[0]), (result.get("original_height"), result.get("original_width"))
+    labels = next((v for k, v in value.items() if k.endswith("labels")), None) or [kind]
+    label = str(labels[0])
     if "rle" in value:
         return Region(label, "brush", lambda shape: brush_decode(value["rle"], shape))
     if "points" in value:
-        return _outline(label, np.asarray(value["points"], float) * size[::-1] / 100)
+        return _outline(label, value["points"], of=100)
     if "radiusX" in value:
-        scale = size[1] / 100, size[0] / 100
-        x, y, rx, ry = (value[k] * scale[i % 2] for i, k in enumerate(("x", "y", "radiusX", "radiusY")))
-        return Region(label, "ellipse", ellipse(x, y, rx, ry, value.get("rotation", 0)))
-    return Region(label, {"rectanglelabels": "box", "rectangle": "box"}.get(kind, kind))
+        numbers = (value[key] for key in ("x", "y", "radiusX", "radiusY"))
+        return Region(label, "ellipse", ellipse(*numbers, value.get("rotation", 0), of=100))
+    return Region(label, "box" if "height" in value else kind)
 
 
 # VGG Image Annotator

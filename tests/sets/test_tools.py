@@ -214,6 +214,14 @@ def test_label_studio_brush_strokes_polygons_and_addresses(src):
     assert np.array_equal(masks(report)["a"], RING) and within_a_pixel(masks(report)["b"], PAINTED)
 
 
+def test_the_short_export_of_label_studio_is_read_as_the_long_one(src):
+    shutil.copy(ELSEWHERE / "label_studio_min.json", src / "project-1-min.json")
+    report = take(src)
+    assert report.layout.name == "label-studio" and not report.failed and "several annotations" in str(report)
+    assert np.array_equal(masks(report)["a"], RING) and within_a_pixel(masks(report)["b"], PAINTED)
+    assert report.used == "person; not used: dog" and not report.layout.unused
+
+
 def test_label_studio_leaves_cancelled_work_out_and_says_which_of_several_counts(src):
     old, new = (
         [result(points=percent(p), polygonlabels=["person"])] for p in ([[0, 0], [9, 0], [9, 9]], QUAD)
