@@ -1,11 +1,32 @@
-"""What every check is made of."""
+"""What every check is made of.
 
+A check is a function under @exercise. It hands the reader's answer inputs that it draws, says in a Case what
+should come out, and compares what did with the mistakes that it knows:
+
+    @exercise
+    def share_of_person(answer):
+        for _, rng in draws(5):
+            mask = rng.random((4, 6)) < 0.3
+            case = Case(mask.mean(), f"a mask of shape {mask.shape}")
+            got = case.number(answer(mask.copy()), "the share")
+            mistakes = {
+                "this is the share of the background.": 1 - mask.mean(),
+                "more than the whole picture: divide by the number of pixels.": got > 1,
+            }
+            case.compare(got, mistakes, "count the person pixels, divide by all.")
+
+Every message shows the input, what came out, what should have and the hint of the first mistake that fits.
+"""
+
+import copy
 import functools
+import inspect
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -32,6 +53,16 @@ def from_start(seed: int) -> int:
     return _start + seed
 
 
+def draws(count: int, first: int = 0) -> Iterator[tuple[int, np.random.Generator]]:
+    """So many seeds, each with a generator of its own."""
+    for seed in range(first, first + count):
+        yield seed, np.random.default_rng(from_start(seed))
+
+
+def torch_generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(from_start(seed))
+
+
 class Wrong(Exception):
     """Raised inside a check for a wrong answer; the reader sees it as text, never as a traceback.
 
@@ -42,6 +73,84 @@ class Wrong(Exception):
     def __init__(self, hint: str, given=None, got=None, expected=None):
         super().__init__(hint)
         self.hint, self.given, self.got, self.expected = hint, given, got, expected
+
+
+class Unanswered(Exception):
+    """The answer is still the stub."""
+
+
+@dataclass
+class Case:
+    """One input of an answer, and the words for what came out of it. Its methods raise Wrong.
+
+    expected: what should come out.   given: what went in; left out, a message shows the answer's latest call.
+    """
+
+    expected: object = None
+    given: object = None
+
+    def wrong(self, hint: str, *shown) -> NoReturn:
+        """shown: what came out; and what should have, where that is not `expected`; or nothing."""
+        got, expected = (*shown, self.expected)[:2] if shown else (None, None)
+        raise Wrong(hint, self.given, "None" if shown and got is None else got, expected)
+
+    def refuse(self, result, what: str) -> NoReturn:
+        """For a result of another kind than `what`."""
+        self.wrong(f"{'your function returns nothing: ' if result is None else ''}return {what}.", result)
+
+    def number(self, result, what: str = "one number") -> float:
+        """The one number of a result, however it is written."""
+        number = as_number(result)
+        return self.refuse(result, what) if number is None else number
+
+    def numbers(self, result, count: int, what: str) -> tuple[float, ...]:
+        """So many numbers, in a tuple, a list or an array."""
+        numbers = as_numbers(result)
+        if numbers is None or len(numbers) != count:
+            self.refuse(result, what)
+        return numbers
+
+    def items(self, result, count: int, what: str) -> tuple:
+        """So many things of any kind."""
+        if not isinstance(result, tuple | list | np.ndarray) or len(result) != count:
+            self.refuse(result, what)
+        return tuple(result)
+
+    def array(self, result, what: str, shapes: dict[tuple, str] | None = None, kind=object) -> np.ndarray:
+        """The result as an array of the shape of `expected`.
+
+        shapes: hints by the shape that a known mistake gives.   kind: the types that are right.
+        """
+        got, shape = as_array(result), tuple(np.shape(self.expected))
+        if got is None or not isinstance(result, kind):
+            self.refuse(result, what)
+        if got.shape != shape:
+            hint = (shapes or {}).get(got.shape, f"return {what}.")
+            self.wrong(hint, f"shape {got.shape}", f"shape {shape}")
+        return got
+
+    def compare(self, got, mistakes: dict, otherwise: str, shown: tuple | None = None, **tolerance) -> None:
+        """Does nothing where `got` is `expected`, else raises the hint of the first mistake that fits.
+
+        mistakes: hint -> what comes of it in place of `expected`, or True where it was made.
+        otherwise: the hint where none fits.   shown: as in `wrong`.   tolerance: as in `same`.
+        """
+        if same(got, self.expected, **tolerance):
+            return
+        shown = (got,) if shown is None else shown
+        for hint, value in mistakes.items():
+            if value if isinstance(value, bool | np.bool_) else same(got, value, **tolerance):
+                self.wrong(hint, *shown)
+        self.wrong(otherwise, *shown)
+
+
+def untouched(answer: Callable, *args, hint="what went in has changed: make a copy."):
+    """What the answer returns.   Raises: Wrong if it changes the arrays that it is given."""
+    handed = [copy.deepcopy(arg) if isinstance(arg, np.ndarray | torch.Tensor) else arg for arg in args]
+    result = answer(*handed)
+    if not all(as_array(arg) is None or same(arg, one) for arg, one in zip(args, handed, strict=True)):
+        raise Wrong(hint)
+    return result
 
 
 @dataclass(frozen=True)
@@ -101,10 +210,6 @@ def _not_yet(name: str, hint: str, given=None, got=None, expected=None) -> Resul
     return Result(name, False, "\n".join(["✗ not yet", *lines, f"  hint     {hint}"]))
 
 
-class Unanswered(Exception):
-    """The answer is still the stub."""
-
-
 @dataclass
 class _Call:
     """The latest call of an answer: what went in, whether it came back, and with what."""
@@ -122,8 +227,7 @@ def _watched(answer, call: _Call):
 
     @functools.wraps(answer)
     def watched(*args, **kwargs):
-        parts = [show(value) for value in args] + [f"{key}={show(value)}" for key, value in kwargs.items()]
-        call.given, call.running = " | ".join(parts), True
+        call.given, call.running = _inputs(answer, args, kwargs), True
         call.result = answer(*args, **kwargs)
         call.running = False
         if call.result is ...:
@@ -131,6 +235,15 @@ def _watched(answer, call: _Call):
         return call.result
 
     return watched
+
+
+def _inputs(answer, args: tuple, kwargs: dict) -> str:
+    """What a function is called with, by the names that it has for its parameters."""
+    try:
+        named = inspect.signature(answer).bind(*args, **kwargs).arguments
+    except (TypeError, ValueError):  # it takes other parameters, or does not tell
+        return " | ".join(show(value) for value in (*args, *kwargs.values()))
+    return " | ".join(f"{name} = {show(value)}" for name, value in named.items())
 
 
 def _came_from_an_answer(error: Exception, check: Callable) -> bool:
@@ -141,18 +254,24 @@ def _came_from_an_answer(error: Exception, check: Callable) -> bool:
     return not all(any(file.is_relative_to(place) for place in places) for file in files)
 
 
+def as_array(value) -> np.ndarray | None:
+    """Numbers, True and False as an array, whatever holds them; None for anything else, such as text."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu()
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):  # rows of different length; a list of tensors with slopes
+        return None
+    return array if array.dtype.kind in "biuf" else None
+
+
 def as_numbers(value) -> tuple[float, ...] | None:
     """Numbers however they are written: 3, np.float32(3), a tensor, (1, 2), np.array([1, 2]).
 
     Returns: a tuple, of one for a single number; None for anything else, such as text or rows of numbers.
     """
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError):
-        return None
-    if array.dtype.kind not in "iuf" or (array.ndim > 1 and array.size > 1):
+    array = as_array(value)
+    if array is None or array.dtype.kind == "b" or (array.ndim > 1 and array.size > 1):
         return None
     return tuple(array.reshape(-1).tolist())
 
@@ -163,11 +282,21 @@ def as_number(value) -> float | None:
     return numbers[0] if numbers is not None and len(numbers) == 1 else None
 
 
+def same(a, b, rtol: float = 1e-5, atol: float = 1e-6) -> bool:
+    """Whether two values are equal, whatever holds them. Decimals in b may differ by rounding."""
+    one, other = as_array(a), as_array(b)
+    if one is None or other is None:
+        return one is other and bool(a == b)
+    if one.shape != other.shape or other.dtype.kind != "f":
+        return np.array_equal(one, other)
+    return np.allclose(one, other, rtol, atol, equal_nan=True)
+
+
 def show(value) -> str:
     """A value as one short text: small arrays in full, large ones by shape, type and range."""
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().numpy()
-    if isinstance(value, np.ndarray) and value.ndim == 0:
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         value = value.item()
     if isinstance(value, np.ndarray):
         if value.size <= 16:
@@ -176,5 +305,8 @@ def show(value) -> str:
         return f"an array of shape {value.shape}, {value.dtype}{spread}"
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, tuple | list):
+        inside = ", ".join(repr(one) if isinstance(one, str) else show(one) for one in value)
+        value = f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} ..."

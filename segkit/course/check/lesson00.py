@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from segkit.course.check.core import Wrong, as_number, exercise, from_start
+from segkit.course.check.core import Case, exercise, from_start, same, untouched
 
 
 def _random_case(seed: int, height: int = 12, width: int = 16) -> tuple[np.ndarray, np.ndarray]:
@@ -16,76 +16,51 @@ def _random_case(seed: int, height: int = 12, width: int = 16) -> tuple[np.ndarr
     return prob.clip(0, 1).astype(np.float32), truth
 
 
-def _need_array(answer, shape: tuple, what: str) -> np.ndarray:
-    if answer is None:
-        raise Wrong("your function returns nothing. End it with `return ...`", expected=what)
-    if not isinstance(answer, np.ndarray):
-        raise Wrong(f"return an array, not a {type(answer).__name__}", got=answer, expected=what)
-    if answer.shape != shape:
-        raise Wrong("one answer for every pixel: keep height and width", got=answer.shape, expected=shape)
-    return answer
-
-
 @exercise
 def mask_from_prob(answer):
     cases = [(_random_case(seed)[0], 0.1 + 0.2 * seed) for seed in range(5)]
     for prob, threshold in [*cases, (np.array([[0.2, 0.25, 0.3]], np.float32), 0.25)]:
-        got = _need_array(answer(prob.copy(), threshold), prob.shape, "a bool array")
-        expected = prob > threshold
-        given = f"prob {prob.tolist()}, threshold {threshold:g}" if prob.size < 4 else None
-        given = given or f"prob of shape {prob.shape}, threshold {threshold:.1f}"
+        what = prob.tolist() if prob.size < 4 else f"of shape {prob.shape}"
+        case = Case(prob > threshold, f"prob {what}, threshold {threshold:.3g}")
+        got = _one_for_every_pixel(case, answer(prob.copy(), threshold), "a bool array")
         if got.dtype != bool:
-            raise Wrong(
-                "the pixels may be right, but a mask holds True and False: a comparison gives that by itself",
-                given,
-                got.dtype,
-                "bool",
+            hint = (
+                "the pixels may be right, but a mask holds True and False: a comparison gives that by itself"
             )
-        if np.array_equal(got, expected):
-            continue
-        hint = "compare every probability with the threshold: over it is person"
-        if np.array_equal(got, ~expected):
-            hint = "this is the background: person is where the probability is over the threshold"
-        elif np.array_equal(got, prob > 0.5) or np.array_equal(got, prob.round() > 0):
-            hint = "you always cut at 0.5: use the threshold that was handed in"
-        elif np.array_equal(got, prob >= threshold):
-            hint = "a pixel exactly on the threshold is not over it: > in place of >="
-        elif np.array_equal(got, prob * 255 > threshold) or not got.any():
-            hint = "check the scales: both the probability and the threshold go from 0 to 1"
-        raise Wrong(hint, given, got, expected)
+            case.wrong(hint, got.dtype, "bool")
+        mistakes = {
+            "this is the background: person is where the probability is over the threshold": ~case.expected,
+            "you always cut at 0.5: use the threshold that was handed in": prob > 0.5,
+            "a pixel exactly on the threshold is not over it: > in place of >=": prob >= threshold,
+            "check the scales: both the probability and the threshold go from 0 to 1": (
+                not got.any() or same(got, prob * 255 > threshold)
+            ),
+        }
+        case.compare(got, mistakes, "compare every probability with the threshold: over it is person")
+
+
+def _one_for_every_pixel(case: Case, result, what: str) -> np.ndarray:
+    if result is not None and not isinstance(result, np.ndarray):
+        case.refuse(result, f"an array, not a {type(result).__name__}: {what}")
+    return case.array(result, f"{what}, with one answer for every pixel: keep height and width")
 
 
 @exercise
 def mask_for_file(answer):
     for seed in range(5):
         mask = _random_case(seed)[1][: 5 + seed, : 6 + seed]
-        got = _need_array(answer(mask.copy()), mask.shape, "a uint8 array")
-        expected = mask.astype(np.uint8) * np.uint8(255)
-        given = f"a mask of shape {mask.shape} with {mask.sum()} person pixels"
-        if got.dtype == bool:
-            raise Wrong("this is still True and False: .astype(np.uint8) makes numbers", given, got, expected)
-        if np.array_equal(got, mask.astype(got.dtype)):
-            raise Wrong(
-                "0 and 1: opened as a picture this looks all black, since 1 of 255 is nearly nothing",
-                given,
-                got,
-                expected,
-            )
-        if np.array_equal(got, 255 - expected):
-            raise Wrong("black and white are exchanged: person is 255", given, got, expected)
-        if np.array_equal(got, mask.astype(np.uint8) * np.uint8(0)) and mask.any():
-            raise Wrong(
-                "all zero: 256 does not fit into uint8, which ends at 255, and starts again at 0",
-                given,
-                got,
-                expected,
-            )
-        if np.array_equal(got, expected) and got.dtype != np.uint8:
-            raise Wrong(
-                "the numbers are right, the type is not: .astype(np.uint8)", given, got.dtype, "uint8"
-            )
-        if not np.array_equal(got, expected):
-            raise Wrong("person pixels are 255, all others 0", given, got, expected)
+        case = Case(np.where(mask, np.uint8(255), np.uint8(0)))
+        case.given = f"a mask of shape {mask.shape} with {mask.sum()} person pixels"
+        got = _one_for_every_pixel(case, answer(mask.copy()), "a uint8 array")
+        mistakes = {
+            "this is still True and False: .astype(np.uint8) makes numbers": got.dtype == bool,
+            "0 and 1: opened as a picture this looks all black, since 1 of 255 is nearly nothing": mask,
+            "black and white are exchanged: person is 255": 255 - case.expected,
+            "all zero: 256 does not fit into uint8, which ends at 255, and starts again at 0": not got.any(),
+        }
+        case.compare(got, mistakes, "person pixels are 255, all others 0")
+        if got.dtype != np.uint8:
+            case.wrong("the numbers are right, the type is not: .astype(np.uint8)", got.dtype, "uint8")
 
 
 @exercise
@@ -95,31 +70,24 @@ def paint_background(answer):
         mask = _random_case(seed)[1]
         image = rng.integers(0, 256, (*mask.shape, 3), dtype=np.uint8)
         colour = tuple(int(part) for part in rng.integers(0, 256, 3))
-        expected = np.where(mask[..., None], image, np.array(colour, np.uint8))
-        given = f"an image of shape {image.shape}, a mask, colour {colour}"
-        handed, handed_mask = image.copy(), mask.copy()
-        got = _need_array(answer(handed, handed_mask, colour), image.shape, "a uint8 array (H, W, 3)")
-        if not (np.array_equal(handed, image) and np.array_equal(handed_mask, mask)):
-            raise Wrong(
-                "the picture that was handed in has changed: paint on a copy, image.copy()",
-                given,
-                "a changed input",
-                "the input as it was",
-            )
-        if np.array_equal(got, image):
-            raise Wrong("nothing was painted: ~mask selects the background", given, got, expected)
-        if np.array_equal(got, np.where(mask[..., None], np.array(colour, np.uint8), image)):
-            raise Wrong("you painted the person: the background is ~mask", given, got, expected)
-        if np.array_equal(got, image * mask[..., None]):
-            raise Wrong("the background is black: put the colour there", given, got, expected)
-        if np.array_equal(got, expected[..., ::-1]) or np.array_equal(
-            got, np.where(mask[..., None], image, np.array(colour[::-1], np.uint8))
-        ):
-            raise Wrong("red and blue are exchanged: images here are RGB", given, got, expected)
-        if np.array_equal(got, expected) and got.dtype != np.uint8:
-            raise Wrong("the colours are right, the type is not: keep uint8", given, got.dtype, "uint8")
-        if not np.array_equal(got, expected):
-            raise Wrong("inside the mask the image, outside it the colour", given, got, expected)
+        where, paint = mask[..., None], np.array(colour, np.uint8)
+        case = Case(
+            np.where(where, image, paint), f"an image of shape {image.shape}, a mask, colour {colour}"
+        )
+        hint = "the picture that was handed in has changed: paint on a copy, image.copy()"
+        result = untouched(answer, image, mask, colour, hint=hint)
+        got = _one_for_every_pixel(case, result, "a uint8 array (H, W, 3)")
+        mistakes = {
+            "nothing was painted: ~mask selects the background": image,
+            "you painted the person: the background is ~mask": np.where(where, paint, image),
+            "the background is black: put the colour there": image * where,
+            "red and blue are exchanged: images here are RGB": (
+                same(got, case.expected[..., ::-1]) or same(got, np.where(where, image, paint[::-1]))
+            ),
+        }
+        case.compare(got, mistakes, "inside the mask the image, outside it the colour")
+        if got.dtype != np.uint8:
+            case.wrong("the colours are right, the type is not: keep uint8", got.dtype, "uint8")
 
 
 def _dice(prob: np.ndarray, truth: np.ndarray, threshold: float) -> float:
@@ -135,34 +103,28 @@ def highest_dice_threshold(answer):
         if seed > 3:  # the best is the first of all thresholds, then the last
             centre = (prob[truth].mean() + prob[~truth].mean()) / 2
             prob = ((0.05, 0.95)[seed - 4] + 0.3 * (prob - centre)).clip(0, 1).astype(np.float32)
-        returned = answer(prob.copy(), truth.copy())
         scores = [_dice(prob, truth, threshold) for threshold in thresholds]
-        best = thresholds[int(np.argmax(scores))]
-        given = f"prob and truth of shape {prob.shape}, with {truth.sum()} person pixels"
-        expected = f"{best:.2f}, whose Dice is {max(scores):.3f}"
-        if returned is None:
-            raise Wrong("your function returns nothing. End it with `return ...`", given, None, expected)
-        if (got := as_number(returned)) is None:
-            raise Wrong("return one number, the threshold", given, returned, expected)
+        place, best = int(np.argmax(scores)), max(scores)
+        case = Case(f"{thresholds[place]:.2f}, whose Dice is {best:.3f}")
+        case.given = f"prob and truth of shape {prob.shape}, with {truth.sum()} person pixels"
+        got = case.number(answer(prob.copy(), truth.copy()), "one number, the threshold")
         # Any threshold with the same score is as good; 0.15000000000000002 is 0.15.
         near = thresholds[np.abs(thresholds - got) < 1e-6]
-        if len(near) and _dice(prob, truth, float(near[0])) >= max(scores) - 1e-9:
+        if len(near) and _dice(prob, truth, near[0]) >= best - 1e-9:
             continue
         accuracy = [((prob > threshold) == truth).mean() for threshold in thresholds]
         recall = [(prob > threshold)[truth].mean() for threshold in thresholds]
-        hint = "try every threshold, keep the one with the highest Dice"
-        if np.isclose(got, max(scores)):
-            hint = "this is the highest Dice itself: return the threshold that reaches it"
-        elif np.isclose(got, int(np.argmax(scores))):
-            hint = "this is the place in the list: return the threshold that stands there"
-        elif not len(near):
-            hint = "this is none of the thresholds 0.05, 0.10, ... 0.95"
-        elif np.isclose(got, thresholds[int(np.argmin(scores))]):
-            hint = "this is the lowest Dice: look for the highest"
-        elif np.isclose(got, 0.5):
-            hint = "0.5 is a good habit, but not the best cut here: try them all"
-        elif np.isclose(got, thresholds[int(np.argmax(recall))]):
-            hint = "this has the highest recall: it forgets the pixels that are too much"
-        elif accuracy[int(np.argmin(np.abs(thresholds - got)))] == max(accuracy):
-            hint = "this has the most pixels right: count with Dice, which leaves the empty background out"
-        raise Wrong(hint, given, f"{got:.4g}", expected)
+        mistakes = {
+            "this is the highest Dice itself: return the threshold that reaches it": best,
+            "this is the place in the list: return the threshold that stands there": got == place,
+            "this is none of the thresholds 0.05, 0.10, ... 0.95": not len(near),
+            "this is the lowest Dice: look for the highest": thresholds[int(np.argmin(scores))],
+            "0.5 is a good habit, but not the best cut here: try them all": 0.5,
+            "this has the highest recall: it forgets the pixels that are too much": (
+                thresholds[int(np.argmax(recall))]
+            ),
+            "this has the most pixels right: count with Dice, which leaves the empty background out": (
+                accuracy[int(np.argmin(np.abs(thresholds - got)))] == max(accuracy)
+            ),
+        }
+        case.compare(got, mistakes, "try every threshold, keep the one with the highest Dice")

@@ -2,38 +2,43 @@
 
 from collections import Counter
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segkit.course.check.core import Unanswered, Wrong, as_number, exercise, from_start
+from segkit.course.check.core import (
+    Case,
+    Unanswered,
+    Wrong,
+    draws,
+    exercise,
+    torch_generator,
+    untouched,
+)
 from segkit.models import count_parameters
 from segkit.unet import Block, UNet, UNetConfig, pad_to_multiple
 
 
 def _random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(from_start(seed)))
+    return torch.randn(*shape, generator=torch_generator(seed))
 
 
-def _built(answer, given: str, *args) -> nn.Module:
+def _built(answer, case: Case, *args) -> nn.Module:
     """What the reader's class or function builds, with the input beside its error."""
     if isinstance(answer, nn.Module):
-        raise Wrong("hand over the class itself, without calling it", got=answer)
+        case.wrong("hand over the class itself, without calling it", answer)
     try:
         net = answer(*args)
     except (Wrong, Unanswered):
         raise
     except Exception as error:
-        raise Wrong(
-            "building it stopped: read the error", given, f"{type(error).__name__}: {error}"
-        ) from error
+        case.wrong("building it stopped: read the error", f"{type(error).__name__}: {error}")
     if not isinstance(net, nn.Module):
-        raise Wrong("build one network, an nn.Module", given, "None" if net is None else net, "an nn.Module")
+        case.refuse(net, "one network, an nn.Module")
     return net
 
 
-def _answered(net: nn.Module, images: Tensor, given: str) -> Tensor:
+def _answered(net: nn.Module, images: Tensor, case: Case) -> Tensor:
     """What the reader's network says, with the input beside its error."""
     try:
         got = net(images.clone())
@@ -43,11 +48,11 @@ def _answered(net: nn.Module, images: Tensor, given: str) -> Tensor:
             hint = "a convolution got other channels than it was built for: write them down stage by stage"
         elif "Sizes of tensors must match" in str(error):
             hint = "tensors of two sizes were joined: the last skip that was kept is the first to be joined"
-        raise Wrong(hint, given, f"{type(error).__name__}: {error}") from error
+        case.wrong(hint, f"{type(error).__name__}: {error}")
     if got is ...:
         raise Unanswered
     if not isinstance(got, Tensor):
-        raise Wrong("forward must return one tensor", given, "None" if got is None else got, "a tensor")
+        case.refuse(got, "one tensor from forward")
     return got
 
 
@@ -63,20 +68,24 @@ def _parts(net: nn.Module, images: Tensor) -> list[nn.Module]:
     return used
 
 
-def _give_weights(mine: nn.Module, theirs: nn.Module, images: Tensor, given: str) -> None:
+def _biased(net: nn.Module) -> int:
+    return sum(isinstance(part, nn.Conv2d) and part.bias is not None for part in net.modules())
+
+
+def _give_weights(mine: nn.Module, theirs: nn.Module, images: Tensor, case: Case) -> None:
     """Random weights and statistics for both networks, the same ones.   Raises: Wrong if they do not fit."""
     shapes = [Counter(tuple(p.shape) for p in net.parameters()) for net in (mine, theirs)]
     if shapes[0] != shapes[1]:
         too_many, missing = (sorted((a - b).elements()) for a, b in (shapes, shapes[::-1]))
+        kinds = [type(part) for part in mine.modules()]
         hint = "the weights are others: compare kernel, channels, bias and normalisation of every part"
-        convs = sum(isinstance(part, nn.Conv2d) and part.bias is not None for part in mine.modules())
-        if convs > sum(isinstance(part, nn.Conv2d) and part.bias is not None for part in theirs.modules()):
+        if _biased(mine) > _biased(theirs):
             hint = "a convolution before a normalisation has no bias: bias=False"
-        elif not any(isinstance(part, nn.BatchNorm2d) for part in mine.modules()):
+        elif nn.BatchNorm2d not in kinds:
             hint = "after each convolution of a block comes nn.BatchNorm2d"
-        elif any(isinstance(part, nn.ConvTranspose2d) for part in mine.modules()):
+        elif nn.ConvTranspose2d in kinds:
             hint = "doubling has no weights here: nn.Upsample, as above"
-        raise Wrong(hint, given, f"too many: {too_many}" if too_many else "all there", f"missing: {missing}")
+        case.wrong(hint, f"too many: {too_many}" if too_many else "all there", f"missing: {missing}")
     order = [_parts(net, images) for net in (mine, theirs)]
     for i, part in enumerate(order[1]):
         for j, (name, values) in enumerate(sorted(part.state_dict().items())):
@@ -85,86 +94,71 @@ def _give_weights(mine: nn.Module, theirs: nn.Module, images: Tensor, given: str
                 values.copy_(random.abs() + 0.5 if "var" in name else random / values[0].numel() ** 0.5)
         found = order[0][i] if i < len(order[0]) else None
         if found is None or [p.shape for p in found.parameters()] != [p.shape for p in part.parameters()]:
-            hint = f"of the parts with weights, number {i + 1} to be used is another one"
-            raise Wrong(hint, given, found or "nothing", part)
+            case.wrong(f"of the parts with weights, number {i + 1} to be used is another one", found, part)
         found.load_state_dict(part.state_dict())
 
 
 @exercise
 def double_conv(answer):
     for i, o in ((3, 8), (5, 4), (6, 6)):
-        given = f"in_channels={i}, out_channels={o}"
-        images = _random(2, i, 6, 7)
-        mine, theirs = _built(answer, given, i, o), Block(i, o, convs=2, norm="batch")
-        shape = tuple(_answered(mine, images, given).shape)
+        images, case = _random(2, i, 6, 7), Case(given=f"in_channels={i}, out_channels={o}")
+        mine, theirs = _built(answer, case, i, o), Block(i, o, convs=2, norm="batch")
+        shape = tuple(_answered(mine, images, case).shape)
         if shape != (2, o, 6, 7):
             hint = "padding=1 keeps height and width" if shape[2:] != (6, 7) else "the channels are others"
-            raise Wrong(hint, f"{given}, images {tuple(images.shape)}", shape, (2, o, 6, 7))
-        _give_weights(mine, theirs, images, given)
-        for net in (mine, theirs):
-            net.eval()
-        got, expected = mine(images), theirs(images)
-        if torch.allclose(got, expected, atol=1e-5):
-            continue
+            case.wrong(hint, shape, (2, o, 6, 7))
+        _give_weights(mine, theirs, images, case)
+        got, case.expected = mine.eval()(images), theirs.eval()(images)
+        mistakes = {"there are negative numbers: ReLU comes last": (got < 0).any().item()}
         hint = "the same weights give other numbers: convolution, normalisation, ReLU, and the same again"
-        if (got < 0).any():
-            hint = "there are negative numbers: ReLU comes last"
-        raise Wrong(hint, f"{given}, with random weights", got, expected)
+        case.compare(got, mistakes, hint, atol=1e-5)
 
 
 @exercise
 def count_block(answer):
     for i, o in ((3, 64), (64, 128), (5, 7), (16, 16)):
-        given, expected = f"in_channels={i}, out_channels={o}", count_parameters(Block(i, o, 2, "batch"))
-        result = answer(i, o)
-        got = as_number(result)
-        if got is None:
-            raise Wrong("return one number", given, "None" if result is None else result, expected)
-        if got == expected:
-            continue
+        case = Case(count_parameters(Block(i, o, 2, "batch")), f"in_channels={i}, out_channels={o}")
+        got = case.number(answer(i, o))
         first, second, norms = 9 * i * o, 9 * o * o, 4 * o
         convs = first + second
-        hints = {
-            convs: "that is both convolutions; each normalisation adds a factor and an offset per channel",
-            convs + 2 * o: "only one number per channel and normalisation, or one normalisation, is in it: "
-            "two normalisations hold a factor and an offset each",
-            convs + norms + 2 * o: "these convolutions have no bias: the normalisation would subtract it",
-            2 * first + norms: "the second convolution takes out_channels in, not in_channels",
-            first + 2 * o: "that is one convolution with its normalisation; a block has two",
-            i * o + o * o + norms: "each pair of an old and a new channel has 3 × 3 numbers",
+        mistakes = {
+            "that is both convolutions; each normalisation adds a factor and an offset per channel": convs,
+            "only one number per channel and normalisation, or one normalisation, is in it: "
+            "two normalisations hold a factor and an offset each": convs + 2 * o,
+            "these convolutions have no bias: the normalisation would subtract it": convs + norms + 2 * o,
+            "the second convolution takes out_channels in, not in_channels": 2 * first + norms,
+            "that is one convolution with its normalisation; a block has two": first + 2 * o,
+            "each pair of an old and a new channel has 3 × 3 numbers": i * o + o * o + norms,
         }
-        hint = hints.get(
-            got, "add up: first convolution, its normalisation, second convolution, its normalisation"
-        )
-        raise Wrong(hint, given, result, expected)
+        hint = "add up: first convolution, its normalisation, second convolution, its normalisation"
+        case.compare(got, mistakes, hint)
+
+
+def _grown(x: Tensor, mode: str = "bilinear", align_corners: bool | None = True) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode=mode, align_corners=align_corners)
 
 
 @exercise
 def double_and_join(answer):
     for seed, (n, c, s, h, w) in enumerate(((1, 2, 3, 4, 4), (2, 5, 1, 3, 6), (3, 4, 4, 2, 5))):
         x, skip = _random(n, c, h, w, seed=2 * seed), _random(n, s, 2 * h, 2 * w, seed=2 * seed + 1)
-        grown = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
-        expected, given = torch.cat([skip, grown], dim=1), f"x {tuple(x.shape)}, skip {tuple(skip.shape)}"
-        got = answer(x.clone(), skip.clone())
-        if not isinstance(got, Tensor):
-            raise Wrong("return one tensor", given, type(got).__name__, "a tensor")
-        if got.shape != expected.shape:
-            hint = "double x in height and width, then torch.cat([skip, ...], dim=1)"
-            if got.shape == (n, s, 2 * h, 2 * w):
-                hint = "a skip is joined, not added: its channels stand beside those of x"
-            elif got.shape == (2 * n, c, 2 * h, 2 * w):
-                hint = "dim=0 joins pictures of a batch; channels are dim=1"
-            raise Wrong(hint, given, tuple(got.shape), tuple(expected.shape))
-        if torch.allclose(got, expected, atol=1e-6):
-            continue
-        hint = "the shape is right, the values are not"
-        if torch.allclose(got, torch.cat([grown, skip], dim=1), atol=1e-6):
-            hint = "the order is swapped: the skip comes first, as the weights of a trained network expect it"
-        for mode, corners in (("nearest", None), ("bilinear", False)):
-            other = F.interpolate(x, scale_factor=2, mode=mode, align_corners=corners)
-            if torch.allclose(got, torch.cat([skip, other], dim=1), atol=1e-6):
-                hint = f"this is mode='{mode}' without align_corners=True; asked is the doubling from above"
-        raise Wrong(hint, given, got, expected)
+        given = f"x {tuple(x.shape)}, skip {tuple(skip.shape)}"
+        case = Case(torch.cat([skip, _grown(x)], dim=1), given)
+        shapes = {
+            (n, s, 2 * h, 2 * w): "a skip is joined, not added: its channels stand beside those of x",
+            (2 * n, c, 2 * h, 2 * w): "dim=0 joins pictures of a batch; channels are dim=1",
+        }
+        what = "one tensor: double x in height and width, then torch.cat([skip, ...], dim=1)"
+        got = case.array(answer(x.clone(), skip.clone()), what, shapes, Tensor)
+        other = "this is mode='{}' without align_corners=True; asked is the doubling from above"
+        mistakes = {
+            "the order is swapped: the skip comes first, as the weights of a trained network expect it": (
+                torch.cat([_grown(x), skip], dim=1)
+            ),
+            other.format("nearest"): torch.cat([skip, _grown(x, "nearest", None)], dim=1),
+            other.format("bilinear"): torch.cat([skip, _grown(x, "bilinear", False)], dim=1),
+        }
+        case.compare(got, mistakes, "the shape is right, the values are not")
 
 
 def _forward(net: UNet, images: Tensor, skip_first: bool = True, **doubling) -> Tensor:
@@ -175,7 +169,7 @@ def _forward(net: UNet, images: Tensor, skip_first: bool = True, **doubling) -> 
         x = net.halve(skips[-1])
     x = net.bottleneck(x)
     for up in net.decoder:
-        pair = [skips.pop(), F.interpolate(x, scale_factor=2, **doubling)]
+        pair = [skips.pop(), _grown(x, **doubling)]
         x = up.block(torch.cat(pair if skip_first else pair[::-1], dim=1))
     return net.head(x)
 
@@ -183,89 +177,81 @@ def _forward(net: UNet, images: Tensor, skip_first: bool = True, **doubling) -> 
 @exercise
 def unet_class(answer):
     for widths, bottleneck in (((4, 6), 8), ((4, 6, 10), 7)):
-        given, images = f"widths={widths}, bottleneck={bottleneck}", _random(2, 3, 24, 32)
-        mine = _built(answer, given, widths, bottleneck)
+        images, case = _random(2, 3, 24, 32), Case(given=f"widths={widths}, bottleneck={bottleneck}")
+        mine = _built(answer, case, widths, bottleneck)
         theirs = UNet(UNetConfig(widths=widths, bottleneck=bottleneck))
-        given += f", images {tuple(images.shape)}"
-        got = _answered(mine, images, given)
-        if got.shape != (2, 1, 24, 32):
+        case.given += f", images {tuple(images.shape)}"
+        shape = tuple(_answered(mine, images, case).shape)
+        if shape != (2, 1, 24, 32):
             hint = "logits have the size of the images and one channel"
-            if got.shape[2:] == (24, 32):
+            if shape[2:] == (24, 32):
                 hint = "the head is a 1 × 1 convolution down to one channel"
-            raise Wrong(hint, given, tuple(got.shape), (2, 1, 24, 32))
-        _give_weights(mine, theirs, images, given)
+            case.wrong(hint, shape, (2, 1, 24, 32))
+        _give_weights(mine, theirs, images, case)
+        case.given += ", with random weights"
         with torch.no_grad():
-            got, expected = mine.eval()(images), theirs.eval()(images)
-            others = {
-                "the order is swapped: in a join the skip comes first": {"skip_first": False},
-                "doubling is bilinear with align_corners=True, as above": {"align_corners": False},
-                "doubling is bilinear, not nearest": {"mode": "nearest", "align_corners": None},
+            got, case.expected = mine.eval()(images), theirs.eval()(images)
+            mistakes = {
+                "the order is swapped: in a join the skip comes first": _forward(theirs, images, False),
+                "doubling is bilinear with align_corners=True, as above": (
+                    _forward(theirs, images, align_corners=False)
+                ),
+                "doubling is bilinear, not nearest": (
+                    _forward(theirs, images, mode="nearest", align_corners=None)
+                ),
+                "return logits: the sigmoid is the loss's business": case.expected.sigmoid(),
             }
-            usual = {"mode": "bilinear", "align_corners": True}
-            made = {hint: _forward(theirs, images, **usual | other) for hint, other in others.items()}
-        if torch.allclose(got, expected, atol=1e-4):
-            continue
-        made["return logits: the sigmoid is the loss's business"] = expected.sigmoid()
-        hint = next(
-            (hint for hint, value in made.items() if torch.allclose(got, value, atol=1e-4)),
-            "the same weights give other logits: go through the nine lines above, one by one",
-        )
-        raise Wrong(hint, f"{given}, with random weights", got, expected)
+        hint = "the same weights give other logits: go through the nine lines above, one by one"
+        case.compare(got, mistakes, hint, atol=1e-4)
 
 
-def _field(layers) -> int:
+def _field(layers, own_stride_counts: bool = False) -> int:
     field, step = 1, 1
     for kernel, stride in layers:
-        field, step = field + (kernel - 1) * step, step * stride
+        field += (kernel - 1) * step * (stride if own_stride_counts else 1)
+        step *= stride
     return field
 
 
 @exercise
 def field_of_view(answer):
-    rng = np.random.default_rng(from_start(0))
+    ((_, rng),) = draws(1)
     some = [[(int(k), int(s)) for k, s in rng.integers(1, 4, (n, 2))] for n in (2, 3, 4, 5, 6)]
     for layers in ([(3, 1)], [(3, 1), (3, 1)], [(3, 1), (3, 1), (2, 2), (3, 1)], [(1, 1)], *some):
-        given, expected, result = f"layers={layers}", _field(layers), answer(list(layers))
-        got = as_number(result)
-        if got is None:
-            raise Wrong("return one number", given, "None" if result is None else result, expected)
-        if got == expected:
-            continue
-        early, step = 1, 1
-        for kernel, stride in layers:
-            step *= stride
-            early += (kernel - 1) * step
+        case = Case(_field(layers), f"layers={layers}")
+        got = case.number(answer(list(layers)))
+        mistakes = {
+            "after a stride of 2, one step is two input pixels wide: the strides before a layer count": (
+                1 + sum(kernel - 1 for kernel, _ in layers)
+            ),
+            "a layer's own stride matters only to the layers after it": _field(
+                layers, own_stride_counts=True
+            ),
+            "start with 1: without any layer, a pixel sees itself": case.expected - 1,
+            "two 3 × 3 layers see 5 pixels, not 6: their windows overlap": sum(
+                kernel for kernel, _ in layers
+            ),
+        }
         hint = "start with 1; each layer adds (kernel - 1) times the product of all strides before it"
-        if got == 1 + sum(kernel - 1 for kernel, _ in layers):
-            hint = "after a stride of 2, one step is two input pixels wide: the strides before a layer count"
-        elif got == early:
-            hint = "a layer's own stride matters only to the layers after it"
-        elif got == expected - 1:
-            hint = "start with 1: without any layer, a pixel sees itself"
-        elif got == sum(kernel for kernel, _ in layers):
-            hint = "two 3 × 3 layers see 5 pixels, not 6: their windows overlap"
-        raise Wrong(hint, given, result, expected)
+        case.compare(got, mistakes, hint)
 
 
 @exercise
 def pixels_to_add(answer):
-    rng = np.random.default_rng(from_start(0))
-    cases = [(100, 16), (96, 16), (1, 8), *rng.integers(1, 400, (20, 2)).tolist()]
-    for side, divisor in cases:
-        given, expected, result = f"side={side}, divisor={divisor}", -side % divisor, answer(side, divisor)
-        got = as_number(result)
-        if got is None:
-            raise Wrong("return one number", given, "None" if result is None else result, expected)
-        if got == expected:
-            continue
-        hint = "the smallest number, 0 or more, that makes side + it a multiple of divisor"
-        if got == divisor and expected == 0:
-            hint = "where divisor divides side already nothing is missing: take the remainder once more"
-        elif got == side % divisor:
-            hint = "that is what is left over; asked is what is missing to the next multiple"
-        elif got == side + expected:
-            hint = "that is the side after padding; asked is how much to add"
-        raise Wrong(hint, given, result, expected)
+    ((_, rng),) = draws(1)
+    for side, divisor in [(100, 16), (96, 16), (1, 8), *rng.integers(1, 400, (20, 2)).tolist()]:
+        case = Case(-side % divisor, f"side={side}, divisor={divisor}")
+        got = case.number(answer(side, divisor))
+        mistakes = {
+            "where divisor divides side already nothing is missing: take the remainder once more": (
+                got == divisor and case.expected == 0
+            ),
+            "that is what is left over; asked is what is missing to the next multiple": side % divisor,
+            "that is the side after padding; asked is how much to add": side + case.expected,
+        }
+        case.compare(
+            got, mistakes, "the smallest number, 0 or more, that makes side + it a multiple of divisor"
+        )
 
 
 class _Strict(nn.Module):
@@ -278,11 +264,8 @@ class _Strict(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
         if height % self.divisor or width % self.divisor:
-            raise Wrong(
-                "the network was called with a size that divisor does not divide: pad first",
-                got=f"{height} × {width}, divisor {self.divisor}",
-                expected=f"multiples of {self.divisor}",
-            )
+            hint = "the network was called with a size that divisor does not divide: pad first"
+            Case(f"multiples of {self.divisor}").wrong(hint, f"{height} × {width}, divisor {self.divisor}")
         self.given.append(images.detach().clone())
         return (images * self.weights.view(1, 3, 1, 1)).sum(1, keepdim=True)
 
@@ -304,38 +287,27 @@ def run_any_size(answer):
         # Smooth, so that a picture may also be resized; never 0, so that a black frame shows.
         coarse = _random(2, 3, 3, 3, seed=height).abs() + 1
         images = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=True)
-        net, before = _Strict(divisor, weights), images.clone()
-        given = f"images {tuple(images.shape)}, divisor {divisor}"
-        expected = (images * weights.view(1, 3, 1, 1)).sum(1, keepdim=True)
-        got = answer(net, images, divisor)
-        if not isinstance(got, Tensor) or got.shape != expected.shape:
-            shape = tuple(got.shape) if isinstance(got, Tensor) else type(got).__name__
-            padded = pad_to_multiple(before, divisor).shape[-2:]
-            hint = "the logits have the height and width of the images, and one channel"
-            if isinstance(got, Tensor) and got.shape[1:] == (1, *padded):
-                hint = "padded and run; now crop the logits to the size of the images"
-            raise Wrong(hint, given, shape, tuple(expected.shape))
-        if not torch.equal(images, before):
-            raise Wrong("the images of the caller were changed: pad a copy", given)
-        if not net.given:
-            raise Wrong("the network was never called: the logits come from net(...)", given, got, expected)
-        is_padded = all(
-            len(larger) == len(before)
-            and larger.shape[-2] >= height
-            and larger.shape[-1] >= width
-            and _lies_in(before, larger)
-            for larger in net.given
+        net = _Strict(divisor, weights)
+        case = Case((images * weights.view(1, 3, 1, 1)).sum(1, keepdim=True))
+        result = untouched(
+            answer, net, images, divisor, hint="the images of the caller were changed: pad a copy"
         )
-        if is_padded and not all(torch.isin(larger, before).all() for larger in net.given):
-            raise Wrong(
+        case.given = f"images {tuple(images.shape)}, divisor {divisor}"
+        padded = tuple(pad_to_multiple(images[:, :1], divisor).shape)
+        shapes = {padded: "padded and run; now crop the logits to the size of the images"}
+        what = "logits with the height and width of the images, and one channel"
+        got = torch.from_numpy(case.array(result, what, shapes, Tensor))
+        if not net.given:
+            case.wrong("the network was never called: the logits come from net(...)", got)
+        is_padded = all(len(larger) == len(images) and _lies_in(images, larger) for larger in net.given)
+        if is_padded and not all(torch.isin(larger, images).all() for larger in net.given):
+            hint = (
                 "the padding holds values that are not in the picture, such as black: "
-                "the network would see an edge that is not in the world. Repeat what is at the border",
-                given,
-                "a frame of other values",
-                "mode='replicate' or 'reflect'",
+                "the network would see an edge that is not in the world. Repeat what is at the border"
             )
+            case.wrong(hint, "a frame of other values", "mode='replicate' or 'reflect'")
         # A resized picture comes back nearly the same; a crop at the wrong place does not.
         allowed = 1e-4 if is_padded else 0.05
-        if (got - expected).abs().mean() > allowed * expected.std():
+        if (got - case.expected).abs().mean() > allowed * case.expected.std():
             hint = "the values moved: a pixel's logit stands at its place, so crop where the picture starts"
-            raise Wrong(hint, given, got, expected)
+            case.wrong(hint, got)

@@ -9,94 +9,99 @@ import numpy as np
 import torch
 from torch import nn
 
-from segkit.course.check.core import Wrong, as_number, as_numbers, exercise, from_start
+from segkit.course.check.core import (
+    Case,
+    as_number,
+    as_numbers,
+    draws,
+    exercise,
+    from_start,
+    same,
+    torch_generator,
+)
 from segkit.losses import BCEDiceLoss, BCELoss
 from segkit.metrics import dice_score
 
 FAST = 1.5
 """A learning rate at which Dice goes up and down."""
 
+LOSS = BCEDiceLoss()
+
 
 @exercise
 def training_step(answer):
     """answer(model, optimizer, images, masks, loss_fn): one step; returns the loss as a number."""
-    loss_fn = BCEDiceLoss()
+    mistakes = {
+        "gradients add up from step to step: optimizer.zero_grad() is missing.": {"clear": False},
+        "the loss takes logits and has a sigmoid inside: leave yours out.": {"squash": True},
+    }
     for seed, training in enumerate((True, False, True)):
-        images, masks = _draw(seed, 2, 4)
         start = _small_network(seed, norm="none").train(training)
-        model = copy.deepcopy(start)
-        optimizer, calls = _watched_sgd(model)
-        mode = "train" if training else "eval"
-        given = f"a 3x3 convolution in {mode} mode, {len(images)} batches of shape {tuple(images[0].shape)}"
-        right, losses = _steps(start, images, masks, loss_fn)
-        for i, (batch, truth) in enumerate(zip(images, masks, strict=True)):
-            got = answer(model, optimizer, batch.clone(), truth.clone(), loss_fn)
-            _has_stepped(start, model, calls, given)
-            _is_plain(got, losses[i], given)
-        for wrong, hint in (
-            ({"clear": False}, "gradients add up from step to step: optimizer.zero_grad() is missing."),
-            ({"squash": True}, "the loss takes logits and has a sigmoid inside: leave yours out."),
-        ):
-            other, _ = _steps(start, images, masks, loss_fn, **wrong)
-            if _same_weights(model, other) and not _same_weights(right, other):
-                raise Wrong(hint, given)
-        if not _same_weights(model, right):
-            raise Wrong("five lines: logits, loss, zero_grad, backward, step, once each.", given)
-        if abs(as_number(got) - losses[-1]) > 1e-4:
-            raise Wrong("the loss of this batch before the step.", given, as_number(got), losses[-1])
+        given = f"a 3x3 convolution in {'train' if training else 'eval'} mode, 2 batches of 4 images"
+        otherwise = "five lines: logits, loss, zero_grad, backward, step, once each."
+        of_loss = "the loss of this batch before the step."
+        model = _try_steps(answer, start, _draw(seed, 2, 4), given, mistakes, otherwise, of_loss)
         if model.training != training:
-            raise Wrong("the step leaves the model in the mode it was in: no train() or eval() here.", given)
+            hint = "the step leaves the model in the mode it was in: no train() or eval() here."
+            Case(given=given).wrong(hint)
 
 
 @exercise
 def step_in_pieces(answer):
     """answer(model, optimizer, images, masks, loss_fn, pieces): one step; returns the loss as a number."""
-    loss_fn = BCEDiceLoss()
     for seed, (pieces, each) in enumerate([(4, 2), (2, 3), (3, 1)]):
-        images, masks = _draw(seed, 2, pieces * each)
-        start = _small_network(seed, norm="group")
-        model, sizes = copy.deepcopy(start), []
-        model.register_forward_pre_hook(lambda _, inputs, sizes=sizes: sizes.append(len(inputs[0])))
-        optimizer, calls = _watched_sgd(model)
+        mistakes = {
+            "the slopes are those of a sum of means: divide each piece's loss by pieces.": {"scale": pieces},
+            "divided by pieces twice.": {"scale": 1 / pieces},
+            "only the last piece counts: zero_grad() once, before the first piece.": {"only": "last"},
+            "only the first piece counts: backward() for every piece.": {"only": "first"},
+            "gradients of the batch before are still there: zero_grad() at the start.": {"clear": False},
+        }
         given = f"two batches of {pieces * each} images, pieces {pieces}"
-        right, losses = _steps(start, images, masks, loss_fn)
-        for i, (batch, truth) in enumerate(zip(images, masks, strict=True)):
-            before = calls["step"], len(sizes)
-            got = answer(model, optimizer, batch.clone(), truth.clone(), loss_fn, pieces)
-            _has_stepped(start, model, calls, given)
-            steps, went = calls["step"] - before[0], sizes[before[1] :]
-            if went != [each] * pieces:
-                raise Wrong(
-                    "cut the batch: every piece goes through the model once.", given, went, [each] * pieces
-                )
-            if steps != 1:
-                raise Wrong(
-                    "one step for the whole batch, after its last piece.", given, f"{steps} steps", "1 step"
-                )
-            _is_plain(got, losses[i], given)
-        for wrong, hint in (
-            (
-                {"scale": pieces},
-                "the slopes are those of a sum of means: divide each piece's loss by pieces.",
-            ),
-            ({"scale": 1 / pieces}, "divided by pieces twice."),
-            ({"only": "last"}, "only the last piece counts: zero_grad() once, before the first piece."),
-            ({"only": "first"}, "only the first piece counts: backward() for every piece."),
-            ({"clear": False}, "gradients of the batch before are still there: zero_grad() at the start."),
-        ):
-            other, _ = _steps(start, images, masks, loss_fn, pieces=pieces, **wrong)
-            if _same_weights(model, other) and not _same_weights(right, other):
-                raise Wrong(hint, given)
-        if not _same_weights(model, right):
-            raise Wrong("zero_grad; loss / pieces and backward for each piece; step.", given)
-        if abs(as_number(got) - losses[-1]) > 1e-4:
-            hint = "the loss of the whole batch: the mean over its pieces, before the step."
-            raise Wrong(hint, given, as_number(got), losses[-1])
+        otherwise = "zero_grad; loss / pieces and backward for each piece; step."
+        of_loss = "the loss of the whole batch: the mean over its pieces, before the step."
+        batches, start = _draw(seed, 2, pieces * each), _small_network(seed, norm="group")
+        _try_steps(answer, start, batches, given, mistakes, otherwise, of_loss, pieces)
+
+
+def _try_steps(answer, start, batches, given, mistakes, otherwise, of_loss, *pieces) -> nn.Module:
+    """The network after a step with each batch, watched.   mistakes: hint -> setting of `_steps`."""
+    model, sizes = copy.deepcopy(start), []
+    model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    optimizer, calls = _watched_sgd(model)
+    right, losses = _steps(start, *batches, *pieces)
+    for batch, truth, loss in zip(*batches, losses, strict=True):
+        case, before = Case(loss, given), calls["step"]
+        sizes.clear()
+        result = answer(model, optimizer, batch.clone(), truth.clone(), LOSS, *pieces)
+        if not calls["backward"]:
+            case.wrong("no weight has a gradient: loss.backward() is missing.")
+        if not calls["step"]:
+            case.wrong("the gradients are there, the weights stood still: optimizer.step().")
+        if same(_weights(start), _weights(model), atol=1e-12):
+            case.wrong("the weights stood still: step() before backward(), or zero_grad() between the two.")
+        steps, each = calls["step"] - before, [len(batch) // (*pieces, 1)[0]] * (*pieces, 1)[0]
+        if pieces and sizes != each:
+            case.wrong("cut the batch: every piece goes through the model once.", [*sizes], each)
+        if pieces and steps != 1:
+            case.wrong("one step for the whole batch, after its last piece.", f"{steps} steps", "1 step")
+        if isinstance(result, torch.Tensor) and result.requires_grad:
+            hint = "return loss.item(), a plain number: a tensor keeps the whole step in memory."
+            case.wrong(hint, f"a tensor of shape {tuple(result.shape)}")
+        got = case.number(result, "the loss as a number, such as loss.item()")
+    made = {hint: _weights(_steps(start, *batches, *pieces, **wrong)[0]) for hint, wrong in mistakes.items()}
+    Case(_weights(right), given).compare(_weights(model), made, otherwise, shown=(), atol=1e-5)
+    case.compare(got, {}, of_loss, atol=1e-4)
+    return model
+
+
+def _weights(model: nn.Module) -> torch.Tensor:
+    return nn.utils.parameters_to_vector(model.parameters()).detach()
 
 
 def _draw(seed: int, batches: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """images (batches, count, 3, 6, 6) and masks (batches, count, 1, 6, 6) that go with them."""
-    generator = torch.Generator().manual_seed(from_start(seed))
+    generator = torch_generator(seed)
     images = torch.randn(batches, count, 3, 6, 6, generator=generator)
     noise = torch.randn(batches, count, 1, 6, 6, generator=generator)
     return images, (images.mean(2, keepdim=True) + 0.7 * noise > 0.2).float()
@@ -123,29 +128,7 @@ def _watched_sgd(model: nn.Module, lr: float = 0.5) -> tuple[torch.optim.Optimiz
     return optimizer, calls
 
 
-def _has_stepped(start: nn.Module, model: nn.Module, calls: collections.Counter, given: str) -> None:
-    if not calls["backward"]:
-        raise Wrong("no weight has a gradient: loss.backward() is missing.", given)
-    if not calls["step"]:
-        raise Wrong("the gradients are there, the weights stood still: optimizer.step().", given)
-    if _same_weights(start, model, 1e-12):
-        hint = "the weights stood still: step() before backward(), or zero_grad() between the two."
-        raise Wrong(hint, given)
-
-
-def _is_plain(got, loss: float, given: str) -> None:
-    """A number; a tensor that still holds its history keeps the whole step in memory."""
-    expected = f"{loss:.4f}"
-    if got is None:
-        raise Wrong("return the loss.", given, "None", expected)
-    if isinstance(got, torch.Tensor) and got.requires_grad:
-        hint = "return loss.item(), a plain number: a tensor keeps the whole step in memory."
-        raise Wrong(hint, given, f"a tensor of shape {tuple(got.shape)}", expected)
-    if as_number(got) is None:
-        raise Wrong("return the loss as a number, such as loss.item().", given, repr(got), expected)
-
-
-def _steps(start, images, masks, loss_fn, clear=True, squash=False, pieces=1, scale=1.0, only=""):
+def _steps(start, images, masks, pieces=1, clear=True, squash=False, scale=1.0, only=""):
     """Steps, right or wrong in one way.   Returns: the network, the loss of each batch before its step."""
     model = copy.deepcopy(start)
     optimizer, losses = torch.optim.SGD(model.parameters(), lr=0.5), []
@@ -154,62 +137,44 @@ def _steps(start, images, masks, loss_fn, clear=True, squash=False, pieces=1, sc
             optimizer.zero_grad()
         parts = list(zip(batch.chunk(pieces), truth.chunk(pieces), strict=True))
         with torch.no_grad():
-            losses.append(loss_fn(model(batch), truth).item() if pieces > 1 else 0)
+            losses.append(LOSS(model(batch), truth).item())
         for some, mask in {"": parts, "first": parts[:1], "last": parts[-1:]}[only]:
             logits = model(some)
-            loss = loss_fn(logits.sigmoid() if squash else logits, mask)
-            (loss * scale / pieces).backward()
-        losses[-1] = losses[-1] if pieces > 1 else loss.item()
+            (LOSS(logits.sigmoid() if squash else logits, mask) * scale / pieces).backward()
         optimizer.step()
     return model, losses
-
-
-def _same_weights(a, b, atol=1e-5):
-    return all(torch.allclose(p, q, atol=atol) for p, q in zip(a.parameters(), b.parameters(), strict=True))
 
 
 @exercise
 def halve_on_plateau(answer):
     """answer(scores, lr, patience): the learning rate that each epoch was trained with."""
-    for seed in range(6):
-        rng = np.random.default_rng(from_start(seed))
+    mistakes = {
+        "halved an epoch too early: wait until more than `patience` epochs brought nothing.": {"early": 1},
+        "compared with the epoch before: compare with the best so far.": {"against": "last"},
+        "after halving, the count of bad epochs starts again at 0.": {"reset": False},
+        "a better score resets the count of bad epochs to 0.": {"forgive": False},
+        "a tie with the best is no new best.": {"tie": True},
+        "this waits for a lower score: of Dice, higher is better.": {"sign": -1},
+        "shifted by one: note the rate that an epoch was trained with, then look at its score.": {
+            "after": True
+        },
+    }
+    for _, rng in draws(6):
         patience, lr = int(rng.integers(1, 3)), float(rng.choice([0.001, 0.01, 0.1]))
         climb = np.sort(rng.uniform(0.2, 0.6, 4).round(3))
         # Far from the best, single epochs are better than the one before, but not better than the best.
         slope = climb[-1] - 0.02 - np.array([0, 3, 6, 9, 5, 8, 11, 14, 9]) / 100 - rng.uniform(0, 0.02)
         scores = [float(s.round(3)) for s in (*climb, *slope, climb[-1] + 0.05, *slope[:6])]
         scores[5] = scores[3]  # a tie with the best, which is no new best
-        right = _plateau(scores, lr, patience)
-        given = f"patience {patience}, lr {lr}, scores {', '.join(f'{s:g}' for s in scores[:9])}, ..."
-        got = answer(list(scores), lr, patience)
-        got = as_numbers(got)
-        if got is None:
-            raise Wrong("a list of learning rates, one for each epoch.", given, "no list of numbers")
-        if len(got) != len(right):
-            raise Wrong(
-                "one learning rate for each epoch.", given, f"{len(got)} rates", f"{len(right)} rates"
-            )
-        if np.allclose(got, right):
-            continue
-        shown = " ".join(f"{x / lr:g}" for x in got) + "  (times lr)", " ".join(f"{x / lr:g}" for x in right)
-        if len(set(got)) == 1:
-            raise Wrong("the rate never falls: count the epochs without a new best.", given, *shown)
-        for hint, settings in {
-            "halved an epoch too early: wait until more than `patience` epochs brought nothing.": {
-                "early": 1
-            },
-            "compared with the epoch before: compare with the best so far.": {"against": "last"},
-            "after halving, the count of bad epochs starts again at 0.": {"reset": False},
-            "a better score resets the count of bad epochs to 0.": {"forgive": False},
-            "a tie with the best is no new best.": {"tie": True},
-            "this waits for a lower score: of Dice, higher is better.": {"sign": -1},
-            "shifted by one: note the rate that an epoch was trained with, then look at its score.": {
-                "after": True
-            },
-        }.items():
-            if np.allclose(got, _plateau(scores, lr, patience, **settings)):
-                raise Wrong(hint, given, *shown)
-        raise Wrong("note lr; new best: count = 0, else count + 1; count > patience: halve.", given, *shown)
+        case = Case(_plateau(scores, lr, patience))
+        what = "a list of learning rates, one learning rate for each epoch"
+        got = case.numbers(answer(list(scores), lr, patience), len(scores), what)
+        made = {"the rate never falls: count the epochs without a new best.": len(set(got)) == 1} | {
+            hint: _plateau(scores, lr, patience, **settings) for hint, settings in mistakes.items()
+        }
+        shown = (" ".join(f"{x / lr:g}" for x in rates) + " (times lr)" for rates in (got, case.expected))
+        otherwise = "note lr; new best: count = 0, else count + 1; count > patience: halve."
+        case.compare(got, made, otherwise, tuple(shown))
 
 
 def _plateau(
@@ -231,139 +196,115 @@ def _plateau(
 @exercise
 def training_loop(answer):
     """answer(model, optimizer, train_batches, val_batches, loss_fn, num_epochs, pieces): history, weights."""
-    loss_fn, tried = BCELoss(), 0
+    tried, num_epochs = 0, 5
     for seed in itertools.count():
-        num_epochs, pieces = 5, (1, 2, 4)[tried]
         train, val = (list(zip(*_draw(10 * seed + part, 3, 4), strict=True)) for part in (0, 1))
         val[-1] = tuple(tensor[:3] for tensor in val[-1])  # a last batch that is smaller
-        start = _small_network(seed, norm="batch")
-        right = _loop(start, train, val, loss_fn, num_epochs, pieces)
+        start, pieces = _small_network(seed, norm="batch"), (1, 2, 4)[tried]
+        right = _loop(start, train, val, num_epochs, pieces)
         scores = [row["val_dice"] for row in right[0]]
-        best = int(np.argmax(scores))
         # Only where the choices differ, and clearly, can they be told apart.
-        lowest = int(np.argmin([row["val_loss"] for row in right[0]]))
+        best, lowest = int(np.argmax(scores)), int(np.argmin([row["val_loss"] for row in right[0]]))
         last, (second, first) = num_epochs - 1, sorted(scores)[-2:]
         if best in (0, lowest, last) or lowest == last or first - second < 1e-3:
             continue
-        _try_loop(answer, start, train, val, loss_fn, num_epochs, pieces, right)
+        _try_loop(answer, start, train, val, num_epochs, pieces, right)
         tried += 1
         if tried == 3:
             return
 
 
-def _try_loop(answer, start, train, val, loss_fn, num_epochs, pieces, right):
-    given = f"3 training batches and 3 validation batches, num_epochs {num_epochs}, pieces {pieces}"
+def _try_loop(answer, start, train, val, num_epochs, pieces, right):
+    case = Case(
+        given=f"3 training batches and 3 validation batches, num_epochs {num_epochs}, pieces {pieces}"
+    )
     model, seen = copy.deepcopy(start), []
     model.register_forward_pre_hook(
         lambda module, inputs: seen.append((module.training, torch.is_grad_enabled(), len(inputs[0])))
     )
     optimizer, calls = _watched_sgd(model, FAST)
-    got = answer(model, optimizer, list(train), list(val), loss_fn, num_epochs, pieces)
-    if not isinstance(got, tuple | list) or len(got) != 2:
-        raise Wrong(
-            "return two things: history, best_weights.", given, type(got).__name__, "(history, best_weights)"
-        )
-    history, weights = got
+    got = answer(model, optimizer, list(train), list(val), BCELoss(), num_epochs, pieces)
+    history, weights = case.items(got, 2, "two things: history, best_weights")
     if len(history) != num_epochs or not all(isinstance(row, dict) for row in history):
-        raise Wrong("history holds one row, a dict, for each epoch.", given, history, f"{num_epochs} rows")
+        case.wrong("history holds one row, a dict, for each epoch.", history, f"{num_epochs} rows")
     if missing := {"train_loss", "val_dice"} - history[0].keys():
-        raise Wrong(f"a row of history has no {' and no '.join(sorted(missing))}.", given, history[0])
-    wanted, steps = {4 // pieces}, num_epochs * len(train)
+        case.wrong(f"a row of history has no {' and no '.join(sorted(missing))}.", history[0])
+    steps, passes = num_epochs * len(train), num_epochs * len(train) * pieces
     trained = [size for _, grad, size in seen if grad]
-    asked = [training for training, grad, _ in seen if not grad]
-    if len(trained) > steps * pieces:
+    if len(trained) > passes:
         hint = "validation needs no slopes: ask under torch.inference_mode()."
-        raise Wrong(hint, given, f"{len(trained)} passes with slopes", f"{steps * pieces}")
-    if set(trained) != wanted:
-        raise Wrong("each batch goes through in pieces.", given, f"pieces of {trained[:4]}", f"of {wanted}")
+        case.wrong(hint, f"{len(trained)} passes with slopes", f"{passes}")
+    if set(trained) != {4 // pieces}:
+        case.wrong("each batch goes through in pieces.", f"pieces of {trained[:4]}", f"of {4 // pieces}")
     if calls["step"] != steps:
-        raise Wrong("one step for each training batch.", given, f"{calls['step']} steps", f"{steps} steps")
-    if any(asked):
-        raise Wrong("validate in eval mode: model.eval() before the first validation batch.", given)
+        case.wrong("one step for each training batch.", f"{calls['step']} steps", f"{steps} steps")
+    if any(training for training, grad, _ in seen if not grad):
+        case.wrong("validate in eval mode: model.eval() before the first validation batch.")
     if not all(training for training, grad, _ in seen if grad):
-        raise Wrong("train in train mode: model.train() at the start of every epoch.", given)
-    shown = [round(row["val_dice"], 4) for row in right[0]]
-    scores = as_numbers([as_number(row["val_dice"]) for row in history])
-    losses = as_numbers([as_number(row["train_loss"]) for row in history])
-    if scores is None or losses is None:
-        raise Wrong("train_loss and val_dice are numbers.", given, history[0])
-    if not _same_weights(model, right[2]):
-        hint = "the last weights differ: train_batches in their order, loss / pieces, one step each."
-        raise Wrong(hint, given, "other weights")
-    for hint, values in {
-        "the mean of the batches' means: the last batch is smaller, so take the mean over all pictures.": [
-            row["by_batch"] for row in right[0]
-        ],
-        "this cuts the logits at 0.5: a probability of one half is a logit of 0.": [
-            row["at_half"] for row in right[0]
-        ],
-    }.items():
-        if np.allclose(scores, values, atol=1e-4) and not np.allclose(values, shown, atol=1e-3):
-            raise Wrong(hint, given, np.round(scores, 4), shown)
-    if not np.allclose(scores, shown, atol=1e-3):
-        hint = (
-            "val_dice: the mean dice_score(logits > 0, masks) over all validation pictures, after the epoch."
-        )
-        raise Wrong(hint, given, np.round(scores, 4), shown)
-    expected = [round(row["train_loss"], 4) for row in right[0]]
-    if not np.allclose(losses, expected, atol=1e-3):
-        hint = "train_loss: the mean over the epoch's batches, each loss taken before its step."
-        raise Wrong(hint, given, np.round(losses, 4), expected)
-    _check_best_weights(weights, right, shown, given)
+        case.wrong("train in train mode: model.train() at the start of every epoch.")
+    found = {name: as_numbers([as_number(row[name]) for row in history]) for name in history[0]}
+    if found["val_dice"] is None or found["train_loss"] is None:
+        case.wrong("train_loss and val_dice are numbers.", history[0])
+    if not same(_weights(model), _weights(right[2]), atol=1e-5):
+        case.wrong("the last weights differ: train_batches in their order, loss / pieces, one step each.")
+    wanted = {name: [row[name] for row in right[0]] for name in right[0][0]}
+    mistakes = {
+        "the mean of the batches' means: the last batch is smaller, so take the mean over all pictures.": (
+            wanted["by_batch"]
+        ),
+        "this cuts the logits at 0.5: a probability of one half is a logit of 0.": wanted["at_half"],
+    }
+    hint = "val_dice: the mean dice_score(logits > 0, masks) over all validation pictures, after the epoch."
+    dice, case.expected = np.round(found["val_dice"], 4), np.round(wanted["val_dice"], 4)
+    case.compare(dice, mistakes, hint, atol=2e-4)
+    hint = "train_loss: the mean over the epoch's batches, each loss taken before its step."
+    loss, case.expected = np.round(found["train_loss"], 4), np.round(wanted["train_loss"], 4)
+    case.compare(loss, {}, hint, atol=1e-3)
+    _check_best_weights(case, weights, right[1], wanted)
 
 
-def _check_best_weights(weights, right, scores, given):
-    best = int(np.argmax(scores))
-    if not isinstance(weights, dict) or weights.keys() != right[1][best].keys():
-        raise Wrong("best_weights is a copy of model.state_dict().", given, type(weights).__name__)
-    same = [
-        i
-        for i, state in enumerate(right[1])
-        if all(torch.allclose(weights[k], state[k], atol=1e-5) for k in state)
+def _check_best_weights(case, weights, states, wanted):
+    best, worst = int(np.argmax(wanted["val_dice"])), int(np.argmin(wanted["val_dice"]))
+    if not isinstance(weights, dict) or weights.keys() != states[best].keys():
+        case.wrong("best_weights is a copy of model.state_dict().", type(weights).__name__, "a dict")
+    epochs = [
+        i for i, state in enumerate(states) if all(same(weights[k], state[k], atol=1e-5) for k in state)
     ]
-    if best in same:
+    if best in epochs:
         return
-    last = len(scores) - 1
-    hints = {last: "these are the last weights: state_dict() is a window, keep copy.deepcopy of it."}
-    hints[int(np.argmin(scores))] = "these are the weights of the worst Dice."
-    hints[int(np.argmin([row["val_loss"] for row in right[0]]))] = "the lowest loss: keep the best val_dice."
-    found = f"the weights after epoch {same[0] + 1}" if same else "weights of no epoch"
-    hint = hints.get(same[0] if same else None, "the weights after the epoch of the best val_dice.")
-    raise Wrong(hint, given, found, f"those after epoch {best + 1}; val_dice {scores}")
+    hints = {
+        len(states) - 1: "these are the last weights: state_dict() is a window, keep copy.deepcopy of it.",
+        worst: "these are the weights of the worst Dice.",
+        int(np.argmin(wanted["val_loss"])): "the lowest loss: keep the best val_dice.",
+    }
+    found = f"the weights after epoch {epochs[0] + 1}" if epochs else "weights of no epoch"
+    hint = hints.get(epochs[0] if epochs else None, "the weights after the epoch of the best val_dice.")
+    case.wrong(hint, found, f"those after epoch {best + 1}; val_dice {np.round(wanted['val_dice'], 4)}")
 
 
-def _loop(start, train, val, loss_fn, num_epochs, pieces):
+def _loop(start, train, val, num_epochs, pieces):
     """The right loop.   Returns: history with more columns, the weights after each epoch, the network."""
-    model, history, weights = copy.deepcopy(start), [], []
+    model, history, weights, loss_fn = copy.deepcopy(start), [], [], BCELoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=FAST)
     for _ in range(num_epochs):
         model.train()
         losses = []
         for images, masks in train:
             optimizer.zero_grad()
-            total = 0
             for some, mask in zip(images.chunk(pieces), masks.chunk(pieces), strict=True):
-                loss = loss_fn(model(some), mask) / pieces
-                loss.backward()
-                total += loss.item()
+                loss = loss_fn(model(some), mask)
+                (loss / pieces).backward()
+                losses.append(loss.item())
             optimizer.step()
-            losses.append(total)
         model.eval()
         with torch.inference_mode():
             asked = [(model(images), masks) for images, masks in val]
             dice = [dice_score(logits > 0, masks) for logits, masks in asked]
             half = [dice_score(logits > 0.5, masks) for logits, masks in asked]
-            val_loss = float(np.mean([loss_fn(logits, masks).item() for logits, masks in asked]))
-        row = {
-            "train_loss": float(np.mean(losses)),
-            "val_dice": torch.cat(dice).mean().item(),
-            "val_loss": val_loss,
-        }
-        row |= {
-            "by_batch": float(np.mean([d.mean() for d in dice])),
-            "at_half": torch.cat(half).mean().item(),
-        }
-        history.append(row)
+            val_losses = [loss_fn(logits, masks).item() for logits, masks in asked]
+        row = {"train_loss": np.mean(losses), "val_loss": np.mean(val_losses)}
+        row |= {"val_dice": torch.cat(dice).mean().item(), "at_half": torch.cat(half).mean().item()}
+        history.append(row | {"by_batch": np.mean([d.mean() for d in dice])})
         weights.append(copy.deepcopy(model.state_dict()))
     return history, weights, model
 
@@ -372,111 +313,88 @@ def _loop(start, train, val, loss_fn, num_epochs, pieces):
 def batch_norm(answer):
     """answer(x, running_mean, running_var, training): normalised, (N, C, H, W)."""
     for seed, training in itertools.product(range(2), (True, False)):
-        torch.manual_seed(from_start(seed))
-        x = torch.randn(3, 3, 4, 4) + torch.arange(3).view(3, 1, 1, 1)
+        generator = torch_generator(seed)
+        x = torch.randn(3, 3, 4, 4, generator=generator) + torch.arange(3).view(3, 1, 1)
         # The last channel hardly varies: without the 1e-5, noise would be blown up.
-        x = x * torch.tensor([2.0, 0.5, 0.002]).view(1, 3, 1, 1) + 1
-        mean, var = torch.randn(3), (torch.rand(3) + 0.5) * torch.tensor([1, 1, 1e-5])
-        given = f"x of shape {tuple(x.shape)}, training={training}"
-        got = answer(x.clone(), mean.clone(), var.clone(), training)
-        right = _normalised(
-            x, *((x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0)) if training else (mean, var))
-        )
-        if not isinstance(got, torch.Tensor) or got.shape != x.shape:
-            raise Wrong("a tensor of the shape of x.", given, got, f"shape {tuple(x.shape)}")
-        pixel = f"first number {got.flatten()[0]:.4f}", f"first number {right.flatten()[0]:.4f}"
-        if torch.allclose(got, right, atol=1e-3):
-            continue
-        batch_mean, batch_var = x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0)
-        tries = {
+        x = x * torch.tensor([2.0, 0.5, 0.002]).view(3, 1, 1) + 1
+        mean, var = torch.randn(3, generator=generator), torch.rand(3, generator=generator) + 0.5
+        var[2] *= 1e-5
+        used = () if training else (mean, var)
+        case = Case(_normalised(x, *used))
+        result = answer(x.clone(), mean.clone(), var.clone(), training)
+        got = case.array(result, "a tensor of the shape of x", kind=torch.Tensor)
+        mistakes = {
             "in eval mode use the running mean and variance: the batch at hand has no say.": (
-                not training,
-                _normalised(x, batch_mean, batch_var),
+                not training and _normalised(x)
             ),
-            "in training mode use the batch's own mean and variance.": (training, _normalised(x, mean, var)),
+            "in training mode use the batch's own mean and variance.": training and _normalised(x, mean, var),
             "each picture by itself: that is instance norm. Average over pictures too: dims (0, 2, 3).": (
-                training,
-                (x - x.mean((2, 3), keepdim=True))
-                / (x.var((2, 3), keepdim=True, correction=0) + 1e-5).sqrt(),
+                training and _normalised(x, dims=(2, 3))
             ),
             "all channels together: each channel has a mean of its own, dims (0, 2, 3).": (
-                training,
-                (x - x.mean()) / (x.var(correction=0) + 1e-5).sqrt(),
+                training and _normalised(x, dims=(0, 1, 2, 3))
             ),
             "divided by n - 1: batch norm divides by n here, so x.var(..., correction=0).": (
-                training,
-                _normalised(x, batch_mean, x.var((0, 2, 3))),
+                training and _normalised(x, correction=1)
             ),
-            "divided by the variance: take its square root.": (
-                True,
-                (x - (batch_mean if training else mean).view(1, 3, 1, 1))
-                / ((batch_var if training else var).view(1, 3, 1, 1) + 1e-5),
-            ),
-            "the 1e-5 is missing: a channel that hardly varies is blown up.": (
-                True,
-                _normalised(x, *((batch_mean, batch_var) if training else (mean, var)), epsilon=0),
+            "divided by the variance: take its square root.": _normalised(x, *used, power=1),
+            "the 1e-5 is missing: a channel that hardly varies is blown up.": _normalised(
+                x, *used, epsilon=0
             ),
         }
-        for hint, (applies, wrong) in tries.items():
-            if applies and torch.allclose(got, wrong, atol=1e-3):
-                raise Wrong(hint, given, *pixel)
-        raise Wrong("(x - mean) / sqrt(var + 1e-5), one mean and variance for each channel.", given, *pixel)
+        shown = tuple(f"first number {array.ravel()[0]:.4f}" for array in (got, case.expected))
+        otherwise = "(x - mean) / sqrt(var + 1e-5), one mean and variance for each channel."
+        case.compare(got, mistakes, otherwise, shown, atol=1e-3)
 
 
-def _normalised(x, mean, var, epsilon=1e-5):
-    return (x - mean.view(1, -1, 1, 1)) / (var.view(1, -1, 1, 1) + epsilon).sqrt()
+def _normalised(x, mean=None, var=None, dims=(0, 2, 3), correction=0, epsilon=1e-5, power=0.5):
+    """By a mean and a variance per channel, or by those of x itself over some dims."""
+    if mean is None:
+        mean, var = x.mean(dims, keepdim=True), x.var(dims, keepdim=True, correction=correction)
+    else:
+        mean, var = mean.view(-1, 1, 1), var.view(-1, 1, 1)
+    return (x - mean) / (var + epsilon) ** power
 
 
 @exercise
 def adam_step(answer):
     """answer(w, grad, m, v, step, lr): one step of Adam; returns the new (w, m, v)."""
-    for seed in range(3):
-        rng = np.random.default_rng(from_start(seed))
+    mistakes = {
+        "the sign: go down the slope, w - lr * ...": {"sign": -1},
+        "m and v start at 0 and are too small at first: divide by 1 - beta ** step.": {"correct": False},
+        "v is the mean of the squared gradients: take its square root.": {"root": False},
+        "v takes grad ** 2, not grad.": {"square": False},
+        "the betas have changed places: 0.9 for m, 0.999 for v.": {"betas": (0.999, 0.9)},
+        "plain momentum: divide by the square root of v.": {"scale": False},
+        "this is plain gradient descent: m and v have no say.": {"plain": True},
+        "the 1e-8 is missing: a weight without a slope would leap, or become NaN.": {"epsilon": 0},
+    }
+    for _, rng in draws(3):
         # The last weight has hardly any slope: without the 1e-8 it would move like the others.
         start, grads = rng.normal(size=4), rng.normal(size=(3, 4)) * [1, 1, 1, 1e-8]
-        lr, given = 0.1, f"four weights, steps 1 to 3, lr {0.1}"
-        state = (start.copy(), np.zeros(4), np.zeros(4))
+        lr = 0.1
+        case, state = (
+            Case(_adam(start, grads, lr), "four weights, steps 1 to 3, lr 0.1"),
+            (start, np.zeros(4), np.zeros(4)),
+        )
         for i, grad in enumerate(grads, start=1):
-            got = answer(*(a.copy() for a in (state[0], grad, *state[1:])), i, lr)
-            if not isinstance(got, tuple | list | np.ndarray) or len(got) != 3:
-                raise Wrong("return three things: w, m, v.", given, type(got).__name__, "(w, m, v)")
-            state = tuple(np.asarray(a, float) for a in got)
-        right = _adam(start, grads, lr)
-        if all(np.allclose(a, b, atol=1e-6) for a, b in zip(state, right, strict=True)):
-            continue
-        shown = np.round(state[0], 4), np.round(right[0], 4)
-        for hint, settings in {
-            "the sign: go down the slope, w - lr * ...": {"sign": -1},
-            "m and v start at 0 and are too small at first: divide by 1 - beta ** step.": {"correct": False},
-            "v is the mean of the squared gradients: take its square root.": {"root": False},
-            "v takes grad ** 2, not grad.": {"square": False},
-            "the betas have changed places: 0.9 for m, 0.999 for v.": {"betas": (0.999, 0.9)},
-            "plain momentum: divide by the square root of v.": {"scale": False},
-            "this is plain gradient descent: m and v have no say.": {"plain": True},
-            "the 1e-8 is missing: a weight without a slope would leap, or become NaN.": {"epsilon": 0},
-        }.items():
-            if np.allclose(state[0], _adam(start, grads, lr, **settings)[0], atol=1e-5, equal_nan=True):
-                raise Wrong(hint, given, *shown)
-        if np.allclose(state[0], right[0], atol=1e-6):
-            raise Wrong(
-                "w is right. Hand back m and v without the correction: it is for this step only.", given
-            )
-        raise Wrong("m, v, their corrections, then w - lr * m / (sqrt(v) + 1e-8).", given, *shown)
+            result = answer(*(a.copy() for a in (state[0], grad, *state[1:])), i, lr)
+            state = [np.asarray(a, float) for a in case.items(result, 3, "three things: w, m, v")]
+        made = {
+            hint: same(state[0], _adam(start, grads, lr, **settings)[0], atol=1e-5)
+            for hint, settings in mistakes.items()
+        }
+        hint = "w is right. Hand back m and v without the correction: it is for this step only."
+        made[hint] = same(state[0], case.expected[0])
+        shown = np.round(state[0], 4), np.round(case.expected[0], 4)
+        otherwise = "m, v, their corrections, then w - lr * m / (sqrt(v) + 1e-8)."
+        case.compare(state, made, otherwise, shown)
 
 
 def _adam(
-    w,
-    grads,
-    lr,
-    sign=1,
-    correct=True,
-    root=True,
-    square=True,
-    betas=(0.9, 0.999),
-    scale=True,
-    plain=False,
-    epsilon=1e-8,
-):
+    w, grads, lr, sign=1, correct=True, root=True, square=True, betas=(0.9, 0.999), scale=True,
+    plain=False, epsilon=1e-8,
+):  # fmt: skip
     m, v = np.zeros_like(w), np.zeros_like(w)
     with np.errstate(invalid="ignore"):
         for step, grad in enumerate(grads, start=1):

@@ -8,217 +8,172 @@ import numpy as np
 import torch
 from PIL import Image
 
-from segkit.course.check.core import Wrong, exercise, from_start
+from segkit.course.check.core import Case, draws, exercise, same
 from segkit.files import read_image
 
 
 @exercise
 def network_input(answer):
     """answer(image, mean, std): uint8 (H, W, 3) -> float32 (1, 3, H, W), normalised."""
-    for seed in range(3):
-        rng = np.random.default_rng(from_start(seed))
+    for _, rng in draws(3):
         height, width = (int(side) for side in rng.choice([4, 5, 6, 7], 2, replace=False))
         image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
         # Plain numbers, as a checkpoint holds them: torch makes float64 of NumPy's.
-        mean = tuple(rng.uniform(0.3, 0.6, 3).round(3).tolist())
-        std = tuple(rng.uniform(0.15, 0.35, 3).round(3).tolist())
-        right = _normalised(image / 255, mean, std)
-        given = f"an image of shape {image.shape}, mean {mean}, std {std}"
-        got = np.asarray(answer(image.copy(), mean, std))
-        if got.shape != right.shape:
-            raise Wrong(
-                _wrong_shape(got.shape, right.shape), given, f"shape {got.shape}", f"shape {right.shape}"
-            )
+        mean, std = (rng.uniform(*ends, 3).round(3).tolist() for ends in ((0.3, 0.6), (0.15, 0.35)))
+        case = Case(
+            _normalised(image / 255, mean, std), f"an image of shape {image.shape}, mean {mean}, std {std}"
+        )
+        shapes = {
+            (height, width, 3): "channels come first, and a batch axis before them: permute(2, 0, 1)[None].",
+            (
+                1,
+                height,
+                width,
+                3,
+            ): "the batch axis is there, but the channels are still last: permute(2, 0, 1).",
+            (3, height, width): "the network takes a batch, even of one: put an axis in front with [None].",
+            (1, 3, width, height): "rows and columns have changed places: permute(2, 0, 1), not (2, 1, 0).",
+        }
+        what = "an array (batch, channels, height, width), as the network takes it"
+        got = case.array(answer(image.copy(), tuple(mean), tuple(std)), what, shapes)
         if got.dtype != np.float32:
-            raise Wrong(
-                "the weights are float32, and torch refuses to mix: end with .float().",
-                given,
-                got.dtype,
-                "float32",
+            case.wrong(
+                "the weights are float32, and torch refuses to mix: end with .float().", got.dtype, "float32"
             )
-        pixel = [np.round(a[0, :, 0, 0], 3) for a in (got, right)]
-        swapped = _normalised(image[..., ::-1] / 255, mean, std)
-        for wrong, hint in {
-            "raw": (image.astype(float), "these are the raw numbers: divide by 255, minus mean, over std."),
-            "scaled": (image / 255, "divided by 255, and then nothing: the mean and the std are missing."),
-            "no 255": ((image - np.array(mean)) / np.array(std), "mean and std are for colours in [0, 1]."),
-            "no std": (image / 255 - np.array(mean), "the mean is gone, but nothing was divided by std."),
-            "no mean": (image / 255 / np.array(std), "divided by std, but the mean was never subtracted."),
-            "product": ((image / 255 - np.array(mean)) * np.array(std), "divide by std, do not multiply."),
-        }.values():
-            if _close(got, wrong.transpose(2, 0, 1)[None]):
-                raise Wrong(hint, given, f"first pixel {pixel[0]}", f"first pixel {pixel[1]}")
-        if _close(got, swapped):
-            raise Wrong("red and blue have changed places.", given, pixel[0], pixel[1])
-        if not _close(got, right):
-            raise Wrong(
-                "each colour: divide by 255, subtract its own mean, divide by its own std.",
-                given,
-                f"first pixel {pixel[0]}",
-                f"first pixel {pixel[1]}",
-            )
+        none, ones = (0, 0, 0), (1, 1, 1)
+        mistakes = {
+            "these are the raw numbers: divide by 255, minus mean, over std.": (image, none, ones),
+            "divided by 255, and then nothing: the mean and the std are missing.": (image / 255, none, ones),
+            "mean and std are for colours in [0, 1].": (image, mean, std),
+            "the mean is gone, but nothing was divided by std.": (image / 255, mean, ones),
+            "divided by std, but the mean was never subtracted.": (image / 255, none, std),
+            "divide by std, do not multiply.": (image / 255, mean, 1 / np.array(std)),
+            "red and blue have changed places.": (image[..., ::-1] / 255, mean, std),
+        }
+        made = {hint: _normalised(*parts) for hint, parts in mistakes.items()}
+        shown = tuple(f"first pixel {np.round(array[0, :, 0, 0], 3)}" for array in (got, case.expected))
+        otherwise = "each colour: divide by 255, subtract its own mean, divide by its own std."
+        case.compare(got, made, otherwise, shown, atol=1e-4)
 
 
 def _normalised(image, mean, std):
     return ((image - np.array(mean)) / np.array(std)).transpose(2, 0, 1)[None]
 
 
-def _wrong_shape(got, right):
-    _, _, height, width = right
-    return {
-        (height, width, 3): "channels come first, and a batch axis before them: permute(2, 0, 1)[None].",
-        (1, height, width, 3): "the batch axis is there, but the channels are still last: permute(2, 0, 1).",
-        (3, height, width): "the network takes a batch, even of one: put an axis in front with [None].",
-        (1, 3, width, height): "rows and columns have changed places: permute(2, 0, 1), not (2, 1, 0).",
-    }.get(tuple(got), "the network takes (batch, channels, height, width).")
-
-
-def _close(a, b):
-    return a.shape == b.shape and np.allclose(a, b, atol=1e-4)
-
-
 @exercise
 def full_size_mask(answer):
     """answer(prob, height, width, threshold): float32 (h, w) -> bool (height, width)."""
-    for seed in range(4):
-        rng = np.random.default_rng(from_start(seed))
+    for _, rng in draws(4):
         noise = cv2.resize(rng.random((5, 5), dtype=np.float32), (24, 24), interpolation=cv2.INTER_CUBIC)
         prob = noise.clip(0, 1)
         height, width = (int(side) for side in rng.choice([80, 97, 110, 131], 2, replace=False))
         threshold = float(rng.choice([0.3, 0.4, 0.6, 0.7]))
         given = f"prob of shape (24, 24), height {height}, width {width}, threshold {threshold}"
-        right = cv2.resize(prob, (width, height), interpolation=cv2.INTER_LINEAR) > threshold
-        got = np.asarray(answer(prob.copy(), height, width, threshold))
-        if got.shape == (width, height) != right.shape:
-            raise Wrong(
-                "turned on its side: cv2.resize takes (width, height), arrays are (height, width).",
-                given,
-                f"shape {got.shape}",
-                f"shape {right.shape}",
-            )
-        if got.shape != right.shape:
-            hint = (
-                "the mask still has the network's size." if got.shape == prob.shape else "the shape is off."
-            )
-            raise Wrong(hint, given, f"shape {got.shape}", f"shape {right.shape}")
+
+        def enlarged(array, cut=threshold, how=cv2.INTER_LINEAR, size=(width, height)):
+            return cv2.resize(array, size, interpolation=how) > cut
+
+        case, small = Case(enlarged(prob), given), (prob > threshold).astype(np.float32)
+        shapes = {
+            (
+                width,
+                height,
+            ): "turned on its side: cv2.resize takes (width, height), arrays are (height, width).",
+            prob.shape: "the mask still has the network's size.",
+        }
+        got = case.array(answer(prob.copy(), height, width, threshold), "a mask (height, width)", shapes)
         if got.dtype != bool:
-            is_prob = np.issubdtype(got.dtype, np.floating) and len(np.unique(got)) > 2
+            is_prob = got.dtype.kind == "f" and len(np.unique(got)) > 2
             hint = (
                 "these are still probabilities: compare them" if is_prob else "a comparison gives True, False"
             )
-            raise Wrong(f"{hint}: prob > threshold.", given, got, "True and False")
-        small = (prob > threshold).astype(np.uint8)
-        nearest = cv2.INTER_NEAREST_EXACT
-        half = cv2.resize(prob, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
-        blocks = [
-            cv2.resize(small, (width, height), interpolation=how) > 0
-            for how in (cv2.INTER_NEAREST, nearest, cv2.INTER_LINEAR)
-        ] + [cv2.resize(small.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0.5]
-        shares = f"{got.mean():.1%} of the pixels", f"{right.mean():.1%} of the pixels"
+            case.wrong(f"{hint}: prob > threshold.", got, "True and False")
+        blocks = [enlarged(small, 0, how) for how in (cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT)]
+        blocks += [enlarged(small, cut) for cut in (0, 0.5)]
         # Any smooth way to enlarge is right: what counts is to be much nearer to it than stairs are.
-        stairs = min((block != right).mean() for block in blocks)
-        if (got != right).mean() < max(0.001, stairs / 3):
+        stairs = min((block != case.expected).mean() for block in blocks)
+        if (got != case.expected).mean() < max(0.001, stairs / 3):
             continue
-        if _alike(got, half):
-            raise Wrong("this cuts at 0.5: use the threshold that was given.", given, *shares)
-        if _alike(got, ~right):
-            raise Wrong("background and person have changed places.", given, *shares)
-        if any(_alike(got, block) for block in blocks):
-            raise Wrong(
-                "cut first and resized after (or resized by nearest neighbour): the edge has stairs. "
-                "Resize the probabilities with INTER_LINEAR, cut last.",
-                given,
-                *shares,
-            )
-        raise Wrong("resize prob with cv2.INTER_LINEAR to (width, height), then > threshold.", given, *shares)
-
-
-def _alike(a, b):
-    return a.shape == b.shape and (a == b).mean() > 0.999
+        mistakes = {
+            "this cuts at 0.5: use the threshold that was given.": [enlarged(prob, 0.5)],
+            "background and person have changed places.": [~case.expected],
+            "cut first and resized after (or resized by nearest neighbour): the edge has stairs. "
+            "Resize the probabilities with INTER_LINEAR, cut last.": blocks,
+        }
+        made = {hint: any((got == mask).mean() > 0.999 for mask in masks) for hint, masks in mistakes.items()}
+        shown = tuple(f"{mask.mean():.1%} of the pixels" for mask in (got, case.expected))
+        case.compare(
+            got, made, "resize prob with cv2.INTER_LINEAR to (width, height), then > threshold.", shown
+        )
 
 
 @exercise
 def mirror_average(answer):
     """answer(predict, image): the mean of the answers to the photograph and to its mirror image."""
-    for seed in range(3):
-        rng = np.random.default_rng(from_start(seed))
-        height, width = 6, 9
-        image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-        weight = rng.random((height, width, 3))
+    for _, rng in draws(3):
+        image = rng.integers(0, 256, (6, 9, 3), dtype=np.uint8)
+        weight = rng.random(image.shape)
 
         def predict(picture, weight=weight):
             return (picture / 255 * weight).mean(2).astype(np.float32)
 
         plain, mirrored = predict(image), predict(image[:, ::-1])
-        right = (plain + mirrored[:, ::-1]) / 2
-        upside_down = (plain + predict(image[::-1])[::-1]) / 2
-        given = f"an image of shape {image.shape}"
-        got = np.asarray(answer(predict, image.copy()))
-        if got.shape != right.shape:
-            raise Wrong("one probability per pixel.", given, f"shape {got.shape}", f"shape {right.shape}")
-        for wrong, hint in (
-            (plain, "this is the plain answer: the mirror image was not asked."),
-            (mirrored, "this is the mirrored answer alone, and it still looks the wrong way."),
-            (mirrored[:, ::-1], "this is the mirrored answer alone: take the mean of both."),
-            ((plain + mirrored) / 2, "the second answer still looks the wrong way: mirror it back first."),
-            (2 * right, "this is the sum, and reaches 2: divide by two."),
-            (upside_down, "that turns the photograph upside down: the first axis is rows. Use [:, ::-1]."),
-            (
-                (plain + predict(image[..., ::-1])) / 2,
-                "that swaps red and blue: the last axis is colour. Use [:, ::-1].",
+        case = Case((plain + mirrored[:, ::-1]) / 2, f"an image of shape {image.shape}")
+        got = case.array(answer(predict, image.copy()), "one probability per pixel")
+        mistakes = {
+            "this is the plain answer: the mirror image was not asked.": plain,
+            "this is the mirrored answer alone, and it still looks the wrong way.": mirrored,
+            "this is the mirrored answer alone: take the mean of both.": mirrored[:, ::-1],
+            "the second answer still looks the wrong way: mirror it back first.": (plain + mirrored) / 2,
+            "this is the sum, and reaches 2: divide by two.": plain + mirrored[:, ::-1],
+            "that turns the photograph upside down: the first axis is rows. Use [:, ::-1].": (
+                (plain + predict(image[::-1])[::-1]) / 2
             ),
-        ):
-            if _close(got, wrong):
-                raise Wrong(hint, given, f"first pixel {got[0, 0]:.4f}", f"first pixel {right[0, 0]:.4f}")
-        if not _close(got, right):
-            raise Wrong(
-                "predict both, mirror the second answer back, take the mean.",
-                given,
-                f"first pixel {got[0, 0]:.4f}",
-                f"first pixel {right[0, 0]:.4f}",
-            )
+            "that swaps red and blue: the last axis is colour. Use [:, ::-1].": (
+                (plain + predict(image[..., ::-1])) / 2
+            ),
+        }
+        shown = tuple(f"first pixel {array[0, 0]:.4f}" for array in (got, case.expected))
+        case.compare(
+            got, mistakes, "predict both, mirror the second answer back, take the mean.", shown, atol=1e-4
+        )
 
 
 @exercise
 def put_behind(answer):
     """answer(image, alpha, background): the person of image on another background, uint8."""
-    for seed in range(3):
-        rng = np.random.default_rng(from_start(seed))
+    for _, rng in draws(3):
         image, background = rng.integers(0, 256, (2, 5, 6, 3), dtype=np.uint8)
         alpha = rng.random((5, 6)).astype(np.float32)
         a = alpha[..., None]
-        right = image * a + background * (1 - a)
-        given = "image and background of shape (5, 6, 3), alpha of shape (5, 6)"
-        got = np.asarray(answer(image.copy(), alpha.copy(), background.copy()))
-        if got.shape != right.shape:
-            raise Wrong("a picture of the same shape.", given, f"shape {got.shape}", f"shape {right.shape}")
-        pixel = f"first pixel {got[0, 0]}", f"first pixel {right[0, 0].round().astype(np.uint8)}"
-        hard = np.where(a > 0.5, image, background)
-        values = got.astype(float)
-        for wrong, hint in (
-            (image * (1 - a) + background * a, "person and background have changed places."),
-            (hard, "a hard cut: alpha lies between 0 and 1, so mix by it."),
-            (image * a, "the person is there, on black: add background * (1 - alpha)."),
-            (image * a + background, "the background shines through the person: weigh it by 1 - alpha."),
-        ):
-            if np.abs(values - wrong).max() < 1.01 or np.array_equal(got, wrong.astype(np.uint8)):
-                raise Wrong(hint, given, *pixel)
+        case = Case(
+            image * a + background * (1 - a), "image and background of shape (5, 6, 3), alpha of shape (5, 6)"
+        )
+        got = case.array(answer(image.copy(), alpha.copy(), background.copy()), "a picture of the same shape")
+        shown = f"first pixel {got[0, 0]}", f"first pixel {case.expected[0, 0].round().astype(np.uint8)}"
+        mistakes = {
+            "person and background have changed places.": image * (1 - a) + background * a,
+            "a hard cut: alpha lies between 0 and 1, so mix by it.": np.where(a > 0.5, image, background),
+            "the person is there, on black: add background * (1 - alpha).": image * a,
+            "the background shines through the person: weigh it by 1 - alpha.": image * a + background,
+        }
+        made = {
+            hint: np.abs(got - wrong.astype(float)).max() < 1.01 or same(got, wrong.astype(np.uint8))
+            for hint, wrong in mistakes.items()
+        }
+        otherwise = (
+            "image * alpha + background * (1 - alpha), with alpha[..., None], and in floats: "
+            "uint8 numbers start again at 0 after 255."
+        )
+        case.compare(got, made, otherwise, shown, rtol=0, atol=1.01)
         if got.dtype != np.uint8:
-            raise Wrong("a picture is uint8: end with .round().astype(np.uint8).", given, got.dtype, "uint8")
-        if np.abs(values - right).max() > 1.01:
-            raise Wrong(
-                "image * alpha + background * (1 - alpha), with alpha[..., None], and in floats: "
-                "uint8 numbers start again at 0 after 255.",
-                given,
-                *pixel,
-            )
+            case.wrong("a picture is uint8: end with .round().astype(np.uint8).", got.dtype, "uint8")
 
 
 @exercise
 def keep_shape(answer):
     """answer(predict, image, size): probability (H, W) without squeezing the photograph."""
-    for seed, (height, width) in enumerate([(60, 120), (130, 70), (90, 200)]):
-        rng = np.random.default_rng(from_start(seed))
+    for (seed, rng), (height, width) in zip(draws(3), [(60, 120), (130, 70), (90, 200)], strict=True):
         size, side = 64, 24
         # At one end of the long side, so that cropping the middle out would lose it; in the middle of the
         # short side, so that a mirrored copy in the padding stays apart.
@@ -231,54 +186,34 @@ def keep_shape(answer):
         image[top : top + side, left : left + side] = 240
         seen = []
 
-        def predict(picture, seen=seen, size=size):
+        def predict(picture, seen=seen):
             seen.append(np.asarray(picture).copy())
             brightest = seen[-1].reshape(*seen[-1].shape[:2], -1).max(2)
             return (0.95 - 0.9 * brightest / 255).astype(np.float32)
 
-        given = f"an image of shape {image.shape}, size {size}"
-        got = np.asarray(answer(predict, image.copy(), size))
+        case = Case(0.95 - 0.9 * image.max(2) / 255, f"an image of shape {image.shape}, size {size}")
+        result = answer(predict, image.copy(), size)
         if not seen:
-            raise Wrong("predict was never called.", given)
+            case.wrong("predict was never called.")
         if seen[0].shape != (size, size, 3):
-            raise Wrong(
-                "predict takes a square: put the small photograph into one of size x size.",
-                given,
-                f"predict got {seen[0].shape}",
-                f"{(size, size, 3)}",
-            )
+            hint = "predict takes a square: put the small photograph into one of size x size."
+            case.wrong(hint, f"predict got {seen[0].shape}", f"{(size, size, 3)}")
         tall, wide = _largest_blob(seen[0].max(2) > 180)
-        fits = side * size / max(height, width)
-        if min(tall, wide) < fits - 2 and abs(tall - wide) <= 2:
-            hint = "part of the photograph is missing: scale by size / max(height, width), do not crop."
-            raise Wrong(hint, given)
+        if min(tall, wide) < side * size / max(height, width) - 2 and abs(tall - wide) <= 2:
+            case.wrong("part of the photograph is missing: scale by size / max(height, width), do not crop.")
         if abs(tall - wide) > 2:
-            raise Wrong(
-                "the photograph is squeezed: use one scale, size / max(height, width), for both sides.",
-                given,
-                f"a square of the photograph became {tall}x{wide}",
-                "as tall as wide",
-            )
-        if got.shape != (height, width):
-            raise Wrong(
-                "resize the answer back to the photograph's size; cv2.resize takes (width, height).",
-                given,
-                f"shape {got.shape}",
-                f"shape {(height, width)}",
-            )
+            hint = "the photograph is squeezed: use one scale, size / max(height, width), for both sides."
+            case.wrong(hint, f"a square of the photograph became {tall}x{wide}", "as tall as wide")
+        what = "an answer resized back to the photograph's size; cv2.resize takes (width, height)"
+        got = case.array(result, what)
         if got.dtype.kind != "f" or not np.isfinite(got).all():
-            raise Wrong("a probability for every pixel: floats, none of them NaN.", given, got)
-        right = 0.95 - 0.9 * image.max(2) / 255
-        apart = np.abs(got - right).mean()
+            case.wrong("a probability for every pixel: floats, none of them NaN.", got)
+        apart = np.abs(got - case.expected).mean()
         if apart > 0.06 and np.array_equal(got, got.round()):
-            raise Wrong("this is a mask: return the probabilities, uncut.", given, got)
+            case.wrong("this is a mask: return the probabilities, uncut.", got)
         if apart > 0.06:
-            raise Wrong(
-                "this is not predict's answer in its place: cut the padding off before you resize back.",
-                given,
-                f"{apart:.2f} away from it on average",
-                "below 0.06",
-            )
+            hint = "this is not predict's answer in its place: cut the padding off before you resize back."
+            case.wrong(hint, f"{apart:.2f} away from it on average", "below 0.06")
 
 
 def _largest_blob(mask: np.ndarray) -> tuple[int, int]:
@@ -293,61 +228,45 @@ def _largest_blob(mask: np.ndarray) -> tuple[int, int]:
 @exercise
 def file_to_mask(answer):
     """answer(path, model, size, mean, std, threshold): a picture file -> bool (H, W), upright."""
+    mistakes = {
+        "cut at the threshold that was given, and not at 0.5.": {"threshold": 0.5},
+        "logits were cut: the sigmoid comes first, then the threshold.": {"logits": True},
+        "red and blue have changed places: cv2.imread gives blue first.": {"bgr": True},
+        "the colours are not normalised: divide by 255, minus mean, over std.": {"raw": True},
+        "cut first, resized after: the edge has stairs. Probabilities travel, masks do not.": {
+            "stairs": True
+        },
+        "background and person have changed places.": {"flip": True},
+    }
     with tempfile.TemporaryDirectory() as folder:
-        for seed, kind in enumerate(_KINDS):
-            rng = np.random.default_rng(from_start(seed))
-            size, threshold = int(rng.choice([16, 24])), float(rng.choice([0.3, 0.7]))
-            mean, std = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+        for (seed, rng), kind in zip(draws(len(_KINDS)), _KINDS, strict=True):
+            settings = {"size": int(rng.choice([16, 24])), "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.25, 0.3)}
+            settings["threshold"] = float(rng.choice([0.3, 0.7]))
             path = _write(kind, Path(folder) / f"photo_{seed}.png", _smooth(rng, 150, 200))
-            given = f"a {kind}, size {size}, mean {mean}, std {std}, threshold {threshold}"
-            model = _Probe()
-            got = answer(path, model, size, mean, std, threshold)
+            image, model = read_image(path), _Probe()
+            given = f"a {kind}, {', '.join(f'{name} {value}' for name, value in settings.items())}"
+            case = Case(_path_to_mask(image, **settings), given)
+            result = answer(path, model, *settings.values())
             if not model.seen:
-                raise Wrong("the model was never asked.", given)
-            if model.seen[0] != ((1, 3, size, size), torch.float32):
-                shape, dtype = model.seen[0]
-                raise Wrong(
-                    "the model takes a batch of one normalised square, float32 (1, 3, size, size).",
-                    given,
-                    f"{dtype} {shape}",
-                    f"torch.float32 {(1, 3, size, size)}",
-                )
-            if isinstance(got, torch.Tensor):
-                got = got.cpu().numpy()
-            got, image = np.asarray(got), read_image(path)
-            ways = {
-                "": {},
-                "cut at the threshold that was given, and not at 0.5.": {"threshold": 0.5},
-                "logits were cut: the sigmoid comes first, then the threshold.": {"logits": True},
-                "red and blue have changed places: cv2.imread gives blue first.": {"bgr": True},
-                "the colours are not normalised: divide by 255, minus mean, over std.": {"raw": True},
-                "cut first, resized after: the edge has stairs. Probabilities travel, masks do not.": {
-                    "stairs": True
-                },
-                "background and person have changed places.": {"flip": True},
-            }
-            masks = {
-                hint: _path_to_mask(image, size, mean, std, **{"threshold": threshold} | way)
-                for hint, way in ways.items()
-            }
-            right = masks.pop("")
-            if got.shape != right.shape:
-                hint = "the mask has the photograph's own size, upright."
-                if got.shape == right.shape[::-1]:
-                    hint = "turned on its side: obey the EXIF note, and cv2.resize wants (width, height)."
-                raise Wrong(hint, given, f"shape {got.shape}", f"shape {right.shape}")
+                case.wrong("the model was never asked.")
+            wanted = f"torch.float32 {(1, 3, settings['size'], settings['size'])}"
+            if model.seen[0] != wanted:
+                hint = "the model takes a batch of one normalised square, float32 (1, 3, size, size)."
+                case.wrong(hint, model.seen[0], wanted)
+            turned = "turned on its side: obey the EXIF note, and cv2.resize wants (width, height)."
+            shapes = {image.shape[1::-1]: turned}
+            got = case.array(result, "a mask of the photograph's own size, upright", shapes)
             if got.dtype != bool:
-                raise Wrong("a mask of True and False: end with > threshold.", given, got.dtype, "bool")
-            wrong = (got != right).mean()
-            nearest = min(masks, key=lambda hint: (masks[hint] != got).mean())
-            if wrong < 0.01 and wrong <= (masks[nearest] != got).mean():
+                case.wrong("a mask of True and False: end with > threshold.", got.dtype, "bool")
+            wrong = (got != case.expected).mean()
+            masks = {hint: _path_to_mask(image, **settings | way) for hint, way in mistakes.items()}
+            off = {hint: (mask != got).mean() for hint, mask in masks.items()}
+            nearest = min(off, key=off.get)
+            if wrong < 0.01 and wrong <= off[nearest]:
                 continue
-            shown = f"{wrong:.1%} of the pixels differ", "below 1 %"
-            if (masks[nearest] != got).mean() < 0.005:
-                raise Wrong(nearest, given, *shown)
-            raise Wrong(
-                "read, resize, normalise, model, sigmoid, resize back, cut: in this order.", given, *shown
-            )
+            hint = "read, resize, normalise, model, sigmoid, resize back, cut: in this order."
+            hint = nearest if off[nearest] < 0.005 else hint
+            case.wrong(hint, f"{wrong:.1%} of the pixels differ", "below 1 %")
 
 
 _KINDS = ("colour PNG", "JPEG that says: turn me clockwise", "grey PNG", "PNG with transparency")
@@ -361,7 +280,7 @@ class _Probe(torch.nn.Module):
         self.seen = []
 
     def forward(self, x):
-        self.seen.append((tuple(x.shape), x.dtype))
+        self.seen.append(f"{x.dtype} {tuple(x.shape)}")
         return (x * torch.tensor([1.5, 0.2, -1.1]).view(1, 3, 1, 1).to(x.dtype)).sum(1, keepdim=True)
 
 

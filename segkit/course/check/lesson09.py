@@ -2,195 +2,154 @@
 
 import numpy as np
 
-from segkit.course.check.core import Wrong, as_number, as_numbers, exercise, from_start
+from segkit.course.check.core import Case, draws, exercise, same
 from segkit.files import IGNORE
 from segkit.metrics import count_pixels
 
 
-def _number(value, given) -> float:
-    if (number := as_number(value)) is None:
-        raise Wrong("asked is one number", given, value, "a number")
-    return number
-
-
-def _two_numbers(value, what: str, given) -> tuple[float, float]:
-    numbers = as_numbers(value)
-    if numbers is None or len(numbers) != 2:
-        raise Wrong(f"return two numbers: {what}", given, value, "two numbers")
-    return numbers
-
-
-def _rounded(values) -> str:
-    return ", ".join(f"{value:.4f}" for value in values)
-
-
 @exercise
 def worst_first(answer):
-    for seed in range(6):
-        rng = np.random.default_rng(from_start(seed))
+    for _, rng in draws(6):
         names = [f"s{i:02}" for i in rng.permutation(8)]
         scores, count = rng.permutation(8) / 8, int(rng.integers(2, 5))
         order = [names[i] for i in np.argsort(scores)]
-        expected = order[:count]
-        given = dict(zip(names, scores.tolist(), strict=True)), f"count {count}"
-        got = answer(list(names), scores.copy(), count)
+        case = Case(order[:count], (dict(zip(names, scores.tolist(), strict=True)), f"count {count}"))
+        result = answer(list(names), scores.copy(), count)
         try:
-            got = [str(name) for name in got]
+            got = [str(name) for name in result]
         except TypeError:
-            raise Wrong("return a list of names", given, got, expected) from None
-        if got == expected:
-            continue
-        hint = "sort the pictures by score and keep the first `count` names"
-        if got == order[::-1][:count]:
-            hint = "these are the best: the worst have the lowest score"
-        elif got == names[:count]:
-            hint = "nothing is sorted yet; np.argsort(scores) gives the order"
-        elif got == [names[i] for i in scores.argsort().argsort()[:count]]:
-            hint = "argsort twice gives ranks, not the order: once is enough"
-        elif len(got) == count and set(got) == set(expected):
-            hint = "the right pictures; the very worst comes first"
-        elif got == order:
-            hint = f"asked are {count} pictures, not all"
-        elif set(got) <= {str(i) for i in range(8)}:
-            hint = "these are positions: look the names up"
-        raise Wrong(hint, given, got, expected)
+            case.refuse(result, "a list of names")
+        mistakes = {
+            "these are the best: the worst have the lowest score": order[::-1][:count],
+            "nothing is sorted yet; np.argsort(scores) gives the order": names[:count],
+            "argsort twice gives ranks, not the order: once is enough": (
+                [names[i] for i in scores.argsort().argsort()[:count]]
+            ),
+            "the right pictures; the very worst comes first": sorted(got) == sorted(case.expected),
+            f"asked are {count} pictures, not all": order,
+            "these are positions: look the names up": set(got) <= {str(i) for i in range(8)},
+        }
+        case.compare(got, mistakes, "sort the pictures by score and keep the first `count` names")
 
 
 def _dice(pred: np.ndarray, true: np.ndarray) -> float:
     return count_pixels(pred[None], true[None]).dice().item()
 
 
+def _iou(pred: np.ndarray, true: np.ndarray) -> float:
+    return (pred & true).sum() / (pred | true).sum()
+
+
 @exercise
 def gain_of_repair(answer):
-    for seed in range(6):
-        rng = np.random.default_rng(from_start(seed))
-        shape = tuple(rng.integers(4, 9, 2))
+    for seed, rng in draws(6):
+        shape = tuple(rng.integers(4, 9, 2).tolist())
         pred, true = rng.random(shape) < 0.4, rng.random(shape) < 0.5
         wrong = (pred != true) & (rng.random(shape) < 0.6)
         if seed == 1:
             wrong[:] = False  # nothing to repair
         if seed == 2:
             wrong = pred != true  # everything
-        before = _dice(pred, true)
-        expected = _dice(pred ^ wrong, true) - before
+        before, after = _dice(pred, true), _dice(pred ^ wrong, true)
         given = (
             f"masks of {shape}: {pred.sum()} predicted, {true.sum()} true, {(pred & true).sum()} in both; "
             f"to repair are {(wrong & true).sum()} missed and {(wrong & pred).sum()} false"
         )
-        got = _number(answer(pred.copy(), true.copy(), wrong.copy()), given)
-        if np.isclose(got, expected, atol=1e-5):
-            continue
-        both, either = (pred & true).sum(), (pred | true).sum()
-        now = pred ^ wrong
-        hint = "Dice of the repaired mask minus Dice of the mask as it is"
-        if np.isclose(got, expected + before, atol=1e-5):
-            hint = "that is the Dice after the repair: asked is how much it gained"
-        elif np.isclose(got, -expected, atol=1e-5):
-            hint = "the other way round: after minus before"
-        elif np.isclose(got, _dice(pred | wrong, true) - before, atol=1e-5):
-            hint = "missed pixels were added, but false alarms must also go: turn the pixels in `wrong` over"
-        elif np.isclose(got, _dice(pred & ~wrong, true) - before, atol=1e-5):
-            hint = "false alarms were removed, but missed pixels must also come: turn those in `wrong` over"
-        elif np.isclose(got, 1 - before, atol=1e-5):
-            hint = "repair the pixels in `wrong` alone, not all of them"
-        elif np.isclose(got, (now & true).sum() / (now | true).sum() - both / either, atol=1e-5):
-            hint = "that is IoU: Dice is 2 * both / (pred + true)"
-        elif np.isclose(got, wrong.mean(), atol=1e-5):
-            hint = "that counts pixels: asked is what Dice gains"
-        raise Wrong(hint, given, got, expected)
+        case = Case(after - before, given)
+        got = case.number(answer(pred.copy(), true.copy(), wrong.copy()))
+        mistakes = {
+            "that is the Dice after the repair: asked is how much it gained": after,
+            "the other way round: after minus before": before - after,
+            "missed pixels were added, but false alarms must also go: turn the pixels in `wrong` over": (
+                _dice(pred | wrong, true) - before
+            ),
+            "false alarms were removed, but missed pixels must also come: turn those in `wrong` over": (
+                _dice(pred & ~wrong, true) - before
+            ),
+            "repair the pixels in `wrong` alone, not all of them": 1 - before,
+            "that is IoU: Dice is 2 * both / (pred + true)": _iou(pred ^ wrong, true) - _iou(pred, true),
+            "that counts pixels: asked is what Dice gains": wrong.mean(),
+        }
+        case.compare(got, mistakes, "Dice of the repaired mask minus Dice of the mask as it is", atol=1e-5)
 
 
 @exercise
 def bootstrap_interval(answer):
-    for seed in range(4):
-        rng = np.random.default_rng(from_start(seed))
+    for _, rng in draws(4):
         good, bad = rng.beta(12, 2, 22), rng.uniform(0, 0.3, 4)
         scores = np.concatenate([bad[:2], good, bad[2:]])  # not a bell, and the first and the last matter
-        draws = scores[rng.integers(0, len(scores), (20000, len(scores)))].mean(1)
-        expected, spread = np.percentile(draws, [2.5, 97.5]), draws.std()
-        given, wanted = f"{len(scores)} scores, mean {scores.mean():.4f}", f"about {_rounded(expected)}"
-        own = np.random.default_rng(from_start(seed))
-        before = own.bit_generator.state
-        got = np.array(_two_numbers(answer(scores.copy(), own), "low and high", given))
-        if own.bit_generator.state == before:
-            raise Wrong("nothing was drawn: take the draws from rng", given, _rounded(got), wanted)
-        if (np.abs(got - expected) < 0.22 * spread).all():
-            continue
-        width = np.ptp(got)
-        hint = "draw as many scores as there are, with replacement; take the mean; repeat; then percentiles"
-        if (np.abs(got[::-1] - expected) < 0.22 * spread).all():
-            hint = "the right two numbers in the wrong order: low first"
-        elif width < 1e-6:
-            hint = "every draw has the same mean: draw with replacement, or it is only a shuffle"
-        elif width > 0.8 * np.ptp(scores):
-            hint = "that is how far the pictures spread; asked is how far the mean could have come out"
-        elif np.allclose(got, np.percentile(draws, [5, 95]), atol=0.15 * spread):
-            hint = "percentiles 5 and 95 hold 90 %; asked is 95 %: percentiles 2.5 and 97.5"
-        elif np.isclose(width, 2 * spread, rtol=0.15):
-            hint = "plus and minus one standard error holds 68 %; asked is 95 %: percentiles 2.5 and 97.5"
-        elif abs(got[0] - expected[0]) < 0.22 * spread or abs(got[1] - expected[1]) < 0.22 * spread:
-            hint = "one end is right: leave 2.5 % of the means on either side"
-        elif width > 2 * np.ptp(expected):
-            hint = "take the mean of a whole set drawn anew, not single scores or a few of them"
-        raise Wrong(hint, given, _rounded(got), wanted)
+        means = scores[rng.integers(0, len(scores), (20000, len(scores)))].mean(1)
+        spread, width = means.std(), np.ptp(np.percentile(means, [2.5, 97.5]))
+        case = Case(np.percentile(means, [2.5, 97.5]), f"{len(scores)} scores, mean {scores.mean():.4f}")
+        before = rng.bit_generator.state
+        got = np.array(case.numbers(answer(scores.copy(), rng), 2, "two numbers: low and high"))
+        shown = got, f"about {np.round(case.expected, 4)}"
+        if rng.bit_generator.state == before:
+            case.wrong("nothing was drawn: take the draws from rng", *shown)
+        near, mine = np.abs(got - case.expected) < 0.22 * spread, np.ptp(got)
+        mistakes = {
+            "the right two numbers in the wrong order: low first": case.expected[::-1],
+            "every draw has the same mean: draw with replacement, or it is only a shuffle": mine < 1e-6,
+            "that is how far the pictures spread; asked is how far the mean could have come out": (
+                mine > 0.8 * np.ptp(scores)
+            ),
+            "percentiles 5 and 95 hold 90 %; asked is 95 %: percentiles 2.5 and 97.5": (
+                same(got, np.percentile(means, [5, 95]), atol=0.15 * spread)
+            ),
+            "plus and minus one standard error holds 68 %; asked is 95 %: percentiles 2.5 and 97.5": (
+                same(mine, 2 * spread, rtol=0.15)
+            ),
+            "one end is right: leave 2.5 % of the means on either side": near.any(),
+            "take the mean of a whole set drawn anew, not single scores or a few of them": mine > 2 * width,
+        }
+        otherwise = (
+            "draw as many scores as there are, with replacement; take the mean; repeat; then percentiles"
+        )
+        case.compare(got, mistakes, otherwise, shown, rtol=0, atol=0.22 * spread)
 
 
-def _blobs(shape: tuple[int, int], corners) -> np.ndarray:
+def _blob(shape: tuple[int, int], top: int, left: int, height: int, width: int) -> np.ndarray:
     mask = np.zeros(shape, bool)
-    for top, left, height, width in corners:
-        mask[top : top + height, left : left + width] = True
+    mask[top : top + height, left : left + width] = True
     return mask
 
 
 @exercise
 def ignore_passers_by(answer):
-    for seed in range(5):
-        rng = np.random.default_rng(from_start(seed))
+    for _, rng in draws(5):
         sure, least = float(rng.choice([0.8, 0.9])), int(rng.integers(10, 16))
         shape = (24, 44)
-        label = _blobs(shape, [(4, 3, 12, 7)])
-        passer, crumb, arm, doubt = (
-            _blobs(shape, [corner])
-            for corner in (
-                (3 + int(rng.integers(5)), 15, least, 4),
-                (2, 22, 2, 3),
-                (8, 10, 4, 3),
-                (12, 24, 6, 6),
-            )
-        )
-        exact = _blobs(shape, [(2, 28, 1, least)])  # as many pixels as it takes
+        label, crumb = _blob(shape, 4, 3, 12, 7), _blob(shape, 2, 22, 2, 3)
+        passer = _blob(shape, 3 + int(rng.integers(5)), 15, least, 4)
+        arm, doubt = _blob(shape, 8, 10, 4, 3), _blob(shape, 12, 24, 6, 6)
+        exact = _blob(shape, 2, 28, 1, least)  # as many pixels as it takes
         prob = rng.uniform(0, 0.4, shape).astype(np.float32)
         prob[label | passer | crumb | arm | exact] = sure + 0.06
         prob[doubt] = sure - 0.06
-        expected = label.astype(np.uint8)
-        expected[passer | exact] = IGNORE
         given = (
             f"a label of {label.sum()} pixels, sure {sure}, least {least}; of the network's sure pieces one "
             f"overlaps the label, the others have {passer.sum()}, {exact.sum()} and {crumb.sum()} pixels"
         )
+        case = Case(np.where(passer | exact, IGNORE, label), given)
         got = np.asarray(answer(label.astype(np.uint8), prob.copy(), sure, least))
         if got.shape != shape or got.dtype == bool:
             what = f"{got.dtype} {got.shape}"
-            raise Wrong("return the label with 255 in it, a uint8 array", given, what, f"uint8 {shape}")
-        if np.array_equal(got, expected):
-            continue
+            case.wrong("return the label with 255 in it, a uint8 array", what, f"uint8 {shape}")
         marked = got == IGNORE
-        hint = "255 on every piece of prob > sure that overlaps no label and has at least `least` pixels"
-        if not marked.any():
-            hint = "nothing is marked: the passer-by becomes 255"
-        elif (got[label & ~marked] == 0).any() or (got[~label & ~marked] == 1).any():
-            hint = "where nothing is marked, the label stays as it was"
-        elif marked[label].any():
-            hint = "the labelled person was marked as well: it is asked for, so it stays 1"
-        elif marked[arm].any():
-            hint = "a piece that overlaps the label is the labelled person: leave all of it as it is"
-        elif marked[doubt].any():
-            hint = "there the network is not sure: cut at `sure`"
-        elif marked[crumb].any():
-            hint = "pieces of fewer than `least` pixels are crumbs: leave them out"
-        elif not marked[exact].all():
-            hint = "a piece of exactly `least` pixels counts, and so does every larger one"
-        raise Wrong(hint, given, f"{marked.sum()} pixels of 255", f"{(expected == IGNORE).sum()}")
+        mistakes = {
+            "nothing is marked: the passer-by becomes 255": not marked.any(),
+            "where nothing is marked, the label stays as it was": not same(got[~marked], label[~marked]),
+            "the labelled person was marked as well: it is asked for, so it stays 1": marked[label].any(),
+            "a piece that overlaps the label is the labelled person: leave all of it as it is": marked[
+                arm
+            ].any(),
+            "there the network is not sure: cut at `sure`": marked[doubt].any(),
+            "pieces of fewer than `least` pixels are crumbs: leave them out": marked[crumb].any(),
+            "a piece of exactly `least` pixels counts, and so does every larger one": not marked[exact].all(),
+        }
+        otherwise = "255 on every piece of prob > sure that overlaps no label and has at least `least` pixels"
+        shown = f"{marked.sum()} pixels of 255", f"{(passer | exact).sum()}"
+        case.compare(got, mistakes, otherwise, shown)
 
 
 def _ece(probs: np.ndarray, truth: np.ndarray, bins: int) -> float:
@@ -201,8 +160,7 @@ def _ece(probs: np.ndarray, truth: np.ndarray, bins: int) -> float:
 
 @exercise
 def calibration_error(answer):
-    for seed in range(8):
-        rng = np.random.default_rng(from_start(seed))
+    for seed, rng in draws(8):
         bins, count = int(rng.choice([4, 5, 7])), int(rng.integers(150, 250))
         probs = rng.beta(0.5, 0.5, count) if seed % 2 else rng.uniform(0.0, 0.55, count)  # leaves bins empty
         off = np.where(probs * bins % 2 < 1, 0.2, -0.15)  # too sure in one bin, too shy in the next
@@ -210,41 +168,46 @@ def calibration_error(answer):
         if seed > 3:
             probs[:20], truth[:20] = 1.0, rng.random(20) < 0.5  # sure, and often wrong
             probs[20:30], truth[20:30] = 0.0, True
-        expected = _ece(probs, truth, bins)
         given = f"{count} probabilities from {probs.min():.3f} to {probs.max():.3f}, {bins} bins"
+        case = Case(_ece(probs, truth, bins), given)
         with np.errstate(all="ignore"):
-            got = _number(answer(probs.copy(), truth.astype(float), bins), given)
-        if np.isclose(got, expected, atol=1e-6):
-            continue
+            got = case.number(answer(probs.copy(), truth.astype(float), bins))
         place = np.minimum((probs * bins).astype(int), bins - 1)
         held = [place == b for b in range(bins) if (place == b).any()]
         gaps = np.array([probs[p].mean() - truth[p].mean() for p in held])
-        shares = np.array([p.mean() for p in held])
-        inside = probs < 1
-        hint = "per bin: |mean probability - share that is true|, weighted by how many pixels the bin holds"
-        if np.isnan(got):
-            hint = "a bin without pixels has no mean: skip it"
-        elif np.isclose(got, np.abs(gaps).mean()) or np.isclose(got, np.abs(gaps).sum() / bins):
-            hint = "a bin of three pixels must not weigh as much as one of a hundred: weigh by the count"
-        elif np.isclose(got, abs((gaps * shares).sum())):
-            hint = "too sure and too shy cancel out: take the absolute value in every bin, then add up"
-        elif np.isclose(got, np.abs(gaps).max()):
-            hint = "that is the worst bin (the maximum calibration error): asked is the weighted mean"
-        elif np.isclose(got, (gaps**2 * shares).sum()):
-            hint = "take the absolute value, not the square"
-        elif np.isclose(got, np.abs(probs - truth).mean()):
-            hint = "compare averages inside a bin: one pixel is never 70 percent person"
-        elif np.isclose(got, ((probs > 0.5) != truth).mean()):
-            hint = "that is the share of wrong pixels: calibration asks whether the probabilities are true"
-        elif np.isclose(got, np.array([1, inside.mean()]) * _ece(probs[inside], truth[inside], bins)).any():
-            hint = "a probability of exactly 1 belongs to the last bin, and here it is in none"
-        raise Wrong(hint, given, got, expected)
+        shares, inside = np.array([p.mean() for p in held]), probs < 1
+        without_ones = _ece(probs[inside], truth[inside], bins)
+        mistakes = {
+            "a bin without pixels has no mean: skip it": np.isnan(got),
+            "a bin of three pixels must not weigh as much as one of a hundred: weigh by the count": (
+                np.isclose(got, [np.abs(gaps).mean(), np.abs(gaps).sum() / bins]).any()
+            ),
+            "too sure and too shy cancel out: take the absolute value in every bin, then add up": (
+                abs((gaps * shares).sum())
+            ),
+            "that is the worst bin (the maximum calibration error): asked is the weighted mean": (
+                np.abs(gaps).max()
+            ),
+            "take the absolute value, not the square": (gaps**2 * shares).sum(),
+            "compare averages inside a bin: one pixel is never 70 percent person": np.abs(
+                probs - truth
+            ).mean(),
+            "that is the share of wrong pixels: calibration asks whether the probabilities are true": (
+                ((probs > 0.5) != truth).mean()
+            ),
+            "a probability of exactly 1 belongs to the last bin, and here it is in none": (
+                np.isclose(got, [without_ones, inside.mean() * without_ones]).any()
+            ),
+        }
+        otherwise = (
+            "per bin: |mean probability - share that is true|, weighted by how many pixels the bin holds"
+        )
+        case.compare(got, mistakes, otherwise)
 
 
 @exercise
 def honest_threshold(answer):
-    for seed in range(20):
-        rng = np.random.default_rng(from_start(seed))
+    for _, rng in draws(20):
         columns = int(rng.integers(5, 10))
         thresholds = np.sort(rng.uniform(0.05, 0.95, columns))
         peaks = rng.choice(columns, 2, replace=False)
@@ -257,39 +220,40 @@ def honest_threshold(answer):
         # One picture that all but decides: means, not medians or votes.
         val[0] += np.where(np.arange(columns) == rng.integers(columns), 0.3, -0.3)
         right, on_test = int(val.mean(0).argmax()), int(test.mean(0).argmax())
-        both = int(np.concatenate([val, test]).mean(0).argmax())
-        if len({right, on_test}) < 2:
+        both, of_median = np.concatenate([val, test]).mean(0).argmax(), np.median(val, 0).argmax()
+        if right == on_test:
             continue  # this draw could not tell the mistakes apart
-        expected = (float(thresholds[right]), float(test.mean(0)[right]))
-        given = f"val {val.shape}, test {test.shape}, thresholds {_rounded(thresholds)}"
-        got = answer(val.copy(), test.copy(), thresholds.copy())
-        got = _two_numbers(got, "the threshold, the test Dice", given)
-        if np.allclose(got, expected, atol=1e-9):
-            continue
-        hint = "mean over pictures, highest column of val; then look that column up in test"
-        if np.allclose(got, (thresholds[on_test], test.mean(0).max())):
-            hint = "the test split chose the threshold: whatever chooses can no longer judge"
-        elif np.isclose(got[0], expected[0]) and np.isclose(got[1], val.mean(0).max()):
-            hint = "the threshold is right; the Dice to report is that of the test pictures"
-        elif np.isclose(got[0], expected[0]) and np.isclose(got[1], test.mean(0).max()):
-            hint = "this Dice belongs to test's own best threshold, not to the one you chose"
-        elif np.isclose(got[0], right):
-            hint = "that is the number of the column: thresholds[...] turns it into a threshold"
-        elif np.isclose(got[1], test.max(1).mean()):
-            hint = "every picture got its own best threshold: there is one for all"
-        elif np.allclose(got, expected[::-1]):
-            hint = "the right two numbers in the wrong order: the threshold first"
-        elif both != right and np.isclose(got[0], thresholds[both]):
-            hint = "val and test chose together: only validation may choose"
-        elif np.isclose(got[0], thresholds[np.median(val, 0).argmax()]):
-            hint = "the mean Dice over the pictures decides, not the median"
-        raise Wrong(hint, given, _rounded(got), _rounded(expected))
+        given = f"val {val.shape}, test {test.shape}, thresholds {np.round(thresholds, 4)}"
+        case = Case((thresholds[right], test.mean(0)[right]), given)
+        result = answer(val.copy(), test.copy(), thresholds.copy())
+        got = case.numbers(result, 2, "two numbers: the threshold, the test Dice")
+        mistakes = {
+            "the test split chose the threshold: whatever chooses can no longer judge": (
+                same(got, (thresholds[on_test], test.mean(0).max()))
+            ),
+            "the threshold is right; the Dice to report is that of the test pictures": (
+                same(got, (thresholds[right], val.mean(0).max()))
+            ),
+            "this Dice belongs to test's own best threshold, not to the one you chose": (
+                same(got, (thresholds[right], test.mean(0).max()))
+            ),
+            "that is the number of the column: thresholds[...] turns it into a threshold": got[0] == right,
+            "every picture got its own best threshold: there is one for all": same(
+                got[1], test.max(1).mean()
+            ),
+            "the right two numbers in the wrong order: the threshold first": case.expected[::-1],
+            "val and test chose together: only validation may choose": (
+                both != right and same(got[0], thresholds[both])
+            ),
+            "the mean Dice over the pictures decides, not the median": same(got[0], thresholds[of_median]),
+        }
+        otherwise = "mean over pictures, highest column of val; then look that column up in test"
+        case.compare(got, mistakes, otherwise, rtol=0, atol=1e-9)
 
 
 @exercise
 def find_mirrored(answer):
-    for seed in range(5):
-        rng = np.random.default_rng(from_start(seed))
+    for _, rng in draws(5):
         labels, preds = np.zeros((2, 8, 12, 16), bool)
         for label, pred in zip(labels, preds, strict=True):
             kind = rng.integers(3)
@@ -305,30 +269,33 @@ def find_mirrored(answer):
                 pred[top + 2 :] = False  # hardly found, but in its place
         mirrored = sorted(rng.choice(8, int(rng.integers(1, 6)), replace=False).tolist())
         labels[mirrored] = labels[mirrored][:, :, ::-1].copy()
-        given = f"8 predictions and 8 masks of {labels.shape[1:]}, of {int(labels.sum())} pixels together"
-        got = answer(preds.copy(), labels.copy())
-        if isinstance(got, tuple) and len(got) == 1:
-            got = got[0]  # as np.where has it
-        flags = np.asarray(got).dtype == bool
+        given = f"8 predictions and 8 masks of {labels.shape[1:]}, of {labels.sum()} pixels together"
+        case, result = Case(mirrored, given), answer(preds.copy(), labels.copy())
+        if isinstance(result, tuple) and len(result) == 1:
+            result = result[0]  # as np.where has it
+        flags = np.asarray(result).dtype == bool
         try:
-            got = sorted(int(i) for i in got)
+            got = sorted(int(i) for i in result)
         except (TypeError, ValueError):
-            raise Wrong("return the positions of the pictures", given, got, mirrored) from None
-        if got == mirrored and not flags:
-            continue
-        hint = "a mask is suspect where its mirror image overlaps the prediction more than it does itself"
-        upside_down = [
-            i for i in range(8) if (preds[i] & labels[i][::-1]).sum() > (preds[i] & labels[i]).sum()
-        ]
+            case.refuse(result, "the positions of the pictures")
         if flags or (len(got) == 8 and set(got) <= {0, 1}):
             hint = "one True or False for each picture: np.flatnonzero turns them into positions"
-        elif got == sorted(set(range(8)) - set(mirrored)):
-            hint = "these are the ones that fit: the comparison is the wrong way round"
-        elif got == upside_down:
-            hint = "that turns pictures upside down: left and right are the last axis, [:, ::-1] of one mask"
-        elif got == list(range(8)) or not got:
-            hint = "some fit and some do not: compare picture by picture"
-        raise Wrong(hint, given, got, mirrored)
+            case.wrong(hint, result)
+        turned = labels[:, ::-1]
+        upside_down = np.flatnonzero((preds & turned).sum((1, 2)) > (preds & labels).sum((1, 2)))
+        mistakes = {
+            "these are the ones that fit: the comparison is the wrong way round": (
+                sorted(set(range(8)) - set(mirrored))
+            ),
+            "that turns pictures upside down: left and right are the last axis, [:, ::-1] of one mask": (
+                upside_down
+            ),
+            "some fit and some do not: compare picture by picture": got in ([], list(range(8))),
+        }
+        otherwise = (
+            "a mask is suspect where its mirror image overlaps the prediction more than it does itself"
+        )
+        case.compare(got, mistakes, otherwise)
 
 
 CASES = {
@@ -345,13 +312,14 @@ CASES = {
 @exercise
 def diagnosis(answer):
     causes = [cause for cause, _ in CASES.values()]
+    case = Case(given=causes)
     answer = answer() if callable(answer) else answer  # a function that returns the dictionary will do
     if not isinstance(answer, dict) or {str(key).upper() for key in answer} != set(CASES):
-        raise Wrong(f"a dictionary with one cause for each of {', '.join(CASES)}", causes, answer)
+        case.wrong(f"a dictionary with one cause for each of {', '.join(CASES)}", answer)
     said = {str(key).upper(): str(cause).strip().lower() for key, cause in answer.items()}
     for letter, cause in said.items():
         if cause not in causes:
-            raise Wrong(f"case {letter}: take a cause from the list", causes, cause)
+            case.wrong(f"case {letter}: take a cause from the list", cause)
     if wrong := [letter for letter, (cause, _) in CASES.items() if said[letter] != cause]:
         right = f"{len(CASES) - len(wrong)} of {len(CASES)} are right"
-        raise Wrong(f"case {wrong[0]}, look again: {CASES[wrong[0]][1]}", causes, right)
+        case.wrong(f"case {wrong[0]}, look again: {CASES[wrong[0]][1]}", right)

@@ -248,7 +248,7 @@ WRONG = [
     ("make_batch", lambda pairs: tuple(part.numpy() for part in make_batch(pairs)), "from_numpy"),
     ("make_batch", batch_with(images=lambda x: x), "colours still come last"),
     ("make_batch", batch_with(images=lambda x: x.permute(0, 3, 2, 1)), "rows and columns"),
-    ("make_batch", batch_with(images=lambda x: x[:1].permute(0, 3, 1, 2)), "wrong shape"),
+    ("make_batch", batch_with(images=lambda x: x[:1].permute(0, 3, 1, 2)), "images of shape (3, 3, 4, 6)"),
     ("make_batch", batch_with(masks=lambda x: x), "one colour"),
     ("make_batch", batch_with(images=lambda x: x.permute(0, 3, 1, 2) / 255), "memory"),
     (

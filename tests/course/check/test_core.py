@@ -33,7 +33,7 @@ def built():
 def test_an_error_in_the_answer_is_shown_with_its_input(doubled):
     message = doubled(lambda value: value / (value - 4) and 2 * value).message
     assert "your code stopped with ZeroDivisionError" in message
-    assert message.splitlines()[1].split() == ["input", "4"]
+    assert message.splitlines()[1].split() == ["input", "value", "=", "4"]
 
 
 @pytest.mark.parametrize("answer", [lambda value: "text", lambda value: None, lambda value: [value]])
@@ -41,11 +41,11 @@ def test_an_error_in_the_check_is_not_called_the_readers(doubled, answer):
     message = doubled(answer).message
     assert "your code stopped" not in message
     assert "not the kind of answer" in message
-    assert "input    3" in message and "got" in message
+    assert "input    value = 3" in message and "got" in message
 
 
 def test_every_wrong_answer_is_shown_its_input(doubled):
-    assert "input    3" in doubled(lambda value: value).message
+    assert "input    value = 3" in doubled(lambda value: value).message
 
 
 def test_the_inputs_are_those_that_came_in_even_if_the_answer_changes_them():
