@@ -22,6 +22,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("-o", "--out", type=str, help="the run folder (default: runs/DATA)")
     command.add_argument("--resume", action="store_true", help="go on with the run in the folder given by -o")
     command.add_argument("--folds", type=int, help="cross-validate: so many trainings score every picture")
+    command.add_argument("--parallel", type=int, default=1, help="with --folds: so many of them at a time")
     command.add_class_arguments(Recipe, as_group=False, instantiate=False)
     command.add_class_arguments(TrainConfig, as_group=False, instantiate=False)
 
@@ -37,8 +38,10 @@ def run(args) -> int:
     if args.folds is not None:
         from segkit.study.folds import cross_validate
 
-        print(cross_validate(args.data, args.out, args.folds, recipe, config, args.resume))
+        print(cross_validate(args.data, args.out, args.folds, recipe, config, args.resume, args.parallel))
         return 0
+    if args.parallel != 1:
+        raise UserError("--parallel says how many folds train at a time: give --folds as well.")
     # Several processes train together: one of them looks and says.
     leaks = (
         [] if int(os.environ.get("RANK", 0)) else [x for f in args.data for x in find_leaks(f, recipe.splits)]

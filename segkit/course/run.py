@@ -24,6 +24,7 @@ from traitlets import Type
 from segkit.course.environment import LESSONS, check_environment
 from segkit.device import best_device
 from segkit.files import UserError, atomic_path
+from segkit.study.members import duration
 
 DEFAULT_PROFILE = "default"
 """The profile without a file: each notebook's own parameters."""
@@ -110,11 +111,7 @@ def run_notebook(
                 kernel_name="python3",
                 kernel_manager_class=WakefulKernelManager,
                 extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # nothing about TCP or its own end
-                progress_bar={
-                    "desc": path.stem,
-                    "leave": False,
-                    "disable": None,
-                },  # None: no bar in a log file
+                progress_bar={"desc": path.stem, "leave": False, "disable": None},  # None: none in a log
             )
             error = _error_in_a_widget(executed)
         except papermill.PapermillExecutionError as failed:
@@ -361,9 +358,3 @@ TABLE = r"(?s)<!-- times -->.*<!-- /times -->"
 def _machine() -> str:
     threads = torch.get_num_threads()
     return f"Device {best_device()}, {threads} processor thread{'s' if threads > 1 else ''}"
-
-
-def duration(seconds: float) -> str:
-    """The time as a person says it: "48 s", "4 min 10 s"."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -7,29 +7,24 @@ for all of them, and report.ipynb, .html and .png.
 import hashlib
 import itertools
 import json
-import os
 import re
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import nbformat
 import pandas as pd
 import yaml
 
-from segkit.course.run import duration, settings_for, write_page
-from segkit.files import UserError, atomic_path, embedded_path, require
+from segkit.course.run import settings_for, write_page
+from segkit.files import UserError, atomic_path, embedded_path
 from segkit.plots import save_figure
 from segkit.study.compare import plot_runs
-
-PATIENCE = 10
-"""Seconds to wait for the scheduler of a cluster."""
+from segkit.study.members import run_members
 
 NOTEBOOKS = embedded_path("sweeps")
 """Where train_once.ipynb and report.ipynb are; `studies` lies beside it."""
@@ -47,9 +42,9 @@ class Sweep:
     folder: Path
     rows: pd.DataFrame
     """One line per finished run: its parameters, its results, its seconds."""
-    skipped: list[str] = field(default_factory=list)
+    skipped: list[str]
     """Runs that were finished before."""
-    failed: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str]
     """The run, and in one line what stopped it."""
 
 
@@ -82,26 +77,24 @@ def run_sweep(
         raise UserError(f"'{path}' does not exist: the notebooks come with the repository. Clone it.")
     text = path.read_text(encoding="utf-8")
     runs = _name_runs(points, fixed or {}, path)
-    sweep = Sweep(out, pd.DataFrame())
-    sweep.skipped = [name for name, wanted in runs.items() if _is_finished(out / name, wanted, text)]
-    to_do = {name: runs[name] for name in runs if name not in sweep.skipped}
-    say(f"{len(runs)} runs: {len(sweep.skipped)} finished before, {len(to_do)} to do")
-    with _executor(workers, cluster) as executor:
-        jobs = {executor.submit(_run_once, text, wanted): name for name, wanted in to_do.items()}
-        for number, job in enumerate(as_completed(jobs), start=1):
-            name = jobs[job]
-            try:
-                executed, files, seconds, error = job.result()
-                _keep(out / name, executed, files, seconds, runs[name], text)
-            except Exception as lost:  # a worker that died, a disk that is full: the others go on
-                error, seconds = f"{type(lost).__name__}: {lost}", 0.0
-            if error:
-                sweep.failed[name] = error
-            how = f"FAILED: {error}" if error else f"ran in {duration(seconds)}"
-            say(f"[{number}/{len(to_do)}] {name}: {how}")
-            _write_results(out, runs, text)
-    sweep.rows = _write_results(out, runs, text)
-    return sweep
+
+    def keep(name: str, left: tuple[dict[str, bytes], str | None], seconds: float) -> str | None:
+        files, error = left
+        if not error:
+            own = {"result": json.loads(files.pop("result.json")), "seconds": round(seconds, 1)}
+            content = json.dumps(_identity(runs[name], text) | own, indent=1)
+            files["result.json"] = content.encode()  # the last to be written: now the run is finished
+        for file, content in files.items():
+            with atomic_path(out / name / file) as temporary:
+                temporary.write_bytes(content)
+        _write_results(out, runs, text)
+        return error
+
+    def is_finished(name: str) -> bool:
+        return _is_finished(out / name, runs[name], text)
+
+    skipped, failed = run_members(runs, partial(_run_once, text), is_finished, keep, workers, cluster, say)
+    return Sweep(out, _write_results(out, runs, text), skipped, failed)
 
 
 def _name_runs(points: Sequence[dict], fixed: dict, notebook: Path) -> dict[str, dict]:
@@ -139,34 +132,11 @@ def _is_finished(folder: Path, wanted: dict, notebook: str) -> bool:
     return path.is_file() and _identity(wanted, notebook).items() <= json.loads(path.read_text()).items()
 
 
-@contextmanager
-def _executor(workers: int | None, cluster: str | None) -> Iterator[Executor]:
-    """Something with submit(): threads here, each waiting for the process of its run; or a Dask cluster."""
-    if cluster is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        pool = ThreadPoolExecutor(workers or cores)
-        try:
-            yield pool
-        finally:
-            pool.shutdown(cancel_futures=True)
-        return
-    require("distributed", extra="sweep")
-    from distributed import Client
-
-    try:
-        client = Client(cluster, timeout=PATIENCE)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise UserError(f"no Dask scheduler answers at '{cluster}' ({type(error).__name__}).") from None
-    with client:
-        yield client.get_executor(pure=False)
-
-
-def _run_once(notebook: str, wanted: dict) -> tuple[str, dict[str, bytes], float, str | None]:
-    """One run, in a folder that vanishes: the executed notebook, the files it left, seconds, what stopped it.
+def _run_once(notebook: str, wanted: dict) -> tuple[dict[str, bytes], str | None]:
+    """One run, in a folder that vanishes: the files it left, run.ipynb first, and what stopped it.
 
     Runs where the worker is. Nothing but values goes in and comes out.
     """
-    started = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
         out = Path(place, "out")
         out.mkdir()
@@ -174,7 +144,8 @@ def _run_once(notebook: str, wanted: dict) -> tuple[str, dict[str, bytes], float
         files = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     if error is None and "result.json" not in files:
         error = "the notebook wrote no result.json into the folder `out`"
-    return executed, {} if error else files, time.monotonic() - started, error
+    copy = {"run.ipynb": executed.encode()} if executed else {}
+    return copy | ({} if error else files), error
 
 
 def _papermill(notebook: str, parameters: dict, place: str) -> tuple[str, str | None]:
@@ -203,21 +174,6 @@ def _error_in(executed: str) -> str | None:
             if output.output_type == "error":
                 return " ".join(f"{output.ename}: {output.evalue}".split())
     return None
-
-
-def _keep(
-    folder: Path, executed: str, files: dict[str, bytes], seconds: float, wanted: dict, notebook: str
-) -> None:
-    if "result.json" in files:
-        content = _identity(wanted, notebook) | {"result": json.loads(files.pop("result.json"))}
-        result = {"result.json": json.dumps(content | {"seconds": round(seconds, 1)}, indent=1).encode()}
-        files = files | result  # last: with it, the run counts as finished
-    if executed:
-        files = {"run.ipynb": executed.encode()} | files
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        with atomic_path(folder / name) as temporary:
-            temporary.write_bytes(content)
 
 
 def _write_results(out: Path, runs: dict[str, dict], notebook: str) -> pd.DataFrame:

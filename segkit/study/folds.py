@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +17,9 @@ from segkit.metrics import Counts
 from segkit.models import build_model
 from segkit.predict import Segmenter
 from segkit.sets.groups import deal_folds, join_groups, near_duplicates, person_shares, thumbnails
+from segkit.study.members import count_cores, in_own_process, run_members
 from segkit.train import Recipe, TrainConfig, train
+from segkit.training.runs import ResumeState
 
 
 @dataclass
@@ -41,6 +44,7 @@ def cross_validate(
     recipe: Recipe | None = None,
     config: TrainConfig | None = None,
     resume: bool = False,
+    parallel: int = 1,
 ) -> CrossValidation:
     """Train once for each part of a data set, and score each part by the network that was not shown it.
 
@@ -48,8 +52,9 @@ def cross_validate(
     each, one is scored, the next chooses the best epoch, the others are trained on.
     out: gets cv.json, fold1/, fold2/, ..., per_image.csv, worst.png, and best.safetensors, which averages the
         folds and is read by Segmenter.load(out).
-    resume: go on with the folds of that folder.
-    Returns: CrossValidation.   Raises: UserError.   Stone (1974).
+    resume: go on with the folds of that folder.   parallel: so many folds at a time, each in a process of
+        its own. One that fails stops no other.
+    Returns: CrossValidation.   Raises: UserError, also when a fold failed.   Stone (1974).
     """
     recipe, config, out = recipe or Recipe(), config or TrainConfig(), Path(out)
     if len(folders) != 1:
@@ -68,23 +73,37 @@ def cross_validate(
     parts = deal_folds(groups, person_shares(folder, list(groups)), folds, config.seed)
     with atomic_path(record) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
-    results, persons = [], {}
-    for fold in range(folds):
-        place = out / f"fold{fold + 1}"
-        where = {0: "test", 1: "val"}
-        splits = {name: where.get((part - fold) % folds, "train") for name, part in parts.items()}
-        table = write_splits(place, splits, groups, overwrite=True)
-        print(
-            f"fold {fold + 1} of {folds}: "
-            + ", ".join(f"{n} {s}" for s, n in Counter(splits.values()).items())
+    recipes = {}
+    for number in range(folds):
+        where = {number: "test", (number + 1) % folds: "val"}
+        splits = {name: where.get(part, "train") for name, part in parts.items()}
+        table = write_splits(out / f"fold{number + 1}", splits, groups, overwrite=True)
+        recipes[f"fold{number + 1}"] = replace(recipe, splits=str(table))
+        counts = ", ".join(f"{count} {split}" for split, count in Counter(splits.values()).items())
+        print(f"fold {number + 1} of {folds}: {counts}")
+    judged, persons = {}, {}
+
+    def judge(fold: str, *_) -> None:
+        person = Segmenter.load(out / fold)
+        judged[fold] = evaluate(person, folder, "test", splits=recipes[fold].splits)
+        persons.update({sample.name: person for sample in judged[fold].samples})
+        write_evaluation(judged[fold], person, out / fold)  # the last that a fold writes
+
+    job = partial(_train_fold, folder, config)
+    if parallel > 1:
+        job = partial(in_own_process, job, max(1, count_cores() // parallel))
+    skipped, failed = run_members(
+        recipes, job, lambda fold: (out / fold / "per_image.csv").exists(), judge, parallel, kind="folds"
+    )
+    if failed:
+        fold, reason = next(iter(failed.items()))
+        raise UserError(
+            f"{len(failed)} of {folds} folds failed; the others are kept in '{out}', and --resume goes on "
+            f"with these. {fold}: {reason}"
         )
-        own = replace(recipe, splits=str(table))
-        if not (place / "per_image.csv").exists():  # the last that a fold writes
-            train([folder], place, own, config, resume=(place / "last" / "state.safetensors").exists())
-        person = Segmenter.load(place)
-        results.append(evaluate(person, folder, "test", splits=table))
-        persons |= {sample.name: person for sample in results[-1].samples}
-        write_evaluation(results[-1], person, place)
+    for fold in skipped:
+        judge(fold)
+    results = [judged[fold] for fold in recipes]
     counts = Counts.cat([result.counts for result in results])
     result = Evaluation(
         [sample for result in results for sample in result.samples],
@@ -92,8 +111,14 @@ def cross_validate(
         torch.cat([torch.as_tensor(result.boundary_f) for result in results]).numpy(),
         results[0].classes,
     )
-    _write_mean(out, [out / f"fold{fold + 1}" for fold in range(folds)], result)
+    _write_mean(out, [out / fold for fold in recipes], result)
     return CrossValidation(out, result, write_evaluation(result, persons, out))
+
+
+def _train_fold(folder: Path, config: TrainConfig, recipe: Recipe) -> None:
+    """Train the fold in whose folder the recipe's splits lie, or go on with it."""
+    place = Path(recipe.splits).parent
+    train([folder], place, recipe, config, resume=ResumeState.path(place).exists())
 
 
 def _write_mean(out: Path, places: Sequence[Path], result: Evaluation) -> None:

@@ -15,8 +15,9 @@ from conftest import write_notebook
 from jupyter_client.session import Session
 
 from segkit.cli import main
-from segkit.course.run import MemoryWatch, WakefulChannel, duration, run_course, run_notebook
+from segkit.course.run import MemoryWatch, WakefulChannel, run_course, run_notebook
 from segkit.files import UserError, write_image
+from segkit.study.members import duration
 
 
 @pytest.fixture

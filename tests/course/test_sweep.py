@@ -72,7 +72,6 @@ def test_every_point_runs_once_in_a_process_of_its_own_and_leaves_its_notebook(n
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_failures_are_reported_do_not_stop_the_rest_and_are_tried_again(notebook, tmp_path, said):
     out, points = tmp_path / "sweep", grid(alpha=(-1, 7, 9, 0.6))
     sweep = run_sweep(points, out, notebook, workers=2, say=said.append)
@@ -151,9 +150,7 @@ def test_the_same_call_runs_on_a_dask_cluster(notebook, tmp_path, said):
 def test_a_mistake_is_one_sentence_before_anything_runs(
     notebook, tmp_path, said, points, how, message, monkeypatch
 ):
-    import segkit.course.sweep
-
-    monkeypatch.setattr(segkit.course.sweep, "PATIENCE", 1)
+    monkeypatch.setattr("segkit.study.members.PATIENCE", 1)
     with pytest.raises(UserError, match="(?s)" + message.replace("(", r"\(")):
         run_sweep(points, tmp_path / "sweep", **({"notebook": notebook} | how), say=said.append)
     assert not list(tmp_path.glob("sweep/*/result.json"))

@@ -30,7 +30,14 @@ def grouped(make_dataset):
 
 def test_every_picture_gets_one_score_of_a_network_that_was_not_shown_it(grouped, tmp_path, monkeypatch):
     out = tmp_path / "cv"
-    ran = cross_validate([grouped], out, 3, RECIPE, CONFIG)
+    (out / "fold2").mkdir(parents=True)
+    (out / "fold2" / "history.csv").touch()  # so that this fold fails
+    with pytest.raises(UserError, match=r"1 of 3 folds failed; .*--resume goes on .* fold2: .* holds a run"):
+        cross_validate([grouped], out, 3, RECIPE, CONFIG)
+    (out / "fold2" / "history.csv").unlink()
+    kept = (out / "fold3" / "best.safetensors").stat().st_mtime_ns
+    ran = cross_validate([grouped], out, 3, RECIPE, CONFIG, resume=True, parallel=2)
+    assert (out / "fold3" / "best.safetensors").stat().st_mtime_ns == kept
     with (out / "per_image.csv").open() as file:
         rows = {row["name"]: float(row["dice"]) for row in csv.DictReader(file)}
     assert rows.keys() == {sample.name for sample in find_samples(grouped)}
