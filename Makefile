@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# Lessons in JupyterLab may load ONNX Runtime before segkit, which would have told it to send nothing.
+# As segkit sets it: whoever loads ONNX Runtime first tells nobody either.
 export ORT_DISABLE_TELEMETRY := 1
 
 .PHONY: course check test test-browser test-all lab outputs site bench lock data clean

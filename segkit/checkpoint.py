@@ -89,7 +89,9 @@ def read_description(path: str | Path, text: str) -> CheckpointInfo:
     if not isinstance(stored["classes"], list) or not all(isinstance(name, str) for name in info.classes):
         raise UserError(f"'{path}' says its classes are {stored['classes']!r}: expected a list of names.")
     kinds = {"model": dict, "trained_on": list, "scores": dict, "config": dict}
-    if odd := [key for key, kind in kinds.items() if not isinstance(stored[key], kind)]:
+    if odd := [key for key, kind in kinds.items() if not isinstance(stored[key], kind)] or [
+        "trained_on" for line in info.trained_on if not isinstance(line, dict) or "name" not in line
+    ]:
         raise UserError(f"'{path}' describes itself in a way that makes no sense ('{odd[0]}').")
     if info.model.get("num_classes", 1) != len(info.classes):
         raise UserError(
@@ -117,6 +119,8 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, CheckpointInfo]:
         # out by comparing shapes, before anything is allocated.
         with torch.device("meta"):
             model = build_model(**info.model)
+    except UserError as error:
+        raise UserError(f"'{path}': {error}") from None
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise UserError(f"'{path}' describes itself in a way that makes no sense ({error!r}).") from None
     expected = {name: (t.shape, t.is_floating_point()) for name, t in model.state_dict().items()}

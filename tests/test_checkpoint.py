@@ -133,9 +133,12 @@ def test_a_missing_checkpoint_is_named(tmp_path):
         load_checkpoint(tmp_path / "none.safetensors")
 
 
-def test_json_that_is_deeper_than_any_stack_is_one_sentence(saved):
-    tensors, _ = read_tensors(saved[0])
-    save_file(tensors, saved[0], {"segkit": "[" * 100_000})
+@pytest.mark.parametrize(
+    "damage", [lambda said: "[" * 100_000, lambda said: json.dumps(json.loads(said) | {"trained_on": [1]})]
+)
+def test_a_description_that_makes_no_sense_is_one_sentence(saved, damage):
+    tensors, metadata = read_tensors(saved[0])
+    save_file(tensors, saved[0], {"segkit": damage(metadata["segkit"])})
     with pytest.raises(UserError, match="makes no sense"):
         load_checkpoint(saved[0])
 

@@ -2,6 +2,7 @@ import csv
 import json
 import shutil
 import subprocess
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -70,6 +71,13 @@ def test_settings_come_from_yaml_and_flags_go_before(make_dataset, tmp_path, cap
     assert code == 0
     recorded = yaml.safe_load((run / "config.json").read_text())["config"]
     assert (recorded["lr"], recorded["alpha"], recorded["width"]) == (0.01, 0.9, 8)
+
+
+def test_settings_that_refer_to_themselves_are_refused_before_they_fill_the_memory(tmp_path, capsys):
+    lines = [f"{b}: &{b} [{', '.join(9 * [f'*{a}'])}]" for a, b in pairwise("abcdefghij")]
+    (tmp_path / "c.yaml").write_text("\n".join(["a: &a [1]", *lines]))
+    code, _, err = call(capsys, "train", "x", "--config", tmp_path / "c.yaml")
+    assert code == 1 and "write each setting out" in err
 
 
 def test_data_sets_that_are_not_there_are_named_and_left_out(make_dataset, tmp_path, capsys):

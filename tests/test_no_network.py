@@ -18,6 +18,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from conftest import write_notebook
+from notebook_runs import LESSONS, read
 
 from segkit.checkpoint import CheckpointInfo, save_checkpoint
 from segkit.cli import COMMANDS
@@ -177,6 +178,12 @@ def test_no_server_connects_to_another_machine_or_asks_for_its_name(place, serve
             os.killpg(process.pid, signal.SIGTERM)
         process.wait(60)
     assert calls(place) == []
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_imports_segkit_before_onnx_runtime_which_then_tells_nobody_of_its_start(lesson):
+    imports = next(c.source for c in read(lesson).cells if "imports" in c.metadata.get("tags", []))
+    assert "segkit" in imports.partition("import onnxruntime")[0]
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,11 +15,23 @@ EXAMPLE = "segkit train data/people -o runs/first --num_epochs 20 --width 16"
 WHEN_STOPPED = "Go on where it was with: segkit train --resume -o RUN"
 
 
+class SettingsFile(ActionConfigFile):
+    """Without YAML's aliases: a few lines of them can stand for more than any memory holds."""
+
+    def __call__(self, parser, found, path, option=None):
+        import yaml
+
+        with suppress(OSError, yaml.YAMLError):  # the parser says what is wrong
+            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(Path(path).read_text())):
+                raise UserError(f"'{path}' refers to itself by *: write each setting out.")
+        super().__call__(parser, found, path, option)
+
+
 def add_arguments(command: ArgumentParser) -> None:
     from segkit.train import Recipe, TrainConfig
 
     command.add_argument("data", nargs="*", type=str, help="one or several data sets")
-    command.add_argument("--config", action=ActionConfigFile, help="a YAML file with any of these settings")
+    command.add_argument("--config", action=SettingsFile, help="a YAML file with any of these settings")
     command.add_argument("-o", "--out", type=str, help="the run folder (default: runs/DATA)")
     command.add_argument("--resume", action="store_true", help="go on with the run in the folder given by -o")
     command.add_argument("--folds", type=int, help="cross-validate: so many trainings score every picture")
@@ -67,8 +80,9 @@ def defaults(argv: list[str]) -> dict:
     try:
         recorded = json.loads(record.read_text())
         split_settings(recorded["config"])
-        return {"data": recorded["data"], "folds": recorded.get("folds"), **recorded["config"]}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        data = [str(Path(folder)) for folder in recorded["data"]]
+        return {"data": data, "folds": recorded.get("folds"), **recorded["config"]}
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"'{record}' is no record of a run that can be read ({error!r}).") from None
 
 

@@ -178,7 +178,9 @@ def runs(counts: Sequence[int] | str, shape: tuple[int, int], order: str = "F") 
     Raises: UserError when they do not fill the picture exactly.
     """
     lengths = np.array(_counts_from_text(counts) if isinstance(counts, str) else counts, np.int64)
-    if lengths.ndim != 1 or (lengths < 0).any() or lengths.sum() != shape[0] * shape[1]:
+    if (lengths < 0).any():
+        raise UserError("a run length is below 0.")
+    if lengths.ndim != 1 or lengths.sum() != shape[0] * shape[1]:
         raise UserError(f"run lengths cover {lengths.sum()} pixels, expected {shape[1]}x{shape[0]}.")
     return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(shape, order=order)
 

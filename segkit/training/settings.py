@@ -134,7 +134,7 @@ def check_settings(settings, **ranges: tuple[float, float]) -> None:
         if low is None or (value is None and f.default is None):
             continue
         if not isinstance(value, int | float) or not low <= value <= high:
-            said = f"at least {low}" if math.isinf(high) else f"from {low:g} to {high:g}"
+            said = f"at least {low}" if math.isinf(high) else f"from {low:g} to {high:.10g}"
             raise UserError(f"{f.name} must be {said}, found {value!r}.")
 
 

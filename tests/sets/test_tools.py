@@ -431,8 +431,9 @@ def test_run_lengths_of_both_spellings_are_one_mask_and_short_ones_are_refused()
     flat = RING.ravel(order="F")
     counts = np.diff([0, *(np.flatnonzero(np.diff(flat)) + 1), flat.size]).tolist()
     assert np.array_equal(runs(text, (H, W)), RING) and np.array_equal(runs(counts, (H, W)), RING)
-    with pytest.raises(UserError, match="cover"):
-        runs(counts[:-1], (H, W))
+    for wrong, words in ((counts[:-1], "cover"), ([-5, H * W + 5], "below 0")):
+        with pytest.raises(UserError, match=words):
+            runs(wrong, (H, W))
 
 
 def test_a_broken_annotation_never_becomes_a_picture_without_a_person(src):

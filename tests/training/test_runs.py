@@ -270,7 +270,8 @@ def test_a_damaged_state_is_a_sentence(make_dataset, tmp_path, damage):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"data": [], "config": {"speed": 1}}', '{"config": {"lr": "x"}}']
+    "text",
+    ["", "[]", "{}", "[" * 100_000, '{"data": 5, "config": {}}', '{"data": [], "config": {"speed": 1}}'],
 )
 def test_a_damaged_record_is_a_sentence(tmp_path, capsys, text):
     (tmp_path / "config.json").write_text(text)

@@ -19,8 +19,10 @@ function complain(error) {
   $("trouble").hidden = !error;
 }
 
+// A sentence stays until somebody acts again, whatever arrives meanwhile.
+for (const act of ["input", "change", "click", "paste", "drop"]) document.addEventListener(act, () => complain(), true);
+
 const doing = (work) => async (...event) => {
-  complain();
   try { await work(...event); } catch (error) { complain(error); }
 };
 
@@ -104,7 +106,6 @@ async function show() {  // the newest wish counts; what lies between is left ou
       done = wanted;
       await draw(current);
     }
-    complain();
     resting = setTimeout(() => draw(current, { sharp: 1 }).catch(complain), 250);
   } catch (error) {
     complain(error);
