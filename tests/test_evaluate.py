@@ -12,16 +12,24 @@ from segkit.files import UserError
 from segkit.predict import Segmenter
 
 
-class Nobody(torch.nn.Module):
-    """Sees nobody anywhere."""
+class Constant(torch.nn.Module):
+    """Takes everything for a person, once it gets more pixels than so many; nothing before."""
+
+    def __init__(self, pixels: float):
+        super().__init__()
+        self.pixels = pixels
 
     def forward(self, images):
-        return images[:, :1] * 0 - 9
+        return images[:, :1] * 0 + (9 if images.shape[-1] > self.pixels else -9)
+
+
+def constant(pixels: float) -> Segmenter:
+    return Segmenter(Constant(pixels), CheckpointInfo(model={}, preprocessing=Preprocessing(size=32)), "cpu")
 
 
 @pytest.fixture
 def nobody() -> Segmenter:
-    return Segmenter(Nobody(), CheckpointInfo(model={}, preprocessing=Preprocessing(size=32)), device="cpu")
+    return constant(float("inf"))
 
 
 def test_seeing_nobody_scores_zero_dice_and_the_background_share(nobody, make_dataset):
@@ -43,16 +51,8 @@ def test_the_table_is_written_worst_first_with_a_sheet(nobody, make_dataset, tmp
     assert Image.open(paths[1]).size[0] > 300
 
 
-class SeenLarge(torch.nn.Module):
-    """Takes everything for a person, once it gets more than 40 pixels."""
-
-    def forward(self, images):
-        return images[:, :1] * 0 + (9 if images.shape[-1] > 40 else -9)
-
-
 def test_looks_at_other_scales_count(make_dataset):
-    info = CheckpointInfo(model={}, preprocessing=Preprocessing(size=32))
-    network, folder = Segmenter(SeenLarge(), info, device="cpu"), make_dataset(3)
+    network, folder = constant(40), make_dataset(3)
     assert evaluate(network, folder).counts.recall().tolist() == [0] * 3
     assert evaluate(network, folder, scales=(2.0,)).counts.recall().tolist() == [1] * 3
 
