@@ -2,6 +2,12 @@
 
 import os
 import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the claims below are about the CPU; a GPU would round differently
@@ -32,6 +38,34 @@ def pytest_collection_modifyitems(items):
 def astronaut() -> np.ndarray:
     """A real photograph of a person that ships inside a package: uint8 (512, 512, 3)."""
     return skimage.data.astronaut()
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@contextmanager
+def serving(process: subprocess.Popen, address: str, log: Path | None = None):
+    """Wait until a server, started in a session of its own, answers; end it afterwards."""
+    try:
+        for _ in range(600):
+            with suppress(OSError):
+                urllib.request.urlopen(address).read()
+                break
+            assert process.poll() is None, log and log.read_text()
+            time.sleep(0.5)
+        else:
+            pytest.fail(f"no answer from {address}: {log and log.read_text()}")
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:  # JupyterLab waits for the answer of a kernel that was started anew
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 CHROMIUM_FLAGS = [
@@ -93,19 +127,19 @@ def draw_pair(seed: int, height: int = 96, width: int = 80) -> tuple[np.ndarray,
     return image, mask
 
 
+def draw_dataset(folder: Path, count: int = 12, **size) -> Path:
+    """A folder of drawn pairs."""
+    for i in range(count):
+        image, mask = draw_pair(i, **size)
+        write_image(folder / "images" / f"{i:03}.jpg", image)
+        write_image(folder / "masks" / f"{i:03}.png", mask)
+    return folder
+
+
 @pytest.fixture
 def make_dataset(tmp_path):
     """Returns a function (count, name) that draws a data set and returns its folder."""
-
-    def make(count: int = 12, name: str = "drawn", **size):
-        folder = tmp_path / name
-        for i in range(count):
-            image, mask = draw_pair(i, **size)
-            write_image(folder / "images" / f"{i:03}.jpg", image)
-            write_image(folder / "masks" / f"{i:03}.png", mask)
-        return folder
-
-    return make
+    return lambda count=12, name="drawn", **size: draw_dataset(tmp_path / name, count, **size)
 
 
 @pytest.fixture

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell, new_notebook
 from papermill import inspect_notebook
 
 from segkit.course.check import CHECKS
+from segkit.course.run import SIMPLE_TYPES
 
 MOST_BYTES = 1_500_000
 MOST_LINES = 60
@@ -67,12 +69,12 @@ def sections(notebook: NotebookNode) -> list[tuple[str, str, list[NotebookNode]]
             if found:
                 found[-1][2].append(cell)
             continue
-        fenced, piece = False, nbformat.v4.new_markdown_cell("")
+        fenced, piece = False, new_markdown_cell("")
         for line in cell.source.splitlines():
             fenced ^= line.startswith("```")
             heading = None if fenced else re.fullmatch(r"(#{1,6}) (.+)", line.rstrip())
             if heading:
-                piece = nbformat.v4.new_markdown_cell("")
+                piece = new_markdown_cell("")
                 found.append((heading[1], heading[2], [piece]))
             else:
                 piece.source += line + "\n"
@@ -106,12 +108,8 @@ def exercises(notebook: NotebookNode) -> dict[str, list[NotebookNode]]:
 
 
 def checks_in(content: list[NotebookNode]) -> list[str]:
-    return [
-        name
-        for cell in content
-        if cell.cell_type == "code"
-        for name in re.findall(r"check\.(\w+)\(", cell.source)
-    ]
+    sources = [cell.source for cell in content if cell.cell_type == "code"]
+    return re.findall(r"check\.(\w+)\(", "\n".join(sources))
 
 
 def goals(notebook: NotebookNode) -> str:
@@ -120,6 +118,8 @@ def goals(notebook: NotebookNode) -> str:
 
 
 # --- rules of every notebook ----------------------------------------------------------------------------
+
+LEAVING = r"NBVAL_\w+|PYTEST_VALIDATE\w*|sys\.exit|SystemExit|os\._exit|\bquit\(|\bexit\("
 
 
 def runs_every_cell(notebook: NotebookNode, path: Path) -> Faults:
@@ -134,9 +134,7 @@ def runs_every_cell(notebook: NotebookNode, path: Path) -> Faults:
             yield f"{name_of(cell)} has the tags {sorted(extra)}"
         if not cell.source.strip():
             yield "an empty code cell"
-        for word in re.findall(
-            r"NBVAL_\w+|PYTEST_VALIDATE\w*|sys\.exit|SystemExit|os\._exit|\bquit\(|\bexit\(", cell.source
-        ):
+        for word in re.findall(LEAVING, cell.source):
             if word != "NBVAL_CHECK_OUTPUT":
                 yield f"{name_of(cell)} holds {word}"
         written = "NBVAL_CHECK_OUTPUT" in cell.source
@@ -211,11 +209,9 @@ def says_in_words_what_pictures_show(notebook: NotebookNode, path: Path) -> Faul
             yield f"the picture {target} is hosted elsewhere"
     if re.search(r"<img(?![^>]*\balt=\"[^\"]{10})", text):
         yield "an <img> has no alt text"
-    for before, cell, after in zip(
-        [None, *notebook.cells[:-1]], notebook.cells, [*notebook.cells[1:], None], strict=True
-    ):
-        around = [c.source for c in (before, after) if c is not None and c.cell_type == "markdown"]
-        words = re.sub(r"(?m)^#.*$", "", "\n".join(around)).split()
+    around = ["", *(cell.source if cell.cell_type == "markdown" else "" for cell in notebook.cells), ""]
+    for i, cell in enumerate(notebook.cells):
+        words = re.sub(r"(?m)^#.*$", "", around[i] + "\n" + around[i + 2]).split()
         if cell.cell_type == "code" and shows(cell, "image/") and len(words) < 8:
             yield f"{name_of(cell)} shows a picture, and no Markdown beside it says what is to be seen"
 
@@ -273,9 +269,7 @@ def has_typed_and_commented_parameters(notebook: NotebookNode, path: Path) -> Fa
             yield f"the parameter `{line}` must read `name: type = value  # comment`"
             continue
         names.append(statement.target.id)
-        kind = {"str": str, "int": int, "float": (int, float), "bool": bool}.get(
-            ast.unparse(statement.annotation)
-        )
+        kind = SIMPLE_TYPES.get(ast.unparse(statement.annotation))
         try:
             value = ast.literal_eval(statement.value)
         except ValueError:
@@ -383,7 +377,7 @@ def has_exercises_with_checks(notebook: NotebookNode, path: Path) -> Faults:
 
 def asks_before_the_middle(notebook: NotebookNode, path: Path) -> Faults:
     """The reader writes code early, where the idea appears, not only at the end."""
-    first_half = nbformat.v4.new_notebook(cells=notebook.cells[: len(notebook.cells) // 2])
+    first_half = new_notebook(cells=notebook.cells[: len(notebook.cells) // 2])
     if not any(checks_in(body) for body in exercises(first_half).values()):
         yield "no exercise stands before the middle"
 

@@ -50,9 +50,7 @@ def faults(stored: nbformat.NotebookNode, executed: nbformat.NotebookNode, solve
         if cell.execution_count is None or "Traceback (most recent call last)" in texts(cell):
             yield f"{name_of(cell)} was not run to its end:\n{texts(cell)}"
         tags = set(cell.metadata.get("tags", []))
-        if (
-            cell.id not in before or BY_PARAMETERS in tags
-        ):  # what papermill puts in, or other parameters change
+        if cell.id not in before or BY_PARAMETERS in tags:  # papermill put it in, or parameters change it
             continue
         if gone := kinds(before[cell.id]) - kinds(cell):
             yield f"{name_of(cell)} no longer shows its {', '.join(sorted(gone))}"
@@ -68,35 +66,20 @@ def faults(stored: nbformat.NotebookNode, executed: nbformat.NotebookNode, solve
 
 def kinds(cell: nbformat.NotebookNode) -> set[str]:
     """Which kinds of output a cell has: text, picture, page, widget."""
-    names = {
-        "text/plain": "text",
-        "image/png": "picture",
-        "image/jpeg": "picture",
-        "text/html": "page",
-        WIDGET: "widget",
-    }
+    names = {"text/plain": "text", "image/png": "picture", "image/jpeg": "picture", "text/html": "page"}
+    names[WIDGET] = "widget"
     found = {names.get(kind, kind) for output in cell.get("outputs", []) for kind in output.get("data", {})}
     return found | {"text" for output in cell.get("outputs", []) if output.get("name") == "stdout"}
 
 
 def run_nbval(path: Path) -> list[str]:
     """pytest --nbval-lax on one notebook.   Returns: its faults, among them a cell that did not run."""
-    command = ["pytest", "--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={4 * CELL_SECONDS}"]
-    said, code = call(
-        [*command, "-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:xdist", "--color=no", path]
-    )
-    if code != 0:
-        return [said]
-    summary, count = said.rstrip().splitlines()[-1], len(code_cells(read(path)))
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env"]
+    command += [f"--nbval-cell-timeout={4 * CELL_SECONDS}", "-o", "addopts=", "--color=no"]
+    command += ["-p", "no:cacheprovider", "-p", "no:xdist", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        return [done.stdout + done.stderr]
+    summary, count = done.stdout.rstrip().splitlines()[-1], len(code_cells(read(path)))
     everything = re.fullmatch(rf"=+ {count} passed(, \d+ warnings?)? in .*=+", summary)
     return [] if everything else [f"{count} cells should pass: {summary}"]
-
-
-def call(command: list) -> tuple[str, int]:
-    done = subprocess.run(
-        [sys.executable, "-m", *map(str, command)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    return done.stdout, done.returncode

@@ -18,11 +18,8 @@ def test_counts_and_scores_by_hand_on_4x4():
     pred = torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0]]).view(1, 1, 4, 4)
     counts = count_pixels(pred, target)
     assert (int(counts.tp), int(counts.fp), int(counts.fn), int(counts.tn)) == (3, 3, 3, 7)
-    assert counts.dice().item() == pytest.approx(6 / 12)
-    assert counts.iou().item() == pytest.approx(3 / 9)
-    assert counts.pixel_accuracy().item() == pytest.approx(10 / 16)
-    assert counts.precision().item() == pytest.approx(0.5)
-    assert counts.recall().item() == pytest.approx(0.5)
+    scores = counts.dice(), counts.iou(), counts.pixel_accuracy(), counts.precision(), counts.recall()
+    assert [score.item() for score in scores] == pytest.approx([6 / 12, 3 / 9, 10 / 16, 0.5, 0.5])
 
 
 @given(masks, masks)
@@ -44,12 +41,17 @@ def test_a_mask_agrees_with_itself(a):
 def test_two_empty_masks_score_one_and_a_false_alarm_scores_zero():
     empty, one = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
     one[0, 0, 3:5, 3:5] = 1
-    for name in ("dice", "iou", "precision", "recall"):
-        assert getattr(count_pixels(empty, empty), name)().item() == 1
-        assert getattr(count_pixels(one, empty), name)().item() == 0
-        assert getattr(count_pixels(empty, one), name)().item() == 0
+    for pred, target, score in ((empty, empty, 1), (one, empty, 0), (empty, one, 0)):
+        counts = count_pixels(pred, target)
+        for name in ("dice", "iou", "precision", "recall"):
+            assert getattr(counts, name)().item() == score, name
     assert boundary_f(empty, empty).item() == 1
     assert boundary_f(one, empty).item() == 0
+
+
+ORACLES = {"dice": oracle.binary_f1_score, "iou": oracle.binary_jaccard_index}
+ORACLES |= {"precision": oracle.binary_precision, "recall": oracle.binary_recall}
+ORACLES |= {"pixel_accuracy": oracle.binary_accuracy}
 
 
 @settings(max_examples=30)
@@ -60,14 +62,7 @@ def test_scores_agree_with_torchmetrics(pred, target):
         p, t = torch.from_numpy(pred[i]), torch.from_numpy(target[i]).int()
         if not (p.any() or t.any()):
             continue  # torchmetrics has another rule for two empty masks
-        pairs = {
-            "dice": oracle.binary_f1_score,
-            "iou": oracle.binary_jaccard_index,
-            "precision": oracle.binary_precision,
-            "recall": oracle.binary_recall,
-            "pixel_accuracy": oracle.binary_accuracy,
-        }
-        for name, theirs in pairs.items():
+        for name, theirs in ORACLES.items():
             assert getattr(counts, name)()[i].item() == pytest.approx(theirs(p.int(), t).item(), abs=1e-6)
 
 

@@ -7,17 +7,12 @@ kernels, workers, servers. Where strace is installed, it notes what compiled cod
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from contextlib import suppress
 
 import numpy as np
 import pytest
-from conftest import write_notebook
+from conftest import free_port, serving, write_notebook
 from notebook_runs import LESSONS, read
 
 from segkit.checkpoint import CheckpointInfo, save_checkpoint
@@ -57,69 +52,66 @@ for line in sys.stdin:
 """
 
 SERVERS = {"demo", "serve"}
+SMALL = "--size=32 --batch_size=4 --width=8 --precision=fp32 --num_epochs=1"
+COMMAND_LINES = f"""\
+doctor
+models
+data list
+data check .
+data split . --overwrite
+data import . -o ../imported
+data export . -o exported --format coco
+train . -o run {SMALL}
+train . -o cached --cache disk --workers 1 {SMALL}
+evaluate net.safetensors . -o scores
+annotate photos -m net.safetensors -o annotated
+export net.safetensors -o small.onnx
+video film.mp4 -m net.safetensors --background blur -o replaced.mp4
+live film.mp4 -m net.safetensors -o live.mp4
+course --notebooks lessons -o runs
+sweep -g seed=0 -p num_epochs=1 size=32 limit=8 -o sweep"""
 
 
 @pytest.fixture
 def place(tmp_path, make_dataset, tiny_model):
     """A folder with what the commands need, and the environment in which they are recorded."""
-    folder = tmp_path / "here"
-    (make_dataset(16)).rename(folder)
+    folder = make_dataset(16, "here")
     info = CheckpointInfo(tiny_model.built_as, preprocessing=Preprocessing(size=32))
     save_checkpoint(folder / "net.safetensors", tiny_model, info)
-    photos = [
-        write_image(folder / "photos" / f"{i}.png", np.full((40, 50, 3), i, np.uint8)) for i in range(2)
-    ]
-    assert all(photo.is_file() for photo in photos)
+    write_image(folder / "photos" / "a.png", np.zeros((40, 50, 3), np.uint8))
     write_video(folder / "film.mp4", [np.zeros((32, 32, 3), np.uint8)] * 3, 10)
     write_notebook(folder / "lessons" / "00_first.ipynb", "1 + 1")
     (folder / "hook").mkdir()
     (folder / "hook" / "sitecustomize.py").write_text(HOOK)
     (folder / "home").mkdir()
     found = [str(folder / "hook"), os.environ.get("PYTHONPATH", "")]
-    changed = {"HOME": "home", "SEGKIT_DATA": "cache", "CALLS": "calls", "MPLCONFIGDIR": "cache", "CI": ""}
-    changed = {name: value and str(folder / value) for name, value in changed.items()}
-    return folder, os.environ | changed | {"PYTHONPATH": os.pathsep.join(filter(None, found))}
+    changed = {"HOME": "home", "SEGKIT_DATA": "cache", "CALLS": "calls", "MPLCONFIGDIR": "cache"}
+    changed = {name: str(folder / value) for name, value in changed.items()}
+    return folder, os.environ | changed | {"CI": "", "PYTHONPATH": os.pathsep.join(filter(None, found))}
+
+
+STRACE = ["strace", "-f", "--seccomp-bpf", "-qq", "-A", "-o", "kernel", "-e", "connect,sendto,sendmmsg"]
 
 
 def watched(command, place, **more) -> subprocess.Popen:
     """Start Python in the place; the calls of compiled code go to `kernel`."""
     folder, environment = place
+    command = [sys.executable, *command]
     if shutil.which("strace"):
-        trace = [
-            "strace",
-            "-f",
-            "--seccomp-bpf",
-            "-qq",
-            "-A",
-            "-o",
-            "kernel",
-            "-e",
-            "connect,sendto,sendmmsg",
-        ]
-        if subprocess.run([*trace, "true"], cwd=folder, capture_output=True).returncode == 0:
-            command = [*trace, sys.executable, *command]
-            return subprocess.Popen(command, cwd=folder, env=environment, text=True, **more)
-    return subprocess.Popen([sys.executable, *command], cwd=folder, env=environment, text=True, **more)
+        traces = subprocess.run([*STRACE, "true"], cwd=folder, capture_output=True).returncode == 0
+        command = [*STRACE, *command] if traces else command
+    return subprocess.Popen(command, cwd=folder, env=environment, text=True, **more)
 
 
 def calls(place) -> list[str]:
     """What went further than this machine, as Python and as the kernel saw it."""
-    folder, _ = place
-    python, kernel = folder / "calls", folder / "kernel"
-    found = python.read_text().splitlines() if python.is_file() else []
-    for line in kernel.read_text().splitlines() if kernel.is_file() else []:
-        address = re.search(r'sin6?_port=htons\((\d+)\).*?"([^"]+)"', line)
-        if address and (
-            address[1] == "53" or not re.match(r"127\.|::1$|::ffff:127\.|0\.0\.0\.0$", address[2])
-        ):
-            found.append(line)
-    return found
-
-
-def run_all(lines, place) -> str:
-    process = watched(["-c", CALL_ALL], place, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    said, _ = process.communicate("\n".join(lines))
-    return said
+    python, kernel = (
+        (place[0] / name).read_text().splitlines() if (place[0] / name).is_file() else []
+        for name in ("calls", "kernel")
+    )
+    near = re.compile(r"127\.|::1$|::ffff:127\.|0\.0\.0\.0$")
+    found = [(line, re.search(r'sin6?_port=htons\((\d+)\).*?"([^"]+)"', line)) for line in kernel]
+    return python + [line for line, at in found if at and (at[1] == "53" or not near.match(at[2]))]
 
 
 @pytest.mark.long
@@ -127,27 +119,10 @@ def test_no_command_and_no_engine_connects_to_another_machine_or_asks_for_its_na
     folder, _ = place
     engines = [engine for engine in ENGINES if engine != "tensorrt"]  # it needs an NVIDIA card
     lines = [f"predict photos -m net.safetensors -o {engine} --engine {engine}" for engine in engines]
-    small = "--size=32 --batch_size=4 --width=8 --precision=fp32 --num_epochs=1"
-    lines += [
-        "doctor",
-        "models",
-        "data list",
-        "data check .",
-        "data split . --overwrite",
-        "data import . -o ../imported",
-        "data export . -o exported --format coco",
-        f"train . -o run {small}",
-        f"train . -o cached --cache disk --workers 1 {small}",
-        "evaluate net.safetensors . -o scores",
-        "annotate photos -m net.safetensors -o annotated",
-        "export net.safetensors -o small.onnx",
-        "video film.mp4 -m net.safetensors --background blur -o replaced.mp4",
-        "live film.mp4 -m net.safetensors -o live.mp4",
-        "course --notebooks lessons -o runs",
-        "sweep -g seed=0 -p num_epochs=1 size=32 limit=8 -o sweep",
-    ]
+    lines += COMMAND_LINES.splitlines()
     assert {line.split()[0] for line in lines} | SERVERS == set(COMMANDS)
-    said = run_all(lines, place)
+    process = watched(["-c", CALL_ALL], place, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    said, _ = process.communicate("\n".join(lines))
     ended = [line for line in said.splitlines() if line.startswith("EXIT")]
     assert [line for line in ended if not line.startswith("EXIT 0")] == [], said
     assert len(ended) == len(lines)
@@ -158,25 +133,12 @@ def test_no_command_and_no_engine_connects_to_another_machine_or_asks_for_its_na
 @pytest.mark.long
 @pytest.mark.parametrize("server", sorted(SERVERS))
 def test_no_server_connects_to_another_machine_or_asks_for_its_name(place, server):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    model = ["-m", "net.safetensors", "--port", str(port)]
-    process = watched(["-m", "segkit", server, *model], place, start_new_session=True)
-    try:
-        for _ in range(600):
-            with suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/docs" if server == "serve" else
-                                       f"http://127.0.0.1:{port}/").read()  # fmt: skip
-                break
-            assert process.poll() is None
-            time.sleep(0.5)
-        else:
-            pytest.fail("no answer")
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait(60)
+    port = free_port()
+    command = ["-m", "segkit", server, "-m", "net.safetensors", "--port", str(port)]
+    process = watched(command, place, start_new_session=True)
+    page = f"http://127.0.0.1:{port}/{'docs' if server == 'serve' else ''}"
+    with serving(process, page):
+        pass
     assert calls(place) == []
 
 

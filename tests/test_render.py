@@ -1,6 +1,5 @@
 """Claims about the generator of the embedded set; it renders a tiny image where its packages are."""
 
-import ast
 import os
 import re
 import subprocess
@@ -55,15 +54,9 @@ def test_a_tiny_image_renders_and_the_same_seed_gives_the_same_bytes():
 
 
 def test_segkit_never_imports_the_generator():
-    own = {script.stem for script in SCRIPTS} | {"bpy", "anny"}
+    own = "|".join([*(script.stem for script in SCRIPTS), "bpy", "anny"])
     for module in (REPO / "segkit").rglob("*.py"):
-        for node in ast.walk(ast.parse(module.read_text())):
-            imported = []
-            if isinstance(node, ast.Import):
-                imported = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                imported = [node.module]
-            assert not own & {name.split(".")[0] for name in imported}, module
+        assert not re.search(rf"(?m)^\s*(import|from) ({own})\b", module.read_text()), module
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: s.name)
@@ -71,9 +64,8 @@ def test_a_script_states_its_licence_and_what_imports_blender_is_gpl(script):
     text = script.read_text()
     licence = re.match(r"# SPDX-License-Identifier: (\S+)\n", text)
     assert licence, f"{script.name} has no SPDX line at its top"
-    if re.search(
-        r"^\s*(import|from) (bpy|mathutils|stage|shade|scene|props|places|held|figure|clips)\b", text, re.M
-    ):
+    free = r"(?m)^\s*(import|from) (bpy|mathutils|stage|shade|scene|props|places|held|figure|clips)\b"
+    if re.search(free, text):
         assert licence[1] == "GPL-3.0-or-later"
 
 

@@ -48,32 +48,15 @@ def test_one_stray_pixel_decides_hausdorff_but_not_its_percentile():
 
 
 @pytest.mark.parametrize("shape", [(40, 50), (20, 24, 28)])
-@pytest.mark.parametrize("percentile", [100, 95])
-def test_hausdorff_is_monais(shape, percentile):
-    pred, target = blobs(shape, 1), blobs(shape, 2)
-    spacing = (3.0, 1.0, 1.5)[: len(shape)]
-    theirs = compute_hausdorff_distance(
-        torch.from_numpy(pred)[None, None],
-        torch.from_numpy(target)[None, None],
-        include_background=True,
-        percentile=percentile,
-        spacing=spacing,
-    )
-    assert hausdorff(pred, target, percentile, spacing) == pytest.approx(theirs.item(), rel=1e-5)
-
-
-@pytest.mark.parametrize("shape", [(40, 50), (20, 24, 28)])
-def test_the_mean_surface_distance_is_monais(shape):
-    pred, target = blobs(shape, 3), blobs(shape, 4)
-    theirs = compute_average_surface_distance(
-        torch.from_numpy(pred)[None, None],
-        torch.from_numpy(target)[None, None],
-        include_background=True,
-        symmetric=True,
-        spacing=(2.0, 1.0, 1.0)[: len(shape)],
-    )
-    ours = mean_surface_distance(pred, target, (2.0, 1.0, 1.0)[: len(shape)])
-    assert ours == pytest.approx(theirs.item(), rel=1e-5)
+def test_both_distances_are_monais(shape):
+    pred, target, spacing = blobs(shape, 1), blobs(shape, 2), (3.0, 1.0, 1.5)[: len(shape)]
+    pair = [torch.from_numpy(mask)[None, None] for mask in (pred, target)]
+    given = {"include_background": True, "spacing": spacing}
+    for percentile in (100, 95):
+        theirs = compute_hausdorff_distance(*pair, percentile=percentile, **given)
+        assert hausdorff(pred, target, percentile, spacing) == pytest.approx(theirs.item(), rel=1e-5)
+    theirs = compute_average_surface_distance(*pair, symmetric=True, **given)
+    assert mean_surface_distance(pred, target, spacing) == pytest.approx(theirs.item(), rel=1e-5)
 
 
 def test_empty_masks_have_a_rule():

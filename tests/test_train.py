@@ -25,48 +25,39 @@ def test_a_small_network_learns_the_drawn_figures(make_dataset, tmp_path):
     run = train([make_dataset(40)], tmp_path / "run", small(num_epochs=12, lr=5e-3))
     assert run.best_dice > 0.85
     assert run.history[-1]["train_loss"] < run.history[0]["train_loss"] / 2
-    assert {p.name for p in run.folder.iterdir()} == {
-        "best.safetensors",
-        "config.json",
-        "curves.png",
-        "history.csv",
-        "last",
-    }
+    written = {"best.safetensors", "config.json", "curves.png", "history.csv", "last"}
+    assert {path.name for path in run.folder.iterdir()} == written
+
+
+def val_dice(checkpoint, folder) -> float:
+    """The mean Dice of the validation split, at the network's size."""
+    images, masks = zip(*load_dataset(folder, split="val", size=32), strict=True)
+    pred = Segmenter.load(checkpoint).probabilities(torch.stack(images)) > 0.5
+    return count_pixels(pred, torch.stack(masks)).dice().mean().item()
 
 
 def test_the_best_checkpoint_is_that_of_the_best_validation_dice(make_dataset, tmp_path):
     folder = make_dataset(20)
     run = train([folder], tmp_path / "run", small(num_epochs=6, lr=2e-2))
-    person = Segmenter.load(run.folder)
-    val = load_dataset(folder, split="val", size=32)
-    prep = val.preprocessing
-    dice = []
-    for image, mask in val:
-        prob = person(image.permute(1, 2, 0).numpy())
-        dice.append(count_pixels(prob[None] > 0.5, mask).dice().item())
-    assert prep.size == 32
-    assert sum(dice) / len(dice) == pytest.approx(run.best_dice, abs=1e-3)
+    assert val_dice(run.folder, folder) == pytest.approx(run.best_dice, abs=1e-3)
     assert run.best_dice == max(row["val_dice"] for row in run.history)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(make_dataset, tmp_path):
     folder = make_dataset(12)
-    runs = [
-        train([folder], tmp_path / str(i), small(num_epochs=2, seed=s)).folder
-        for i, s in enumerate((0, 0, 1))
-    ]
-    assert same(weights(runs[0]), weights(runs[1]))
-    assert not same(weights(runs[0]), weights(runs[2]))
+    first, again, other = (
+        weights(train([folder], tmp_path / name, small(num_epochs=2, seed=seed)).folder)
+        for name, seed in (("first", 0), ("again", 0), ("other", 1))
+    )
+    assert same(first, again) and not same(first, other)
 
 
 def test_pieces_of_a_batch_add_up_to_the_batch(make_dataset, tmp_path):
     # Group norm: batch norm would see the pieces one by one.
-    settings = SMALL["model_settings"] | {"norm": "group"}
+    settings = small(num_epochs=2, batch_size=8, model_settings=SMALL["model_settings"] | {"norm": "group"})
     folder = make_dataset(16)
-    whole = train([folder], tmp_path / "1", small(num_epochs=2, batch_size=8, model_settings=settings))
-    pieces = train(
-        [folder], tmp_path / "2", small(num_epochs=2, batch_size=8, accumulate=4, model_settings=settings)
-    )
+    whole = train([folder], tmp_path / "1", settings)
+    pieces = train([folder], tmp_path / "2", settings | {"accumulate": 4})
     for a, b in zip(whole.history, pieces.history, strict=True):
         assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-4)
         assert a["val_loss"] == pytest.approx(b["val_loss"], rel=1e-3)
@@ -75,24 +66,15 @@ def test_pieces_of_a_batch_add_up_to_the_batch(make_dataset, tmp_path):
 @pytest.mark.slow
 def test_two_processes_reach_the_loss_of_one(make_dataset, tmp_path):
     folder = make_dataset(23)
-    settings = [
-        "--num_epochs=3",
-        "--size=32",
-        "--batch_size=8",
-        "--width=8",
-        '--model_settings={"norm": "group"}',
-    ]
-    common = ["segkit", "train", str(folder), "--precision=fp32", *settings]
+    common = (
+        f"segkit train {folder} --precision=fp32 --num_epochs=3 --size=32 --batch_size=8 --width=8".split()
+    )
+    common.append('--model_settings={"norm": "group"}')
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
     env = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     for name, launcher in {"one": [sys.executable], "two": torchrun}.items():
-        done = subprocess.run(
-            [*launcher, "-m", *common, "-o", str(tmp_path / name)],
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        command = [*launcher, "-m", *common, "-o", str(tmp_path / name)]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
     one, two = (list(csv.DictReader((tmp_path / n / "history.csv").open())) for n in ("one", "two"))
     assert json.loads((tmp_path / "two" / "config.json").read_text())["processes"] == 2
@@ -105,11 +87,9 @@ def test_evaluation_counts_every_image_once(make_dataset, tiny_model):
     dataset = load_dataset(make_dataset(30), split="train", size=32)
     accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True), cpu=True)
     model, loader = accelerator.prepare(tiny_model, DataLoader(dataset, 4))
-    setup = SimpleNamespace(
-        accelerator=accelerator, model=model, average=None, val_loader=loader, loss_fn=DiceLoss(),
-        train_set=dataset, autocast=nullcontext,
-    )  # fmt: skip
-    loss, counts = evaluate_loader(setup)
+    parts = {"accelerator": accelerator, "model": model, "average": None, "val_loader": loader}
+    parts |= {"loss_fn": DiceLoss(), "train_set": dataset, "autocast": nullcontext}
+    loss, counts = evaluate_loader(SimpleNamespace(**parts))
     assert len(counts.tp) == len(dataset)
     images, masks = map(torch.stack, zip(*dataset, strict=True))
     with torch.inference_mode():
@@ -118,25 +98,26 @@ def test_evaluation_counts_every_image_once(make_dataset, tiny_model):
     assert torch.equal(counts.tp, count_pixels(logits > 0, masks).tp)
 
 
+def lose(monkeypatch, factor: float) -> None:
+    """Train with a loss that says nothing."""
+    loss = lambda logits, masks: factor * logits.mean()  # noqa: E731
+    monkeypatch.setattr("segkit.training.setup.build_loss", lambda *_: loss)
+
+
 def test_a_loss_that_is_no_number_stops_with_advice_and_keeps_the_best(make_dataset, tmp_path, monkeypatch):
     folder, run = make_dataset(16), tmp_path / "run"
     train([folder], run, small(num_epochs=1))
     before = (run / "best.safetensors").read_bytes()
-    monkeypatch.setattr(
-        "segkit.training.setup.build_loss", lambda *_: lambda logits, masks: (logits * float("nan")).mean()
-    )
-    with pytest.raises(
-        UserError, match=r"no longer a number in epoch 2 .*best\.safetensors.*learning rate ten times lower"
-    ):
+    lose(monkeypatch, float("nan"))
+    said = r"no longer a number in epoch 2 .*best\.safetensors.*learning rate ten times lower"
+    with pytest.raises(UserError, match=said):
         train([folder], run, small(num_epochs=3), resume=True)
     assert (run / "best.safetensors").read_bytes() == before
     assert len((run / "history.csv").read_text().splitlines()) == 2
 
 
 def test_early_stop_ends_a_run_that_gets_no_better(make_dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "segkit.training.setup.build_loss", lambda *_: lambda logits, masks: 0 * logits.mean()
-    )
+    lose(monkeypatch, 0)
     run = train([make_dataset(12)], tmp_path / "run", small(num_epochs=50, early_stop=2, weight_decay=0))
     assert len(run.history) - run.best_epoch == 2
 
@@ -150,12 +131,15 @@ def test_tensorboard_logs_are_written_when_asked_for(make_dataset, tmp_path):
     assert [e.value for e in log.Scalars("val_dice")] == pytest.approx([r["val_dice"] for r in run.history])
 
 
-@pytest.mark.parametrize("precision", ["bf16", "auto"])
-def test_mixed_precision_trains_to_about_the_same_loss(make_dataset, tmp_path, precision):
+def test_mixed_precision_trains_to_about_the_same_loss(make_dataset, tmp_path):
     folder = make_dataset(16)
-    exact = train([folder], tmp_path / "fp32", small(num_epochs=3))
-    mixed = train([folder], tmp_path / "mixed", small(num_epochs=3, precision=precision))
-    assert mixed.history[-1]["train_loss"] == pytest.approx(exact.history[-1]["train_loss"], rel=0.05)
+    exact, *others = (
+        train([folder], tmp_path / precision, small(num_epochs=3, precision=precision)).history[-1][
+            "train_loss"
+        ]
+        for precision in ("fp32", "bf16", "auto")
+    )
+    assert others == pytest.approx([exact] * 2, rel=0.05)
 
 
 def test_the_kept_weights_are_the_moving_average_and_score_what_the_history_says(make_dataset, tmp_path):
@@ -165,12 +149,7 @@ def test_the_kept_weights_are_the_moving_average_and_score_what_the_history_says
     assert run.best_epoch == 2  # or the two files would be of two epochs
     assert torch.equal(best["head.weight"], state["average/module.head.weight"])
     assert not torch.equal(best["head.weight"], state["model/head.weight"])
-    person = Segmenter.load(run.checkpoint)
-    val = load_dataset(folder, split="val", size=32)
-    images, masks = zip(*val, strict=True)
-    pred = person.probabilities(torch.stack(images)) > 0.5
-    dice = count_pixels(pred, torch.stack(masks)).dice().mean().item()
-    assert dice == pytest.approx(run.best_dice, abs=1e-3)
+    assert val_dice(run.checkpoint, folder) == pytest.approx(run.best_dice, abs=1e-3)
 
 
 def test_training_goes_on_from_the_weights_of_another_checkpoint(make_dataset, tmp_path):

@@ -55,10 +55,8 @@ def test_padding_repeats_the_edge_and_leaves_fitting_sizes_alone():
 def test_a_model_is_built_again_from_what_it_remembers():
     for name in (*MODEL_NAMES[:2], "unet-31m"):
         model = build_model(name)
-        again = build_model(**model.built_as)
-        assert [t.shape for t in again.state_dict().values()] == [
-            t.shape for t in model.state_dict().values()
-        ]
+        first, again = (m.state_dict().values() for m in (model, build_model(**model.built_as)))
+        assert [tensor.shape for tensor in first] == [tensor.shape for tensor in again]
 
 
 def test_the_skips_carry_detail_to_the_output():

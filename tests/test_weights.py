@@ -3,7 +3,6 @@
 import csv
 import re
 import runpy
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -27,17 +26,23 @@ from segkit.training.settings import split_settings
 SCRIPTS = Path(__file__).parent.parent / "data" / "weights"
 
 
-SIZES = {
-    "person-base": (6e6, 12),
-    "person-parts": (6e6, 12),
-    "person-small": (4e6, 8),
-    "person-unet": (1e6, 2),
-}
+@pytest.fixture
+def script(monkeypatch):
+    """Returns a function: the name of a script, to what it defines."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+    yield lambda name: runpy.run_path(str(SCRIPTS / name))
+    for name in ("publish", "card"):  # too common to be left behind
+        sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("name", SIZES)
+PARAMETERS_AND_MEGABYTES = {"person-base": (6e6, 12), "person-parts": (6e6, 12)}
+PARAMETERS_AND_MEGABYTES |= {"person-small": (4e6, 8), "person-unet": (1e6, 2)}
+
+
+@pytest.mark.parametrize("name", PARAMETERS_AND_MEGABYTES)
 def test_weights_are_as_small_as_promised_checked_and_name_their_data(name):
-    path, (parameters, megabytes) = embedded_path("weights") / f"{name}.safetensors", SIZES[name]
+    path = embedded_path("weights") / f"{name}.safetensors"
+    parameters, megabytes = PARAMETERS_AND_MEGABYTES[name]
     model, info = load_checkpoint(path)
     assert count_parameters(model) < parameters and path.stat().st_size < megabytes * 1e6
     assert "sha256" in read_tensors(path)[1]
@@ -50,77 +55,68 @@ def test_every_recipe_holds_settings_of_training(path):
 
 
 @pytest.mark.parametrize("name", ["person-base", "person-small"])
-def test_a_cat_a_coffee_and_a_rocket_are_nobody(name):
+def test_the_astronauts_suit_is_whole_and_flag_cat_coffee_and_rocket_are_nobody(name):
     person = Segmenter.load(name, "cpu")
+    mask = person(skimage.data.astronaut()) > 0.5
+    assert mask[260:480, 60:260].mean() > 0.95  # chest and arm
+    assert mask[:200, :80].mean() < 0.01 and mask[:330, 370:].mean() < 0.01  # the flag, the shuttle
     for picture in (skimage.data.cat, skimage.data.coffee, skimage.data.rocket):
         share = (person(picture()[..., :3]) > person.threshold).mean()
         assert share < 0.02, f"{picture.__name__}: {share:.1%} of the pixels are called person"
 
 
-@pytest.mark.parametrize("name", ["person-base", "person-small"])
-def test_the_astronauts_suit_is_whole_and_the_flag_behind_her_is_nobody(name):
-    mask = Segmenter.load(name, "cpu")(skimage.data.astronaut()) > 0.5
-    assert mask[260:480, 60:260].mean() > 0.95  # chest and arm
-    assert mask[:200, :80].mean() < 0.01 and mask[:330, 370:].mean() < 0.01  # the flag, the shuttle
-
-
 def test_clothes_hair_and_skin_of_the_astronaut_are_told_apart():
     clothes = Segmenter.load("person-parts", "cpu")
     labels = clothes.labels(clothes(skimage.data.astronaut()))
-    for name, part in {
-        "upper": np.s_[260:480, 60:260],
-        "hair": np.s_[20:100, 170:280],
-    }.items():  # with a sleeve
-        assert (labels[part] == clothes.classes.index(name)).mean() > 0.7
-    assert (labels[90:160, 195:255] == clothes.classes.index("skin")).mean() > 0.9
+    upper, hair, skin = (labels == clothes.classes.index(name) for name in ("upper", "hair", "skin"))
+    assert upper[260:480, 60:260].mean() > 0.7 and hair[20:100, 170:280].mean() > 0.7  # with a sleeve
+    assert skin[90:160, 195:255].mean() > 0.9
     assert not labels[:200, :80].any() and not labels[:330, 370:].any()  # the flag, the shuttle
+
+
+def write_sample(folder, name: str, mask: np.ndarray) -> None:
+    noise = np.random.default_rng(list(name.encode())).integers(0, 255, (*mask.shape, 3), np.uint8)
+    write_image(folder / "images" / f"{name}.jpg", noise)
+    write_image(folder / "masks" / f"{name}.png", mask)
+
+
+def write_table(folder, rows: list) -> None:
+    with (folder / "splits.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("name", "split", "source"), *rows])
 
 
 @pytest.fixture
 def photographs(tmp_path):
     """ccp_0000 to 2; coco_0 to 7: 1 to 6 are close-ups, 7 is for validation; aiseg_0 has a matte."""
-    folder, random = tmp_path / "photographs", np.random.default_rng(0)
+    folder = tmp_path / "photographs"
     names = ["aiseg_0", "ccp_0000", "ccp_0001", "ccp_0002", *(f"coco_{i}" for i in range(8))]
     for name in names:
         mask = np.zeros((200, 240), np.uint8)
         mask[60:140, 60 : 200 if name in {f"coco_{i}" for i in range(1, 7)} else 120] = 255
-        write_image(folder / "images" / f"{name}.jpg", random.integers(0, 255, (200, 240, 3), np.uint8))
-        write_image(folder / "masks" / f"{name}.png", mask)
+        write_sample(folder, name, mask)
     write_image(folder / "alphas" / "aiseg_0.png", mask)
     for name in names[1:4]:
         write_image(folder / "parts" / f"{name}.png", mask // 255 * np.uint8(3))
     sources = {"aiseg": "aisegment", "ccp": "ccp", "coco": "coco_single"}
-    rows = [(name, "val" if name == "coco_7" else "train", sources[name.split("_")[0]]) for name in names]
-    with (folder / "splits.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("name", "split", "source"), *rows])
+    splits = {"coco_7": "val"}
+    write_table(folder, [(n, splits.get(n, "train"), sources[n.split("_")[0]]) for n in names])
     return folder
 
 
-def test_what_is_measured_or_chosen_by_is_held_out_of_training(photographs, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(SCRIPTS)
-    out = tmp_path / "out"
+def test_what_is_measured_or_chosen_by_is_held_out_of_training(photographs, tmp_path, monkeypatch, script):
+    out, kinds = tmp_path / "out", tmp_path / "val"
     monkeypatch.setattr(sys, "argv", ["photographs.py", str(photographs), "--out", str(out)])
-    runpy.run_path(str(SCRIPTS / "photographs.py"))["main"]()
-    splits = {sample.name: sample.split for sample in find_samples(out)}
-    assert {name for name, split in splits.items() if split == "test"} == {"aiseg_0", "ccp_0001"}
-    assert {name for name, split in splits.items() if split == "val"} == {
-        "ccp_0000",
-        "coco_1",
-        "coco_5",
-        "coco_7",
-    }
-    for sample in find_samples(out):
+    script("photographs.py")["main"]()
+    samples = find_samples(out)
+    for split, held in {"test": "aiseg_0 ccp_0001", "val": "ccp_0000 coco_1 coco_5 coco_7"}.items():
+        assert {sample.name for sample in samples if sample.split == split} == set(held.split())
+    for sample in samples:
         assert sample.mask.read_bytes() == (photographs / "masks" / sample.mask.name).read_bytes()
 
-    runpy.run_path(str(SCRIPTS / "validate.py"))["write_pictures"](out, tmp_path / "val")
-    written = {kind.name: {s.name for s in find_samples(kind)} for kind in (tmp_path / "val").iterdir()}
+    script("validate.py")["write_pictures"](out, kinds)
+    written = {kind.name: {s.name for s in find_samples(kind)} for kind in kinds.iterdir()}
     assert written["close"] == {"coco_1", "coco_5"} and written["whole"] == {"coco_7"}
     assert written["full"] == {"ccp_0000"} and all(name.startswith("coco_7-") for name in written["cut"])
-    sys.modules.pop("publish", None)  # the name is too common to be left behind
-
-
-def run_script(name, *arguments, **options):
-    subprocess.run([sys.executable, SCRIPTS / name, *map(str, arguments)], check=True, **options)
 
 
 @pytest.fixture
@@ -131,20 +127,20 @@ def more(tmp_path):
         for name in (f"{source}_{i}" for i in range(3)):
             mask = np.zeros((60, 80), np.uint8)
             mask[20:50, 30:60] = 0 if source.startswith("neg") else 255
-            write_image(folder / "images" / f"{name}.jpg", mask[..., None].repeat(3, 2))
-            write_image(folder / "masks" / f"{name}.png", mask)
+            write_sample(folder, name, mask)
             rows.append((name, "train", source))
-    with (folder / "splits.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("name", "split", "source"), *rows])
+    write_table(folder, rows)
     return folder
 
 
 @pytest.mark.slow
 def test_one_command_goes_from_photographs_to_clothes_and_goes_on_where_it_stopped(
-    photographs, more, tmp_path, monkeypatch
+    photographs, more, tmp_path, monkeypatch, script
 ):
-    make = ["make.py", "person-parts", photographs, more, "--trial"]
-    run_script(*make, cwd=tmp_path)
+    make = script("make.py")["main"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["make.py", "person-parts", str(photographs), str(more), "--trial"])
+    make()
     clothes, run = tmp_path / "runs" / "clothes", tmp_path / "runs" / "person-parts"
     samples = {sample.name: sample for sample in find_samples(clothes, labels="parts")}
     labels = {name: set(np.unique(read_labels(sample.mask))) for name, sample in samples.items()}
@@ -159,14 +155,12 @@ def test_one_command_goes_from_photographs_to_clothes_and_goes_on_where_it_stopp
     assert person.classes[:4] == ("background", "hair", "skin", "upper") and len(person.classes) == 8
     weights, history = load_file(shipped), (run / "history.csv").read_text()
     shipped.unlink()
-    run_script(*make, cwd=tmp_path)
+    make()
     again = load_file(shipped)
     assert all(torch.equal(again[key], value) for key, value in weights.items())
     assert (run / "history.csv").read_text() == history
 
-    monkeypatch.syspath_prepend(SCRIPTS)
-    validate = runpy.run_path(str(SCRIPTS / "validate.py"))
-    sys.modules.pop("publish", None)
+    validate = script("validate.py")
     validate["write_halves"](clothes, tmp_path / "val")
     half = read_labels(tmp_path / "val" / "half" / "parts" / "ccp_0000.png")
     assert half.shape == (44, 240) and (half[4:, 60:120] == 3).all() and not half[:4].any()
@@ -174,29 +168,26 @@ def test_one_command_goes_from_photographs_to_clothes_and_goes_on_where_it_stopp
     assert re.match(r"mean IoU 0\.\d{4} .*hair nan", validate["classes_line"](person, tmp_path / "val"))
 
 
-def test_a_class_is_scored_over_all_pixels_with_an_interval_that_draws_photographs():
+def test_a_class_is_scored_over_all_pixels_with_an_interval_that_draws_photographs(script):
     tp, fp, fn = torch.tensor([[90, 10], [80, 0]]), torch.tensor([[0, 5], [5, 0]]), torch.tensor([[5, 0]] * 2)
     counts = Counts(tp, fp, fn, tp * 0)
-    table = runpy.run_path(str(SCRIPTS / "card.py"))["classes_table"]
-    result = Evaluation([], counts, np.array([]), ("background", "hair"))
+    table = script("card.py")["classes_table"](Evaluation([], counts, np.array([]), ("background", "hair")))
     # One photograph has hair: IoU 10 / 15 whenever it is drawn.
-    assert table(result)[2] == "| background | 2 | 0.958 (0.941 to 0.973) | 0.919 (0.889 to 0.947) |"
-    assert table(result)[3] == "| hair | 1 | 0.800 (0.800 to 0.800) | 0.667 (0.667 to 0.667) |"
+    assert table[2] == "| background | 2 | 0.958 (0.941 to 0.973) | 0.919 (0.889 to 0.947) |"
+    assert table[3] == "| hair | 1 | 0.800 (0.800 to 0.800) | 0.667 (0.667 to 0.667) |"
 
 
-def test_errors_of_a_cutout_count_everywhere_and_where_the_matte_is_soft(monkeypatch):
-    monkeypatch.syspath_prepend(SCRIPTS)
-    errors = runpy.run_path(str(SCRIPTS / "mattes.py"))["errors"]
+def test_errors_of_a_cutout_count_everywhere_and_where_the_matte_is_soft(script):
+    errors = script("mattes.py")["errors"]
     exact = np.zeros((50, 100), np.float32)
     exact[:, 20], exact[:, 21:] = 0.5, 1
     hard = (exact > 0.4).astype(np.float32)
     assert errors(exact, exact) == (0, 0)
     assert errors(hard, exact) == pytest.approx((1000 * 0.5 / 100, 1000 * 0.5 / 21))
-    sys.modules.pop("card", None)
 
 
-def test_only_people_away_from_the_labelled_one_are_not_asked_for(monkeypatch):
-    passers_by = runpy.run_path(str(SCRIPTS / "photographs.py"))["passers_by"]
+def test_only_people_away_from_the_labelled_one_are_not_asked_for(script):
+    passers_by = script("photographs.py")["passers_by"]
     mask, prob = np.zeros((100, 100), np.uint8), np.zeros((100, 100), np.float32)
     mask[20:80, 40:60] = 1
     prob[20:80, 38:62] = 1  # the labelled one, a little wider
@@ -207,9 +198,9 @@ def test_only_people_away_from_the_labelled_one_are_not_asked_for(monkeypatch):
     assert found[30:60, 80:90].all() and not found[:, :75].any() and not found[70:].any()
 
 
-@pytest.mark.parametrize("name", ["person-base", "person-small", "person-unet", "person-parts"])
-def test_every_stage_has_a_recipe_and_goes_on_from_the_one_before(name):
-    stages = runpy.run_path(str(SCRIPTS / "make.py"))["STAGES"][name]
+@pytest.mark.parametrize("name", PARAMETERS_AND_MEGABYTES)
+def test_every_stage_has_a_recipe_and_goes_on_from_the_one_before(name, script):
+    stages = script("make.py")["STAGES"][name]
     recipes = [yaml.safe_load((SCRIPTS / "recipes" / f"{stage}.yaml").read_text()) for stage in stages]
     assert recipes[0].get("start_from") == ("person-base" if name == "person-parts" else None)
     for before, recipe in zip(stages, recipes[1:], strict=False):

@@ -16,7 +16,22 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+
+# A first import takes seconds: all is loaded before a clock runs.
+import segkit.cli.data
+import segkit.matting.photos
+import segkit.sets.importers
+import segkit.train
+import segkit.video.replace  # noqa: F401
+from segkit.checkpoint import CheckpointInfo, save_checkpoint
+from segkit.cli import main
+from segkit.data import Preprocessing
+from segkit.files import read_image
+from segkit.models import build_model
+from segkit.predict import Segmenter
+from segkit.video.files import VideoReader, write_video
 
 SECONDS = 10
 """A command on files this small that calculates longer hangs; to wait, it has 12 times as long."""
@@ -47,22 +62,10 @@ def damage(data: bytes, rng: random.Random) -> bytes:
         case 5:
             data[at : at + length] = rng.randbytes(length)
         case 6:
-            return rng.choice(
-                (b"", b"\0" * 100, b"{}", b"[" * 5000, b"\xff\xfe" + data, b"\xef\xbb\xbf" + data)
-            )
+            other = (b"", b"\0" * 100, b"{}", b"[" * 5000, b"\xff\xfe" + data, b"\xef\xbb\xbf" + data)
+            return rng.choice(other)
         case 7:
-            odd = (
-                b"-1",
-                b"1e999",
-                b"NaN",
-                b"99999999999",
-                b'"text"',
-                b"null",
-                b"[]",
-                b"{}",
-                b"0.5",
-                b"1" * 400,
-            )
+            odd = (b"-1", b"1e999", b"NaN", b"9" * 11, b'"text"', b"null", b"[]", b"{}", b"0.5", b"1" * 400)
             places = [i for i, byte in enumerate(data) if 48 <= byte <= 57] or [at]
             place = rng.choice(places)
             data[place : place + 1] = rng.choice(odd)
@@ -86,15 +89,8 @@ def photo(kind: str) -> bytes:
     return held.getvalue()
 
 
-ENDINGS = {
-    "JPEG": "jpg",
-    "PNG": "png",
-    "GIF": "gif",
-    "WEBP": "webp",
-    "TIFF": "tif",
-    "BMP": "bmp",
-    "AVIF": "avif",
-}
+ENDINGS = {"JPEG": "jpg", "PNG": "png", "GIF": "gif", "WEBP": "webp"}
+ENDINGS |= {"TIFF": "tif", "BMP": "bmp", "AVIF": "avif"}
 
 
 @cache
@@ -109,51 +105,34 @@ def mask(kind: str) -> bytes:
 @cache
 def annotations(kind: str) -> bytes:
     """One picture's figure in one of the formats that are imported."""
-    box = [20, 12, 44, 12, 44, 48, 20, 48]
-    points = [[box[i], box[i + 1]] for i in range(0, 8, 2)]
-    shape = {"label": "person", "points": points, "shape_type": "polygon", "group_id": None, "flags": {}}
-    return json.dumps(
-        {
-            "coco": {
-                "images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 48}],
-                "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "area": 864,
-                                 "bbox": [20, 12, 24, 36], "segmentation": [box]}],
-                "categories": [{"id": 1, "name": "person"}],
-            },
-            "labelme": {
-                "version": "5.5.0", "flags": {}, "imagePath": "a.png", "imageData": None, "imageHeight": 48,
-                "imageWidth": 64, "shapes": [shape],
-            },
-        }[kind]
-    ).encode()  # fmt: skip
+    if kind == "coco":
+        mine = {"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "area": 864}
+        mine |= {"bbox": [20, 12, 24, 36], "segmentation": [[20, 12, 44, 12, 44, 48, 20, 48]]}
+        found = {"images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 48}]}
+        found |= {"annotations": [mine], "categories": [{"id": 1, "name": "person"}]}
+    else:
+        shape = {"label": "person", "shape_type": "polygon", "group_id": None, "flags": {}}
+        shape["points"] = [[20, 12], [44, 12], [44, 48], [20, 48]]
+        found = {"version": "5.5.0", "flags": {}, "imagePath": "a.png", "imageData": None}
+        found |= {"imageHeight": 48, "imageWidth": 64, "shapes": [shape]}
+    return json.dumps(found).encode()
 
 
 @cache
 def checkpoint() -> tuple[bytes, bytes]:
     """A tiny network, and the mask that it makes of the photograph."""
-    import torch
-
-    from segkit.checkpoint import CheckpointInfo, save_checkpoint
-    from segkit.data import Preprocessing
-    from segkit.models import build_model
-    from segkit.predict import Segmenter
-
     torch.manual_seed(0)
     model = build_model("unet", widths=(8, 16), bottleneck=16)
     info = CheckpointInfo(model=model.built_as, preprocessing=Preprocessing(size=32))
     with tempfile.TemporaryDirectory() as folder:
         path = save_checkpoint(Path(folder) / "a.safetensors", model, info)
         (Path(folder) / "a.png").write_bytes(photo("PNG"))
-        from segkit.files import read_image
-
         person = Segmenter.load(path, "cpu")
         return path.read_bytes(), person.labels(person(read_image(Path(folder) / "a.png"))).tobytes()
 
 
 @cache
 def video() -> bytes:
-    from segkit.video.files import write_video
-
     frames = [np.asarray(Image.open(io.BytesIO(photo("BMP"))))] * 4
     with tempfile.TemporaryDirectory() as folder:
         return write_video(Path(folder) / "a.mp4", frames, 4).read_bytes()
@@ -168,7 +147,12 @@ def make_case(number: int, folder: Path) -> tuple[str, list[str]]:
     kind = KINDS[number % len(KINDS)]
     network, out = folder / "m.safetensors", folder / "out"
     network.write_bytes(checkpoint()[0])
-    put = lambda name, data: _put(folder / name, data)  # noqa: E731
+
+    def put(name: str, data: bytes) -> Path:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+        return folder / name
+
     if kind == "image":
         form = rng.choice(list(ENDINGS))
         path = put(f"a.{ENDINGS[form]}", damage(photo(form), rng))
@@ -196,22 +180,8 @@ def make_case(number: int, folder: Path) -> tuple[str, list[str]]:
     return kind, ["doctor", folder / "s"]
 
 
-def _put(path: Path, data: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return path
-
-
 def judge(number: int) -> tuple[str, str, str]:
     """Run one case.   Returns: its kind, what is wrong ("" for nothing), and what was said."""
-    # Loaded before the clock runs: a first import takes seconds.
-    import segkit.cli.data
-    import segkit.matting.photos
-    import segkit.sets.importers
-    import segkit.train
-    import segkit.video.replace  # noqa: F401
-    from segkit.cli import main
-
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         kind, argv = make_case(number, folder)
@@ -219,9 +189,7 @@ def judge(number: int) -> tuple[str, str, str]:
         for name in (signal.SIGALRM, signal.SIGPROF):
             signal.signal(name, _hang)
         signal.alarm(12 * SECONDS)
-        signal.setitimer(
-            signal.ITIMER_PROF, SECONDS
-        )  # its own time, since other programs may need the machine
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)  # its own time: other programs may need the machine
         try:
             with redirect_stdout(said), redirect_stderr(said):
                 main([str(part) for part in argv])
@@ -248,20 +216,13 @@ def wrong_result(kind: str, folder: Path) -> str:
     out = folder / "out"
     if kind == "image":
         (source,) = folder.glob("a.*")
-        from segkit.files import read_image
-
         sizes = {Image.open(out / f"a_{what}.png").size for what in ("mask", "cutout")}
         return "" if sizes == {read_image(source).shape[1::-1]} else f"sizes {sizes}"
     if kind == "checkpoint":
         found = np.asarray(Image.open(out / "a_mask.png")) // 255
-        return (
-            ""
-            if found.astype(np.uint8).tobytes() == checkpoint()[1]
-            else "another mask than the whole file's"
-        )
+        same = found.astype(np.uint8).tobytes() == checkpoint()[1]
+        return "" if same else "another mask than the whole file's"
     if kind == "video":
-        from segkit.video.files import VideoReader
-
         with VideoReader(folder / "out.mp4") as reader:
             frames = len(list(reader.frames()))
         return "" if frames >= 3 else f"{frames} frames of 4"  # the last may be lost without a trace
