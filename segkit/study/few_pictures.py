@@ -103,7 +103,7 @@ STARTS = {
     "person-base": {"start_from": "person-base", "lr": 1e-3},
     "small, from nothing": {"start_from": "person-unet", "fresh": True, "lr": 3e-3},
 }
-"""Two ways to begin: trained weights, or a U-Net a quarter as large with random ones."""
+"""Two ways to begin: trained weights, or a U-Net with a sixth of them that starts at random."""
 
 
 def learning_curve(
