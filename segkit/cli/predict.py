@@ -3,14 +3,14 @@
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
 from segkit.cli.common import add_engine, add_looks, load_segmenter, read_background, read_colour
-from segkit.files import UserError, find_images
+from segkit.files import UserError
 
 EXAMPLE = "segkit predict photos/ -o out --write mask,overlay,cutout --background blur"
 
@@ -68,8 +68,12 @@ def run(args) -> int:
     if args.watch:
         kinds = [*write, *["background"] * (background is not None), *["recoloured"] * bool(recolour)]
         return _watch(args, cut_out, kinds)
-    with _inputs(args.input) as (paths, names, stdin), tempfile.TemporaryDirectory() as folder:
-        report = cut_out(paths, folder if piped else args.out, names=names)
+    with tempfile.TemporaryDirectory() as folder:
+        stdin = Path(folder) / "stdin"
+        if "-" in args.input:
+            stdin.write_bytes(sys.stdin.buffer.read())
+        given = [stdin if item == "-" else Path(item) for item in args.input]
+        report = cut_out(given, Path(folder) / "out" if piped else args.out)
         if piped and report.written:
             sys.stdout.buffer.write(report.written[0].read_bytes())
             sys.stdout.buffer.flush()
@@ -93,14 +97,19 @@ def _watch(args, cut_out: Callable, kinds: list[str]) -> int:
     cut_out([], args.out, progress=False)  # says now what is wrong with the settings
     out, count = Path(args.out), Counter()
 
+    def place_of(path: Path) -> Path:  # the folders below are kept
+        return out / path.relative_to(args.input[0]).parent
+
     def work(path: Path, again: bool) -> FolderReport:
         try:
-            return cut_out([path], out, overwrite=args.overwrite or again, progress=False)
+            return cut_out([path], place_of(path), overwrite=args.overwrite or again, progress=False)
         except UserError as error:
             return FolderReport(failed={path: str(error)})
 
     def finished(path: Path) -> bool:
-        return not args.overwrite and all((out / f"{path.stem}_{ENDINGS[kind]}").exists() for kind in kinds)
+        return not args.overwrite and all(
+            (place_of(path) / f"{path.stem}_{ENDINGS[kind]}").exists() for kind in kinds
+        )
 
     with suppress(KeyboardInterrupt):
         for path, report in watch_folder(args.input[0], out, work, finished):
@@ -112,34 +121,6 @@ def _watch(args, cut_out: Callable, kinds: list[str]) -> int:
                 print(f"left out {path}, until it changes: {why}", file=sys.stderr)
     print(f"\nstopped watching {args.input[0]}: {count['cut out']} cut out, {count['left out']} left out")
     return 1 if count["left out"] else 0
-
-
-@contextmanager
-def _inputs(given: list[str]) -> Iterator[tuple[list[Path], list[str], Path]]:
-    """The pictures that are meant, their results' names, and the file that holds standard input meanwhile.
-
-    What comes from a folder keeps the folders below it.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        stdin, paths, names = Path(folder) / "stdin", [], []
-        for item in given:
-            if item == "-":
-                stdin.write_bytes(sys.stdin.buffer.read())
-                paths.append(stdin)
-            elif Path(item).is_dir():
-                found, others = find_images(item)
-                if not found:
-                    has = f", but {others}" if others else ""
-                    raise UserError(f"folder '{item}' holds no pictures{has}.")
-                if others:
-                    print(f"not taken from {item}: {others}", file=sys.stderr)
-                paths += found
-                names += [path.relative_to(item).with_name(path.stem).as_posix() for path in found]
-                continue
-            else:
-                paths.append(Path(item))
-            names.append(paths[-1].stem.lstrip(".") or "picture")
-        yield paths, names, stdin
 
 
 def _colours(given: list[str] | None) -> dict[str, tuple[int, int, int]] | None:

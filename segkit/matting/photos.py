@@ -12,7 +12,15 @@ from PIL import ImageCms
 from tqdm.auto import tqdm
 
 from segkit.data import displayed_size
-from segkit.files import UserError, check_outputs, open_picture, read_image, unique_names, write_image
+from segkit.files import (
+    UserError,
+    check_outputs,
+    find_images,
+    open_picture,
+    read_image,
+    unique_names,
+    write_image,
+)
 from segkit.matting.compose import cutout, on_its_own, replace_background
 from segkit.matting.effects import recolour_classes
 from segkit.plots import colour_classes, overlay
@@ -35,7 +43,7 @@ class FolderReport:
     failed: dict[Path, str] = field(default_factory=dict)
     """The picture, and why it was left out."""
     notes: dict[Path, str] = field(default_factory=dict)
-    """The picture, and what was asked for that it does not show."""
+    """The picture, and what was asked for that it does not show; the folder, and what was not taken of it."""
 
     def attempt(self, path: Path, work: Callable[[], object]) -> object:
         """What the work gives. Whatever goes wrong with one picture is that picture's: then None."""
@@ -50,7 +58,7 @@ class FolderReport:
 
 def predict_files(
     person: Segmenter,
-    paths: Iterable[Path],
+    paths: Iterable[str | Path],
     out: str | Path,
     outputs: Sequence[str] = ("mask",),
     background: np.ndarray | Sequence[int] | str | None = None,
@@ -60,19 +68,18 @@ def predict_files(
     recolour: Mapping[str, Sequence[int]] | None = None,
     overwrite: bool = False,
     progress: bool = True,
-    names: Sequence[str] | None = None,
 ) -> FolderReport:
     """Segment pictures into a folder: NAME_mask.png, NAME_overlay.jpg, NAME_cutout.png, NAME_background.jpg.
 
+    paths: pictures, and folders, whose pictures keep the folders below them: out/holiday/0001_mask.png.
     recolour: with a network of several classes, also NAME_recoloured.jpg: {"upper": (200, 30, 30)}.
     overwrite: replace results that are there already; a picture that is read is never replaced.
-    progress: show a bar.   names: of the results, folders before them as in "holiday/0001"; by default those
-        of the pictures.
+    progress: show a bar.
     With several classes, the mask holds their ids and the overlay their colours.
     Reading and writing run in threads beside the network. A broken picture is reported and does not
     stop the rest. Pictures that share a name get NAME-2 and so on. EXIF and resolution of a photograph stay
     with its results, and its turn and its colours are applied: they are upright and sRGB.
-    Raises: UserError for a wrong output, or before anything would be overwritten.
+    Raises: UserError for a wrong output, a folder without pictures, or before anything would be overwritten.
     """
     if unknown := sorted(set(outputs) - set(OUTPUTS)):
         raise UserError(f"there is no output '{unknown[0]}': the outputs are {', '.join(OUTPUTS)}.")
@@ -83,10 +90,12 @@ def predict_files(
         )
     wanted = [*outputs, *(["background"] if background is not None else [])]
     wanted += ["recoloured"] if recolour else []
-    out, paths, report = Path(out), list(paths), FolderReport()
-    # A name of dots alone would lead out of the folder.
-    names = unique_names(names or [path.stem.lstrip(".") or "picture" for path in paths])
-    targets = [{kind: out / f"{name}_{ENDINGS[kind]}" for kind in dict.fromkeys(wanted)} for name in names]
+    out, report = Path(out), FolderReport()
+    paths, names = _found(paths, report)
+    targets = [
+        {kind: out / f"{name}_{ENDINGS[kind]}" for kind in dict.fromkeys(wanted)}
+        for name in unique_names(names)
+    ]
     check_outputs([file for files in targets for file in files.values()], paths, overwrite)
 
     def write(path: Path, files: dict[str, Path], image: np.ndarray, prob: np.ndarray) -> None:
@@ -138,6 +147,24 @@ def predict_files(
         for path, job in writing.items():
             report.attempt(path, job.result)
     return report
+
+
+def _found(given: Iterable[str | Path], report: FolderReport) -> tuple[list[Path], list[str]]:
+    """The pictures that are meant, and the names of their results."""
+    paths, names = [], []
+    for item in map(Path, given):
+        if not item.is_dir():
+            paths.append(item)
+            names.append(item.stem.lstrip(".") or "picture")  # a name of dots would lead out of the folder
+            continue
+        found, others = find_images(item)
+        if not found:
+            raise UserError(f"folder '{item}' holds no pictures{others and f', but {others}'}.")
+        if others:
+            report.notes[item] = f"not taken from there: {others}"
+        paths += found
+        names += [path.relative_to(item).with_suffix("").as_posix() for path in found]
+    return paths, names
 
 
 def _batches(jobs: list[tuple[Path, dict]], most: int) -> Iterator[list[tuple[Path, dict]]]:

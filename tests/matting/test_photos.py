@@ -205,18 +205,14 @@ def test_a_picture_on_standard_input_becomes_one_on_standard_output(
     assert code == 0 and (tmp_path / "out" / "stdin_cutout.png").exists()
 
 
-def test_what_a_folder_holds_besides_pictures_is_said(person, tmp_path, capsys):
-    write_image(tmp_path / "in" / "a.png", np.zeros((9, 9, 3), np.uint8))
+def test_a_folder_keeps_the_folders_below_it_and_says_what_is_no_picture(tmp_path):
+    for name in ("a.png", "x/a.png", "x/y/b.1.png"):
+        write_image(tmp_path / "in" / name, np.zeros((9, 9, 3), np.uint8))
     (tmp_path / "in" / "a.cr3").touch()
-    with pytest.raises(SystemExit) as done:
-        main(
-            [
-                "predict",
-                str(tmp_path / "in"),
-                "-m",
-                str(tmp_path / "m.safetensors"),
-                "-o",
-                str(tmp_path / "o"),
-            ]
-        )
-    assert done.value.code == 0 and f"not taken from {tmp_path / 'in'}: 1 .cr3" in capsys.readouterr().err
+    report = predict_files(Bright(), [tmp_path / "in"], tmp_path / "out")
+    names = {path.relative_to(tmp_path / "out").as_posix() for path in report.written}
+    assert names == {"a_mask.png", "x/a_mask.png", "x/y/b.1_mask.png"}
+    assert report.notes == {tmp_path / "in": "not taken from there: 1 .cr3"}
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no pictures"):
+        predict_files(Bright(), [tmp_path / "empty"], tmp_path / "out")

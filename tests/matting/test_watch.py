@@ -94,7 +94,7 @@ def test_the_command_names_each_picture_and_ends_in_one_sentence(
     weights = save_checkpoint(tmp_path / "m.safetensors", tiny_model, info)
     write_image(inbox / "old.png", np.zeros((8, 8, 3), np.uint8))
     coming = [
-        lambda: write_image(inbox / "new.png", np.zeros((8, 8, 3), np.uint8)),
+        lambda: write_image(inbox / "below" / "new.png", np.zeros((8, 8, 3), np.uint8)),
         lambda: (inbox / "text.jpg").write_text("hello"),
         nothing,
         nothing,
@@ -115,7 +115,8 @@ def test_the_command_names_each_picture_and_ends_in_one_sentence(
         assert "Traceback" not in err
         assert stopped.value.code == (1 if "1 left" in wanted else 0)
         (inbox / "text.jpg").unlink(missing_ok=True)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["new_cutout.png", "old_cutout.png"]
+    written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")}
+    assert written == {"below/new_cutout.png", "old_cutout.png"}
     with pytest.raises(SystemExit):
         main([*call[:2], str(inbox / "old.png"), *call[3:]])
     assert "--watch takes one folder" in capsys.readouterr().err
