@@ -2,9 +2,10 @@
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -31,6 +32,32 @@ see. Chosen on validation photographs: data/weights/closer.py."""
 if hasattr(os, "register_at_fork"):
     # The threads that calculate do not come along into a forked process, which would wait for them for ever.
     os.register_at_fork(after_in_child=lambda: (torch.set_num_threads(1), cv2.setNumThreads(0)))
+
+
+@dataclass
+class PicturesReport:
+    """What came of many pictures. Whatever goes wrong with one picture is that picture's."""
+
+    failed: dict[Path, str] = field(default_factory=dict, kw_only=True)
+    """The picture, and why it was left out."""
+
+    def attempt(self, path: Path, work: Callable[..., Any], *arguments: Any) -> Any:
+        """What the work gives; None where it fails."""
+        try:
+            return work(*arguments)
+        except UserError as error:
+            self.failed[path] = str(error)
+        except Exception as error:
+            self.failed[path] = f"'{path}' could not be worked on ({error!r})."
+        return None
+
+    def attempt_together(self, paths: Sequence[Path], images: list[np.ndarray], work: Callable) -> list:
+        """What the work makes of a list of images; where it fails, of each alone: None for the one to blame."""
+        try:
+            return work(images) if images else []
+        except Exception:
+            alone = [self.attempt(path, work, [image]) for path, image in zip(paths, images, strict=True)]
+            return [found and found[0] for found in alone]
 
 
 class Segmenter:

@@ -1,10 +1,10 @@
 """Photographs in, masks and cut-outs out: whole folders. Introduced in notebook 08."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from segkit.files import (
 from segkit.matting.compose import cutout, on_its_own, replace_background
 from segkit.matting.effects import recolour_classes
 from segkit.plots import colour_classes, overlay
-from segkit.predict import Segmenter
+from segkit.predict import PicturesReport, Segmenter
 
 OUTPUTS = ("mask", "overlay", "cutout")
 
@@ -36,24 +36,12 @@ BATCH_PIXELS = 16_000_000
 
 
 @dataclass
-class FolderReport:
+class FolderReport(PicturesReport):
     """What came of a list of pictures."""
 
     written: list[Path] = field(default_factory=list)
-    failed: dict[Path, str] = field(default_factory=dict)
-    """The picture, and why it was left out."""
     notes: dict[Path, str] = field(default_factory=dict)
     """The picture, and what was asked for that it does not show; the folder, and what was not taken of it."""
-
-    def attempt(self, path: Path, work: Callable[[], object]) -> object:
-        """What the work gives. Whatever goes wrong with one picture is that picture's: then None."""
-        try:
-            return work()
-        except UserError as error:
-            self.failed[path] = str(error)
-        except Exception as error:
-            self.failed[path] = f"'{path}' could not be worked on ({error!r})."
-        return None
 
 
 def predict_files(
@@ -131,11 +119,7 @@ def predict_files(
             images = [report.attempt(path, job.result) for (path, _), job in zip(batch, reading, strict=True)]
             reading = [pool.submit(read_image, path) for path, _ in following]
             good = [(*job, image) for job, image in zip(batch, images, strict=True) if image is not None]
-            try:
-                probs = look([image for *_, image in good]) if good else []
-            except Exception:  # one of them is to blame: each alone
-                alone = [report.attempt(path, partial(look, [image])) for path, _, image in good]
-                probs = [found and found[0] for found in alone]
+            probs = report.attempt_together([job[0] for job in good], [job[-1] for job in good], look)
             for path, job in writing.items():
                 report.attempt(path, job.result)
             writing = {

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from segkit.data import write_class_name
 from segkit.files import UserError, atomic_path, list_images, read_image, unique_names
 from segkit.plots import overlay
-from segkit.predict import Segmenter
+from segkit.predict import PicturesReport, Segmenter
 from segkit.sets.exporters import Annotated, check_formats, coco_shape, cut_pieces, write_formats, write_text
 from segkit.sets.importers import write_pair
 
@@ -58,7 +58,7 @@ class AnnotateConfig:
 
 
 @dataclass
-class AnnotateReport:
+class AnnotateReport(PicturesReport):
     """What came of a folder."""
 
     out: Path
@@ -67,7 +67,6 @@ class AnnotateReport:
     annotations: int = 0
     resumed: int = 0
     """How many pictures an earlier run had done."""
-    failed: dict[Path, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         unsure = sum(value < UNSURE for value in self.confidence.values())
@@ -120,55 +119,37 @@ def annotate_folder(
     settings.pop("format")  # another one can be added at any time
     _check_settings(out, settings)
     report = AnnotateReport(out)
-    todo = {name: path for name, path in paths.items() if not _is_done(out, name, path)}
+    todo = [name for name, path in paths.items() if not _is_done(out, name, path)]
     report.resumed = len(paths) - len(todo)
-
-    def read(path: Path) -> np.ndarray | UserError:
-        try:
-            return read_image(path)
-        except UserError as error:
-            return error
-
-    waiting = list(todo.items())
-    bar = tqdm(total=len(waiting), desc="annotating", unit="img", disable=not progress)
+    bar = tqdm(total=len(todo), desc="annotating", unit="img", disable=not progress)
     with ThreadPoolExecutor() as pool, bar:
-        for start in range(0, len(waiting), batch_size):
-            batch = waiting[start : start + batch_size]
-            pictures = list(pool.map(read, [path for _, path in batch]))
-            good = []
-            for (name, path), image in zip(batch, pictures, strict=True):
-                if isinstance(image, UserError):
-                    report.failed[path] = str(image)
-                else:
-                    good.append((name, path, image))
-            probs = person.predict_batch([image for *_, image in good]) if good else []
-            jobs = [
-                pool.submit(_annotate_one, out, *item, person.foreground(prob), threshold, config)
-                for item, prob in zip(good, probs, strict=True)
-            ]
-            for (_, path, _), job in zip(good, jobs, strict=True):
-                try:
-                    job.result()
-                except UserError as error:
-                    report.failed[path] = str(error)
+        for start in range(0, len(todo), batch_size):
+            batch = todo[start : start + batch_size]
+            reading = {name: pool.submit(read_image, paths[name]) for name in batch}
+            found = {name: report.attempt(paths[name], job.result) for name, job in reading.items()}
+            images = {name: image for name, image in found.items() if image is not None}
+            good = [paths[name] for name in images]
+            probs = report.attempt_together(good, list(images.values()), person.predict_batch)
+            writing = {
+                path: pool.submit(
+                    _annotate_one, out, name, path, image, person.foreground(prob), threshold, config
+                )
+                for path, (name, image), prob in zip(good, images.items(), probs, strict=True)
+                if prob is not None
+            }
+            for path, job in writing.items():
+                report.attempt(path, job.result)
             bar.update(len(batch))
-    records = [
-        json.loads(_record(out, name).read_text())
-        for name, path in paths.items()
-        if path not in report.failed
-    ]
+    done = [_record(out, name) for name, path in paths.items() if path not in report.failed]
+    records = [json.loads(record.read_text()) for record in done]
     if not records:
         why = next(iter(report.failed.values()))
         raise UserError(f"not one picture of '{folder}' was annotated: {why}")
     records.sort(key=lambda record: (record["confidence"], record["name"]))
     report.confidence = {record["name"]: record["confidence"] for record in records}
     report.annotations = sum(len(record["annotations"]) for record in records)
-    pictures = [
-        Annotated(
-            r["name"], r["file"], r["height"], r["width"], r["annotations"], r["confidence"], "", class_name
-        )
-        for r in records
-    ]
+    keys = ("name", "file", "height", "width", "annotations", "confidence")
+    pictures = [Annotated(*(record[key] for key in keys), class_name=class_name) for record in records]
     write_class_name(out, class_name)
     write_formats(out, config.format, pictures, config.tolerance)
     _write_confidence(out / "confidence.csv", records)
