@@ -52,7 +52,7 @@ class PicturesReport:
         return None
 
     def attempt_together(self, paths: Sequence[Path], images: list[np.ndarray], work: Callable) -> list:
-        """What the work makes of a list of images; where it fails, of each alone: None for the one to blame."""
+        """What the work makes of images; where it fails, of each alone, and None for the one to blame."""
         try:
             return work(images) if images else []
         except Exception:
