@@ -34,6 +34,14 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: getattr(item, "originalname", "") != "test_it_runs")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_curves_are_drawn():
+    """To draw them takes longer than a training as small as here; test_plots.py draws them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("segkit.train.plot_curves", lambda history, path: path.touch())
+        yield
+
+
 @pytest.fixture(scope="session")
 def astronaut() -> np.ndarray:
     """A real photograph of a person that ships inside a package: uint8 (512, 512, 3)."""

@@ -302,18 +302,16 @@ def has_one_cell_of_imports_that_prints_the_versions(notebook: NotebookNode, pat
 
 def has_its_parts_in_order(notebook: NotebookNode, path: Path) -> Faults:
     headings = [f"{hashes} {heading}" for hashes, heading, _ in sections(notebook)]
-    wanted = [f"## {KNOB}", f"## {WRONG}", f"## {SEEN}", f"### {EXPLAIN}"]
-    places = []
-    for start in wanted:
-        found = [i for i, heading in enumerate(headings) if heading.startswith(start)]
+    wanted = (f"## {KNOB}", f"## {WRONG}", f"## {SEEN}", f"### {EXPLAIN}")
+    places = [[i for i, heading in enumerate(headings) if heading.startswith(start)] for start in wanted]
+    for start, found in zip(wanted, places, strict=True):
         if len(found) != 1:
             yield f"{len(found)} headings start with '{start}': there must be one"
-        places += found[:1]
-    if len(places) == len(wanted) and places[2:] != sorted(places[2:]):
-        yield "the questions come after what you have seen"
-    if len(places) == len(wanted) and max(places[:2]) > places[2]:
-        yield "the knob and what goes wrong come before what you have seen"
-    lesson = [h for h in headings if h.startswith("## ") and not h.startswith(tuple(wanted))]
+    if all(len(found) == 1 for found in places):
+        (knob,), (wrong,), (seen,), (questions,) = places
+        if not max(knob, wrong) < seen < questions:
+            yield "in order: the knob and what goes wrong, what you have seen, the questions"
+    lesson = [h for h in headings if h.startswith("## ") and not h.startswith(wanted)]
     if len(lesson) < 2:
         yield "the lesson itself has fewer than two ## headings"
     if sum(h.startswith("# ") for h in headings) != 1:

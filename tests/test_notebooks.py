@@ -55,11 +55,7 @@ def test_it_keeps_the_rules(path):
 def test_a_profile_names_parameters_that_exist_with_values_that_papermill_takes_as_they_are(profile):
     found = read_profile(NOTEBOOKS, profile)
     settings = settings_for(choose_notebooks(NOTEBOOKS, list(found)), found, {})
-    assert settings == found
-    for name, section in settings.items():
-        assert {key: type(value) for key, value in section.items()} == {
-            key: type(value) for key, value in found[name].items()
-        }
+    assert settings == found and repr(settings) == repr(found)  # True is not 1
 
 
 def test_no_check_is_left_without_an_exercise():

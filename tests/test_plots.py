@@ -11,7 +11,7 @@ from IPython.display import display
 from IPython.utils.capture import capture_output
 from PIL import Image
 
-from segkit.plots import contact_sheet, show_row
+from segkit.plots import contact_sheet, plot_curves, show_row
 
 
 @pytest.fixture
@@ -40,3 +40,19 @@ def test_a_row_of_pictures_keeps_their_shapes_and_its_scale():
     assert wide.images[0].get_clim() == (0, 1)
     assert wide.get_subplotspec().get_gridspec().get_width_ratios() == [2.0, 0.5]
     assert narrow.images[0].get_array().shape == (10, 5, 3)
+
+
+@pytest.mark.parametrize("epochs", [1, 4])
+def test_the_curves_of_a_training_show_its_history_and_mark_its_best_epoch(tmp_path, epochs):
+    values = {"train_loss": 0.5, "val_loss": 0.6, "val_dice": 0.7, "val_iou": 0.6, "lr": 1e-3}
+    history = [
+        {"epoch": 1 + i} | {name: value - i / 1e4 for name, value in values.items()} for i in range(epochs)
+    ]
+    figure = plot_curves(history, tmp_path / "curves.png")
+    losses, dice, rate = figure.axes
+    assert [list(line.get_ydata()) for line in losses.lines] == [
+        [row[name] for row in history] for name in ("train_loss", "val_loss")
+    ]
+    assert "best Dice 0.700, epoch 1" in dice.get_title() and dice.lines[-1].get_xdata() == [1]
+    assert len(rate.lines[0].get_xdata()) == epochs
+    assert Image.open(tmp_path / "curves.png").size[0] > 1000

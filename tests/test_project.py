@@ -21,13 +21,9 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 
 
-def locked() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    return {canonicalize_name(n): v for n, v in (line.split("==") for line in lines if line)}
-
-
 def test_the_lock_pins_every_dependency_within_its_range():
-    pins = locked()
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = {canonicalize_name(n): v for n, v in (line.split("==") for line in lines if line)}
     for text in [*PYPROJECT["project"]["dependencies"], *(r for extra in EXTRAS.values() for r in extra)]:
         requirement = Requirement(text)
         if requirement.name == PYPROJECT["project"]["name"]:  # an extra within an extra
