@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 
 import cv2
@@ -64,15 +65,11 @@ class DatasetReport:
             lines.append(f"sizes: {min(widths)}x{min(heights)} to {max(widths)}x{max(heights)} pixels")
         if self.shares:
             low, middle, high = np.percentile(list(self.shares.values()), [5, 50, 95])
-            lines.append(
-                f"{self.class_name} pixels: {middle:.0%} in the middle picture, "
-                f"{low:.0%} to {high:.0%} in nine of ten"
-            )
+            spread = f"{low:.0%} to {high:.0%} in nine of ten"
+            lines.append(f"{self.class_name} pixels: {middle:.0%} in the middle picture, {spread}")
         if tested := [self.groups.get(name, name) for name, split in self.splits.items() if split == "test"]:
             lines.append(how_sure(len(tested), len(set(tested)), self.folder))
-        for level, kind in dict.fromkeys(
-            (f.level, f.kind) for f in sorted(self.findings, key=lambda f: f.level)
-        ):
+        for level, kind in sorted(dict.fromkeys((f.level, f.kind) for f in self.findings), key=itemgetter(0)):
             same = [f for f in self.findings if (f.level, f.kind) == (level, kind)]
             lines.append(f"[{level.upper()}] {kind}: {len(same)}")
             lines += [f"    {f.name}: {f.message}" for f in same[:most]]
@@ -122,24 +119,13 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
     for name in sorted(images.keys() - masks.keys()):
         note("error", "picture without mask", name, f"expected masks/{name}.png")
     for name in sorted(masks.keys() - images.keys()):
-        note(
-            "warning",
-            "mask without picture",
-            name,
-            f"'{masks[name].name}' belongs to no picture and is not used",
-        )
+        note("warning", "mask without picture", name, f"'{masks[name].name}' is not used")
 
     thumbnails = {}
     with ThreadPoolExecutor() as pool:
         looks = pool.map(lambda name: _look_at(images[name], masks.get(name), of), sorted(images))
-        for name, (findings, size, share, small) in tqdm(
-            zip(sorted(images), looks, strict=True),
-            total=len(images),
-            desc="looking",
-            unit="img",
-            leave=False,
-            delay=1,
-        ):
+        looks = tqdm(looks, "looking", len(images), unit="img", leave=False, delay=1)
+        for name, (findings, size, share, small) in zip(sorted(images), looks, strict=True):
             report.findings += [Finding(level, kind, name, message) for level, kind, message in findings]
             if size:
                 report.sizes[name] = size
@@ -148,19 +134,12 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
             if small is not None:
                 thumbnails[name] = small
     for first, second in near_duplicates(thumbnails):
-        across = report.splits[first] != report.splits[second]
-        where = (
-            f"in {report.splits[first]} and {report.splits[second]}"
-            if across
-            else f"both in {report.splits[first]}"
-        )
-        message = f"looks the same as {second}, {where}"
-        note(
-            "error" if across else "warning",
-            f"same picture {'across splits' if across else 'twice'}",
-            first,
-            message,
-        )
+        one, other = report.splits[first], report.splits[second]
+        if one != other:
+            words = f"looks the same as {second}, in {one} and {other}"
+            note("error", "same picture across splits", first, words)
+        else:
+            note("warning", "same picture twice", first, f"looks the same as {second}, both in {one}")
     if full := [name for name, share in report.shares.items() if share > ALL_MARKED]:
         if 2 * len(full) > len(report.shares):
             note("error", f"masks are all {of}", full[0], f"and {len(full) - 1} more of {len(report.shares)}")
@@ -190,13 +169,10 @@ def _look_at(image_path: Path, mask_path: Path | None, of: str) -> tuple:
     except UserError as error:
         return [*findings, ("error", "unreadable mask", str(error))], size, share, small
     if size and labels.shape != size:
-        turned = (
-            " It fits the picture before its EXIF rotation: turn the mask."
-            if labels.shape == size[::-1]
-            else ""
-        )
         sizes = f"picture {size[1]}x{size[0]}, mask {labels.shape[1]}x{labels.shape[0]}."
-        findings.append(("error", "sizes differ", sizes + turned))
+        if labels.shape == size[::-1]:
+            sizes += " It fits the picture before its EXIF rotation: turn the mask."
+        findings.append(("error", "sizes differ", sizes))
     values = np.unique(labels)
     share = float((labels > 127).mean())
     if 0 < values[-1] <= 127:
@@ -207,19 +183,13 @@ def _look_at(image_path: Path, mask_path: Path | None, of: str) -> tuple:
     elif len(values) > 2 or (len(values) == 2 and values[0] != 0):
         jpeg = " (a JPEG: save masks as PNG)" if mask_path.suffix.lower() in (".jpg", ".jpeg") else ""
         between = int(((labels > 0) & (labels < 255)).sum())
-        findings.append(
-            (
-                "error",
-                "values other than two",
-                f"{len(values)} values, {between} pixels between 0 and 255{jpeg}",
-            )
-        )
+        words = f"{len(values)} values, {between} pixels between 0 and 255{jpeg}"
+        findings.append(("error", "values other than two", words))
     if share > ALL_MARKED:
         findings.append(("warning", f"all {of}", "no background pixel: inverted, or no mask at all?"))
     if share == 0 and values[-1] == 0:
-        findings.append(
-            ("warning", "empty mask", f"no {of} pixel: right only if there is none in the picture")
-        )
+        words = f"no {of} pixel: right only if there is none in the picture"
+        findings.append(("warning", "empty mask", words))
     return findings, size, share, small
 
 
@@ -227,10 +197,9 @@ def picture_of_dataset(report: DatasetReport, images: int = 18):
     """A figure of the set: pictures with their masks from least to most marked, faulty ones first."""
     paths = pictures_by_name(report.folder / "images")
     masks = pictures_by_name(report.folder / "masks")
-    faulty = [
-        n for n in dict.fromkeys(f.name for f in report.findings) if n in report.shares and n in report.sizes
-    ]
-    healthy = sorted(report.shares.keys() & report.sizes.keys() - set(faulty), key=report.shares.get)
+    shown = report.shares.keys() & report.sizes.keys()
+    faulty = [name for name in dict.fromkeys(f.name for f in report.findings) if name in shown]
+    healthy = sorted(shown - set(faulty), key=report.shares.get)
     chosen = faulty[: images // 2]
     steps = np.linspace(0, len(healthy) - 1, min(len(healthy), images - len(chosen)))
     chosen += [healthy[int(i)] for i in steps]
@@ -240,8 +209,6 @@ def picture_of_dataset(report: DatasetReport, images: int = 18):
         mask = cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 127
         pictures.append(overlay(image, mask))
         faults = [finding.kind for finding in report.findings if finding.name == name]
-        titles.append(
-            f"{name[-20:]}\n"
-            + (f"! {faults[0]}" if faults else f"{report.shares[name]:.0%} {report.class_name}")
-        )
+        what = f"! {faults[0]}" if faults else f"{report.shares[name]:.0%} {report.class_name}"
+        titles.append(f"{name[-20:]}\n{what}")
     return contact_sheet(pictures, titles, title=f"{report.folder.name}: {len(report.splits)} pictures")

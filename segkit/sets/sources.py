@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -89,9 +89,7 @@ def get_source(
         raise UserError(f"there is no data set '{name}'. There are: {', '.join(SOURCES)}.")
     source = SOURCES[name]
     if not source.splits and (split or licence or crowd != "person"):
-        raise UserError(
-            f"{name} has neither splits nor licences per image: leave out split, licence and crowd."
-        )
+        raise UserError(f"{name} has neither splits nor licences: leave out split, licence and crowd.")
     if limit is not None and limit < 1:
         raise UserError(f"limit must be at least 1, found {limit}.")
     split = split or next(iter(source.splits), None)
@@ -115,17 +113,16 @@ def get_source(
 
 def _accept_terms(source: Source, yes: bool) -> None:
     """Show the terms and have them accepted, once for each wording of them."""
-    accepted = cache_folder() / "terms" / f"{source.name}.txt"
+    name = source.name
+    accepted = cache_folder() / "terms" / f"{name}.txt"
     if accepted.exists() and accepted.read_text(encoding="utf-8") == source.terms:
         return
     print(f"{source.title}\n\n{source.terms}\n")
     if not yes:
         if not sys.stdin.isatty():
-            raise UserError(
-                f"the terms of {source.name} are not accepted yet: read them above, then add --yes."
-            )
+            raise UserError(f"the terms of {name} are not accepted yet: read them above, then add --yes.")
         if input("Do you accept these terms? [y/N] ").strip().lower() not in ("y", "yes"):
-            raise UserError(f"the terms of {source.name} were not accepted: nothing was downloaded.")
+            raise UserError(f"the terms of {name} were not accepted: nothing was downloaded.")
     with atomic_path(accepted) as temporary:
         temporary.write_text(source.terms, encoding="utf-8")
 
@@ -148,9 +145,8 @@ def fetch(url: str, path: Path, checksum: str | None = None, progress: bool = Tr
     import requests
 
     pooch.get_logger().setLevel("WARNING")
-    store = pooch.create(
-        path.parent, "", registry={path.name: checksum}, urls={path.name: url}, retry_if_failed=RETRIES
-    )
+    files = {"registry": {path.name: checksum}, "urls": {path.name: url}}
+    store = pooch.create(path.parent, "", **files, retry_if_failed=RETRIES)
     processor = None if unzip is None else pooch.Unzip(members=list(unzip) or None)
     try:
         found = store.fetch(path.name, processor, pooch.HTTPDownloader(progressbar=progress, timeout=30))
@@ -165,17 +161,13 @@ def fetch(url: str, path: Path, checksum: str | None = None, progress: bool = Tr
             raise MissingFile(
                 f"'{url}' is not on the server. It may have moved: please report it."
             ) from error
+        why = _reason(error)
         raise UserError(
-            f"'{url}' could not be fetched ({_reason(error)}). Check the network and run the command again."
-        ) from error
-    except KeyError as error:
-        raise UserError(
-            f"the archive '{path}' lacks a file it should hold ({error}): please report it."
+            f"'{url}' could not be fetched ({why}). Check the network, then run again."
         ) from error
     except OSError as error:
-        raise UserError(
-            f"'{path}' could not be written ({error.strerror or error}). Make room, then run again."
-        ) from error
+        why = error.strerror or error
+        raise UserError(f"'{path}' could not be written ({why}). Make room, then run again.") from error
 
 
 def _reason(error: Exception) -> str:
@@ -210,11 +202,7 @@ def _build_penn_fudan(source: Source, folder: Path, limit: int | None, progress:
     paths = _fetched(source, "archive", progress)
     images = {path.stem: path for path in paths if path.parent.name == "PNGImages"}
     masks = {path.stem: path for path in paths if path.parent.name == "PedMasks"}
-    if not images:
-        raise UserError(f"the archive of {source.name} holds no PNGImages folder: please report it.")
     for name in _shuffled(images)[:limit]:
-        if f"{name}_mask" not in masks:
-            raise UserError(f"the archive of {source.name} has no mask for '{name}': please report it.")
         people = read_labels(masks[f"{name}_mask"])  # 0 background; 1, 2, ... number the people
         pixels, mask, _ = upright(images[name], people > 0)
         write_pair(folder, name, images[name], pixels, mask)
@@ -237,15 +225,8 @@ def _build_coco(
     rows = []
     for part in source.splits if split == "all" else (split,):
         member = f"annotations/instances_{part}2017.json"
-        paths = _fetched(source, "annotations", progress, [member])
-        if not paths:
-            raise UserError(f"the annotations of {source.name} hold no {member}: please report it.")
-        coco = open_coco(paths[0])
-        crowds = {
-            note["image_id"]
-            for note in coco.anns.values()
-            if note["category_id"] == PERSON and note["iscrowd"]
-        }
+        coco = open_coco(_fetched(source, "annotations", progress, [member])[0])
+        crowds = {coco.anns[key]["image_id"] for key in coco.getAnnIds(catIds=[PERSON], iscrowd=True)}
         licences = {entry["id"]: entry for entry in coco.dataset["licenses"]}
         allowed = _allowed_licences(licence, licences)
         records = {
@@ -256,34 +237,25 @@ def _build_coco(
         if not records:
             raise UserError(f"{source.name} {part} has no image under licence '{licence}'.")
         chosen = {name: records[name] for name in _shuffled(records)[:limit]}
-        with _coco_images(source, part, list(chosen), progress) as paths:
-            if missing := [name for name in chosen if name not in paths]:
-                print(f"left out, no longer on the server: {name_some(missing)}")
-            for name in tqdm(paths, desc=f"{part} masks", unit="image", disable=not progress):
-                record = chosen[name]
-                try:
-                    pixels, mask, _ = upright(paths[name], coco_mask(coco, record["id"], [PERSON]))
-                except UserError as error:  # a single image has no checksum: this is its test
-                    paths[name].unlink(missing_ok=True)
-                    raise UserError(
-                        f"{error} It was removed: run the command again to fetch it anew."
-                    ) from None
-                write_pair(folder, Path(name).stem, paths[name], pixels, mask)
-                terms = licences[record["license"]]
-                rows.append(
-                    {
-                        "name": Path(name).stem,
-                        "split": part,
-                        "licence_id": terms["id"],
-                        "licence": terms["name"],
-                        "licence_url": terms["url"],
-                        "source": record.get("flickr_url", ""),
-                        "crowd": int(record["id"] in crowds),
-                    }
-                )
+        paths = _coco_images(source, part, list(chosen), progress)
+        if missing := [name for name in chosen if name not in paths]:
+            print(f"left out, no longer on the server: {name_some(missing)}")
+        for name in tqdm(paths, desc=f"{part} masks", unit="image", disable=not progress):
+            record = chosen[name]
+            try:
+                pixels, mask, _ = upright(paths[name], coco_mask(coco, record["id"], [PERSON]))
+            except UserError as error:  # a single image has no checksum: this is its test
+                paths[name].unlink(missing_ok=True)
+                raise UserError(f"{error} It was removed: run again to fetch it anew.") from None
+            write_pair(folder, Path(name).stem, paths[name], pixels, mask)
+            terms = licences[record["license"]]
+            row = {"name": Path(name).stem, "split": part, "licence_id": terms["id"]}
+            row |= {"licence": terms["name"], "licence_url": terms["url"]}
+            row |= {"source": record.get("flickr_url", ""), "crowd": int(record["id"] in crowds)}
+            rows.append(row)
     if not rows:
         raise UserError(
-            f"none of the chosen images of {source.name} is on the server any longer: please report it."
+            f"not one chosen image of {source.name} is on the server any longer: please report it."
         )
     write_split_table(folder, rows)
 
@@ -297,22 +269,19 @@ def _allowed_licences(wanted: str | None, licences: dict[int, dict[str, Any]]) -
         return free
     ids = {int(text) if text.strip().isdecimal() else -1 for text in wanted.split(",")}
     if not ids <= licences.keys():
-        table = "; ".join(
-            f"{key} {entry['name']}{' *' if key in free else ''}" for key, entry in licences.items()
-        )
+        named = {key: entry["name"] + " *" * (key in free) for key, entry in licences.items()}
+        table = "; ".join(f"{key} {name}" for key, name in named.items())
         raise UserError(
             f"licence '{wanted}' is not known. Pass redistributable (the * ones), or ids as in 4,5: {table}."
         )
     return ids
 
 
-@contextlib.contextmanager
-def _coco_images(source: Source, split: str, names: list[str], progress: bool) -> Iterator[dict[str, Path]]:
-    """The files of these images, for as long as the block runs; what the server has no longer is left out."""
+def _coco_images(source: Source, split: str, names: list[str], progress: bool) -> dict[str, Path]:
+    """The files of these images; what the server has no longer is left out."""
     if split in source.files and len(names) > SINGLY_UP_TO:
         paths = {path.name: path for path in _fetched(source, split, progress)}
-        yield {name: paths[name] for name in names if name in paths}
-        return
+        return {name: paths[name] for name in names}
 
     def get(name: str) -> Path | None:
         url = source.images_url.format(split=split, name=name)
@@ -327,7 +296,7 @@ def _coco_images(source: Source, split: str, names: list[str], progress: bool) -
         except BaseException:  # an error, or Ctrl-C: what has arrived is kept, the rest need not be tried
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    yield {name: path for name, path in paths.items() if path}
+    return {name: path for name, path in paths.items() if path}
 
 
 _COCO = "http://images.cocodataset.org"
