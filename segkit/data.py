@@ -84,7 +84,7 @@ def find_samples(
         )
     table = Path(splits) if splits else folder / "splits.csv"
     rows = read_table(table) if splits or table.exists() else {}
-    dealt = _splits_of(table, rows, images) if rows else assign_splits(list(images), seed)
+    dealt = splits_of(table, rows, images) if rows else assign_splits(list(images), seed)
     about = {name: rows.get(name, {}) for name in images}
     return [
         Sample(name, images[name], masks[name], dealt[name],
@@ -154,17 +154,6 @@ def pictures_by_name(folder: Path) -> dict[str, Path]:
     return found
 
 
-def read_splits(folder: Path, names: Iterable[str], seed: int = 0) -> dict[str, str]:
-    """The split of every name: from splits.csv where there is one, else by `assign_splits`.
-
-    Raises: UserError when splits.csv lacks a name or names a split that does not exist.
-    """
-    table = folder / "splits.csv"
-    if table.exists():
-        return _splits_of(table, read_table(table), names)
-    return assign_splits(sorted(names), seed)
-
-
 def read_table(path: Path) -> dict[str, dict[str, str]]:
     """The lines of a splits.csv by name, each with a group: its own column, else scene, else the name.
 
@@ -190,7 +179,8 @@ def read_table(path: Path) -> dict[str, dict[str, str]]:
     return table
 
 
-def _splits_of(path: Path, table: dict[str, dict[str, str]], names: Iterable[str]) -> dict[str, str]:
+def splits_of(path: Path, table: dict[str, dict[str, str]], names: Iterable[str]) -> dict[str, str]:
+    """The split of every name in a table.   Raises: UserError when it lacks one, or names an odd split."""
     if unknown := sorted({str(row["split"]) for row in table.values()} - set(SPLITS)):
         raise UserError(f"'{path}' names the split {name_some(unknown)}: the splits are {', '.join(SPLITS)}.")
     if missing := sorted(set(names) - table.keys()):

@@ -6,7 +6,7 @@ import tempfile
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
@@ -67,7 +67,7 @@ def read_image(path: str | Path | BytesIO, at_least: int | None = None) -> np.nd
         elif picture.mode not in ("L", "CMYK"):
             picture = picture.convert("RGB")
         if profile:
-            picture = _to_srgb(picture, profile)
+            picture = to_srgb(picture, profile)
         if picture.mode == "RGBA":
             white = Image.new("RGB", picture.size, "white")
             white.paste(picture, mask=picture.getchannel("A"))
@@ -87,7 +87,10 @@ def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
     """
     with _opened_mask(path) as picture:
         if picture.mode[0] in "IF":
-            return _eight_bits(np.asarray(picture), path)
+            values = np.asarray(picture)
+            if 255 < values.max(initial=0) < 32_768:  # scaled to 8 bits, the first of them would be nobody
+                raise UserError(f"mask '{path}' holds {_span(values)}: save it in 8 bits, marked as 255.")
+            return _eight_bits(values, path)
         if picture.mode in ("1", "L") and not picture.has_transparency_data:
             return np.array(picture.convert("L"))
         rgba = np.array(picture.convert("RGBA"))
@@ -177,7 +180,7 @@ def _span(values: np.ndarray) -> str:
     return f"{values.dtype} values from {values.min():g} to {values.max():g}"
 
 
-def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
+def to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
     """Colours as they were meant, on a common screen; as they are where the profile cannot be used."""
     with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
@@ -329,10 +332,11 @@ def list_images(folder: str | Path) -> list[Path]:
     return find_images(folder)[0]
 
 
-def find_images(folder: str | Path) -> tuple[list[Path], str]:
+def find_images(folder: str | Path, besides: Container[str] = ()) -> tuple[list[Path], str]:
     """All pictures below a folder, sorted by path, and in words what else there is: "3 .txt, 1 .raw" or "".
 
     Hidden files and folders are left out; linked folders are followed, but not in a circle.
+    besides: endings not to speak of.
     Raises: UserError when the folder does not exist, or it or one below may not be read.
     """
     if not Path(folder).is_dir():
@@ -350,7 +354,7 @@ def find_images(folder: str | Path) -> tuple[list[Path], str]:
                 look(path, above | {here})
             elif path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
                 taken.append(path)
-            else:
+            elif path.suffix.lower() not in besides:
                 others[path.suffix.lower() or "without ending"] += 1
 
     try:

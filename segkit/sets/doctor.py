@@ -9,7 +9,14 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
-from segkit.data import displayed_size, pictures_by_name, read_class_name, read_splits, read_table
+from segkit.data import (
+    assign_splits,
+    displayed_size,
+    pictures_by_name,
+    read_class_name,
+    read_table,
+    splits_of,
+)
 from segkit.files import UserError, mask_values, read_image
 from segkit.plots import contact_sheet, overlay
 from segkit.sets.groups import LOOKS_LIKE_SERIES, near_duplicates, thumbnail, torn_groups, torn_series
@@ -109,12 +116,14 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
         note("error", "dataset.yaml does not fit", "dataset.yaml", str(error))
     of = report.class_name
     try:
-        report.splits = read_splits(folder, images.keys(), seed)
+        table = read_table(folder / "splits.csv") if (folder / "splits.csv").exists() else {}
+        report.splits = (
+            splits_of(folder / "splits.csv", table, images) if table else assign_splits(list(images), seed)
+        )
     except UserError as error:
         note("error", "splits.csv does not fit", "splits.csv", str(error))
         report.splits = dict.fromkeys(images, "train")
     else:
-        table = read_table(folder / "splits.csv") if (folder / "splits.csv").exists() else {}
         report.groups = {name: table[name]["group"] if table else name for name in images}
     for name in sorted(images.keys() - masks.keys()):
         note("error", "picture without mask", name, f"expected masks/{name}.png")

@@ -49,7 +49,7 @@ def export_dataset(folder: str | Path, out: str | Path, formats: Sequence[str], 
     samples, class_name = find_samples(folder), read_class_name(folder)
     names = unique_names([sample.name.replace("/", "_") for sample in samples])
     pictures = []
-    with new_folder(out) as made:
+    with new_folder(out, folder) as made:
         bar = tqdm(zip(samples, names, strict=True), "export", len(samples), unit="img", disable=not progress)
         for sample, name in bar:
             mask = read_mask(sample.mask) > 0
@@ -151,7 +151,9 @@ def outline(mask: np.ndarray, tolerance: float = 1.0) -> np.ndarray:
     """
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if tolerance > 0:
-        contours = [cv2.approxPolyDP(ring, tolerance, True) for ring in contours]
+        fewer = [cv2.approxPolyDP(ring, tolerance, True) for ring in contours]
+        # What is thinner than the tolerance keeps its points, or nothing of it would be left.
+        contours = [few if cv2.contourArea(few) else ring for few, ring in zip(fewer, contours, strict=True)]
     points = join_rings([ring[:, 0] for ring in contours])
     # The tools want three points of a polygon, and a speck has one or two.
     return np.concatenate([points, np.repeat(points[-1:], max(0, 3 - len(points)), axis=0)])
@@ -197,7 +199,9 @@ def _write_yolo(out: Path, pictures: Sequence[Annotated], tolerance: float) -> N
     listed: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     for picture in pictures:
         size = np.array([picture.width, picture.height])
-        rings = [(outline(mask, tolerance) + 0.5) / size for mask in picture.masks()]
+        # At twice the size, the outermost pixels tell where the corners between pixels are.
+        doubled = [mask.repeat(2, 0).repeat(2, 1) for mask in picture.masks()]
+        rings = [(outline(mask, 2 * tolerance) + 1) // 2 / size for mask in doubled]
         lines = [" ".join(["0", *(f"{number:.6f}" for number in ring.ravel())]) for ring in rings]
         write_text(out / "labels" / f"{picture.name}.txt", "".join(f"{line}\n" for line in lines))
         listed.setdefault(picture.split or "train", []).append(f"./images/{picture.file}\n")

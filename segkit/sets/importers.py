@@ -33,6 +33,7 @@ from segkit.files import (
 )
 from segkit.sets.layouts import (
     BACKGROUND,
+    OVER_127,
     TITLES,
     Example,
     Layout,
@@ -46,8 +47,6 @@ from segkit.sets.layouts import (
 PERSON_WORDS = {"person", "persons", "people", "human", "humans", "pedestrian", "pedestrians"}
 
 NOT_WORDS = {"no", "non", "not", "without"}
-
-OVER_127 = frozenset(range(128, 256))
 
 
 @dataclass
@@ -110,8 +109,6 @@ def import_folder(
     src, out = Path(src), Path(out)
     if isinstance(classes, str):
         classes = [text.strip() for text in classes.split(",")]
-    if out.resolve().is_relative_to(src.resolve()):
-        raise UserError(f"'{out}' lies inside '{src}', the folder to import. Choose a place outside it.")
     if layout not in ("auto", *TITLES):
         raise UserError(f"layout '{layout}' is not known. Known are: auto, {', '.join(TITLES)}.")
     found = detect_layout(src) if layout == "auto" else find_layouts(src, only=layout).get(layout)
@@ -121,12 +118,12 @@ def import_folder(
     class_name = class_name or _name_of(wanted)
     names = _names(found)
     report = Report(found, out, used, class_name, notes=[*found.notes], failed=[*found.failed])
-    remarks, splits, shares = defaultdict(list), {}, []
+    remarks, splits, groups, shares = defaultdict(list), {}, {}, []
     # Each class that was named must have a pixel somewhere; without names, what was taken for person.
     unseen = {used.split("; not used")[0]: wanted}
     if classes:
         unseen = {text: _meaning(found, text) for text in classes}
-    with new_folder(out) as folder:
+    with new_folder(out, src) as folder:
         named = list(zip(names, found.examples, strict=True))
         for name, example in tqdm(named, desc="import", unit="image", disable=not progress):
             if example.mask is None and empty == "skip":
@@ -156,7 +153,7 @@ def import_folder(
                         for text, meaning in unseen.items()
                         if len(unseen) > 1 and not _shows(example, meaning)
                     }
-                splits[name] = example.split
+                splits[name], groups[name] = example.split, example.group
                 shares.append((mask > 0).mean())
         if not report.written:
             reason = report.failed[0] if report.failed else "no image has a usable annotation."
@@ -168,7 +165,10 @@ def import_folder(
                 f"{np.mean(shares):.0%} of the pixels are {class_name}: are the masks inverted?"
             )
         if len(set(splits.values())) > 1 and all(splits.values()):
-            write_split_table(folder, [{"name": name, "split": split} for name, split in splits.items()])
+            grouped = len(set(groups.values())) < len(groups) and all(groups.values())
+            rows = [{"name": name, "split": split} for name, split in splits.items()]
+            rows = [row | {"group": groups[row["name"]]} for row in rows] if grouped else rows
+            write_split_table(folder, rows)
             counts = ", ".join(f"{split} {n}" for split, n in Counter(splits.values()).items())
             report.notes.append(f"splits.csv keeps the splits of the source: {counts}")
         elif any(splits.values()) and not all(splits.values()):
@@ -266,12 +266,14 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def new_folder(out: str | Path) -> Iterator[Path]:
+def new_folder(out: str | Path, source: str | Path | None = None) -> Iterator[Path]:
     """Yield a hidden sibling folder that becomes `out` at the end, or vanishes when anything goes wrong.
 
-    Raises: UserError when `out` exists and is not empty, or its place cannot be written.
+    Raises: UserError when `out` exists and is not empty, lies inside `source`, or cannot be written.
     """
     out = Path(out)
+    if source and out.resolve().is_relative_to(Path(source).resolve()):
+        raise UserError(f"'{out}' lies inside '{source}', which is read. Choose a place outside it.")
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise UserError(f"'{out}' exists and is not empty. Choose another folder, or remove it first.")
     try:

@@ -17,14 +17,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 from urllib.parse import unquote
 
 import numpy as np
 import yaml
 
+from segkit.data import read_table
 from segkit.files import (
     COLOUR,
     UserError,
+    find_images,
     list_images,
     mask_values,
     name_some,
@@ -32,7 +35,9 @@ from segkit.files import (
     orientation,
     read_image,
     read_labels,
+    read_mask,
     same_name,
+    to_srgb,
 )
 from segkit.sets.regions import Region, count_unused, paint_regions
 
@@ -58,8 +63,10 @@ MASK_FOLDERS |= {"masks_instances", "segmentationclass", "segmentationobject"}
 
 MASK_ENDINGS = ("", "_mask", "-mask", ".mask", "_masks", "_label", "_seg", "_segmentation", "_matte", "_gt")
 
-ANNOTATIONS = {".json", ".xml", ".csv", ".txt", ".yaml", ".yml", ".ndjson", ".jsonl"}
+ANNOTATIONS = {".json", ".xml", ".csv", ".txt", ".yaml", ".yml", ".ndjson", ".jsonl", ".names"}
 """Endings of files that may hold annotations."""
+
+OVER_127 = frozenset(range(128, 256))
 
 VOC_CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -78,6 +85,7 @@ class Example:
     image: Path
     mask: Callable[[Any], np.ndarray] | None
     split: str = ""
+    group: str = ""
     crowds: frozenset[str] = frozenset()  # the classes that have COCO crowd regions in it
 
 
@@ -123,7 +131,7 @@ class Layout:
         self.classes.update(region.label for region in regions or ())
         self.unused.update(count_unused(regions or ()))
         mask = None if regions is None else partial(paint_regions, image, size, list(regions))
-        self.examples.append(Example(image, mask, split, frozenset(crowds)))
+        self.examples.append(Example(image, mask, split, crowds=frozenset(crowds)))
 
 
 def detect_layout(src: str | Path) -> Layout:
@@ -181,6 +189,8 @@ def find_layouts(src: Path, only: str | None = None) -> dict[str, Layout]:
             layout.notes.append(f"shapes without an area are not used: {listed}")
         if rest := tree.rest_of(layout):
             layout.notes.append(f"{len(rest)} files were not read: {name_some([p.name for p in rest], 5)}")
+        if tree.others:
+            layout.notes.append(f"not taken: {tree.others}")
     return found
 
 
@@ -193,7 +203,7 @@ class Tree:
         self.root, self.single = src, src.is_file()
         if self.single:  # COCO keeps annotations/instances.json beside images/
             self.root = src.parent if list_images(src.parent) else src.parent.parent
-        self.images = list_images(self.root)
+        self.images, self.others = find_images(self.root, ANNOTATIONS)
         self.by_name: dict[str, list[Path]] = defaultdict(list)
         self.by_stem: dict[Path, list[Path]] = defaultdict(list)
         for path in self.images:
@@ -224,9 +234,10 @@ class Tree:
         parts = Path(name.replace("\\", "/")).parts
         last = same_name(parts[-1]) if parts else ""
         found = self.by_name.get(last) or self.by_name.get(same_name(unquote(last)), [])
+        tails = {path: shared_tail(path, parts) for path in found}
         for narrower in (
             [path for path in found if path.parent == near.parent],
-            [path for path in found if path.parts[-len(parts) :] == parts],
+            [path for path in found if tails[path] == max(tails.values())],
             [path for path in found if path.is_relative_to(near.parent)],
             [path for path in found if not self.is_mask(path)],
             [path for path in found if path.name == parts[-1]],
@@ -254,9 +265,19 @@ class Tree:
 
     def split(self, path: Path) -> str:
         """The split that a folder (or a JSON file) names: train, val, test, or nothing."""
-        names = path.relative_to(self.root).as_posix().lower()
-        found = re.search(r"(?<![a-z])(train|val|test)(ing|id|idation)?(?![a-z])", names)
-        return found[1] if found else ""
+        return named_split(path.relative_to(self.root).as_posix())
+
+
+def named_split(text: str) -> str:
+    """The split that words name: train, val, test, or nothing."""
+    found = re.search(r"(?<![a-z])(train|val|test)(ing|id|idation)?(?![a-z])", text.lower())
+    return found[1] if found else ""
+
+
+def shared_tail(path: Path, parts: Sequence[str]) -> int:
+    """How many parts, from the last on, two paths have in common."""
+    pairs = zip(reversed(path.parts), reversed(parts), strict=False)
+    return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
 def _key(path: Path) -> Path:
@@ -272,7 +293,7 @@ def _annotation_files(folder: Path) -> Iterator[Path]:
             yield from (
                 Path(place) / name
                 for name in names
-                if not name.startswith(".") and Path(name).suffix.lower() in ANNOTATIONS | {".names"}
+                if not name.startswith(".") and Path(name).suffix.lower() in ANNOTATIONS
             )
         seen.add(here)
 
@@ -537,7 +558,7 @@ def find_folders(tree: Tree) -> Layout | None:
         if not named:
             continue
         at = named[-1]
-        place = parts[:at], parts[at + 1 : -1]
+        place = tuple(map(same_name, parts[:at])), tuple(map(same_name, parts[at + 1 : -1]))
         if parts[at].lower() in IMAGE_FOLDERS:
             images[path] = place
         else:
@@ -548,10 +569,12 @@ def find_folders(tree: Tree) -> Layout | None:
         layout.notes.append(f"{others} pictures stand in neither of the two folders and were not used")
     if layout and (tree.root / "splits.csv").is_file():
         layout.read.add(tree.root / "splits.csv")
-        with (tree.root / "splits.csv").open(newline="", encoding="utf-8-sig") as file:
-            splits = {row.get("name"): row.get("split") or "" for row in csv.DictReader(file)}
-        for example in layout.examples:
-            example.split = splits.get(example.image.stem, example.split)
+        with layout.noting(tree.root / "splits.csv"):
+            table = read_table(tree.root / "splits.csv")
+            for example in layout.examples:
+                name = example.image.relative_to(tree.root / "images").with_suffix("").as_posix()
+                row = table.get(normalize("NFC", name), {})
+                example.split, example.group = row.get("split", example.split), row.get("group", name)
     return layout
 
 
@@ -615,7 +638,7 @@ def _pair(name: str, tree: Tree, images: dict[Path, tuple], masks: dict[tuple, l
                 objects[place, same_name(above[-1])].append(path)
             elif below and (owner := next((name for name in names if (up, name) in stems), None)):
                 objects[up, owner].append(path)  # masks/person/a.png
-                by_class[path] = below[-1]
+                by_class[path] = path.parent.name
     for image, place in images.items():
         key = (place, same_name(image.stem))
         whole, parts = exact[key], objects[key]
@@ -655,7 +678,7 @@ def _read_several(
         if meaning is not None:
             mask = read_by_list(path, meaning, wanted)
         elif named is None:
-            mask = np.isin(mask_values(path), list(wanted))
+            mask = read_mask(path) > 0 if wanted == OVER_127 else np.isin(mask_values(path), list(wanted))
         else:
             values = mask_values(path)
             mask = (values > (127 if values.max() > 127 else 0)) & (named in wanted)
@@ -706,7 +729,10 @@ def _read_alpha(path: Path, wanted: Any) -> np.ndarray:
 def read_cutout(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """The colours as displayed, uint8 RGB (H, W, 3), and where alpha is over 127, bool (H, W)."""
     with open_picture(path) as picture:
-        rgba = turned(np.asarray(picture.convert("RGBA")), orientation(picture))
+        painted = picture.convert("RGBA")
+        if profile := picture.info.get("icc_profile"):
+            painted = to_srgb(painted, profile)
+        rgba = turned(np.asarray(painted), orientation(picture))
     return np.ascontiguousarray(rgba[..., :3]), rgba[..., 3] > 127
 
 

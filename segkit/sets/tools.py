@@ -22,7 +22,7 @@ import yaml
 from PIL import Image
 
 from segkit.files import UserError, name_some, require
-from segkit.sets.layouts import Layout, Tree, load_json, read_class_list
+from segkit.sets.layouts import Layout, Tree, load_json, named_split, read_class_list, shared_tail
 from segkit.sets.regions import Region, brush_decode, drawn, ellipse, number_regions, pasted, polygons, runs
 
 STRAY = "outline without an area"
@@ -254,7 +254,7 @@ def _supervisely_region(shape: dict) -> Region:
 
 def find_yolo(tree: Tree) -> Layout | None:
     """labels/NAME.txt beside images/NAME.jpg: a line per object, the class and corners from 0 to 1."""
-    layout = Layout("yolo", tree.root)
+    layout, odd = Layout("yolo", tree.root), {}
     names, splits = _yolo_classes(tree, layout)
     for image in tree.images:
         parts = [*image.relative_to(tree.root).parts]
@@ -263,7 +263,10 @@ def find_yolo(tree: Tree) -> Layout | None:
             parts[at[-1]] = "labels"
         places = (image.with_suffix(".txt"), tree.root.joinpath(*parts).with_suffix(".txt"))
         text = next((path for path in places if path in tree.file_set), None)
-        if text is None or tree.is_mask(image) or (lines := _yolo_lines(text)) is None:
+        if text is None or tree.is_mask(image):
+            continue
+        if (lines := _yolo_lines(text)) is None:
+            odd[image] = text
             continue
         layout.read.add(text)
         layout.spoilt.add(image)
@@ -272,10 +275,14 @@ def find_yolo(tree: Tree) -> Layout | None:
             layout.add(image, regions, None, tree.split(image.parent))
     if not layout.spoilt:
         return None
+    layout.spoilt.update(odd)
+    layout.failed += [
+        f"'{text}' holds more than numbers, so its picture is left out." for text in odd.values()
+    ]
     layout.classes.update({name: 0 for name in (names or {}).values()})
     layout.examples += tree.rest(layout)
     for example in layout.examples:
-        example.split = splits.get(example.image, example.split)
+        example.split = splits.get(example.image, (0, example.split))[1]
     return layout
 
 
@@ -307,37 +314,49 @@ def _yolo_regions(path: Path, lines: list, names: dict[int, str] | None) -> list
     return regions
 
 
-def _yolo_classes(tree: Tree, layout: Layout) -> tuple[dict[int, str] | None, dict[Path, str]]:
-    """Class names by id, from data.yaml or classes.txt, and the splits that data.yaml gives by lists."""
+def _yolo_classes(tree: Tree, layout: Layout) -> tuple[dict[int, str] | None, dict[Path, tuple[int, str]]]:
+    """Class names by id, from data.yaml or classes.txt, and the splits that data.yaml names, with a rank."""
     names, splits, kept = None, {}, None
     for path in tree.files_of(".yaml", ".yml", ".txt", ".names"):
-        if not (path.suffix in (".yaml", ".yml") or path.name in ("classes.txt", "obj.names")):
+        settings = path.suffix in (".yaml", ".yml")
+        if not (settings or path.name in ("classes.txt", "obj.names")):
             continue
         known = read_class_list(path)
-        if known is None:
+        data = yaml.safe_load(path.read_text(encoding="utf-8-sig")) if settings and known is not None else {}
+        if known is None or (settings and not (isinstance(data, dict) and "names" in data)):
             continue
+        if "kpt_shape" in data:
+            raise UserError(f"'{path}' describes poses (kpt_shape): key points have no outline.")
         known = dict(enumerate(known)) if isinstance(known, list) else known
         if names is not None and known != names:
             raise UserError(f"'{kept}' and '{path}' name different classes: keep one.")
         names, kept = known, path
         layout.read.add(path)
-        if path.suffix in (".yaml", ".yml"):
-            data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-            for key, split in (("train", "train"), ("val", "val"), ("valid", "val"), ("test", "test")):
-                given = data.get(key) or []
-                for entry in [given] if isinstance(given, str) else given:
-                    splits |= _yolo_split(tree, layout, path, str(entry), split)
+        for key, split in (("train", "train"), ("val", "val"), ("valid", "val"), ("test", "test")):
+            given = data.get(key) or []
+            for entry in [given] if isinstance(given, str) else given:
+                for image, rank in _yolo_split(tree, layout, str(entry)).items():
+                    splits[image] = max(splits.get(image, (0, "")), (rank, split))
     return names, splits
 
 
-def _yolo_split(tree: Tree, layout: Layout, config: Path, entry: str, split: str) -> dict[Path, str]:
-    """The pictures of one entry of data.yaml, a folder or a list of pictures."""
-    at = config.parent / entry.removeprefix("../").removeprefix("./")
-    if at in tree.file_set:
+def _yolo_split(tree: Tree, layout: Layout, entry: str) -> dict[Path, int]:
+    """The pictures of one entry of data.yaml, a folder or a list of pictures, and how well the paths agree.
+
+    The paths may be those of another machine: what counts is how they end.
+    """
+    parts = Path(entry.replace("\\", "/")).parts
+    if lists := [path for path in tree.files_of(".txt") if shared_tail(path, parts)]:
+        at = max(lists, key=lambda path: shared_tail(path, parts))
         layout.read.add(at)
-        listed = {Path(line.strip()).name for line in at.read_text(errors="replace").splitlines()}
-        return {image: split for image in tree.images if image.name in listed}
-    return {image: split for image in tree.images if image.is_relative_to(at)}
+        listed = {}
+        for line in filter(str.strip, at.read_text(errors="replace").splitlines()):
+            with contextlib.suppress(UserError):  # a part of a set is fine
+                listed[tree.picture(line.strip(), near=at)] = len(at.parts)
+        return listed
+    ranks = {image: max(shared_tail(folder, parts) for folder in image.parents) for image in tree.images}
+    best = max(ranks.values(), default=0)
+    return {image: rank for image, rank in ranks.items() if rank == best > 0}
 
 
 # CVAT for images
@@ -366,8 +385,7 @@ def find_cvat(tree: Tree) -> Layout | None:
                 shapes = sorted(element, key=lambda shape: int(shape.get("z_order") or 0))
                 regions = [replace(_cvat_region(s), group=s.get("group_id")) for s in shapes]
                 size = element.get("height"), element.get("width")
-                split = (element.get("subset") or "").lower()
-                split = split if split in ("train", "val", "test") else tree.split(image.parent)
+                split = named_split(element.get("subset") or "") or tree.split(image.parent)
                 layout.add(image, regions or None, size, split)
     if layout.examples:
         layout.examples += tree.rest(layout)
@@ -404,14 +422,14 @@ def find_label_studio(tree: Tree) -> Layout:
             with layout.noting(path):
                 image = _task_picture(tree, task, path)
                 layout.spoilt.add(image)
-                given = task.get("annotations", task.get("completions"))
+                given = task.get("annotations") or task.get("completions") or []
                 done = sorted((a for a in given if not a.get("was_cancelled")), key=_rank)
                 several += [image.name] * (len(done) > 1)
                 results = done[-1]["result"] if done else []
                 results = [r for r in results if "value" in r and r.get("type") not in ABOUT_THE_PICTURE]
                 size = (results or [{}])[0]
                 size = size.get("original_height"), size.get("original_width")
-                regions = [_label_studio_region(result) for result in results] if done else None
+                regions = [r for result in results for r in _label_studio_regions(result)] if done else None
                 layout.add(image, regions, size, tree.split(image.parent))
     if several:
         layout.notes.append(
@@ -456,20 +474,30 @@ def _task_picture(tree: Tree, task: dict, near: Path) -> Path:
     """A task names a picture by an address; an upload put eight characters before its name."""
     texts = [str(task.get("file_upload") or ""), *map(str, task["data"].values())]
     names = [Path(unquote(re.split(r"[?&]d=", text)[-1].split("?")[0])).name for text in texts]
-    names += [re.sub(r"^[0-9a-f]{8}-", "", name) for name in names]
+    found = set()
     for name in names:
-        with contextlib.suppress(UserError):
-            return tree.picture(name, near)
-    raise UserError(
-        f"'{near}': the picture of task {task.get('id')} ({name_some(texts[1:], 2)}) is not there."
-    )
+        for one in (name, re.sub(r"^[0-9a-f]{8}-", "", name)):
+            with contextlib.suppress(UserError):
+                found.add(tree.picture(one, near))
+                break
+    if len(found) != 1:
+        named = name_some(texts[1:], 2)
+        raise UserError(
+            f"'{near}': task {task.get('id')} ({named}) names {len(found)} pictures here: expected one."
+        )
+    return found.pop()
 
 
-def _label_studio_region(result: dict) -> Region:
-    """One result. Its corners are in percent of the picture as it is, however the page had turned it."""
+def _label_studio_regions(result: dict) -> list[Region]:
+    """One result, once for each of its labels."""
     value, kind = result["value"], str(result.get("type", ""))
     labels = next((v for k, v in value.items() if k.endswith("labels")), None) or [kind]
-    label = str(labels[0])
+    region = _label_studio_region(value, kind)
+    return [replace(region, label=str(label)) for label in labels]
+
+
+def _label_studio_region(value: dict, kind: str, label: str = "") -> Region:
+    """Its corners are in percent of the picture as it is, however the page had turned it."""
     if "rle" in value:
         return Region(label, "brush", lambda shape: brush_decode(value["rle"], shape))
     if "points" in value:

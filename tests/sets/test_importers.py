@@ -133,6 +133,17 @@ def test_soft_edges_and_jpeg_masks_are_cut_at_127(src):
     assert np.array_equal(masks_of(report)["a"], SQUARE)
 
 
+@pytest.mark.parametrize(
+    "odd", [SQUARE.astype(np.uint8), SQUARE.astype(np.uint16) * 300], ids=["of_1", "of_300_in_16_bits"]
+)
+def test_a_mask_that_the_common_rule_would_read_as_empty_fails_alone(src, odd):
+    for name, mask in (("a", SQUARE * np.uint8(255)), ("b", odd)):
+        save(src / "images" / f"{name}.jpg")
+        save(src / "masks" / f"{name}.{'jpg' if name == 'a' else 'png'}", mask)
+    report = run(src)
+    assert report.written == ["a"] and "b.png" in report.failed[0]
+
+
 def test_one_colour_is_the_person_and_more_must_be_named(src):
     colours = np.zeros((H, W, 3), np.uint8)
     colours[SQUARE] = 255, 0, 0
@@ -274,9 +285,25 @@ def test_the_folder_format_itself_keeps_its_splits(src):
         save(src / "masks" / f"{name}.png", SQUARE * np.uint8(255))
     save(src / "parts" / "a.png", SQUARE * np.uint8(3))
     (src / "splits.csv").write_text("name,split,licence\na,train,CC0\nb,test,CC0\n")
+    (src / "images" / "c.psd").write_text("a kind that is not known")
     report = run(src)
     assert (report.out / "splits.csv").read_text().split() == ["name,split", "a,train", "b,test"]
-    assert "1 pictures stand in neither" in str(report)
+    assert "1 pictures stand in neither" in str(report) and "not taken: 1 .psd" in str(report)
+
+
+def test_the_folder_format_keeps_its_groups_and_the_names_below_folders(src):
+    names = [f"Jose\u0301/{n}" for n in "abc"]
+    for name in names:
+        save(src / "images" / f"{name}.jpg")
+        save(src / "masks" / f"Jos\u00e9/{name[-1]}.png", SQUARE * np.uint8(255))
+    rows = [f"{name},{place}" for name, place in zip(names, ("train,g", "train,g", "test,h"), strict=True)]
+    (src / "splits.csv").write_text("\n".join(["name,split,group", *rows]))
+    report = run(src)
+    expected = ["name,split,group", "a,train,g", "b,train,g", "c,test,h"]
+    assert (report.out / "splits.csv").read_text().split() == expected
+    (src / "splits.csv").write_text("\n".join(["name,split,group", *rows[:2], ""]))
+    lost = import_folder(src, src.parent / "lost", progress=False)
+    assert "the source gives these no split, so its splits are not kept: c" in str(lost)
 
 
 def test_out_must_be_new_and_outside(src):

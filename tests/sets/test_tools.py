@@ -73,6 +73,20 @@ def test_masks_that_datumaro_wrote_for_cvat_are_read_exactly(src):
     assert [m.sum() for m in people(report, "a")] == [(RING & ~BLOCK).sum(), BLOCK.sum()]
 
 
+def test_subsets_of_cvat_are_splits_and_two_files_of_one_picture_are_refused(src):
+    named = (("a", "Train"), ("b", "Validation"))
+    inside = '<polygon label="person" points="1,1;9,1;9,9"/>'
+    images = "".join(
+        f'<image id="0" name="{n}.jpg" subset="{subset}" width="{W}" height="{H}">{inside}</image>'
+        for n, subset in named
+    )
+    (src / "annotations.xml").write_text(f"<annotations>{images}</annotations>")
+    assert [example.split for example in take(src).layout.examples] == ["train", "val"]
+    shutil.copy(src / "annotations.xml", src / "job2.xml")
+    with pytest.raises(UserError, match="annotate the same pictures"):
+        take(src)
+
+
 def test_polygons_that_datumaro_wrote_for_cvat_are_read_within_a_pixel(src):
     shutil.copy(ELSEWHERE / "cvat_shapes.xml", src / "annotations.xml")
     assert within_a_pixel(masks(take(src))["a"], PAINTED)
@@ -168,11 +182,32 @@ def test_splits_of_yolo_are_kept_by_folder_and_by_list(src):
 
 
 @pytest.mark.parametrize(
+    "entries",
+    [
+        "train: /content/x/images/p1\nval: ../images/p2",
+        "path: C:\\data\ntrain: train.txt\nval: lists/val.txt",
+    ],
+)
+def test_splits_of_yolo_are_found_by_the_ends_of_paths_of_another_machine(src, entries):
+    for split, place in (("train", "p1"), ("val", "p2")):
+        picture(src / "images" / place / "0001.jpg")
+        (src / "labels" / place).mkdir(parents=True)
+        (src / "labels" / place / "0001.txt").write_text("0 .1 .1 .9 .1 .9 .9\n")
+        (src / f"{split}.txt").write_text(f"/home/x/{place}/0001.jpg\n")
+    (src / "data.yaml").write_text(f"{entries}\nnames: [person]\n")
+    (src / "args.yaml").write_text("epochs: 100\nbatch: 16\n")  # no list of classes
+    splits = {e.image.parent.name: e.split for e in take(src).layout.examples}
+    assert splits["p1"] == "train" and splits["p2"] == "val"
+
+
+@pytest.mark.parametrize(
     ("line", "words"),
     [
         ("3 .1 .1 .9 .1 .9 .9", "has the class 3 in line 1, which no list there names"),
         ("0 .5 .5 .2 .2", "class person has a box but no outline"),
         ("0 10 10 90 10 90 90", "outside of 0 to 1"),
+        ("0 .1 .1 .9 .1 .9 .9 .75", "7 numbers after the class in line 1"),
+        ("0 ,1 ,1 ,9 ,1 ,9 ,9", "holds more than numbers"),
     ],
 )
 def test_a_wrong_line_of_yolo_fails_by_name(src, line, words):
@@ -180,8 +215,16 @@ def test_a_wrong_line_of_yolo_fails_by_name(src, line, words):
     (src / "labels" / "a.txt").write_text(line)
     (src / "labels" / "b.txt").write_text("0 .1 .1 .9 .1 .9 .9\n")
     (src / "data.yaml").write_text("names: {0: person}")
-    report = take(src)
+    report = take(src, empty="keep")
     assert report.written == ["b"] and words in report.failed[0]
+
+
+def test_key_points_of_yolo_are_not_taken_for_corners(src):
+    (src / "labels").mkdir()
+    (src / "labels" / "a.txt").write_text("0 .5 .5 .2 .2 .1 .1 .2 .2\n")
+    (src / "data.yaml").write_text("kpt_shape: [2, 2]\nnames: [person]\n")
+    with pytest.raises(UserError, match="poses"):
+        take(src)
 
 
 # Label Studio
@@ -237,14 +280,16 @@ def test_label_studio_leaves_cancelled_work_out_and_says_which_of_several_counts
     assert report.left_out == ["b.jpg"]
 
 
-def test_a_label_studio_task_without_its_picture_fails_alone(src):
-    quad = [result(points=percent(QUAD), polygonlabels=["person"])]
+@pytest.mark.parametrize("pictures", [{"image": "gone.jpg"}, {"left": "a.jpg", "right": "b.jpg"}])
+def test_a_label_studio_task_without_one_picture_fails_alone(src, pictures):
+    quad = [result(points=percent(QUAD), polygonlabels=["standing", "person"])]  # each label counts
     tasks = [
-        {"id": n, "data": {"image": n}, "annotations": [{"result": quad}]} for n in ("a.jpg", "gone.jpg")
+        {"id": 7, "data": data, "annotations": [{"result": quad}]} for data in ({"x": "a.jpg"}, pictures)
     ]
-    label_studio(src, *tasks)
+    label_studio(src, {"id": 1, "data": {"image": "b.jpg"}, "predictions": []}, *tasks)
     report = take(src)
-    assert report.written == ["a"] and "gone.jpg" in report.failed[0]
+    assert report.written == ["a"] and masks(report)["a"].any() and report.left_out == ["b.jpg"]
+    assert "task 7" in report.failed[0] and "expected one" in report.failed[0]
 
 
 @settings(max_examples=100, deadline=None)
@@ -515,6 +560,19 @@ def test_what_is_exported_comes_back_through_import(exported, tmp_path, name):
         exact = name in ("coco", "cvat", "label-studio")
         assert np.array_equal(mask, whole) if exact else within_a_pixel(mask, whole), key
     assert len(people(report, "two")) == 2
+
+
+@pytest.mark.parametrize("name", ["labelme", "yolo"])
+def test_what_is_thinner_than_the_tolerance_survives_as_a_polygon(tmp_path, name):
+    thin = np.eye(H, W, dtype=bool)
+    thin[3, 10:30] = thin[30, 5] = True
+    picture(tmp_path / "set" / "images" / "a.jpg")
+    write_image(tmp_path / "set" / "masks" / "a.png", thin * np.uint8(255))
+    export_dataset(tmp_path / "set", tmp_path / "out", [name], progress=False)
+    report = import_folder(tmp_path / "out", tmp_path / "back", progress=False)
+    assert (masks(report)["a"] & thin).sum() > 0.9 * thin.sum()
+    with pytest.raises(UserError, match="lies inside"):
+        export_dataset(tmp_path / "set", tmp_path / "set" / "images" / "more", [name], progress=False)
 
 
 def test_an_unknown_format_is_a_sentence(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from segkit.data import find_samples, load_dataset, read_splits
+from segkit.data import find_samples, load_dataset, read_table
 from segkit.files import UserError, read_image
 from segkit.models import build_model
 from segkit.sets.brain import draw_head, make_brain_set, make_ears, make_patient
@@ -48,10 +48,9 @@ def test_slices_of_a_patient_depend_on_where_they_are_not_on_which_are_asked_for
 
 def test_no_patient_of_the_brain_set_is_in_two_splits(template, tmp_path):
     folder = make_brain_set(tmp_path / "brain", template, patients=6)
-    splits = read_splits(folder, [path.stem for path in (folder / "images").iterdir()])
     of_patient = {}
-    for name, split in splits.items():
-        of_patient.setdefault(name[:3], set()).add(split)
+    for name, row in read_table(folder / "splits.csv").items():
+        of_patient.setdefault(name[:3], set()).add(row["split"])
     assert len(of_patient) == 6 and all(len(found) == 1 for found in of_patient.values())
     assert set().union(*of_patient.values()) == {"train", "val", "test"}
     with pytest.raises(UserError, match="three patients"):
