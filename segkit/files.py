@@ -332,11 +332,11 @@ def list_images(folder: str | Path) -> list[Path]:
     return find_images(folder)[0]
 
 
-def find_images(folder: str | Path, besides: Container[str] = ()) -> tuple[list[Path], str]:
+def find_images(folder: str | Path, suffixes: Container[str] = IMAGE_SUFFIXES) -> tuple[list[Path], str]:
     """All pictures below a folder, sorted by path, and in words what else there is: "3 .txt, 1 .raw" or "".
 
     Hidden files and folders are left out; linked folders are followed, but not in a circle.
-    besides: endings not to speak of.
+    suffixes: the endings to take, where others than those of pictures are wanted.
     Raises: UserError when the folder does not exist, or it or one below may not be read.
     """
     if not Path(folder).is_dir():
@@ -352,9 +352,9 @@ def find_images(folder: str | Path, besides: Container[str] = ()) -> tuple[list[
                 continue
             if path.is_dir():
                 look(path, above | {here})
-            elif path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+            elif path.suffix.lower() in suffixes and path.is_file():
                 taken.append(path)
-            elif path.suffix.lower() not in besides:
+            else:
                 others[path.suffix.lower() or "without ending"] += 1
 
     try:

@@ -9,7 +9,6 @@ import contextlib
 import csv
 import itertools
 import json
-import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
@@ -26,6 +25,7 @@ import yaml
 from segkit.data import read_table
 from segkit.files import (
     COLOUR,
+    IMAGE_SUFFIXES,
     UserError,
     find_images,
     list_images,
@@ -63,7 +63,7 @@ MASK_FOLDERS |= {"masks_instances", "segmentationclass", "segmentationobject"}
 
 MASK_ENDINGS = ("", "_mask", "-mask", ".mask", "_masks", "_label", "_seg", "_segmentation", "_matte", "_gt")
 
-ANNOTATIONS = {".json", ".xml", ".csv", ".txt", ".yaml", ".yml", ".ndjson", ".jsonl", ".names"}
+ANNOTATIONS = (".json", ".xml", ".csv", ".txt", ".yaml", ".yml", ".ndjson", ".jsonl", ".names")
 """Endings of files that may hold annotations."""
 
 OVER_127 = frozenset(range(128, 256))
@@ -118,20 +118,14 @@ class Layout:
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             self.failed.append(f"'{what}' holds something that cannot be read ({error!r}).")
 
-    def add(
-        self,
-        image: Path,
-        regions: Sequence[Region] | None,
-        size: Any = None,
-        split: str = "",
-        crowds: Iterable[str] = (),
-    ) -> None:
+    def add(self, image: Path, regions: Sequence[Region] | None, size: Any, split: str) -> None:
         """Take up a picture and its regions; None for one that nobody annotated. size: (H, W) as stated."""
         size = tuple(map(int, size)) if size and all(size) else None
         self.classes.update(region.label for region in regions or ())
         self.unused.update(count_unused(regions or ()))
         mask = None if regions is None else partial(paint_regions, image, size, list(regions))
-        self.examples.append(Example(image, mask, split, crowds=frozenset(crowds)))
+        crowds = frozenset(region.label for region in regions or () if region.crowd)
+        self.examples.append(Example(image, mask, split, crowds=crowds))
 
 
 def detect_layout(src: str | Path) -> Layout:
@@ -153,7 +147,7 @@ def find_layouts(src: Path, only: str | None = None) -> dict[str, Layout]:
     from segkit.sets.tools import TOOLS
 
     tree = Tree(src)
-    finders = dict(TOOLS)
+    finders = {name: lambda tree, reader=reader: reader(tree).find() for name, reader in TOOLS.items()}
     if not tree.single:
         finders |= {"voc": find_voc, "folders": find_folders, "beside": find_beside}
     if only:
@@ -203,22 +197,17 @@ class Tree:
         self.root, self.single = src, src.is_file()
         if self.single:  # COCO keeps annotations/instances.json beside images/
             self.root = src.parent if list_images(src.parent) else src.parent.parent
-        self.images, self.others = find_images(self.root, ANNOTATIONS)
+        found, self.others = find_images(self.root, IMAGE_SUFFIXES + ANNOTATIONS)
+        self.images = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
+        self.files = [src] if self.single else [path for path in found if path.suffix.lower() in ANNOTATIONS]
         self.by_name: dict[str, list[Path]] = defaultdict(list)
         self.by_stem: dict[Path, list[Path]] = defaultdict(list)
         for path in self.images:
             self.by_name[same_name(path.name)].append(path)
             self.by_stem[_key(path.with_suffix(""))].append(path)
-        self.files = [src] if self.single else sorted(_annotation_files(self.root))
         self.file_set = set(self.files)
         self.stems = {same_name(path.stem) for path in self.images}
-        self._kinds: dict[Path, str] = {}
-
-    def kind(self, path: Path) -> str:
-        """Which layout a JSON file belongs to: see json_kind."""
-        if path not in self._kinds:
-            self._kinds[path] = json_kind(path)
-        return self._kinds[path]
+        self.kinds = {path: json_kind(path) for path in self.files_of(".json")}
 
     def files_of(self, *endings: str) -> list[Path]:
         return [path for path in self.files if path.suffix.lower() in endings]
@@ -282,20 +271,6 @@ def shared_tail(path: Path, parts: Sequence[str]) -> int:
 
 def _key(path: Path) -> Path:
     return path.with_name(same_name(path.name)) if path.name else path
-
-
-def _annotation_files(folder: Path) -> Iterator[Path]:
-    seen = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        here = os.path.realpath(place)
-        folders[:] = [name for name in folders if not name.startswith(".") and here not in seen]
-        if here not in seen:
-            yield from (
-                Path(place) / name
-                for name in names
-                if not name.startswith(".") and Path(name).suffix.lower() in ANNOTATIONS
-            )
-        seen.add(here)
 
 
 def json_kind(path: Path) -> str:

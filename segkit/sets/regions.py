@@ -36,6 +36,7 @@ class Region:
     paint: Paint | None = None
     group: Any = None
     """Regions of one class and one group are parts of one object."""
+    crowd: bool = False
 
 
 def is_background(label: str) -> bool:

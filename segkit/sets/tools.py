@@ -1,15 +1,16 @@
 """The files of annotation tools: COCO, labelme, Supervisely, YOLO, CVAT, Label Studio, VGG Image Annotator.
 
-Each reader finds the files of its tool and adds every picture with its regions to a Layout. Nothing is
+A Reader says which files are its tool's, which pictures each names, and what is drawn on them. Nothing is
 painted before somebody asks. Introduced in notebook 02.
 """
 
 import base64
 import contextlib
 import io
+import itertools
 import re
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,33 +22,67 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from segkit.files import UserError, name_some, require
+from segkit.files import UserError, name_some, require, same_name
 from segkit.sets.layouts import Layout, Tree, load_json, named_split, read_class_list, shared_tail
 from segkit.sets.regions import Region, brush_decode, drawn, ellipse, number_regions, pasted, polygons, runs
 
 STRAY = "outline without an area"
 
 
+class Reader:
+    """One tool's files in a tree. A file or a picture that cannot be read does not stop the others."""
+
+    name = ""
+
+    def __init__(self, tree: Tree):
+        self.tree, self.layout = tree, Layout(self.name, tree.root)
+
+    def files(self) -> Iterable[Path]:
+        """The JSON files that belong to this tool; those that are broken are said."""
+        for path in self.tree.files_of(".json"):
+            if self.tree.kinds[path] == self.name:
+                yield path
+            elif self.tree.kinds[path] == "broken":
+                with self.layout.noting(path):
+                    self.layout.read.add(path)
+                    self.layout.spoilt.update(self.tree.same_stem(path))
+                    load_json(path)
+
+    def records(self, path: Path) -> Iterable[tuple[Any, Any]]:
+        """The pictures that a file names, or their paths, and what it holds of each."""
+        raise NotImplementedError
+
+    def picture(self, name: Any, path: Path) -> Path:
+        """The picture that a file names.   Raises: UserError."""
+        return name if isinstance(name, Path) else self.tree.picture(name, near=path)
+
+    def regions(self, record: Any) -> tuple[list[Region] | None, Any]:
+        """What is drawn, None where nobody annotated, and the (H, W) that is stated, if any."""
+        raise NotImplementedError
+
+    def split(self, record: Any, image: Path, path: Path) -> str:
+        return self.tree.split(image.parent) or self.tree.split(path.parent)
+
+    def find(self) -> Layout:
+        layout = self.layout
+        for path in self.files():
+            layout.read.add(path)
+            with layout.noting(path):
+                for name, record in self.records(path):
+                    with layout.noting(path):
+                        image = self.picture(name, path)
+                        layout.spoilt.add(image)
+                        with layout.noting(f"{path}: {image.name}"):
+                            layout.add(image, *self.regions(record), self.split(record, image, path))
+        if layout.examples and not self.tree.single:
+            layout.examples += self.tree.rest(layout)
+        return layout
+
+
 def _outline(label: str, ring: Any, of: float = 0) -> Region:
     """A region of one ring of corners, in parts of `of` or in pixels; fewer than three make no area."""
     ring = np.asarray(ring, float)
     return Region(label, "polygon", polygons([ring], of)) if ring.size >= 6 else Region(label, STRAY)
-
-
-def _begin(name: str, tree: Tree) -> tuple[Layout, list[Path]]:
-    """A layout and the JSON files that belong to it; those that are broken are said."""
-    layout, found = Layout(name, tree.root), []
-    for path in tree.files_of(".json"):
-        kind = tree.kind(path)
-        if kind == name:
-            found.append(path)
-            layout.read.add(path)
-        elif kind == "broken":
-            with layout.noting(path):
-                layout.read.add(path)
-                layout.spoilt.update(tree.same_stem(path))
-                load_json(path)
-    return layout, found
 
 
 # COCO
@@ -103,15 +138,16 @@ def coco_regions(coco: Any, image_id: Any) -> list[Region]:
     regions = []
     for note in coco.imgToAnns.get(image_id, []):
         label, shape = coco.cats[note["category_id"]]["name"], note.get("segmentation")
+        make = partial(Region, label, crowd=bool(note.get("iscrowd")))
         if isinstance(shape, dict):
-            regions.append(Region(label, "run lengths", lambda size, shape=shape: _coco_runs(shape, size)))
+            regions.append(make("run lengths", partial(_coco_runs, shape)))
         elif shape:
             shape = [np.asarray(ring, float) for ring in (shape if np.ndim(shape[0]) else [shape])]
             rings = [ring for ring in shape if ring.size >= 6]
-            regions += [Region(label, STRAY)] * (len(shape) - len(rings))
-            regions += [Region(label, "polygon", polygons(rings))] if rings else []
+            regions += [make(STRAY)] * (len(shape) - len(rings))
+            regions += [make("polygon", polygons(rings))] if rings else []
         else:
-            regions.append(Region(label, "box"))
+            regions.append(make("box"))
     return regions
 
 
@@ -133,61 +169,55 @@ def coco_mask(coco: Any, image_id: int, category_ids: Iterable[int]) -> np.ndarr
     return number_regions(record["file_name"], size, coco_regions(coco, image_id), wanted) > 0
 
 
-def find_coco(tree: Tree) -> Layout:
-    layout, paths = _begin("coco", tree)
-    for path in paths:
-        coco = open_coco(path)
-        layout.classes.update({category["name"]: 0 for category in coco.cats.values()})
-        pictures: dict[Path, list[dict]] = {}
+class Coco(Reader):
+    name = "coco"
+
+    def files(self) -> Iterable[Path]:
+        self.opened = {path: open_coco(path) for path in super().files()}
+        return self.opened
+
+    def records(self, path: Path) -> Iterable[tuple[Path, tuple]]:
+        coco, pictures = self.opened[path], {}
+        self.layout.classes.update({category["name"]: 0 for category in coco.cats.values()})
         for record in coco.dataset["images"]:
-            with layout.noting(path):
-                pictures.setdefault(tree.picture(record["file_name"], near=path), []).append(record)
+            with self.layout.noting(path):
+                image = self.tree.picture(record["file_name"], near=path)
+                pictures.setdefault(image, {})[record["id"]] = record
         if repeated := [image.name for image, records in pictures.items() if len(records) > 1]:
-            layout.notes.append(f"several records name one picture and count together: {name_some(repeated)}")
-        for image, records in pictures.items():
-            ids = dict.fromkeys(record["id"] for record in records)
-            layout.spoilt.add(image)
-            with layout.noting(f"{path}: {image.name}"):
-                regions = [region for key in ids for region in coco_regions(coco, key)]
-                crowds = {
-                    coco.cats[note["category_id"]]["name"]
-                    for key in ids
-                    for note in coco.imgToAnns.get(key, [])
-                    if note.get("iscrowd")
-                }
-                size = records[0].get("height"), records[0].get("width")
-                layout.add(image, regions or None, size, tree.split(path), crowds)
-    if layout.examples and not tree.single:
-        layout.examples += tree.rest(layout)
-    return layout
+            note = f"several records name one picture and count together: {name_some(repeated)}"
+            self.layout.notes.append(note)
+        return [(image, (coco, records)) for image, records in pictures.items()]
+
+    def regions(self, record: tuple) -> tuple[list[Region] | None, Any]:
+        coco, records = record
+        first = next(iter(records.values()))
+        regions = [region for key in records for region in coco_regions(coco, key)]
+        return regions or None, (first.get("height"), first.get("width"))
+
+    def split(self, record: Any, image: Path, path: Path) -> str:
+        return self.tree.split(path) or super().split(record, image, path)
 
 
 # labelme and Supervisely: one JSON for each picture
 
 
-def find_labelme(tree: Tree) -> Layout:
-    layout, paths = _begin("labelme", tree)
-    for path in paths:
-        same = tree.same_stem(path)
-        layout.spoilt.update(same)
-        with layout.noting(path):
-            data = load_json(path)
-            try:
-                image = tree.picture(data.get("imagePath") or "", near=path)
-            except UserError:  # renamed or moved: the picture of the same name will do
-                if len(same) != 1:
-                    raise
-                image = same[0]
-            regions = [replace(_labelme_region(s), group=s.get("group_id")) for s in data["shapes"]]
-            layout.add(
-                image,
-                regions or None,
-                (data.get("imageHeight"), data.get("imageWidth")),
-                tree.split(path.parent),
-            )
-    if layout.examples:
-        layout.examples += tree.rest(layout)
-    return layout
+class Labelme(Reader):
+    name = "labelme"
+
+    def records(self, path: Path) -> Iterable[tuple[Path, dict]]:
+        record, same = load_json(path), self.tree.same_stem(path)
+        self.layout.spoilt.update(same)
+        try:
+            image = self.tree.picture(record.get("imagePath") or "", near=path)
+        except UserError:  # renamed or moved: the picture of the same name will do
+            if len(same) != 1:
+                raise
+            image = same[0]
+        return [(image, record)]
+
+    def regions(self, record: dict) -> tuple[list[Region] | None, Any]:
+        regions = [replace(_labelme_region(s), group=s.get("group_id")) for s in record["shapes"]]
+        return regions or None, (record.get("imageHeight"), record.get("imageWidth"))
 
 
 def _labelme_region(shape: dict) -> Region:
@@ -216,24 +246,22 @@ def _png(text: str, least: int = 0) -> np.ndarray:
         return np.asarray(patch.convert("RGBA").getchannel("A") if alpha else patch.convert("L")) > least
 
 
-def find_supervisely(tree: Tree) -> Layout:
-    layout, paths = _begin("supervisely", tree)
-    for path in paths:
+class Supervisely(Reader):
+    name = "supervisely"
+
+    def records(self, path: Path) -> Iterable[tuple[Path, dict]]:
         folder = path.parent.parent / "img"
         # The annotation of x.jpg is x.jpg.json in new exports and x.json in old ones.
-        same = [image for image in tree.by_name.get(path.stem.casefold(), []) if image.parent == folder]
-        same = same or tree.same_stem(folder / path.name)
-        layout.spoilt.update(same)
-        with layout.noting(path):
-            if len(same) != 1:
-                raise UserError(f"'{path}' belongs to {len(same)} pictures in '{folder}', not to one.")
-            data = load_json(path)
-            regions = [_supervisely_region(shape) for shape in data["objects"]]
-            size = data["size"]["height"], data["size"]["width"]
-            layout.add(same[0], regions or None, size, tree.split(path.parent))
-    if layout.examples:
-        layout.examples += tree.rest(layout)
-    return layout
+        same = [image for image in self.tree.by_name.get(same_name(path.stem), []) if image.parent == folder]
+        same = same or self.tree.same_stem(folder / path.name)
+        self.layout.spoilt.update(same)
+        if len(same) != 1:
+            raise UserError(f"'{path}' belongs to {len(same)} pictures in '{folder}', not to one.")
+        return [(same[0], load_json(path))]
+
+    def regions(self, record: dict) -> tuple[list[Region] | None, Any]:
+        regions = [_supervisely_region(shape) for shape in record["objects"]]
+        return regions or None, (record["size"]["height"], record["size"]["width"])
 
 
 def _supervisely_region(shape: dict) -> Region:
@@ -252,41 +280,102 @@ def _supervisely_region(shape: dict) -> Region:
 # YOLO segmentation
 
 
-def find_yolo(tree: Tree) -> Layout | None:
+class Yolo(Reader):
     """labels/NAME.txt beside images/NAME.jpg: a line per object, the class and corners from 0 to 1."""
-    layout, odd = Layout("yolo", tree.root), {}
-    names, splits = _yolo_classes(tree, layout)
-    for image in tree.images:
-        parts = [*image.relative_to(tree.root).parts]
-        at = [i for i, part in enumerate(parts[:-1]) if part.lower() == "images"]
-        if at:
-            parts[at[-1]] = "labels"
-        places = (image.with_suffix(".txt"), tree.root.joinpath(*parts).with_suffix(".txt"))
-        text = next((path for path in places if path in tree.file_set), None)
-        if text is None or tree.is_mask(image):
-            continue
-        if (lines := _yolo_lines(text)) is None:
-            odd[image] = text
-            continue
-        layout.read.add(text)
-        layout.spoilt.add(image)
-        with layout.noting(text):
-            regions = _yolo_regions(text, lines, names)
-            layout.add(image, regions, None, tree.split(image.parent))
-    if not layout.spoilt:
-        return None
-    layout.spoilt.update(odd)
-    layout.failed += [
-        f"'{text}' holds more than numbers, so its picture is left out." for text in odd.values()
-    ]
-    layout.classes.update({name: 0 for name in (names or {}).values()})
-    layout.examples += tree.rest(layout)
-    for example in layout.examples:
-        example.split = splits.get(example.image, (0, example.split))[1]
-    return layout
+
+    name = "yolo"
+
+    def files(self) -> Iterable[Path]:
+        self.names, self.splits, labels, odd = None, {}, {}, {}
+        self._read_classes()
+        for image in self.tree.images:
+            parts = [*image.relative_to(self.tree.root).parts]
+            at = [i for i, part in enumerate(parts[:-1]) if part.lower() == "images"]
+            if at:
+                parts[at[-1]] = "labels"
+            places = (image.with_suffix(".txt"), self.tree.root.joinpath(*parts).with_suffix(".txt"))
+            path = next((path for path in places if path in self.tree.file_set), None)
+            if path and not self.tree.is_mask(image):
+                lines = _numbers(path)
+                (odd if lines is None else labels).setdefault(path, []).append((image, (path, lines)))
+        if labels:  # without, these are other files
+            self.layout.classes.update({name: 0 for name in (self.names or {}).values()})
+            self.layout.spoilt.update(image for found in odd.values() for image, _ in found)
+            words = "holds more than numbers, so its picture is left out."
+            self.layout.failed += [f"'{path}' {words}" for path in odd]
+        self.labels = labels
+        return labels
+
+    def _read_classes(self) -> None:
+        """Class names by id, from data.yaml or classes.txt, and the splits that data.yaml names."""
+        kept, ranks = None, {}
+        for path in self.tree.files_of(".yaml", ".yml", ".txt", ".names"):
+            settings = path.suffix.lower() in (".yaml", ".yml")
+            known = read_class_list(path) if settings or path.name in ("classes.txt", "obj.names") else None
+            data = yaml.safe_load(path.read_text(encoding="utf-8-sig")) if settings and known else {}
+            if not known or (settings and not (isinstance(data, dict) and "names" in data)):
+                continue
+            if "kpt_shape" in data:
+                raise UserError(f"'{path}' describes poses (kpt_shape): key points have no outline.")
+            known = dict(enumerate(known)) if isinstance(known, list) else known
+            if self.names is not None and known != self.names:
+                raise UserError(f"'{kept}' and '{path}' name different classes: keep one.")
+            self.names, kept = known, path
+            self.layout.read.add(path)
+            for key in ("train", "val", "valid", "test"):
+                given = data.get(key) or []
+                for entry in [given] if isinstance(given, str) else given:
+                    for image, rank in self._images_of(str(entry)).items():
+                        ranks[image] = max(ranks.get(image, (0, "")), (rank, named_split(key)))
+        self.splits = {image: split for image, (_, split) in ranks.items()}
+
+    def _images_of(self, entry: str) -> dict[Path, int]:
+        """The pictures of an entry of data.yaml, a folder or a list of them, and how well the paths agree.
+
+        The paths may be those of another machine: what counts is how they end.
+        """
+        parts = Path(entry.replace("\\", "/")).parts
+        if lists := [path for path in self.tree.files_of(".txt") if shared_tail(path, parts)]:
+            at = max(lists, key=lambda path: shared_tail(path, parts))
+            self.layout.read.add(at)
+            listed = {}
+            for line in filter(str.strip, at.read_text(errors="replace").splitlines()):
+                with contextlib.suppress(UserError):  # a part of a set is fine
+                    listed[self.tree.picture(line.strip(), near=at)] = len(at.parts)
+            return listed
+        ranks = {image: max(shared_tail(at, parts) for at in image.parents) for image in self.tree.images}
+        best = max(ranks.values(), default=0)
+        return {image: rank for image, rank in ranks.items() if rank == best > 0}
+
+    def records(self, path: Path) -> Iterable[tuple[Path, tuple]]:
+        return self.labels[path]
+
+    def regions(self, record: tuple) -> tuple[list[Region], None]:
+        path, lines = record
+        return [self._region(f"'{path}'", n, *line) for n, line in enumerate(lines, start=1)], None
+
+    def _region(self, path: str, line: int, key: float, *values: float) -> Region:
+        if self.names is not None and key not in self.names:
+            raise UserError(f"{path} has the class {key:g} in line {line}, which no list there names.")
+        label = self.names[int(key)] if self.names else f"{key:g}"
+        if len(values) == 4:
+            return Region(label, "box")
+        if values and not (min(values) >= -0.01 and max(values) <= 1.01):
+            raise UserError(f"{path} has corners outside of 0 to 1 in line {line}.")
+        if len(values) % 2:
+            raise UserError(
+                f"{path} has {len(values)} numbers after the class in line {line}: expected pairs."
+            )
+        return _outline(label, values, of=1)
+
+    def find(self) -> Layout:
+        layout = super().find()
+        for example in layout.examples:
+            example.split = self.splits.get(example.image, example.split)
+        return layout
 
 
-def _yolo_lines(path: Path) -> list[list[float]] | None:
+def _numbers(path: Path) -> list[list[float]] | None:
     """The numbers of each line; None where the file holds something else."""
     try:
         rows = [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
@@ -295,101 +384,38 @@ def _yolo_lines(path: Path) -> list[list[float]] | None:
         return None
 
 
-def _yolo_regions(path: Path, lines: list, names: dict[int, str] | None) -> list[Region]:
-    regions = []
-    for number, (key, *values) in enumerate(lines, start=1):
-        if names is not None and key not in names:
-            raise UserError(f"'{path}' has the class {key:g} in line {number}, which no list there names.")
-        label = names[int(key)] if names else f"{key:g}"
-        if len(values) == 4:
-            regions.append(Region(label, "box"))
-            continue
-        if values and not (min(values) >= -0.01 and max(values) <= 1.01):
-            raise UserError(f"'{path}' has corners outside of 0 to 1 in line {number}.")
-        if len(values) % 2:
-            raise UserError(
-                f"'{path}' has {len(values)} numbers after the class in line {number}: expected pairs."
-            )
-        regions.append(_outline(label, values, of=1))
-    return regions
-
-
-def _yolo_classes(tree: Tree, layout: Layout) -> tuple[dict[int, str] | None, dict[Path, tuple[int, str]]]:
-    """Class names by id, from data.yaml or classes.txt, and the splits that data.yaml names, with a rank."""
-    names, splits, kept = None, {}, None
-    for path in tree.files_of(".yaml", ".yml", ".txt", ".names"):
-        settings = path.suffix in (".yaml", ".yml")
-        if not (settings or path.name in ("classes.txt", "obj.names")):
-            continue
-        known = read_class_list(path)
-        data = yaml.safe_load(path.read_text(encoding="utf-8-sig")) if settings and known is not None else {}
-        if known is None or (settings and not (isinstance(data, dict) and "names" in data)):
-            continue
-        if "kpt_shape" in data:
-            raise UserError(f"'{path}' describes poses (kpt_shape): key points have no outline.")
-        known = dict(enumerate(known)) if isinstance(known, list) else known
-        if names is not None and known != names:
-            raise UserError(f"'{kept}' and '{path}' name different classes: keep one.")
-        names, kept = known, path
-        layout.read.add(path)
-        for key, split in (("train", "train"), ("val", "val"), ("valid", "val"), ("test", "test")):
-            given = data.get(key) or []
-            for entry in [given] if isinstance(given, str) else given:
-                for image, rank in _yolo_split(tree, layout, str(entry)).items():
-                    splits[image] = max(splits.get(image, (0, "")), (rank, split))
-    return names, splits
-
-
-def _yolo_split(tree: Tree, layout: Layout, entry: str) -> dict[Path, int]:
-    """The pictures of one entry of data.yaml, a folder or a list of pictures, and how well the paths agree.
-
-    The paths may be those of another machine: what counts is how they end.
-    """
-    parts = Path(entry.replace("\\", "/")).parts
-    if lists := [path for path in tree.files_of(".txt") if shared_tail(path, parts)]:
-        at = max(lists, key=lambda path: shared_tail(path, parts))
-        layout.read.add(at)
-        listed = {}
-        for line in filter(str.strip, at.read_text(errors="replace").splitlines()):
-            with contextlib.suppress(UserError):  # a part of a set is fine
-                listed[tree.picture(line.strip(), near=at)] = len(at.parts)
-        return listed
-    ranks = {image: max(shared_tail(folder, parts) for folder in image.parents) for image in tree.images}
-    best = max(ranks.values(), default=0)
-    return {image: rank for image, rank in ranks.items() if rank == best > 0}
-
-
 # CVAT for images
 
 
-def find_cvat(tree: Tree) -> Layout | None:
+class Cvat(Reader):
     """annotations.xml: an element per image, and in it one per shape, in the order of z_order."""
-    layout = Layout("cvat", tree.root)
-    for path in tree.files_of(".xml"):
-        try:
-            root = ElementTree.parse(path).getroot()
-        except (OSError, ElementTree.ParseError) as error:
-            layout.failed.append(f"'{path}' is not readable XML ({error}).")
-            continue
-        if root.tag != "annotations" or not (root.findall("image") or root.findall("track")):
-            continue
-        layout.read.add(path)
-        if root.findall("track"):
-            layout.failed.append(f"'{path}' annotates a video: export it as 'CVAT for images 1.1'.")
-        names = root.iterfind("meta//label/name")
-        layout.classes.update({name.text: 0 for name in names if name.text})
-        for element in root.iterfind("image"):
-            with layout.noting(path):
-                image = tree.picture(element.get("name"), near=path)
-                layout.spoilt.add(image)
-                shapes = sorted(element, key=lambda shape: int(shape.get("z_order") or 0))
-                regions = [replace(_cvat_region(s), group=s.get("group_id")) for s in shapes]
-                size = element.get("height"), element.get("width")
-                split = named_split(element.get("subset") or "") or tree.split(image.parent)
-                layout.add(image, regions or None, size, split)
-    if layout.examples:
-        layout.examples += tree.rest(layout)
-    return layout if layout.read or layout.examples else None
+
+    name = "cvat"
+
+    def files(self) -> Iterable[Path]:
+        for path in self.tree.files_of(".xml"):
+            try:
+                self.root = ElementTree.parse(path).getroot()
+            except (OSError, ElementTree.ParseError) as error:
+                self.layout.failed.append(f"'{path}' is not readable XML ({error}).")
+                continue
+            if self.root.tag == "annotations" and any(part.tag in ("image", "track") for part in self.root):
+                yield path
+
+    def records(self, path: Path) -> Iterable[tuple[str | None, ElementTree.Element]]:
+        if self.root.find("track") is not None:
+            self.layout.failed.append(f"'{path}' annotates a video: export it as 'CVAT for images 1.1'.")
+        names = [name.text for name in self.root.iterfind("meta//label/name")]
+        self.layout.classes.update({name: 0 for name in names if name})
+        return [(image.get("name"), image) for image in self.root.iterfind("image")]
+
+    def regions(self, record: ElementTree.Element) -> tuple[list[Region] | None, Any]:
+        shapes = sorted(record, key=lambda shape: int(shape.get("z_order") or 0))
+        regions = [replace(_cvat_region(s), group=s.get("group_id")) for s in shapes]
+        return regions or None, (record.get("height"), record.get("width"))
+
+    def split(self, record: ElementTree.Element, image: Path, path: Path) -> str:
+        return named_split(record.get("subset") or "") or super().split(record, image, path)
 
 
 def _cvat_region(shape: ElementTree.Element) -> Region:
@@ -413,130 +439,121 @@ def _cvat_region(shape: ElementTree.Element) -> Region:
 ABOUT_THE_PICTURE = {"choices", "textarea", "text", "rating", "number", "datetime", "taxonomy"}
 
 
-def find_label_studio(tree: Tree) -> Layout:
+class LabelStudio(Reader):
     """A list of tasks. Of several annotations the one called ground truth counts, else the newest."""
-    layout, paths = _begin("label-studio", tree)
-    several: list[str] = []
-    for path in paths:
-        for task in _label_studio_tasks(load_json(path)):
-            with layout.noting(path):
-                image = _task_picture(tree, task, path)
-                layout.spoilt.add(image)
-                given = task.get("annotations") or task.get("completions") or []
-                done = sorted((a for a in given if not a.get("was_cancelled")), key=_rank)
-                several += [image.name] * (len(done) > 1)
-                results = done[-1]["result"] if done else []
-                results = [r for r in results if "value" in r and r.get("type") not in ABOUT_THE_PICTURE]
-                size = (results or [{}])[0]
-                size = size.get("original_height"), size.get("original_width")
-                regions = [r for result in results for r in _label_studio_regions(result)] if done else None
-                layout.add(image, regions, size, tree.split(image.parent))
-    if several:
-        layout.notes.append(
-            "several annotations of one picture: the one called ground truth counts, else the newest: "
-            f"{name_some(several)}"
-        )
-    if layout.examples:
-        layout.examples += tree.rest(layout)
-    return layout
+
+    name = "label-studio"
+
+    def records(self, path: Path) -> Iterable[tuple[dict, dict]]:
+        """The tasks. In JSON-MIN a record is one annotation of a task, and its lists are results."""
+        tasks: dict[Any, dict] = {}
+        for number, record in enumerate(load_json(path)):
+            if "data" in record:
+                tasks[f"record {number}"] = record
+                continue
+            texts = {k: v for k, v in record.items() if isinstance(v, str) and not k.endswith("_at")}
+            empty = {"id": record.get("id"), "data": texts, "annotations": []}
+            task = tasks.setdefault(record.get("id", number), empty)
+            lists = itertools.chain(*(value for value in record.values() if isinstance(value, list)))
+            results = [value | {"value": value} for value in lists if isinstance(value, dict)]
+            if record.get("annotation_id", "not said") is not None:  # a task that nobody annotated has None
+                task["annotations"].append(record | {"result": results})
+        return [(task, task) for task in tasks.values()]
+
+    def picture(self, task: dict, path: Path) -> Path:
+        """A task names a picture by an address; an upload put eight characters before its name."""
+        texts = [str(task.get("file_upload") or ""), *map(str, task["data"].values())]
+        names = [Path(unquote(re.split(r"[?&]d=", text)[-1].split("?")[0])).name for text in texts]
+        found = set()
+        for name in names:
+            for one in (name, re.sub(r"^[0-9a-f]{8}-", "", name)):
+                with contextlib.suppress(UserError):
+                    found.add(self.tree.picture(one, path))
+                    break
+        if len(found) != 1:
+            what = f"task {task.get('id')} ({name_some(texts[1:], 2)})"
+            raise UserError(f"'{path}': {what} names {len(found)} pictures here: expected one.")
+        (image,) = found
+        self.several += [image.name] * (len(_annotations(task)) > 1)
+        return image
+
+    def regions(self, record: dict) -> tuple[list[Region] | None, Any]:
+        done = _annotations(record)
+        if not done:
+            return None, None
+        results = [r for r in done[-1]["result"] if "value" in r and _kind(r) not in ABOUT_THE_PICTURE]
+        first = results[0] if results else {}
+        size = first.get("original_height"), first.get("original_width")
+        return [region for result in results for region in _label_studio_regions(result)], size
+
+    def find(self) -> Layout:
+        self.several: list[str] = []
+        layout = super().find()
+        if self.several:
+            layout.notes.append(
+                "several annotations of one picture: the one called ground truth counts, else the newest: "
+                f"{name_some(self.several)}"
+            )
+        return layout
 
 
-def _label_studio_tasks(records: list[dict]) -> list[dict]:
-    """The tasks of an export. In JSON-MIN a record is one annotation of a task, and its lists are results."""
-    tasks: dict[Any, dict] = {}
-    for number, record in enumerate(records):
-        if "data" in record:
-            tasks[number] = record
-            continue
-        data = {
-            k: v for k, v in record.items() if isinstance(v, str) and k not in ("created_at", "updated_at")
-        }
-        first = {"id": record.get("id"), "data": data, "annotations": []}
-        task = tasks.setdefault(record.get("id", f"record {number}"), first)
-        values = [
-            v for found in record.values() if isinstance(found, list) for v in found if isinstance(v, dict)
-        ]
-        kinds = [
-            next((key for key in value if key.endswith("labels")), next(iter(value))) for value in values
-        ]
-        results = [value | {"type": kind, "value": value} for kind, value in zip(kinds, values, strict=True)]
-        if record.get("annotation_id", "not said") is not None:  # a task that nobody annotated has None
-            task["annotations"].append(record | {"result": results})
-    return list(tasks.values())
+def _annotations(task: dict) -> list[dict]:
+    """Those that were not cancelled; the one that counts is the last."""
+
+    def rank(annotation: dict) -> tuple[bool, str]:
+        when = annotation.get("updated_at") or annotation.get("created_at") or ""
+        return bool(annotation.get("ground_truth")), str(when)
+
+    given = task.get("annotations") or task.get("completions") or []
+    return sorted((one for one in given if not one.get("was_cancelled")), key=rank)
 
 
-def _rank(annotation: dict) -> tuple:
-    when = annotation.get("updated_at") or annotation.get("created_at") or ""
-    return bool(annotation.get("ground_truth")), str(when)
-
-
-def _task_picture(tree: Tree, task: dict, near: Path) -> Path:
-    """A task names a picture by an address; an upload put eight characters before its name."""
-    texts = [str(task.get("file_upload") or ""), *map(str, task["data"].values())]
-    names = [Path(unquote(re.split(r"[?&]d=", text)[-1].split("?")[0])).name for text in texts]
-    found = set()
-    for name in names:
-        for one in (name, re.sub(r"^[0-9a-f]{8}-", "", name)):
-            with contextlib.suppress(UserError):
-                found.add(tree.picture(one, near))
-                break
-    if len(found) != 1:
-        named = name_some(texts[1:], 2)
-        raise UserError(
-            f"'{near}': task {task.get('id')} ({named}) names {len(found)} pictures here: expected one."
-        )
-    return found.pop()
+def _kind(result: dict) -> str:
+    """What a result is: polygonlabels, brushlabels, choices and so on. JSON-MIN says it by a key alone."""
+    keys = [key for key in result["value"] if key.endswith("labels")]
+    return str(result.get("type") or next(iter([*keys, *result["value"]]), ""))
 
 
 def _label_studio_regions(result: dict) -> list[Region]:
-    """One result, once for each of its labels."""
-    value, kind = result["value"], str(result.get("type", ""))
-    labels = next((v for k, v in value.items() if k.endswith("labels")), None) or [kind]
-    region = _label_studio_region(value, kind)
-    return [replace(region, label=str(label)) for label in labels]
-
-
-def _label_studio_region(value: dict, kind: str, label: str = "") -> Region:
-    """Its corners are in percent of the picture as it is, however the page had turned it."""
+    """One result, once for each of its labels. Corners are in percent, however the picture was turned."""
+    value, kind = result["value"], _kind(result)
     if "rle" in value:
-        return Region(label, "brush", lambda shape: brush_decode(value["rle"], shape))
-    if "points" in value:
-        return _outline(label, value["points"], of=100)
-    if "radiusX" in value:
+        region = Region("", "brush", partial(brush_decode, value["rle"]))
+    elif "points" in value:
+        region = _outline("", value["points"], of=100)
+    elif "radiusX" in value:
         numbers = (value[key] for key in ("x", "y", "radiusX", "radiusY"))
-        return Region(label, "ellipse", ellipse(*numbers, value.get("rotation", 0), of=100))
-    return Region(label, "box" if "height" in value else kind)
+        region = Region("", "ellipse", ellipse(*numbers, value.get("rotation", 0), of=100))
+    else:
+        region = Region("", "box" if "height" in value else kind)
+    labels = next((v for k, v in value.items() if k.endswith("labels")), None) or [kind]
+    return [replace(region, label=str(label)) for label in labels]
 
 
 # VGG Image Annotator
 
 
-def find_via(tree: Tree) -> Layout:
-    layout, paths = _begin("via", tree)
-    for path in paths:
+VIA_3 = (
+    *((), ("point", "cx", "cy"), ("rect", "x", "y", "width", "height"), ("circle", "cx", "cy", "r")),
+    *(("ellipse", "cx", "cy", "rx", "ry"), ("line",), ("polyline",), ("polygon",), ("rect",)),
+)
+"""What version 3 means by the number that begins a shape: what version 2 calls it, and the numbers after."""
+
+
+class Via(Reader):
+    name = "via"
+
+    def records(self, path: Path) -> Iterable[tuple[str, list[dict]]]:
+        """Names of pictures and their regions, as version 2 writes them."""
         data = load_json(path)
-        with layout.noting(path):
-            for name, regions in _via_3(data) if "metadata" in data else _via_2(data):
-                with layout.noting(path):
-                    image = tree.picture(name, near=path)
-                    layout.spoilt.add(image)
-                    layout.add(image, regions or None, None, tree.split(path.parent))
-    if layout.examples:
-        layout.examples += tree.rest(layout)
-    return layout
+        if "metadata" in data:
+            return _via_3(data)
+        records = data.get("_via_img_metadata", data).values()
+        return [(record["filename"], record["regions"]) for record in records]
 
-
-def _via_2(data: dict) -> Iterable[tuple[str, list[Region]]]:
-    for record in data.get("_via_img_metadata", data).values():
-        regions = record["regions"]
-        regions = list(regions.values()) if isinstance(regions, dict) else regions  # version 1
-        yield (
-            record["filename"],
-            [
-                _via_region(_via_label(region.get("region_attributes") or {}), **region["shape_attributes"])
-                for region in regions
-            ],
-        )
+    def regions(self, record: Any) -> tuple[list[Region] | None, None]:
+        regions = record.values() if isinstance(record, dict) else record  # a dict in version 1
+        return [_via_region(**region) for region in regions] or None, None
 
 
 def _via_label(attributes: dict) -> str:
@@ -549,24 +566,23 @@ def _via_label(attributes: dict) -> str:
     return str(value).strip()
 
 
-def _via_region(label: str, name: str, **numbers) -> Region:
+def _via_region(shape_attributes: dict, region_attributes: dict | None = None, **_: Any) -> Region:
+    shape, label = shape_attributes, _via_label(region_attributes or {})
+    name = shape["name"]
     if name == "polygon":
-        return _outline(label, np.stack([numbers["all_points_x"], numbers["all_points_y"]], axis=1))
+        return _outline(label, np.stack([shape["all_points_x"], shape["all_points_y"]], axis=1))
     if name in ("circle", "ellipse"):
-        radii = (numbers["r"], numbers["r"]) if name == "circle" else (numbers["rx"], numbers["ry"])
-        turn = np.rad2deg(numbers.get("theta", 0))
-        return Region(label, name, ellipse(numbers["cx"], numbers["cy"], *radii, turn))
+        radii = (shape["r"], shape["r"]) if name == "circle" else (shape["rx"], shape["ry"])
+        turn = np.rad2deg(shape.get("theta", 0))
+        return Region(label, name, ellipse(shape["cx"], shape["cy"], *radii, turn))
     return Region(label, {"rect": "box"}.get(name, name))
 
 
-VIA_SHAPES = ("", "point", "box", "circle", "ellipse", "line", "polyline", "polygon", "extreme box")
-
-
-def _via_3(data: dict) -> Iterable[tuple[str, list[Region]]]:
+def _via_3(data: dict) -> Iterable[tuple[str, list[dict]]]:
     """Version 3: a file per fid, a view of files, and metadata whose xy begins with the kind of shape."""
     files = {str(record.get("fid", key)): record["fname"] for key, record in data["file"].items()}
     views = {vid: [str(f) for f in view["fid_list"]] for vid, view in data.get("view", {}).items()}
-    found: dict[str, list[Region]] = {name: [] for name in files.values()}
+    found: dict[str, list[dict]] = {name: [] for name in files.values()}
     for record in data["metadata"].values():
         fids = views.get(str(record["vid"]), [str(record["vid"])])
         if len(fids) != 1 or fids[0] not in files:
@@ -574,29 +590,17 @@ def _via_3(data: dict) -> Iterable[tuple[str, list[Region]]]:
         if not record.get("xy"):
             continue  # of the whole file, or of a time in a film
         kind, *numbers = record["xy"]
+        name, *keys = VIA_3[int(kind)]
+        shape = {"name": name, **dict(zip(keys, numbers, strict=False))}
+        if name == "polygon":
+            shape |= {"all_points_x": numbers[::2], "all_points_y": numbers[1::2]}
         attributes = {}
         for key, value in record.get("av", {}).items():
             attribute = data["attribute"].get(key, {})
             attributes[attribute.get("aname", key)] = attribute.get("options", {}).get(str(value), value)
-        label, shape = _via_label(attributes), VIA_SHAPES[int(kind)]
-        if shape == "polygon":
-            region = _outline(label, numbers)
-        elif shape in ("circle", "ellipse"):
-            x, y, *radii = numbers
-            region = Region(label, shape, ellipse(x, y, radii[0], radii[-1]))
-        else:
-            region = Region(label, shape)
-        found[files[fids[0]]].append(region)
+        found[files[fids[0]]].append({"shape_attributes": shape, "region_attributes": attributes})
     return found.items()
 
 
-TOOLS: dict[str, Callable[[Tree], Layout | None]] = {
-    "coco": find_coco,
-    "labelme": find_labelme,
-    "supervisely": find_supervisely,
-    "yolo": find_yolo,
-    "cvat": find_cvat,
-    "label-studio": find_label_studio,
-    "via": find_via,
-}
+TOOLS = {reader.name: reader for reader in Reader.__subclasses__()}
 """The reader of each tool."""
