@@ -13,10 +13,11 @@ import cv2
 import ipywidgets
 import numpy as np
 from matplotlib import font_manager
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from segkit.plots import ORANGE, rgb
+from segkit.plots import ORANGE, Picture, rgb
 
 HEIGHT = 260
 """Height of a panel in pixels."""
@@ -129,6 +130,18 @@ def bars(scores: dict[str, float], colours: Sequence[str], width: int = 380, mos
         canvas = write(canvas, name, (2, top + step // 4 - 8))
         canvas = write(canvas, f"{value:.3f}", (right + 8, top + step // 4 - 8)).copy()
     return canvas
+
+
+def pictures_over_chart(count: int, shape: float) -> tuple[Figure, list[Axes], Axes]:
+    """Room for `count` pictures of width / height `shape`, and for a chart below: readable on a phone."""
+    height = 7 / (count * shape)
+    figure = Picture(figsize=(7, height + 3.2), layout="constrained")
+    rows = [list(range(count)), ["chart"] * count]
+    parts = figure.subplot_mosaic(rows, height_ratios=[height, 2.6])
+    chart = parts.pop("chart")
+    for axes in parts.values():
+        axes.axis("off")
+    return figure, list(parts.values()), chart
 
 
 def shrink(picture: np.ndarray, height: int = HEIGHT) -> np.ndarray:

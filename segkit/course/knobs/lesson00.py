@@ -15,11 +15,12 @@ from segkit.course.knobs.explorer import (
     beside,
     check_same_size,
     panel,
+    pictures_over_chart,
     shrink,
     slider,
 )
 from segkit.metrics import Counts
-from segkit.plots import BLUE, GREEN, GREY, ORANGE, Picture, height_line, overlay, show_mistakes
+from segkit.plots import BLUE, GREEN, GREY, ORANGE, height_line, overlay, show_mistakes
 
 
 class ThresholdExplorer(Explorer):
@@ -84,14 +85,12 @@ class ThresholdExplorer(Explorer):
     def figure(self, thresholds: Sequence[float] = (0.1, 0.5, 0.9)) -> Figure:
         """The mask at several thresholds, and the curves with those thresholds marked."""
         shape = self.prob.shape[1] / self.prob.shape[0]
-        figure = Picture(figsize=(2.6 * shape * len(thresholds) + 4.2, 3.1), layout="constrained")
-        parts = figure.subplots(1, len(thresholds) + 1, width_ratios=[2.6 * shape] * len(thresholds) + [4.2])
-        for axes, threshold in zip(parts, thresholds, strict=False):
+        figure, above, chart = pictures_over_chart(len(thresholds), shape)
+        for axes, threshold in zip(above, thresholds, strict=True):
             axes.imshow(self._mask_and_title(threshold)[0])
             axes.set_title(f"cut at {threshold:g}", fontsize=10)
-            axes.axis("off")
-            parts[-1].axvline(threshold, color=GREY, lw=0.8)
-        self._draw_curves(parts[-1])
+            chart.axvline(threshold, color=GREY, lw=0.8)
+        self._draw_curves(chart)
         return figure
 
     def _mask_and_title(self, threshold: float) -> tuple[np.ndarray, str]:

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from segkit.course.knobs.explorer import Explorer, bars, beside, panel, shrink, slider
+from segkit.course.knobs.explorer import Explorer, bars, beside, panel, pictures_over_chart, shrink, slider
 from segkit.metrics import boundary_f, count_pixels
-from segkit.plots import BLUE, GREEN, GREY, ORANGE, Picture, show_mistakes
+from segkit.plots import BLUE, GREEN, GREY, ORANGE, show_mistakes
 
 
 class MaskShiftExplorer(Explorer):
@@ -50,21 +50,18 @@ class MaskShiftExplorer(Explorer):
 
     def figure(self, shifts: Sequence[int] = (1, 4, 12)) -> Figure:
         """The mask pushed right by several distances, and the scores over the distance."""
-        shape = self.mask.shape[1] / self.mask.shape[0]
-        figure = Picture(figsize=(2.6 * shape * len(shifts) + 4.2, 3.1), layout="constrained")
-        parts = figure.subplots(1, len(shifts) + 1, width_ratios=[2.6 * shape] * len(shifts) + [4.2])
-        for axes, shift in zip(parts, shifts, strict=False):
+        figure, above, chart = pictures_over_chart(len(shifts), self.mask.shape[1] / self.mask.shape[0])
+        for axes, shift in zip(above, shifts, strict=True):
             axes.imshow(self._picture_of(move_mask(self.mask, shift)))
             axes.set_title(f"pushed by {shift}", fontsize=10)
-            axes.axis("off")
-            parts[-1].axvline(shift, color=GREY, lw=0.8)
+            chart.axvline(shift, color=GREY, lw=0.8)
         distances = range(self.dx.max + 1)
         scores = [self._scores_of(move_mask(self.mask, distance)) for distance in distances]
         for name, colour, style in zip(scores[0], self.colours, ("-", "--", "-.", ":"), strict=True):
-            parts[-1].plot(distances, [s[name] for s in scores], color=colour, ls=style, label=name)
-        parts[-1].set(xlabel="pixels pushed to the right", ylim=(-0.03, 1.03))
-        parts[-1].xaxis.get_major_locator().set_params(integer=True)
-        parts[-1].legend(frameon=False, fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+            chart.plot(distances, [s[name] for s in scores], color=colour, ls=style, label=name)
+        chart.set(xlabel="pixels pushed to the right", ylim=(-0.03, 1.03))
+        chart.xaxis.get_major_locator().set_params(integer=True)
+        chart.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
         return figure
 
     def _picture_of(self, pred: np.ndarray) -> np.ndarray:

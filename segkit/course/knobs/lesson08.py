@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from segkit.course.knobs.explorer import Explorer, beside, check_same_size, panel, shrink, slider
 from segkit.matting.compose import replace_background, soft_alpha
-from segkit.plots import grey, show_row
+from segkit.plots import contact_sheet, grey
 
 
 class CutoutExplorer(Explorer):
@@ -65,7 +65,7 @@ class CutoutExplorer(Explorer):
         """Every pair of a threshold and a softness, on the chosen background."""
         settings = [(t, s) for t in thresholds for s in softness]
         pictures = [self._composed(self.alpha(t, s)) for t, s in settings]
-        return show_row(pictures, [f"cut at {t}, softness {s:g}" for t, s in settings], height=2.1)
+        return contact_sheet(pictures, [f"cut at {t}, softness {s:g}" for t, s in settings], len(softness))
 
     def _composed(self, alpha: np.ndarray) -> np.ndarray:
         return replace_background(self.image, alpha, self.backgrounds[self.behind.value])
