@@ -119,22 +119,28 @@ def ignore_passers_by(answer):
     for _, rng in draws(5):
         sure, least = float(rng.choice([0.8, 0.9])), int(rng.integers(10, 16))
         shape = (24, 44)
-        label, crumb = _blob(shape, 4, 3, 12, 7), _blob(shape, 2, 22, 2, 3)
+        label = _blob(shape, 4, 3, 12, 7)
+        crumb = _blob(shape, 2, 22, 4, 1) | _blob(shape, 5, 22, 1, 4)  # in a frame of 16
         passer = _blob(shape, 3 + int(rng.integers(5)), 15, least, 4)
-        arm, doubt = _blob(shape, 8, 10, 4, 3), _blob(shape, 12, 24, 6, 6)
+        hip, arm, doubt = _blob(shape, 4, 9, 12, 1), _blob(shape, 8, 10, 4, 4), _blob(shape, 12, 24, 6, 6)
+        around = _blob(shape, 4, 1, 18, 1) | _blob(shape, 21, 1, 1, 12)  # its frame holds the label
         exact = _blob(shape, 2, 28, 1, least)  # as many pixels as it takes
         prob = rng.uniform(0, 0.4, shape).astype(np.float32)
-        prob[label | passer | crumb | arm | exact] = sure + 0.06
+        prob[hip | passer | crumb | arm | exact | around] = sure + 0.06
         prob[doubt] = sure - 0.06
         given = (
             f"a label of {label.sum()} pixels, sure {sure}, least {least}; of the network's sure pieces one "
-            f"overlaps the label, the others have {passer.sum()}, {exact.sum()} and {crumb.sum()} pixels"
+            f"overlaps the label, the others have {passer.sum()}, {exact.sum()}, {around.sum()} and "
+            f"{crumb.sum()} pixels"
         )
-        case = Case(np.where(passer | exact, IGNORE, label), given)
-        got = np.asarray(answer(label.astype(np.uint8), prob.copy(), sure, least))
+        case = Case(np.where(passer | exact | around, IGNORE, label), given)
+        handed = label.astype(np.uint8)
+        got = np.asarray(answer(handed, prob.copy(), sure, least))
         if got.shape != shape or got.dtype == bool:
             what = f"{got.dtype} {got.shape}"
             case.wrong("return the label with 255 in it, a uint8 array", what, f"uint8 {shape}")
+        if not same(handed, label):
+            case.wrong("the label that was given has changed: write into a copy", "another label", "the same")
         marked = got == IGNORE
         mistakes = {
             "nothing is marked: the passer-by becomes 255": not marked.any(),
@@ -146,9 +152,12 @@ def ignore_passers_by(answer):
             "there the network is not sure: cut at `sure`": marked[doubt].any(),
             "pieces of fewer than `least` pixels are crumbs: leave them out": marked[crumb].any(),
             "a piece of exactly `least` pixels counts, and so does every larger one": not marked[exact].all(),
+            "a piece around the label shares its frame and none of its pixels: compare pixels": not marked[
+                around
+            ].all(),
         }
         otherwise = "255 on every piece of prob > sure that overlaps no label and has at least `least` pixels"
-        shown = f"{marked.sum()} pixels of 255", f"{(passer | exact).sum()}"
+        shown = f"{marked.sum()} pixels of 255", f"{(passer | exact | around).sum()}"
         case.compare(got, mistakes, otherwise, shown)
 
 

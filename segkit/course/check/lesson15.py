@@ -195,6 +195,8 @@ def lesions_found(answer) -> None:
                 target[y + 3, x + 3] = True  # hangs on by a corner
             if i < 3:
                 pred[y + 1 : y + 5, x + 2 : x + 5] = True
+            if i in (1, 2):
+                pred[y, x] = True  # a second piece on the same lesion
             if i >= 6:
                 pred[y : y + 2, x : x + 2] = True
                 pred[y + 2, x + 2] = seed % 2
@@ -211,11 +213,17 @@ def lesions_found(answer) -> None:
             continue
         of_four = cv2.connectedComponents(target.astype(np.uint8), connectivity=4)
         touched = sum(pred[of_four[1] == i].any() for i in range(1, of_four[0]))
+        of_both = cv2.connectedComponents((pred & target).astype(np.uint8), connectivity=8)[0] - 1
         for hint, mistake in {
             "the two numbers are exchanged.": expected[::-1],
+            "two predicted pieces may touch one lesion: it is found once.": (of_both, expected[1]),
             "these are pixels: count pieces. cv2.connectedComponents numbers them.": (
                 int((pred & target).sum()),
                 int((pred & ~target).sum()),
+            ),
+            "two predicted pieces may touch one lesion: count those that touch none.": (
+                expected[0],
+                called[0] - 1 - expected[0],
             ),
         }.items():
             if got == mistake:

@@ -151,6 +151,29 @@ def marked_with(cut=None, whole=True, small=True, keep=True):
     return answer
 
 
+def marked_by_boxes(label, prob, sure, least, area=False):
+    """Frames in place of pieces: for the overlap, or for the size."""
+    answer = label.copy()
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats((prob > sure).astype(np.uint8))
+    for piece, (x, y, width, height, pixels) in enumerate(stats[1:], 1):
+        inside, frame = pieces == piece, label[y : y + height, x : x + width]
+        known, size = (label[inside], width * height) if area else (frame, pixels)
+        if not known.any() and size >= least:
+            answer[inside] = 255
+    return answer
+
+
+def mostly_strangers(label, prob, sure, least):
+    pieces, count = ndimage.label(prob > sure)
+    of = [pieces == piece for piece in range(1, count + 1)]
+    return np.where(sum(p for p in of if p.sum() >= least and label[p].mean() < 0.5) > 0, 255, label)
+
+
+def marked_in_place(label, prob, sure, least):
+    label[:] = marked(label, prob, sure, least)
+    return label
+
+
 def chosen(val, test, thresholds):
     best = val.mean(0).argmax()
     return thresholds[best], test.mean(0)[best]
@@ -288,6 +311,10 @@ WRONG = [
     ("ignore_passers_by", lambda t, p, s, k: marked(t, p, s, k + 1), "exactly `least`"),
     ("ignore_passers_by", lambda t, p, s, k: marked(t, p, s, k) * (t < 1), "stays as it was"),
     ("ignore_passers_by", lambda t, p, s, k: marked(t, p, s, k) > 0, "a uint8 array"),
+    ("ignore_passers_by", marked_by_boxes, "compare pixels"),
+    ("ignore_passers_by", lambda *given: marked_by_boxes(*given, area=True), "crumbs"),
+    ("ignore_passers_by", mostly_strangers, "it stays 1"),
+    ("ignore_passers_by", marked_in_place, "write into a copy"),
     ("honest_threshold", lambda v, t, c: chosen(t, t, c), "can no longer judge"),
     ("honest_threshold", lambda v, t, c: chosen(v, v, c), "that of the test pictures"),
     ("honest_threshold", lambda v, t, c: (chosen(v, t, c)[0], t.mean(0).max()), "own best threshold"),

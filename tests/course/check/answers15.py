@@ -165,6 +165,8 @@ WRONG = {
         (lambda p, t: (lesions(p, t)[0] + 1, lesions(p, t)[1]), "start at 1"),
         (lambda p, t: (lesions(p, t)[0], len(pieces(p))), "touches no true one"),
         (lambda p, t: lesions(p, t)[0], "two numbers"),
+        (lambda p, t: (lesions(p, t)[0], len(pieces(p)) - lesions(p, t)[0]), "count those that touch none"),
+        (lambda p, t: (len(pieces(p & t)), lesions(p, t)[1]), "it is found once"),
         (lambda p, t: (99, 99), "the reverse"),
     ],
     "enough_pictures": [
