@@ -5,7 +5,6 @@ ambiguous is not guessed: it becomes an error or a line of the report. Introduce
 """
 
 import contextlib
-import csv
 import re
 import shutil
 import tempfile
@@ -18,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from tqdm.auto import tqdm
 
-from segkit.data import write_class_name
+from segkit.data import write_class_name, write_splits
 from segkit.files import (
     COLOUR,
     UserError,
@@ -64,16 +63,12 @@ class Report:
     failed: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        lines = [f"found:    {self.layout}", f"{self.class_name + ':':9} {self.used}"]
-        lines += [
-            f"written:  {len(self.written)} pairs to {self.out}, "
-            f"{self.empty} of them without {self.class_name}"
-        ]
+        pairs, of = f"{len(self.written)} pairs to {self.out}", self.class_name
+        lines = [f"found:    {self.layout}", f"{of + ':':9} {self.used}"]
+        lines += [f"written:  {pairs}, {self.empty} of them without {of}"]
         if self.left_out:
-            lines += [
-                f"left out: {len(self.left_out)} without an annotation: {name_some(self.left_out)}. "
-                f"--empty keep writes them as images without {self.class_name}."
-            ]
+            named = f"{len(self.left_out)} without an annotation: {name_some(self.left_out)}"
+            lines += [f"left out: {named}. --empty keep writes them as images without {of}."]
         lines += [f"note:     {note}" for note in self.notes]
         lines += [f"FAILED:   {sentence}" for sentence in self.failed]
         return "\n".join(lines)
@@ -148,11 +143,8 @@ def import_folder(
                 report.written.append(name)
                 report.empty += not mask.any()
                 if mask.any():
-                    unseen = {
-                        text: meaning
-                        for text, meaning in unseen.items()
-                        if len(unseen) > 1 and not _shows(example, meaning)
-                    }
+                    several = unseen if len(unseen) > 1 else {}
+                    unseen = {text: one for text, one in several.items() if not _shows(example, one)}
                 splits[name], groups[name] = example.split, example.group
                 shares.append((mask > 0).mean())
         if not report.written:
@@ -160,22 +152,17 @@ def import_folder(
             raise UserError(f"nothing could be imported from '{src}': {reason}")
         report.notes += [f"{remark}: {name_some(names)}" for remark, names in remarks.items()]
         report.failed += [f"no picture has a pixel of {text}: is it the right class?" for text in unseen]
-        if np.mean(shares) > 0.7:
-            report.notes.append(
-                f"{np.mean(shares):.0%} of the pixels are {class_name}: are the masks inverted?"
-            )
-        if len(set(splits.values())) > 1 and all(splits.values()):
+        if (share := np.mean(shares)) > 0.7:
+            report.notes.append(f"{share:.0%} of the pixels are {class_name}: are the masks inverted?")
+        counts = Counter(splits.values())
+        if "" in counts and len(counts) > 1:
+            lost = name_some([name for name, split in splits.items() if not split])
+            report.notes.append(f"the source gives these no split, so its splits are not kept: {lost}")
+        elif len(counts) > 1:
             grouped = len(set(groups.values())) < len(groups) and all(groups.values())
-            rows = [{"name": name, "split": split} for name, split in splits.items()]
-            rows = [row | {"group": groups[row["name"]]} for row in rows] if grouped else rows
-            write_split_table(folder, rows)
-            counts = ", ".join(f"{split} {n}" for split, n in Counter(splits.values()).items())
-            report.notes.append(f"splits.csv keeps the splits of the source: {counts}")
-        elif any(splits.values()) and not all(splits.values()):
-            torn = [name for name, split in splits.items() if not split]
-            report.notes.append(
-                f"the source gives these no split, so its splits are not kept: {name_some(torn)}"
-            )
+            write_splits(folder, splits, groups if grouped else None)
+            listed = ", ".join(f"{split} {n}" for split, n in counts.items())
+            report.notes.append(f"splits.csv keeps the splits of the source: {listed}")
         write_class_name(folder, class_name)
         (folder / "import.txt").write_text(f"{report}\n", encoding="utf-8")
     return report
@@ -188,14 +175,12 @@ def _read_pair(layout: Layout, example: Example, wanted: Any, remarks: dict) -> 
     """The picture as displayed, uint8 RGB (H, W, 3), and its objects by number, (H, W). Raises: UserError."""
     if layout.name == "cutouts" and example.mask:
         pixels, mask = read_cutout(example.image)
-        hidden = pixels[~mask]
+        remark, hidden = "", pixels[~mask]
         if len(hidden) and (hidden == hidden[0]).all():
-            remarks["no background is left under the transparency, so put one back before training"].append(
-                example.image.name
-            )
-        return pixels, mask
-    mask = example.mask(wanted) if example.mask else None
-    pixels, mask, remark = upright(example.image, mask)
+            remark = "no background is left under the transparency, so put one back before training"
+    else:
+        mask = example.mask(wanted) if example.mask else None
+        pixels, mask, remark = upright(example.image, mask)
     if remark:
         remarks[remark].append(example.image.name)
     return pixels, mask
@@ -293,14 +278,6 @@ def new_folder(out: str | Path, source: str | Path | None = None) -> Iterator[Pa
         raise UserError(f"'{out}' could not be written ({error.strerror or error}).") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def write_split_table(folder: Path, rows: list[dict[str, Any]]) -> None:
-    """Write splits.csv: one row per picture, "name" and "split" first, any other columns after them."""
-    with (folder / "splits.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, fieldnames=list(rows[0]))
-        table.writeheader()
-        table.writerows(rows)
 
 
 def _names(layout: Layout) -> list[str]:

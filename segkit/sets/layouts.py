@@ -159,10 +159,9 @@ def find_layouts(src: Path, only: str | None = None) -> dict[str, Layout]:
         if not (name == "folders" and known & {"supervisely", "voc"}) and (layout := find(tree)):
             tried[name] = layout
     found = {name: layout for name, layout in tried.items() if layout.examples}
-    if not found:  # annotations were there, and of not one the picture
-        for layout in tried.values():
-            if layout.failed:
-                raise UserError(f"'{src}' looks like {TITLES[layout.name]}, but: {layout.failed[0]}")
+    lost = [layout for layout in tried.values() if layout.failed and not found]
+    if lost:  # annotations were there, and of not one the picture
+        raise UserError(f"'{src}' looks like {TITLES[lost[0].name]}, but: {lost[0].failed[0]}")
     if not found and not only and (layout := find_cutouts(tree)):
         plain = re.compile("readme|licen[cs]e", re.I)
         if foreign := [path for path in tree.rest_of(layout) if not plain.match(path.name)]:
@@ -438,9 +437,8 @@ def read_by_list(path: Path, known: dict[int, str] | list[str], wanted: set[str]
         if values.max(initial=0) >= COLOUR:  # painted, and the list gives numbers: VOC's colours count them
             numbers = {code: number for number, code in enumerate(voc_colours())}
             codes, places = np.unique(values, return_inverse=True)
-            values = np.array([numbers.get(code, code) for code in codes.tolist()])[places].reshape(
-                values.shape
-            )
+            codes = np.array([numbers.get(code, code) for code in codes.tolist()])
+            values = codes[places].reshape(values.shape)
     there = set(np.unique(values).tolist())
     if isinstance(known, list):
         known = _number(known, there - VOID, path)
@@ -492,36 +490,32 @@ def value_name(value: int) -> str:
 
 def find_voc(tree: Tree) -> Layout | None:
     """SegmentationClass/NAME.png and the pictures of the same names, most often in JPEGImages."""
-    layout = Layout("voc", tree.root, notes=["void pixels (255, the pale outlines) count as background"])
-    cache: dict = {}
+    images, masks, splits = {}, {}, {}
     by_stem = defaultdict(list)
     for path in tree.images:
         if not tree.is_mask(path):
             by_stem[same_name(path.stem)].append(path)
     found = [p.parts for p in tree.images if "SegmentationClass" in p.relative_to(tree.root).parts]
+    lists = []
     for base in sorted({Path(*parts[: parts.index("SegmentationClass")]) for parts in found}):
-        splits = {}
+        place = base.parts, ()
+        masks[place] = [path for path in tree.images if path.is_relative_to(base / "SegmentationClass")]
+        same = [by_stem[same_name(path.stem)] for path in masks[place]]
+        own = [path for path in tree.images if path.parent == base / "JPEGImages"]
+        pictures = own or [paths[0] for paths in same if len(paths) == 1]
+        images |= dict.fromkeys(pictures, place)
         for path in [p for p in tree.files if p.parent.parent == base / "ImageSets" and p.suffix == ".txt"]:
-            layout.read.add(path)
+            lists.append(path)
             if path.stem in ("train", "val", "test"):
                 lines = path.read_text("utf-8-sig", errors="replace").splitlines()
-                splits |= {line.split()[0]: path.stem for line in lines if line.strip()}
-        masks = {same_name(p.stem): p for p in tree.images if p.is_relative_to(base / "SegmentationClass")}
-        own = [path for path in tree.images if path.parent == base / "JPEGImages"]
-        pictures = own or [same[0] for stem in masks if len(same := by_stem[stem]) == 1]
-        for image in pictures:
-            mask = masks.pop(same_name(image.stem), None)
-            reader = None
-            if mask:
-                known = find_class_list(tree, mask, cache, layout) or dict(enumerate(VOC_CLASSES))
-                names = known if isinstance(known, list) else known.values()
-                layout.classes.update({name: 0 for name in names if name != "__ignore__"})
-                reader = partial(_read_voc, mask, known)
-            layout.examples.append(Example(image, reader, splits.get(image.stem, tree.split(base))))
-        if masks:
-            lost = name_some([path.name for path in masks.values()])
-            layout.notes.append(f"{len(masks)} masks have no picture: {lost}")
-    return layout if any(example.mask for example in layout.examples) else None
+                listed = {line.split()[0] for line in lines if line.strip()}
+                splits |= {image: path.stem for image in pictures if image.stem in listed}
+    if layout := _pair("voc", tree, images, masks, dict(enumerate(VOC_CLASSES))):
+        layout.read.update(lists)
+        layout.notes.append("void pixels (255, the pale outlines) count as background")
+        for example in layout.examples:
+            example.split = splits.get(example.image, example.split)
+    return layout
 
 
 def find_folders(tree: Tree) -> Layout | None:
@@ -585,10 +579,13 @@ def _mask_names(path: Path) -> list[str]:
     return [stem[: len(stem) - len(end)] for end in ends] + ([Path(stem).stem] if "." in stem else [])
 
 
-def _pair(name: str, tree: Tree, images: dict[Path, tuple], masks: dict[tuple, list[Path]]) -> Layout | None:
+def _pair(
+    name: str, tree: Tree, images: dict[Path, tuple], masks: dict[tuple, list[Path]], usual: Any = None
+) -> Layout | None:
     """Give every picture the masks of its place and name: one for all, or one for each object.
 
     masks: by place; below it a folder may stand for a picture or for a class.
+    usual: the classes where no list names them.
     """
     layout, used, cache, by_class = Layout(name, tree.root), set(), {}, {}
     stems = {(place, same_name(image.stem)) for image, place in images.items()}
@@ -602,15 +599,11 @@ def _pair(name: str, tree: Tree, images: dict[Path, tuple], masks: dict[tuple, l
                 continue
             names += _mask_names(Path(re.sub(r"[ _.-]*\(?\d+\)?$", "", names[-1]) + ".x"))
             numbered = next((name for name in names if (place, name) in stems), None)
-            up = (above, below[:-1]) if below else None
+            up, folder = (above, below[:-1]) if below else place, same_name((below or above or ("",))[-1])
             if numbered:  # a_0.png
                 objects[place, numbered].append(path)
-            elif below and (up, same_name(below[-1])) in stems:  # masks/a/0.png
-                objects[up, same_name(below[-1])].append(path)
-            elif (
-                above and not below and (place, same_name(above[-1])) in stems
-            ):  # a/images/a.png, a/masks/0.png
-                objects[place, same_name(above[-1])].append(path)
+            elif (up, folder) in stems:  # masks/a/0.png, or a/masks/0.png beside a/images/a.png
+                objects[up, folder].append(path)
             elif below and (owner := next((name for name in names if (up, name) in stems), None)):
                 objects[up, owner].append(path)  # masks/person/a.png
                 by_class[path] = path.parent.name
@@ -622,10 +615,8 @@ def _pair(name: str, tree: Tree, images: dict[Path, tuple], masks: dict[tuple, l
             raise UserError(f"'{image}' has several masks ({listed}): keep the one you mean.")
         found = whole + sorted(parts)
         used.update(found)
-        known = [find_class_list(tree, path, cache, layout) for path in found]
-        reader = (
-            partial(_read_several, found, known, [by_class.get(path) for path in found]) if found else None
-        )
+        known = [find_class_list(tree, path, cache, layout) or usual for path in found]
+        reader = partial(_read_several, found, known, [*map(by_class.get, found)]) if found else None
         for path, meaning in zip(found, known, strict=True):
             if meaning is not None:
                 names = meaning if isinstance(meaning, list) else meaning.values()
@@ -647,7 +638,7 @@ def _pair(name: str, tree: Tree, images: dict[Path, tuple], masks: dict[tuple, l
 def _read_several(
     paths: Sequence[Path], known: Sequence, classes: Sequence[str | None], wanted: Any
 ) -> np.ndarray:
-    """One or several masks of a picture, the objects numbered in their order: uint16 (H, W)."""
+    """One or several masks of a picture, the objects numbered in their order, or as VOC's: uint16 (H, W)."""
     people = None
     for number, (path, meaning, named) in enumerate(zip(paths, known, classes, strict=True), start=1):
         if meaning is not None:
@@ -661,18 +652,12 @@ def _read_several(
         if people.shape != mask.shape:
             raise UserError(f"'{path}' and '{paths[0]}' belong to one picture and differ in size.")
         people[mask] = number
-    return people
-
-
-def _read_voc(mask: Path, known: dict[int, str] | list[str], wanted: set[str]) -> np.ndarray:
-    """The wanted classes of a mask, numbered by the mask of objects where there is one: uint16 (H, W)."""
-    people = read_by_list(mask, known, wanted)
-    objects = mask.parent.parent / "SegmentationObject" / mask.name
+    objects = paths[0].parent.parent / "SegmentationObject" / paths[0].name
     if not objects.is_file():
-        return people.astype(np.uint16)
+        return people
     values = rgb_codes(objects)
     if values.shape != people.shape:
-        raise UserError(f"'{mask}' and '{objects}' differ in size.")
+        raise UserError(f"'{paths[0]}' and '{objects}' differ in size.")
     numbers = np.unique(values, return_inverse=True)[1].reshape(people.shape) + 1
     return np.where(people, numbers, 0).astype(np.uint16)
 

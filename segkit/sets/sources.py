@@ -5,6 +5,7 @@ shown before its first download. Introduced in notebook 02.
 """
 
 import contextlib
+import csv
 import hashlib
 import json
 import sys
@@ -17,7 +18,7 @@ from typing import Any, Literal
 from tqdm.auto import tqdm
 
 from segkit.files import UserError, atomic_path, cache_folder, name_some, read_labels, require
-from segkit.sets.importers import new_folder, upright, write_pair, write_split_table
+from segkit.sets.importers import new_folder, upright, write_pair
 from segkit.sets.tools import coco_mask, open_coco
 
 PERSON = 1  # COCO's category
@@ -257,7 +258,10 @@ def _build_coco(
         raise UserError(
             f"not one chosen image of {source.name} is on the server any longer: please report it."
         )
-    write_split_table(folder, rows)
+    with (folder / "splits.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, rows[0])
+        table.writeheader()
+        table.writerows(rows)
 
 
 def _allowed_licences(wanted: str | None, licences: dict[int, dict[str, Any]]) -> set[int]:
