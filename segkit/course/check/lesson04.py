@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from segkit.course.check.core import Wrong, as_number, as_numbers, exercise, from_start
+from segkit.course.check.core import Case, draws, exercise, from_start, same
 
 
 def _random_masks(seed: int, count: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -17,9 +17,14 @@ def _count(pred: np.ndarray, target: np.ndarray) -> tuple[int, int, int, int]:
     return tuple(int((one & other).sum()) for one, other in pairs)
 
 
-def _dice(pred: np.ndarray, target: np.ndarray) -> float:
+def _scores(pred: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+    """Dice and IoU."""
     tp, fp, fn, _ = _count(pred, target)
-    return 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 1.0
+    return (2 * tp / (2 * tp + fp + fn), tp / (tp + fp + fn)) if tp + fp + fn else (1.0, 1.0)
+
+
+def _dice(pred: np.ndarray, target: np.ndarray) -> float:
+    return _scores(pred, target)[0]
 
 
 def _drawn(pred: np.ndarray, target: np.ndarray) -> str:
@@ -31,49 +36,29 @@ def _drawn(pred: np.ndarray, target: np.ndarray) -> str:
     return ("pred and target, # is person\n" + "\n".join(rows)).replace("\n", "\n" + " " * 11)
 
 
-def _iou(pred: np.ndarray, target: np.ndarray) -> float:
-    tp, fp, fn, _ = _count(pred, target)
-    return tp / (tp + fp + fn) if tp + fp + fn else 1.0
-
-
-def _one(result, given: str, expected) -> float:
-    """The answer's one number.   Raises: Wrong."""
-    got = as_number(result)
-    if got is None:
-        raise Wrong("return one number", given, "None" if result is None else result, expected)
-    return got
-
-
-def _some(result, count: int, what: str, given: str, expected) -> tuple[float, ...]:
-    """The answer's numbers, in a tuple, a list or an array.   Raises: Wrong."""
-    got = as_numbers(result)
-    if got is None or len(got) != count:
-        raise Wrong(f"return {count} numbers: {what}", given, "None" if result is None else result, expected)
-    return got
-
-
 @exercise
 def four_counts(answer):
     for seed in range(12):
         (pred,), (target,) = _random_masks(seed)
-        given, expected = _drawn(pred, target), _count(pred, target)
-        result = answer(pred.copy(), target.copy())
-        got = _some(result, 4, "tp, fp, fn, tn", given, expected)
-        if got == expected:
-            continue
-        tp, fp, fn, tn = expected
-        hint = "TP: both true. FP: only pred is. FN: only target is. TN: neither is"
-        if got == (tp, fn, fp, tn):
-            hint = "FP and FN are swapped: a false positive was said (pred) and is not there (target)"
-        elif got == (tn, fn, fp, tp):
-            hint = "True is person: what you counted is the background's point of view"
-        elif got == (tp, tp + fp, tp + fn, tn):
-            hint = "FP is pred without what it has right; pred.sum() still holds the TP"
-        elif max(got) <= 1 and np.allclose(got, np.array(expected) / pred.size):
-            hint = "these are shares; asked are counts of pixels"
-        elif sum(got) != pred.size:
-            hint = f"every pixel is one of the four, so they must add up to {pred.size}: " + hint
-        raise Wrong(hint, given, result, expected)
+        case = Case(_count(pred, target), _drawn(pred, target))
+        got = case.numbers(answer(pred.copy(), target.copy()), 4, "4 numbers: tp, fp, fn, tn")
+        tp, fp, fn, tn = case.expected
+        otherwise = "TP: both true. FP: only pred is. FN: only target is. TN: neither is"
+        mistakes = {
+            "FP and FN are swapped: a false positive was said (pred) and is not there (target)": (
+                tp,
+                fn,
+                fp,
+                tn,
+            ),
+            "True is person: what you counted is the background's point of view": (tn, fn, fp, tp),
+            "FP is pred without what it has right; pred.sum() still holds the TP": (tp, tp + fp, tp + fn, tn),
+            "these are shares; asked are counts of pixels": np.array(case.expected) / pred.size,
+            f"every pixel is one of the four, so they must add up to {pred.size}: {otherwise}": (
+                sum(got) != pred.size
+            ),
+        }
+        case.compare(got, mistakes, otherwise)
 
 
 def _usual_slips(tp: int, fp: int, fn: int, tn: int) -> dict[str, float]:
@@ -83,8 +68,9 @@ def _usual_slips(tp: int, fp: int, fn: int, tn: int) -> dict[str, float]:
         f"that is IoU; Dice counts the overlap twice: {dice}": tp / (tp + fp + fn),
         "the factor 2 is missing above: a perfect mask would score 0.5": tp / (2 * tp + fp + fn),
         "that is pixel accuracy: true negatives must not earn anything": (tp + tn) / (tp + fp + fn + tn),
-        "adding 1 to both avoids 0/0 but changes every score; treat the empty case by itself": (2 * tp + 1)
-        / (2 * tp + fp + fn + 1),
+        "adding 1 to both avoids 0/0 but changes every score; treat the empty case by itself": (
+            (2 * tp + 1) / (2 * tp + fp + fn + 1)
+        ),
         "that is precision: Dice does not change when pred and target are swapped": tp / max(tp + fp, 1),
         "that is recall: Dice does not change when pred and target are swapped": tp / max(tp + fn, 1),
     }
@@ -112,75 +98,66 @@ def _some_pairs(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
 @exercise
 def dice_and_iou(answer):
     pairs = _some_pairs(300)
-    results = [answer(pred.copy(), target.copy()) for pred, target in pairs]
-    wanted = [(_dice(*pair), _iou(*pair)) for pair in pairs]
+    cases = [Case(_scores(*pair), _drawn(*pair)) for pair in pairs]
+    what = "2 numbers: Dice, IoU"
     got = [
-        _some(result, 2, "Dice, IoU", _drawn(*pair), expected)
-        for result, pair, expected in zip(results, pairs, wanted, strict=True)
+        case.numbers(answer(pred.copy(), target.copy()), 2, what)
+        for case, (pred, target) in zip(cases, pairs, strict=True)
     ]
-    for pair, mine, expected in zip(pairs, got, wanted, strict=True):
-        if np.allclose(mine, expected, atol=1e-6):
-            continue
-        hint = "IoU = TP / (TP + FP + FN)"
-        if np.allclose(got, [(iou, dice) for dice, iou in wanted], atol=1e-6):
-            hint = "the right two numbers in the wrong order: Dice first"
-        elif not np.allclose([dice for dice, _ in got], [dice for dice, _ in wanted], atol=1e-6):
-            hint = _slip(pairs, [dice for dice, _ in got])
-        raise Wrong(hint, _drawn(*pair), mine, expected)
+    dice, swapped = [case.expected[0] for case in cases], [case.expected[::-1] for case in cases]
+    mistakes = {
+        "the right two numbers in the wrong order: Dice first": same(got, swapped),
+        _slip(pairs, [one for one, _ in got]): not same([one for one, _ in got], dice),
+    }
+    for case, mine in zip(cases, got, strict=True):
+        case.compare(mine, mistakes, "IoU = TP / (TP + FP + FN)")
 
 
 @exercise
 def dice_coefficient(answer):
-    pairs, got = _some_pairs(20), []
+    pairs = _some_pairs(20)
+    cases = [Case(_dice(*pair), _drawn(*pair)) for pair in pairs]
+    with np.errstate(all="ignore"):
+        got = [
+            case.number(answer(pred.copy(), target.copy()))
+            for case, (pred, target) in zip(cases, pairs, strict=True)
+        ]
+    for case, mine in zip(cases, got, strict=True):
+        case.compare(mine, {}, _slip(pairs, got))
     nothing, one = np.zeros((3, 4), bool), pairs[-1][0]
-    for pred, target in pairs:
-        with np.errstate(all="ignore"):
-            result = answer(pred.copy(), target.copy())
-        got.append(_one(result, _drawn(pred, target), _dice(pred, target)))
-    for pair, mine in zip(pairs, got, strict=True):
-        if not np.isclose(mine, _dice(*pair), atol=1e-6):
-            raise Wrong(_slip(pairs, got), _drawn(*pair), mine, _dice(*pair))
     for pred, target in ((one, nothing), (nothing, one), (nothing, nothing)):
-        given, expected = _drawn(pred, target), _dice(pred, target)
+        case = Case(_dice(pred, target), _drawn(pred, target))
         hint = "one of the two is empty, the other is not: nothing agrees"
-        if expected == 1:
+        if case.expected == 1:
             hint = "two empty masks agree, and the rule of this lesson gives them 1"
         try:
             with np.errstate(all="ignore"):
-                mine = _one(answer(pred.copy(), target.copy()), given, expected)
+                mine = case.number(answer(pred.copy(), target.copy()))
         except ZeroDivisionError:
             mine = float("nan")
-        if np.isnan(mine):
-            raise Wrong(f"0 / 0: nothing was there and nothing was said. {hint}", given, mine, expected)
-        if not np.isclose(mine, expected, atol=1e-6):
-            raise Wrong(hint, given, mine, expected)
+        zero = {f"0 / 0: nothing was there and nothing was said. {hint}": np.isnan(mine)}
+        case.compare(mine, zero, hint)
 
 
 @exercise
 def iou_from_dice(answer):
-    values = [0.0, 0.5, 2 / 3, 0.8, 1.0, *np.random.default_rng(from_start(0)).random(10).tolist()]
-    expected = [value / (2 - value) for value in values]
-    got = [
-        _one(answer(value), f"dice={value:.4g}", right) for value, right in zip(values, expected, strict=True)
-    ]
+    ((_, rng),) = draws(1)
+    values = np.array([0.0, 0.5, 2 / 3, 0.8, 1.0, *rng.random(10)])
+    cases = [Case(value / (2 - value), f"dice={value:.4g}") for value in values]
+    got = np.array([case.number(answer(float(value))) for case, value in zip(cases, values, strict=True)])
     slips = {
-        "that is the way there, from IoU to Dice; asked is the way back. IoU is the smaller one": lambda d: (
-            2 * d / (1 + d)
+        "that is the way there, from IoU to Dice; asked is the way back. IoU is the smaller one": (
+            2 * values / (1 + values)
         ),
-        "half of it would make a perfect mask score 0.5": lambda d: d / 2,
-        "a sign is lost: Dice 1 must give IoU 1": lambda d: d / (1 + d),
-        "a sign is lost, and Dice 1 must give IoU 1": lambda d: d / (2 + d),
+        "half of it would make a perfect mask score 0.5": values / 2,
+        "a sign is lost: Dice 1 must give IoU 1": values / (1 + values),
+        "a sign is lost, and Dice 1 must give IoU 1": values / (2 + values),
     }
-    for value, mine, right in zip(values, got, expected, strict=True):
-        if np.isclose(mine, right, atol=1e-9):
-            continue
-        hint = "start from Dice = 2 IoU / (1 + IoU) and solve for IoU"
-        for slip, formula in slips.items():
-            if np.allclose(got, [formula(value) for value in values], atol=1e-6):
-                hint = slip
-        if hint not in slips and mine > value + 1e-9:
-            hint = "IoU is never larger than Dice; " + hint
-        raise Wrong(hint, f"dice={value:.4g}", mine, right)
+    mistakes = {hint: same(got, wrong) for hint, wrong in slips.items()}
+    otherwise = "start from Dice = 2 IoU / (1 + IoU) and solve for IoU"
+    for case, mine, value in zip(cases, got, values, strict=True):
+        larger = {f"IoU is never larger than Dice; {otherwise}": mine > value + 1e-9}
+        case.compare(mine, mistakes | larger, otherwise, atol=1e-9)
 
 
 @exercise
@@ -190,40 +167,41 @@ def mean_and_pooled(answer):
         if seed % 2:
             preds[0] = targets[0] = False  # an empty picture, rightly called empty
         scores = [_dice(p, t) for p, t in zip(preds, targets, strict=True)]
-        mean, pooled = float(np.mean(scores)), _dice(preds, targets)
-        given, expected = f"three pictures, Dice {np.round(scores, 3).tolist()}", (mean, pooled)
+        mean, pooled = np.mean(scores), _dice(preds, targets)
+        case = Case((mean, pooled), f"three pictures, Dice {np.round(scores, 3).tolist()}")
         with np.errstate(all="ignore"):
-            result = answer(preds.copy(), targets.copy())
-        got = _some(result, 2, "mean over images, pooled", given, expected)
-        if np.allclose(got, expected, atol=1e-6):
-            continue
-        hint = "mean: one Dice per picture, then average. Pooled: add up all counts, then one Dice"
-        if np.allclose(got, (pooled, mean), atol=1e-6):
-            hint = "the right two numbers in the wrong order: the mean first"
-        elif np.allclose(got, (mean, mean), atol=1e-6):
-            hint = "the second is the mean again: for the pooled score add up the counts before you divide"
-        elif np.allclose(got, (pooled, pooled), atol=1e-6):
-            hint = "the first is the pooled score again: for the mean you need one Dice per picture"
-        elif np.isnan(got).any() or (seed % 2 and np.isclose(got[1], pooled)):
-            hint = "one picture is empty, and rightly called empty: it scores 1"
-        raise Wrong(hint, given, got, expected)
+            got = case.numbers(answer(preds.copy(), targets.copy()), 2, "2 numbers: mean over images, pooled")
+        mistakes = {
+            "the right two numbers in the wrong order: the mean first": (pooled, mean),
+            "the second is the mean again: for the pooled score add up the counts before you divide": (
+                mean,
+                mean,
+            ),
+            "the first is the pooled score again: for the mean you need one Dice per picture": (
+                pooled,
+                pooled,
+            ),
+            "one picture is empty, and rightly called empty: it scores 1": (
+                np.isnan(got).any() or (seed % 2 == 1 and same(got[1], pooled))
+            ),
+        }
+        otherwise = "mean: one Dice per picture, then average. Pooled: add up all counts, then one Dice"
+        case.compare(got, mistakes, otherwise)
 
 
 @exercise
 def rank_flip(answer):
-    given = answer() if callable(answer) else answer
+    case = Case("mean Dice: A above B; mean IoU: B above A")
+    result = answer() if callable(answer) else answer
     try:
-        scores = np.asarray(given, dtype=float)
+        scores = np.asarray(result, dtype=float)
     except (TypeError, ValueError):  # rows of different length, or text
         scores = np.empty(0)
     if scores.shape != (2, 2):
-        raise Wrong(
-            "two networks with two scores each: [[a1, a2], [b1, b2]]", got=given, expected="shape (2, 2)"
-        )
+        case.wrong("two networks with two scores each: [[a1, a2], [b1, b2]]", result, "shape (2, 2)")
     if not ((scores >= 0) & (scores <= 1)).all():
-        raise Wrong("a Dice lies between 0 and 1", got=scores, expected="values from 0 to 1")
+        case.wrong("a Dice lies between 0 and 1", scores, "values from 0 to 1")
     (dice_a, dice_b), (iou_a, iou_b) = scores.mean(1), (scores / (2 - scores)).mean(1)
-    got = f"mean Dice A {dice_a:.3f}, B {dice_b:.3f}; mean IoU A {iou_a:.3f}, B {iou_b:.3f}"
     if dice_a > dice_b + 1e-9 and iou_b > iou_a + 1e-9:
         return
     hint = "the curve of Dice over IoU bends: give B one excellent and one poor picture, A two middling ones"
@@ -232,5 +210,5 @@ def rank_flip(answer):
     elif np.isclose(dice_a, dice_b):
         hint = "A's mean Dice must be higher, not equal: raise A a very little"
     elif dice_a > dice_b and np.isclose(*np.ptp(scores, axis=1)):
-        hint = "both networks are equally steady; " + hint
-    raise Wrong(hint, got=got, expected="mean Dice: A above B; mean IoU: B above A")
+        hint = f"both networks are equally steady; {hint}"
+    case.wrong(hint, f"mean Dice A {dice_a:.3f}, B {dice_b:.3f}; mean IoU A {iou_a:.3f}, B {iou_b:.3f}")

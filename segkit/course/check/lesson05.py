@@ -1,293 +1,232 @@
 """Losses: the exercises of notebook 05."""
 
 import math
+from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segkit.course.check.core import Wrong, as_number, exercise, from_start
+from segkit.course.check.core import Case, draws, exercise, same, torch_generator
 from segkit.losses import BCEDiceLoss, BCELoss, DiceLoss, FocalLoss
 
 
-def draw_logits(seed: int, images: int = 2, side: int = 4, share: float = 0.3) -> tuple[Tensor, Tensor]:
+def _draw(seed: int, images: int, side: int = 4) -> tuple[Tensor, Tensor]:
     """Random logits and masks, with a person in every picture: two of (N, 1, S, S)."""
-    generator = torch.Generator().manual_seed(from_start(seed))
+    generator = torch_generator(seed)
     logits = 2 * torch.randn(images, 1, side, side, generator=generator)
-    masks = (torch.rand(images, 1, side, side, generator=generator) < share).float()
+    masks = (torch.rand(images, 1, side, side, generator=generator) < 0.3).float()
     masks[:, :, 0, 0] = 1
     masks[:, :, 0, 1] = 0
     return logits, masks
 
 
-def cases(count: int = 4) -> list[tuple[Tensor, Tensor]]:
-    """Logits and masks to try an answer on: first a picture of four pixels, which a message shows in full."""
-    drawn = [draw_logits(0, images=1, side=2)]
-    drawn += [draw_logits(seed, images=1 + seed % 3) for seed in range(1, count)]
+def _try(answer, loss_of: Callable, mistakes_of: Callable, otherwise: str, settings=((),) * 4) -> None:
+    """Compare the answer's values and slopes with those of a loss.
+
+    loss_of: settings -> the right loss.   mistakes_of: logits, targets, settings -> mistakes.
+    settings: what the answer gets beside logits and targets, one tuple for each case.
+    """
+    # First a picture of four pixels, which a message shows in full.
+    drawn = [_draw(seed, 1 + seed % 3, side=4 if seed else 2) for seed in range(len(settings))]
     drawn[-1][1][0] = 0  # nobody in the first picture of the last case
-    return drawn
+    for (logits, targets), setting in zip(drawn, settings, strict=True):
+        leaf = logits.clone().requires_grad_()
+        value, right = answer(leaf, targets.clone(), *setting), loss_of(*setting)(leaf, targets)
+        case = Case(right.item())
+        got = _loss_number(case, value)
+        mistakes = {"the loss of these logits is not zero.": got == 0} | mistakes_of(
+            logits, targets, *setting
+        )
+        case.compare(got, mistakes, otherwise, rtol=1e-4, atol=1e-5)
+        (wanted,) = torch.autograd.grad(right, leaf)
+        slope = _slope(value, leaf)
+        if not torch.allclose(slope, wanted, rtol=1e-3, atol=1e-3 * max(wanted.abs().max().item(), 1e-6)):
+            hint = (
+                "the value is right, its slope is not: some part is detached, rounded, cut or clamped, and "
+                "training follows the slope."
+            )
+            case.wrong(hint, slope, wanted)
 
 
-def loss_number(value) -> float:
+def _loss_number(case: Case, value) -> float:
     """The one number that a loss returned.   Raises: Wrong."""
-    number = as_number(value)
-    if number is None:
-        many = isinstance(value, Tensor) and value.numel() > 1
-        hint = f"this is {value.numel()} numbers. A loss is one: take the mean." if many else (
-            "a loss is one number, here a tensor with a single element."
-        )  # fmt: skip
-        raise Wrong(hint, got="None" if value is None else value, expected="one number")
-    return number
+    if isinstance(value, Tensor) and value.numel() > 1:
+        case.wrong(f"this is {value.numel()} numbers. A loss is one: take the mean.", value, "one number")
+    return case.number(value, "one number, as a loss is: here a tensor with a single element")
 
 
-def close(a: float, b: float) -> bool:
-    return math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-5)
-
-
-def name_mistake(got: float, expected: float, mistakes: dict[str, float], otherwise: str) -> None:
-    """Raise Wrong for a wrong number, with the hint of the only mistake that gives this very number."""
-    if close(got, expected):
-        return
-    if got == 0:
-        raise Wrong("the loss of these logits is not zero.", got=got, expected=expected)
-    fitting = [hint for hint, value in mistakes.items() if close(got, float(value))]
-    raise Wrong(fitting[0] if fitting else otherwise, got=got, expected=expected)
-
-
-def slope_of(value, leaf: Tensor) -> Tensor:
+def _slope(value, leaf: Tensor) -> Tensor:
     """The gradient that flows from a loss back into its logits.   Raises: Wrong when none does."""
     slope = None
     if isinstance(value, Tensor) and value.requires_grad:
         (slope,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)
     if slope is None:
-        raise Wrong(
-            "the value is right, but no gradient flows: stay with tensors, no .item(), no detach, no numpy.",
-            got="a value without gradient",
-            expected="a tensor that knows its gradient",
+        hint = (
+            "the value is right, but no gradient flows: stay with tensors, no .item(), no detach, no numpy."
         )
+        Case("a tensor that knows its gradient").wrong(hint, "a value without gradient")
     return slope
-
-
-def same_slope(value, leaf: Tensor, right: Tensor) -> None:
-    """The answer must pull on every logit as the right loss does.   Raises: Wrong."""
-    (wanted,) = torch.autograd.grad(right, leaf)
-    got = slope_of(value, leaf)
-    if not torch.allclose(got, wanted, rtol=1e-3, atol=1e-3 * max(wanted.abs().max().item(), 1e-6)):
-        raise Wrong(
-            "the value is right, its slope is not: some part is detached, rounded, cut or clamped, and "
-            "training follows the slope.",
-            got=got,
-            expected=wanted,
-        )
 
 
 @exercise
 def bce_loss(answer) -> None:
     """The mean binary cross-entropy from logits, answer(logits, targets) with (N, 1, H, W)."""
-    for logits, targets in cases():
-        leaf = logits.clone().requires_grad_()
-        value, right = answer(leaf, targets.clone()), BCELoss()(leaf, targets)
-        name_mistake(
-            loss_number(value),
-            right.item(),
-            _bce_mistakes(logits, targets),
-            "the mean over all pixels of -log(p) on person and -log(1 - p) elsewhere.",
-        )
-        same_slope(value, leaf, right)
+    otherwise = "the mean over all pixels of -log(p) on person and -log(1 - p) elsewhere."
+    _try(answer, BCELoss, _bce_mistakes, otherwise)
 
 
 @exercise
 def dice_loss(answer) -> None:
     """The Dice loss from logits, answer(logits, targets) with (N, 1, H, W), smooth 1, a mean over images."""
-    for logits, targets in cases():
-        leaf = logits.clone().requires_grad_()
-        value, right = answer(leaf, targets.clone()), DiceLoss()(leaf, targets)
-        name_mistake(
-            loss_number(value),
-            right.item(),
-            _dice_mistakes(logits, targets),
-            "1 - (2 * sum(p * y) + 1) / (sum(p) + sum(y) + 1) for each picture, then the mean.",
-        )
-        same_slope(value, leaf, right)
+    otherwise = "1 - (2 * sum(p * y) + 1) / (sum(p) + sum(y) + 1) for each picture, then the mean."
+    _try(answer, DiceLoss, _dice_mistakes, otherwise)
 
 
-def _dice_mistakes(logits: Tensor, targets: Tensor) -> dict[str, float]:
-    def dice(p: Tensor, twice: float = 2, smooth: float = 1.0, pixels=(1, 2, 3)) -> Tensor:
+def _dice_mistakes(logits: Tensor, targets: Tensor) -> dict:
+    def loss(p: Tensor, twice: float = 2, smooth: float = 1.0, pixels=(1, 2, 3)) -> Tensor:
         top = twice * (p * targets).sum(pixels) + smooth
-        return (top / (p.sum(pixels) + targets.sum(pixels) + smooth)).mean()
+        return 1 - (top / (p.sum(pixels) + targets.sum(pixels) + smooth)).mean()
 
     p = logits.sigmoid()
-    union = (p + targets - p * targets).sum((1, 2, 3))
+    both, union = (p * targets).sum((1, 2, 3)), (p + targets - p * targets).sum((1, 2, 3))
     return {
-        "these are logits: sigmoid turns them into probabilities first.": 1 - dice(logits),
-        "sigmoid twice: once is enough.": 1 - dice(p.sigmoid()),
-        "this is the Dice score, which should grow. The loss is 1 minus it.": dice(p),
-        "the 2 in front of the overlap is missing.": 1 - dice(p, twice=1),
-        "smooth is missing: add 1 above and 1 below, or an empty picture divides by zero.": 1
-        - dice(p, smooth=0),
-        "all pictures are counted as one: sum over the pixels of each, then take the mean.": 1
-        - dice(p, pixels=(0, 1, 2, 3)),
-        "the mask was cut at 0.5 first: a step has no slope. Use the probabilities.": 1
-        - dice((logits > 0).float()),
-        "this is the IoU loss: below stands the sum of both areas, not their union.": 1
-        - (((p * targets).sum((1, 2, 3)) + 1) / (union + 1)).mean(),
+        "these are logits: sigmoid turns them into probabilities first.": loss(logits),
+        "sigmoid twice: once is enough.": loss(p.sigmoid()),
+        "this is the Dice score, which should grow. The loss is 1 minus it.": 1 - loss(p),
+        "the 2 in front of the overlap is missing.": loss(p, twice=1),
+        "smooth is missing: add 1 above and 1 below, or an empty picture divides by zero.": loss(p, smooth=0),
+        "all pictures are counted as one: sum over the pixels of each, then take the mean.": (
+            loss(p, pixels=(0, 1, 2, 3))
+        ),
+        "the mask was cut at 0.5 first: a step has no slope. Use the probabilities.": loss(
+            (logits > 0).float()
+        ),
+        "this is the IoU loss: below stands the sum of both areas, not their union.": (
+            1 - ((both + 1) / (union + 1)).mean()
+        ),
     }
 
 
 @exercise
 def mixed_loss(answer) -> None:
     """alpha * BCE + (1 - alpha) * Dice from logits, answer(logits, targets, alpha)."""
-    for (logits, targets), alpha in zip(cases(5), (0.25, 0.8, 0.5, 1.0, 0.0), strict=True):
-        leaf = logits.clone().requires_grad_()
-        value, right = answer(leaf, targets.clone(), alpha), BCEDiceLoss(alpha)(leaf, targets)
+
+    def mistakes(logits: Tensor, targets: Tensor, alpha: float) -> dict:
         bce, dice = BCELoss()(logits, targets), DiceLoss()(logits, targets)
-        name_mistake(
-            loss_number(value),
-            right.item(),
-            {
-                "alpha and 1 - alpha are swapped: alpha is the share of BCE.": (1 - alpha) * bce
-                + alpha * dice,
-                "both parts have the weight alpha: Dice gets what is left, 1 - alpha.": alpha * (bce + dice),
-                "Dice has its full weight: it gets 1 - alpha of it.": alpha * bce + dice,
-                "this is BCE plus Dice: alpha does nothing yet.": bce + dice,
-                "this is BCE alone: alpha does nothing yet.": bce,
-                "this is Dice alone: alpha does nothing yet.": dice,
-            },
-            "multiply BCE by alpha, Dice by 1 - alpha, and add them.",
-        )
-        same_slope(value, leaf, right)
+        return {
+            "alpha and 1 - alpha are swapped: alpha is the share of BCE.": (1 - alpha) * bce + alpha * dice,
+            "both parts have the weight alpha: Dice gets what is left, 1 - alpha.": alpha * (bce + dice),
+            "Dice has its full weight: it gets 1 - alpha of it.": alpha * bce + dice,
+            "this is BCE plus Dice: alpha does nothing yet.": bce + dice,
+            "this is BCE alone: alpha does nothing yet.": bce,
+            "this is Dice alone: alpha does nothing yet.": dice,
+        }
+
+    otherwise = "multiply BCE by alpha, Dice by 1 - alpha, and add them."
+    _try(answer, BCEDiceLoss, mistakes, otherwise, [(0.25,), (0.8,), (0.5,), (1.0,), (0.0,)])
 
 
 @exercise
 def stable_bce(answer) -> None:
     """BCE from logits, answer(logits, targets), that survives logits of +-10,000."""
-    for logits, targets in cases():
-        name_mistake(
-            loss_number(answer(logits.clone(), targets.clone())),
-            BCELoss()(logits, targets).item(),
-            _bce_mistakes(logits, targets),
-            "for small logits it must be the mean of -log(p) on person and -log(1 - p) elsewhere.",
-        )
+    otherwise = "for small logits it must be the mean of -log(p) on person and -log(1 - p) elsewhere."
+    _try(answer, BCELoss, _bce_mistakes, otherwise)
     for logit, label in ((1e4, 0.0), (-1e4, 1.0), (1e4, 1.0), (-1e4, 0.0), (-60.0, 1.0), (60.0, 0.0)):
         leaf = torch.full((1, 1, 2, 2), logit, requires_grad=True)
-        targets = torch.full((1, 1, 2, 2), label)
-        expected = abs(logit) if (logit > 0) != (label > 0) else 0.0
-        value = answer(leaf, targets.clone())
-        got = loss_number(value)
-        if not math.isfinite(got):
-            raise Wrong(
-                "log(0) is minus infinity. Work with the logit x: max(x, 0) - x * y + log(1 + e^-|x|).",
-                got=got,
-                expected=expected,
-            )
-        if not math.isclose(got, expected, rel_tol=1e-3, abs_tol=1e-3):
-            raise Wrong(
-                "the charge is capped, as by a clamp or a small number in the log. Worse must cost more.",
-                got=got,
-                expected=expected,
-            )
-        steepness, wanted = slope_of(value, leaf).sum().item(), (logit > 0) - label
-        if not math.isclose(steepness, wanted, abs_tol=1e-3):
-            raise Wrong(
-                "the value is right but its slope is not: training follows the slope, p - y.",
-                got=f"slope {steepness:.4g}",
-                expected=f"slope {wanted:.4g}",
-            )
+        case = Case(abs(logit) if (logit > 0) != (label > 0) else 0.0)
+        value = answer(leaf, torch.full((1, 1, 2, 2), label))
+        got = _loss_number(case, value)
+        hint = "log(0) is minus infinity. Work with the logit x: max(x, 0) - x * y + log(1 + e^-|x|)."
+        mistakes = {hint: not math.isfinite(got)}
+        otherwise = "the charge is capped, as by a clamp or a small number in the log. Worse must cost more."
+        case.compare(got, mistakes, otherwise, rtol=1e-3, atol=1e-3)
+        slope, wanted = _slope(value, leaf).sum().item(), (logit > 0) - label
+        if not same(slope, wanted, rtol=0, atol=1e-3):
+            hint = "the value is right but its slope is not: training follows the slope, p - y."
+            case.wrong(hint, f"slope {slope:.4g}", f"slope {wanted:.4g}")
 
 
-def _bce_mistakes(logits: Tensor, targets: Tensor) -> dict[str, float]:
-    p = logits.sigmoid()
-    right = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    person = -(targets * F.logsigmoid(logits))
+def _bce_mistakes(logits: Tensor, targets: Tensor) -> dict:
+    p, bce = logits.sigmoid(), F.binary_cross_entropy_with_logits
+    right = bce(logits, targets, reduction="none")
+    of_person, on_person, elsewhere = targets * right, right[targets > 0], right[targets == 0]
     return {
         "this is the sum over the pixels: take the mean.": right.sum(),
         "the sign is turned: a loss is never below zero, and log(p) is.": -right.mean(),
-        "sigmoid twice: the function you call takes the logit itself.": F.binary_cross_entropy_with_logits(
-            p, targets
+        "sigmoid twice: the function you call takes the logit itself.": bce(p, targets),
+        "only the person pixels are charged: background needs -log(1 - p).": of_person.mean(),
+        "only the person pixels are charged: background needs -log(1 - p), too.": (
+            of_person.sum() / targets.sum().clamp(min=1)
         ),
-        "only the person pixels are charged: background needs -log(1 - p).": person.mean(),
-        "only the person pixels are charged: background needs -log(1 - p), too.": person.sum()
-        / targets.sum().clamp(min=1),
-        "person and background are swapped: -log(p) where the target is 1.": F.binary_cross_entropy(
-            p, 1 - targets
-        ),
+        "person and background are swapped: -log(p) where the target is 1.": bce(logits, 1 - targets),
         "this logarithm has another base: torch.log is the natural one.": right.mean() / math.log(2),
         "the two halves are averaged apart, so person pixels weigh more: one mean over all pixels.": (
-            right[targets > 0].mean() + right[targets == 0].mean()
-        )
-        / 2,
+            (on_person.mean() + elsewhere.mean()) / 2
+        ),
     }
 
 
 @exercise
 def balancing_weight(answer) -> None:
     """The weight of a person pixel with which both sides pull alike at p = 0.5, answer(mask) with (H, W)."""
-    for seed in range(4):
-        generator = torch.Generator().manual_seed(from_start(seed))
-        mask = (torch.rand(4 + seed, 4 + 2 * seed, generator=generator) < 0.15 + 0.12 * seed).float()
+    for seed, rng in draws(4):
+        mask = np.float32(rng.random((4 + seed, 4 + 2 * seed)) < 0.15 + 0.12 * seed)
         mask *= seed > 0  # once a single person pixel
         mask[2, 3] = 1
         mask[0, 0] = 0
-        person, pixels = mask.sum().item(), mask.numel()
+        person, pixels = int(mask.sum()), mask.size
         rest = pixels - person
-        name_mistake(
-            loss_number(answer(mask.clone())),
-            rest / person,
-            {
-                "upside down: the few get the larger weight.": person / rest,
-                "this counts all pixels, not the background ones.": pixels / person,
-                "this is the share of person, not a weight.": person / pixels,
-                "this is the share of background, not a weight.": rest / pixels,
-            },
-            "at p = 0.5 every pixel pulls with the same force, so count them: background over person.",
-        )
-    got = loss_number(answer(torch.zeros(4, 4)))
+        case = Case(rest / person)
+        got = _loss_number(case, answer(torch.from_numpy(mask)))
+        mistakes = {
+            "upside down: the few get the larger weight.": person / rest,
+            "this counts all pixels, not the background ones.": pixels / person,
+            "this is the share of person, not a weight.": person / pixels,
+            "this is the share of background, not a weight.": rest / pixels,
+        }
+        otherwise = "at p = 0.5 every pixel pulls with the same force, so count them: background over person."
+        case.compare(got, mistakes, otherwise, rtol=1e-4, atol=1e-5)
+    case = Case("a finite number, 0 or more")
+    got = _loss_number(case, answer(torch.zeros(4, 4)))
     if not math.isfinite(got):
-        raise Wrong(
-            "without a person this divides by zero: divide by max(1, ...).",
-            got=got,
-            expected="a finite number",
-        )
+        case.wrong("without a person this divides by zero: divide by max(1, ...).", got)
     if got < 0:
-        raise Wrong("a weight is not negative: it would reward misses.", got=got, expected="0 or more")
+        case.wrong("a weight is not negative: it would reward misses.", got)
 
 
 @exercise
 def focal_loss(answer) -> None:
     """The focal loss, answer(logits, targets, gamma): the mean of (1 - p_true)^gamma * BCE."""
-    for (logits, targets), gamma in zip(cases(5), (2.0, 1.0, 3.0, 0.0, 2.0), strict=True):
-        leaf = logits.clone().requires_grad_()
+
+    def mistakes(logits: Tensor, targets: Tensor, gamma: float) -> dict:
         p = logits.sigmoid()
         right = torch.where(targets > 0, p, 1 - p)
         bce = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-        value, ours = answer(leaf, targets.clone(), gamma), FocalLoss(gamma)(leaf, targets)
-        name_mistake(
-            loss_number(value),
-            ours.item(),
-            {
-                "the factor turns down what is wrong. It must turn down what is right: (1 - p_true)^gamma.": (
-                    right**gamma * bce
-                ).mean(),
-                "1 - p is right for person pixels alone. On background p_true is 1 - p.": (
-                    (1 - p) ** gamma * bce
-                ).mean(),
-                "gamma is an exponent, not a factor.": (gamma * (1 - right) * bce).mean(),
-                "the factor is outside of the mean: each pixel needs its own.": (
-                    ((1 - right) ** gamma).mean() * bce.mean()
-                ),
-                "this is BCE: gamma does nothing yet.": bce.mean(),
-                "this is the sum: take the mean.": ((1 - right) ** gamma * bce).sum(),
-            },
-            "p_true is p on person, 1 - p elsewhere. Each pixel's BCE is multiplied by (1 - p_true)^gamma.",
-        )
-        same_slope(value, leaf, ours)
+        return {
+            "the factor turns down what is wrong. It must turn down what is right: (1 - p_true)^gamma.": (
+                (right**gamma * bce).mean()
+            ),
+            "1 - p is right for person pixels alone. On background p_true is 1 - p.": (
+                ((1 - p) ** gamma * bce).mean()
+            ),
+            "gamma is an exponent, not a factor.": (gamma * (1 - right) * bce).mean(),
+            "the factor is outside of the mean: each pixel needs its own.": (
+                ((1 - right) ** gamma).mean() * bce.mean()
+            ),
+            "this is BCE: gamma does nothing yet.": bce.mean(),
+            "this is the sum: take the mean.": ((1 - right) ** gamma * bce).sum(),
+        }
+
+    otherwise = (
+        "p_true is p on person, 1 - p elsewhere. Each pixel's BCE is multiplied by (1 - p_true)^gamma."
+    )
+    _try(answer, FocalLoss, mistakes, otherwise, [(2.0,), (1.0,), (3.0,), (0.0,), (2.0,)])
     for logit, label in ((120.0, 0.0), (-120.0, 1.0)):
         leaf = torch.full((1, 1, 2, 2), logit, requires_grad=True)
-        value = answer(leaf, torch.full((1, 1, 2, 2), label), 2.0)
-        got = loss_number(value)
-        if not math.isclose(got, 120, rel_tol=1e-3):
-            raise Wrong(
-                "the logarithm of 0 again: take each pixel's BCE from the logit.", got=got, expected=120.0
-            )
-        if not math.isclose(slope_of(value, leaf).abs().sum().item(), 1, abs_tol=1e-2):
-            raise Wrong("the value is right, its slope is not: training follows the slope.")
+        value, case = answer(leaf, torch.full((1, 1, 2, 2), label), 2.0), Case(120.0)
+        hint = "the logarithm of 0 again: take each pixel's BCE from the logit."
+        case.compare(_loss_number(case, value), {}, hint, rtol=1e-3)
+        if not same(_slope(value, leaf).abs().sum().item(), 1.0, atol=1e-2):
+            case.wrong("the value is right, its slope is not: training follows the slope.")

@@ -152,9 +152,9 @@ def ignore_passers_by(answer):
             "there the network is not sure: cut at `sure`": marked[doubt].any(),
             "pieces of fewer than `least` pixels are crumbs: leave them out": marked[crumb].any(),
             "a piece of exactly `least` pixels counts, and so does every larger one": not marked[exact].all(),
-            "a piece around the label shares its frame and none of its pixels: compare pixels": not marked[
-                around
-            ].all(),
+            "a piece around the label shares its frame and none of its pixels: compare pixels": (
+                not marked[around].all()
+            ),
         }
         otherwise = "255 on every piece of prob > sure that overlaps no label and has at least `least` pixels"
         shown = f"{marked.sum()} pixels of 255", f"{(passer | exact | around).sum()}"

@@ -6,134 +6,106 @@ from collections.abc import Iterable, Iterator
 import cv2
 import numpy as np
 
-from segkit.course.check.core import Wrong, as_number, exercise, from_start
+from segkit.course.check.core import Case, draws, exercise, from_start
 from segkit.metrics import hausdorff, surface_distances
-
-
-def _number(value, given) -> float:
-    if (number := as_number(value)) is None:
-        raise Wrong("return one number.", given, value, "one number")
-    return number
-
-
-def _name_mistake(got: float, expected: float, mistakes: dict[str, float], otherwise: str) -> None:
-    """Raise Wrong for a wrong number, with the hint of the mistake that gives this very number."""
-    if np.isclose(got, expected, rtol=1e-4):
-        return
-    fitting = [hint for hint, value in mistakes.items() if np.isclose(got, value, rtol=1e-4)]
-    raise Wrong(fitting[0] if fitting else otherwise, got=got, expected=expected)
 
 
 @exercise
 def window(answer) -> None:
     """CT values as a grey picture, answer(values, centre, width): float (H, W) -> uint8 (H, W)."""
-    for seed, (centre, width) in enumerate(((40, 400), (-600, 1500), (50, 80))):
-        values = np.random.default_rng(from_start(seed)).uniform(-1000, 1500, (3, 4)).round()
+    for (_, rng), (centre, width) in zip(draws(3), ((40, 400), (-600, 1500), (50, 80)), strict=True):
+        values = rng.uniform(-1000, 1500, (3, 4)).round()
         values[0, :3] = centre, centre - width, centre + width
-        given = f"values from {values.min():.0f} to {values.max():.0f}, centre {centre}, width {width}"
         share = (values - (centre - width / 2)) / width
-        expected = share.clip(0, 1) * 255
-        got = answer(values.copy(), centre, width)
-        if not isinstance(got, np.ndarray) or got.shape != values.shape:
-            raise Wrong("return a picture of the same shape.", given, got, "uint8 (H, W)")
-        if not np.isfinite(got.astype(float)).all():
-            raise Wrong("some values are no numbers.", given, got, expected.round())
-        double = ((values - (centre - width)) / (2 * width)).clip(0, 1) * 255
-        stretched = (values - values.min()) / np.ptp(values) * 255
-        for hint, mistake in {
+        given = f"values from {values.min():.0f} to {values.max():.0f}, centre {centre}, width {width}"
+        case = Case(share.clip(0, 1) * 255, given)
+        got = case.array(
+            answer(values.copy(), centre, width), "a picture of the same shape, uint8", kind=np.ndarray
+        )
+        mistakes = {
+            "some values are no numbers.": not np.isfinite(got).all(),
             "these lie between 0 and 1: a picture of uint8 goes to 255.": share.clip(0, 1),
-            "the window is twice as wide: it goes from centre - width / 2 to centre + width / 2.": double,
+            "the window is twice as wide: it goes from centre - width / 2 to centre + width / 2.": (
+                (share / 2 + 0.25).clip(0, 1) * 255
+            ),
             "this stretches whatever range the picture has: the same tissue then looks different in every "
-            "scan. Use the window.": stretched,
-            "black and white are exchanged.": 255 - expected,
+            "scan. Use the window.": (values - values.min()) / np.ptp(values) * 255,
+            "black and white are exchanged.": 255 - case.expected,
             "values outside of the window wrap around in uint8: clip before you convert.": (
                 (share * 255).astype(np.int64) & 255
-            ),
-        }.items():
-            if np.abs(got.astype(float) - mistake).max() <= 1 and np.abs(mistake - expected).max() > 1:
-                raise Wrong(hint, given, got, expected.round())
-        if np.abs(got.astype(float) - expected).max() > 1:
-            raise Wrong(
-                "black at centre - width / 2 and below, white at centre + width / 2 and above, even between.",
-                given,
-                got,
-                expected.round(),
-            )
+            ).astype(float),
+        }
+        otherwise = (
+            "black at centre - width / 2 and below, white at centre + width / 2 and above, even between."
+        )
+        case.compare(got, mistakes, otherwise, (got, case.expected.round()), rtol=0, atol=1)
         if got.dtype != np.uint8:
-            raise Wrong("the values are right; convert them to uint8.", given, got.dtype, "uint8")
+            case.wrong("the values are right; convert them to uint8.", got.dtype, "uint8")
 
 
 @exercise
 def split_patients(answer) -> None:
     """Names for the test split, answer(names, count): all names of the first `count` patients by number."""
-    for seed, count in enumerate((1, 2, 3)):
-        rng = np.random.default_rng(from_start(seed))
+    for count, (_, rng) in enumerate(draws(3), start=1):
         numbers = sorted(rng.choice(60, 7, replace=False).tolist())
         names = [f"p{p:02}_z{z:02}" for p in numbers for z in range(10, 10 + int(rng.integers(3, 9)))]
         names = [names[-1], *rng.permutation(names[:-1]).tolist()]  # the last patient comes first
-        given = f"{len(names)} names of the patients {numbers}, such as {names[0]} first; count {count}"
         first = {f"p{number:02}" for number in numbers[:count]}
-        expected = [name for name in names if name[:3] in first]
-        got = answer(list(names), count)
-        if not isinstance(got, Iterable) or isinstance(got, str):
-            raise Wrong("return a list of names.", given, got, "a list")
-        got = list(map(str, got))
-        test, words = set(got), f"{len(expected)} names, all of {', '.join(sorted(first))}"
-        shown = f"{len(got)} names of {', '.join(sorted({name[:3] for name in got})) or 'nobody'}"
+        expected = {name for name in names if name[:3] in first}
+        case = Case(f"{len(expected)} names, all of {', '.join(sorted(first))}")
+        case.given = f"{len(names)} names of the patients {numbers}, such as {names[0]} first; count {count}"
+        result = answer(list(names), count)
+        if not isinstance(result, Iterable) or isinstance(result, str):
+            case.refuse(result, "a list of names")
+        got = list(map(str, result))
+        test, patients = set(got), {name[:3] for name in got}
+        shown = f"{len(got)} names of {', '.join(sorted(patients)) or 'nobody'}"
         if test and test <= {name[:3] for name in names}:
-            raise Wrong(
-                "these are patients: return the names of all their slices.", given, sorted(test), words
-            )
+            case.wrong("these are patients: return the names of all their slices.", sorted(test))
         if not test <= set(names):
-            raise Wrong("some of these names were not given.", given, sorted(test - set(names))[:3], words)
+            case.wrong("some of these names were not given.", sorted(test - set(names))[:3])
         if len(test) < len(got):
-            raise Wrong("some names come twice: each picture is tested once.", given, shown, words)
-        if cut := sorted({n[:3] for n in test} & {n[:3] for n in set(names) - test}):
+            case.wrong("some names come twice: each picture is tested once.", shown)
+        if cut := sorted(patients & {name[:3] for name in set(names) - test}):
             hint = f"{', '.join(cut)} has slices on both sides: the network then knows who is tested."
-            raise Wrong(hint, given, shown, words)
-        if len({n[:3] for n in test}) != count:
-            raise Wrong("the number of patients is not the one asked for.", given, shown, words)
-        if test != set(expected):
-            hint = "whole patients, but not the first by number: in `names` they come in any order."
-            raise Wrong(hint, given, shown, words)
+            case.wrong(hint, shown)
+        if len(patients) != count:
+            case.wrong("the number of patients is not the one asked for.", shown)
+        if test != expected:
+            case.wrong(
+                "whole patients, but not the first by number: in `names` they come in any order.", shown
+            )
 
 
 @exercise
 def millilitres(answer) -> None:
     """Volume of a mask, answer(mask, affine): bool (X, Y, Z), affine (4, 4) from voxels to mm -> ml."""
-    for seed in range(5):
-        rng = np.random.default_rng(from_start(seed))
-        sizes = rng.uniform(0.6, 4, 3).round(1) * rng.choice([-1, 1], 3)
-        sizes[0] = -abs(sizes[0]) if seed % 2 else abs(sizes[0])
-        sizes[1:] = np.abs(sizes[1:])
-        affine = np.eye(4)
-        affine[:3, :3] = np.diag(sizes)
+    for seed, rng in draws(5):
+        sizes = rng.uniform(0.6, 4, 3).round(1)
+        sizes[0] *= -1 if seed % 2 else 1
+        axes = np.diag(sizes)
         if seed == 2:
-            affine[:3, :3] = affine[[1, 2, 0], :3]  # the scanner's axes come in another order
+            axes = axes[[1, 2, 0]]  # the scanner's axes come in another order
         if seed >= 3:
             c, s = np.cos(0.4), np.sin(0.4)
-            affine[:3, :3] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ affine[:3, :3]
-        affine[:3, 3] = rng.uniform(-100, 100, 3).round(1)
+            axes = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ axes
+        affine = np.eye(4)
+        affine[:3] = np.column_stack([axes, rng.uniform(-100, 100, 3).round(1)])
         mask = rng.random((9, 8, 7)) < 0.4
-        voxel, count = abs(np.linalg.det(affine[:3, :3])), int(mask.sum())
+        voxel, count, diagonal = np.prod(np.abs(sizes)), int(mask.sum()), np.prod(np.diag(axes))
         given = f"{count} of {mask.size} voxels are marked, affine {affine.round(2).tolist()}"
-        diagonal = np.prod(np.diag(affine)[:3])
-        _name_mistake(
-            _number(answer(mask.copy(), affine.copy()), given),
-            count * voxel / 1000,
-            {
-                "these are cubic millimetres: a millilitre is a thousand of them.": count * voxel,
-                "a volume is not negative: this scanner counts one axis backwards.": -count * voxel / 1000,
-                "the diagonal is the spacing only where no axis is turned: take the length of each column, "
-                "or the determinant.": count * diagonal / 1000,
-                "the diagonal is the spacing only where no axis is turned; take the length of each column.": (
-                    count * abs(diagonal) / 1000
-                ),
-                "these are voxels: each has a size in mm, in the affine.": count,
-                "these are all voxels: count the marked ones.": mask.size * voxel / 1000,
-            },
-            "the marked voxels, times the volume of one in mm, divided by 1000.",
-        )
+        case = Case(count * voxel / 1000, given)
+        got = case.number(answer(mask.copy(), affine.copy()))
+        mistakes = {
+            "these are cubic millimetres: a millilitre is a thousand of them.": count * voxel,
+            "a volume is not negative: this scanner counts one axis backwards.": -count * voxel / 1000,
+            "the diagonal is the spacing only where no axis is turned: take the length of each column, "
+            "or the determinant.": np.isclose(abs(got), abs(count * diagonal / 1000)),
+            "these are voxels: each has a size in mm, in the affine.": count,
+            "these are all voxels: count the marked ones.": mask.size * voxel / 1000,
+        }
+        otherwise = "the marked voxels, times the volume of one in mm, divided by 1000."
+        case.compare(got, mistakes, otherwise, rtol=1e-4)
 
 
 def _two_discs(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -152,29 +124,27 @@ def hausdorff_in_mm(answer) -> None:
     for seed, spacing in enumerate(((1.0, 1.0), (3.0, 0.5), (0.7, 2.0))):
         pred, target = _two_discs(seed)
         there, back = surface_distances(pred, target, spacing)
-        given = f"two masks {pred.shape}, spacing {spacing} mm"
-        _name_mistake(
-            _number(answer(pred.copy(), target.copy(), spacing), given),
-            hausdorff(pred, target, spacing=spacing),
-            {
-                "this looks one way only, from target to pred. A stray piece of pred is then never seen.": (
-                    back.max()
-                ),
-                "these are pixels: a step down or across has its own length in mm.": hausdorff(pred, target),
-                "the spacing is the wrong way round: first down, then across.": (
-                    hausdorff(pred, target, spacing=spacing[::-1])
-                ),
-                "this is the mean distance. Hausdorff is the worst one.": (
-                    np.concatenate([there, back]).mean()
-                ),
-                "this is HD95. Here the worst pixel counts, however lonely.": (
-                    hausdorff(pred, target, 95, spacing)
-                ),
-                "the two ways are added: take the larger.": there.max() + back.max(),
-                "this is the smaller of the two ways: take the larger.": min(there.max(), back.max()),
-            },
-            "the farthest that any surface pixel of one is from the nearest of the other, both ways, in mm.",
+        case = Case(hausdorff(pred, target, spacing=spacing), f"two masks {pred.shape}, spacing {spacing} mm")
+        got = case.number(answer(pred.copy(), target.copy(), spacing))
+        mistakes = {
+            "this looks one way only, from target to pred. A stray piece of pred is then never seen.": (
+                back.max()
+            ),
+            "these are pixels: a step down or across has its own length in mm.": hausdorff(pred, target),
+            "the spacing is the wrong way round: first down, then across.": (
+                hausdorff(pred, target, spacing=spacing[::-1])
+            ),
+            "this is the mean distance. Hausdorff is the worst one.": np.concatenate([there, back]).mean(),
+            "this is HD95. Here the worst pixel counts, however lonely.": hausdorff(
+                pred, target, 95, spacing
+            ),
+            "the two ways are added: take the larger.": there.max() + back.max(),
+            "this is the smaller of the two ways: take the larger.": min(there.max(), back.max()),
+        }
+        otherwise = (
+            "the farthest that any surface pixel of one is from the nearest of the other, both ways, in mm."
         )
+        case.compare(got, mistakes, otherwise, rtol=1e-4)
 
 
 @exercise
@@ -184,8 +154,7 @@ def lesions_found(answer) -> None:
     pred, target: bool (H, W).   Wanted: two whole numbers, (found, false_alarms). Pixels that meet at a
     corner belong to one lesion.
     """
-    for seed in range(4):
-        rng = np.random.default_rng(from_start(seed))
+    for seed, rng in draws(4):
         target, pred = np.zeros((40, 40), bool), np.zeros((40, 40), bool)
         cells = rng.permutation(16)
         for i, cell in enumerate(cells[:9]):
@@ -201,42 +170,32 @@ def lesions_found(answer) -> None:
                 pred[y : y + 2, x : x + 2] = True
                 pred[y + 2, x + 2] = seed % 2
         pred[-1, -1] = seed == 3
-        true, called = (cv2.connectedComponents(m.astype(np.uint8), connectivity=8) for m in (target, pred))
-        found = sum(pred[true[1] == i].any() for i in range(1, true[0]))
-        alarms = sum(not target[called[1] == i].any() for i in range(1, called[0]))
-        given, expected = f"{true[0] - 1} true lesions, {called[0] - 1} predicted", (int(found), int(alarms))
-        got = answer(pred.copy(), target.copy())
-        if not isinstance(got, tuple | list | np.ndarray) or len(got) != 2:
-            raise Wrong("return two numbers: found, false_alarms.", given, got, expected)
-        got = (int(got[0]), int(got[1]))
-        if got == expected:
-            continue
-        of_four = cv2.connectedComponents(target.astype(np.uint8), connectivity=4)
-        touched = sum(pred[of_four[1] == i].any() for i in range(1, of_four[0]))
-        of_both = cv2.connectedComponents((pred & target).astype(np.uint8), connectivity=8)[0] - 1
-        for hint, mistake in {
-            "the two numbers are exchanged.": expected[::-1],
-            "two predicted pieces may touch one lesion: it is found once.": (of_both, expected[1]),
+        (trues, true), (calls, called) = _pieces(target), _pieces(pred)
+        found = len(set(true[pred]) - {0})
+        alarms = calls - len(set(called[target]) - {0})
+        case = Case((found, alarms), f"{trues} true lesions, {calls} predicted")
+        got = case.numbers(answer(pred.copy(), target.copy()), 2, "two numbers: found, false_alarms")
+        touched = len(set(_pieces(target, connectivity=4)[1][pred]) - {0})
+        mistakes = {
+            "the two numbers are exchanged.": (alarms, found),
+            "two predicted pieces may touch one lesion: it is found once.": (
+                (_pieces(pred & target)[0], alarms)
+            ),
             "these are pixels: count pieces. cv2.connectedComponents numbers them.": (
-                int((pred & target).sum()),
-                int((pred & ~target).sum()),
+                (int((pred & target).sum()), int((pred & ~target).sum()))
             ),
-            "two predicted pieces may touch one lesion: count those that touch none.": (
-                expected[0],
-                called[0] - 1 - expected[0],
-            ),
-        }.items():
-            if got == mistake:
-                raise Wrong(hint, given, got, expected)
-        if got[0] == touched and touched != found:
-            raise Wrong("pixels that meet at a corner are one lesion: connectivity 8.", given, got, expected)
-        if got[0] == found + 1 or got[1] == alarms + 1:
-            raise Wrong("piece 0 is the ground, not a lesion: start at 1.", given, got, expected)
-        if got[1] == called[0] - 1:
-            raise Wrong(
-                "all predicted lesions are counted: a false alarm touches no true one.", given, got, expected
-            )
-        raise Wrong("found: true pieces with any predicted pixel. Alarms: the reverse.", given, got, expected)
+            "two predicted pieces may touch one lesion: count those that touch none.": (found, calls - found),
+            "pixels that meet at a corner are one lesion: connectivity 8.": got[0] == touched != found,
+            "piece 0 is the ground, not a lesion: start at 1.": got[0] == found + 1 or got[1] == alarms + 1,
+            "all predicted lesions are counted: a false alarm touches no true one.": got[1] == calls,
+        }
+        case.compare(got, mistakes, "found: true pieces with any predicted pixel. Alarms: the reverse.")
+
+
+def _pieces(mask: np.ndarray, connectivity: int = 8) -> tuple[int, np.ndarray]:
+    """How many connected pieces a mask has, and the number of the piece at every pixel, 0 at none."""
+    count, numbers = cv2.connectedComponents(mask.astype(np.uint8), connectivity=connectivity)
+    return count - 1, numbers
 
 
 def _enough(counts, means, allowed) -> int:
@@ -263,7 +222,7 @@ def _curves() -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, int]]]:
             "this is the best mean. Fewer pictures may do as well, within what seeds alone change.": counts[
                 best
             ],
-            "this is the place in the list, not the count.": int((counts == right).argmax()),
+            "this is the place in the list, not the count.": (counts == right).argmax(),
             "the highest single run is luck: compare means.": counts[dice.max(1).argmax()],
             "these are all pictures there are.": counts[-1],
             "the spread is that of the best count's seeds, not of each count's own.": (
@@ -272,8 +231,8 @@ def _curves() -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, int]]]:
             "the spread is over the seeds of the best count, not over all runs.": (
                 _enough(counts, means, dice.std())
             ),
-            "this allows two standard deviations, one is asked for.": _enough(
-                counts, means, 2 * spreads[best]
+            "this allows two standard deviations, one is asked for.": (
+                _enough(counts, means, 2 * spreads[best])
             ),
             "this allows the standard error: the deviation of the seeds is not divided here.": (
                 _enough(counts, means, spreads[best] / 2)
@@ -295,7 +254,7 @@ def enough_pictures(answer) -> None:
     at most one standard deviation of the best count's seeds below the best mean.
     """
     cases = list(_curves())
-    got = [_number(answer(counts.copy(), dice.copy()), counts.tolist()) for counts, dice, _ in cases]
+    got = [Case(right[""]).number(answer(counts.copy(), dice.copy())) for counts, dice, right in cases]
     wrong = [i for i, (_, _, answers) in enumerate(cases) if got[i] != answers[""]]
     if not wrong:
         return
@@ -303,6 +262,8 @@ def enough_pictures(answer) -> None:
     given = f"counts {counts.tolist()}, means {dice.mean(1).round(3).tolist()}, "
     given += f"spread of the best {dice.std(1)[dice.mean(1).argmax()]:.3f}"
     # One curve fits several mistakes: the one that fits them all is meant.
-    fitting = [hint for hint in answers if all(g == c[2][hint] for g, c in zip(got, cases, strict=True))]
-    hint = "means over seeds; the best mean minus its standard deviation; the smallest count at or above."
-    raise Wrong(fitting[0] if fitting else hint, given, got[wrong[0]], answers[""])
+    fits = {hint: got == [right[hint] for _, _, right in cases] for hint in answers}
+    otherwise = (
+        "means over seeds; the best mean minus its standard deviation; the smallest count at or above."
+    )
+    Case(answers[""], given).compare(got[wrong[0]], fits, otherwise)
