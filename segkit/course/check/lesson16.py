@@ -136,22 +136,22 @@ def blur_around_person(answer):
     flat = np.full((56, 60, 3), rng.integers(60, 220, 3), np.float32)
     striped = np.where(rows[..., None] % 6 == 0, flat * 0.5, flat)
     outside, far, near = alpha == 0, away > 24, (alpha == 0) & (away < 12)
-    for name, behind in {"striped": striped, "even": flat}.items():
+    for name, behind in {"a striped": striped, "an even": flat}.items():
         images = {
             colour: np.where(alpha[..., None] > 0, np.float32(colour), behind)
             for colour in ((255, 0, 0), (0, 0, 0), (0, 255, 255))
         }
         image = images[255, 0, 0]
-        case = Case(image, f"a round person before an {name} background of colour {behind[1, 0].astype(int)}")
+        case = Case(image, f"a round person before {name} background of colour {behind[1, 0].astype(int)}")
         with np.errstate(all="ignore"):
             red, black, cyan = (
                 _finite(case, answer(one.copy(), alpha.copy(), _blur), "a picture of the same shape")
                 for one in images.values()
             )
-        case.expected = f"about {flat[0, 1].round()}" if name == "even" else None
+        case.expected = f"about {flat[0, 1].round()}" if name == "an even" else None
         shown = f"beside a red person, on average {red[near].mean(0).round()}"
         other_colour = np.maximum(np.abs(red - black), np.abs(cyan - black))
-        if np.allclose(red[outside], image[outside], atol=1) and name == "striped":
+        if np.allclose(red[outside], image[outside], atol=1) and name == "a striped":
             case.wrong("nothing is blurred", shown)
         if other_colour[outside].max() > 2:
             hint = "the person's colour is in it, a glow around them: blur only what is background"
@@ -160,7 +160,7 @@ def blur_around_person(answer):
             case.wrong(hint, shown)
         if other_colour.max() > 2:
             case.wrong("outside it is right; inside, the person is still there")
-        if name == "even" and np.abs(red - flat)[outside].max() > 2:
+        if name == "an even" and np.abs(red - flat)[outside].max() > 2:
             hint = "an even background stays as it is, however it is blurred"
             if red[near].mean() < flat[near].mean() - 2:
                 hint = "dark around the person: missing pixels counted as black. Divide by the blurred weight"

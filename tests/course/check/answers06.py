@@ -170,7 +170,7 @@ WRONG = {
     "resize_labels": [
         (resized(cv2.INTER_LINEAR), "labels have appeared"),
         (lambda labels, height, width: cv2.resize(labels, (height, width)), "swapped"),
-        (lambda labels, height, width: labels, "another one"),
+        (lambda labels, height, width: labels, "size that was asked for"),
         (
             lambda labels, height, width: resized(cv2.INTER_NEAREST)(labels, height, width) / 1.0,
             "stay uint8",

@@ -110,7 +110,7 @@ WRONG = [
     ("pure_colour", unmix_wrong(lambda p, a, b: ((p - a * b) / a).clip(0, 255)), "1 - alpha"),
     ("pure_colour", unmix_wrong(lambda p, a, b: (p / a).clip(0, 255)), "dividing alone"),
     ("pure_colour", lambda p, a, b: unmix(p, np.where(a < 0.1, 0, a), b), "solve pixel"),
-    ("pure_colour", lambda p, a, b: p[..., 0], "another shape"),
+    ("pure_colour", lambda p, a, b: p[..., 0], "return the person's colours"),
     ("pure_colour", lambda p, a, b: "red", "an array"),
     ("run_lengths", lambda m: runs(m, "C"), "columns"),
     ("run_lengths", lambda m: runs(m)[1:] if m[0, 0] else runs(m), "first number counts background"),
@@ -139,5 +139,5 @@ WRONG = [
     ("blur_around_person", lambda i, a, blur: blur(blur_around(i, a, blur)), "far from the person"),
     ("blur_around_person", lambda i, a, blur: i * 0 + 128, "far from the person"),
     ("blur_around_person", lambda i, a, b: blur_around(i, a, b) / b(1 - a)[..., None], "stays as it is"),
-    ("blur_around_person", lambda i, a, blur: i[..., 0], "another shape"),
+    ("blur_around_person", lambda i, a, blur: i[..., 0], "picture of the same shape"),
 ]
