@@ -60,6 +60,10 @@ def read_colour(text: str) -> tuple[int, int, int]:
     return (red, green, blue)
 
 
+def add_pairs(command: ArgumentParser, *names: str, form: str = "NAME=VALUE", **more) -> None:
+    command.add_argument(*names, nargs="+", type=str, action="extend", metavar=form, **more)
+
+
 def read_pairs(texts: list[str] | None, form: str) -> dict[str, str]:
     """["a=1", "b=2"] -> {"a": "1", "b": "2"}"""
     for text in texts or []:

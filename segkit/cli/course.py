@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from segkit.cli.common import read_pairs
+from segkit.cli.common import add_pairs, read_pairs
 from segkit.files import UserError, require
 
 EXAMPLE = "segkit course --only 03 05 --profile fast -p seed=1"
@@ -16,15 +16,7 @@ def add_arguments(command: ArgumentParser) -> None:
         "--profile", default="default", help="parameter files of notebooks/profiles: fast, full"
     )
     command.add_argument("--only", nargs="+", type=str, help="these lessons: 03, 09-12 or 04_metrics")
-    command.add_argument(
-        "-p",
-        "--parameters",
-        nargs="+",
-        type=str,
-        action="extend",
-        metavar="NAME=VALUE",
-        help="go before those of the profile",
-    )
+    add_pairs(command, "-p", "--parameters", help="go before those of the profile")
     command.add_argument("-o", "--out", default="runs", help="where the new folder goes")
     command.add_argument("--notebooks", help="a folder of numbered notebooks (default: the clone's)")
     command.add_argument("--table", help="write times and memory into this Markdown file")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from segkit.cli.common import read_pairs
+from segkit.cli.common import add_pairs, read_pairs
 from segkit.files import UserError, require
 
 EXAMPLE = "segkit sweep -g alpha=0,0.5,1 seed=0,1,2 -o runs/alpha"
@@ -12,11 +12,9 @@ WHEN_STOPPED = "The finished runs are kept: the same segkit sweep command goes o
 
 
 def add_arguments(command: ArgumentParser) -> None:
-    pairs = {"nargs": "+", "type": str, "action": "extend"}
-    command.add_argument(
-        "-g", "--grid", required=True, metavar="NAME=VALUE,VALUE", help="run every combination", **pairs
-    )
-    command.add_argument("-p", "--parameters", metavar="NAME=VALUE", help="shared by all runs", **pairs)
+    several = "NAME=VALUE,VALUE"
+    add_pairs(command, "-g", "--grid", form=several, required=True, help="run every combination")
+    add_pairs(command, "-p", "--parameters", help="shared by all runs")
     command.add_argument("-o", "--out", required=True, help="the folder of the sweep; finished runs are kept")
     command.add_argument("--workers", type=int, help="runs at a time (default: one per core)")
     command.add_argument("--cluster", help="a Dask scheduler to run on instead, such as tcp://10.0.0.1:8786")

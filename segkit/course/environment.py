@@ -46,11 +46,8 @@ def check_environment() -> tuple[str, bool]:
             say(False, package, f"not installed. Run: pip install 'segkit-course{extra}'")
     try:
         version("opencv-python")
-        say(
-            False,
-            "one OpenCV",
-            "opencv-python lies over opencv-python-headless. Run: pip uninstall opencv-python",
-        )
+        cure = "opencv-python lies over opencv-python-headless. Run: pip uninstall opencv-python"
+        say(False, "one OpenCV", cure)
     except PackageNotFoundError:
         say(True, "one OpenCV")
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none (the course runs without)"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.optimize import minimize_scalar
 
 from segkit.metrics import interval, resampled_means
 from segkit.plots import BLUE, GREY, ORANGE, Picture
@@ -184,6 +185,17 @@ def temper(prob: np.ndarray, temperature: float) -> np.ndarray:
     return 1 / (1 + ((1 - prob) / prob) ** (1 / temperature))
 
 
+def some_pixels(
+    probs: Sequence[np.ndarray], masks: Sequence[np.ndarray], most: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """At most so many pixels of all pictures, drawn at random: probabilities (P,), truth bool (P,)."""
+    prob, true = (np.concatenate([np.ravel(one) for one in of]) for of in (probs, masks))
+    if len(prob) > most:
+        chosen = np.random.default_rng(seed).choice(len(prob), most, replace=False)
+        prob, true = prob[chosen], true[chosen]
+    return prob, true.astype(bool)
+
+
 def fit_temperature(
     probs: Sequence[np.ndarray], masks: Sequence[np.ndarray], most_pixels: int = 500_000, seed: int = 0
 ) -> float:
@@ -191,25 +203,15 @@ def fit_temperature(
 
     Fit it on validation pictures; the test split says whether it helped.   Introduced in notebook 09.
     """
-    prob = np.concatenate([np.ravel(one) for one in probs])
-    true = np.concatenate([np.ravel(one) for one in masks]).astype(bool)
-    if len(prob) > most_pixels:
-        chosen = np.random.default_rng(seed).choice(len(prob), most_pixels, replace=False)
-        prob, true = prob[chosen], true[chosen]
+    prob, true = some_pixels(probs, masks, most_pixels, seed)
 
     def cross_entropy(log_temperature: float) -> float:
         given = temper(prob, np.exp(log_temperature))
         return -np.log(np.where(true, given, 1 - given)).mean()
 
-    # Golden section: one valley (the loss is convex in 1 / temperature), a third narrower at each step.
-    low, high, cut = np.log(0.05), np.log(20.0), (np.sqrt(5) - 1) / 2
-    for _ in range(24):
-        left, right = high - cut * (high - low), low + cut * (high - low)
-        if cross_entropy(left) < cross_entropy(right):
-            high = right
-        else:
-            low = left
-    return float(np.exp((low + high) / 2))
+    # One valley: the loss is convex in 1 / temperature.
+    found = minimize_scalar(cross_entropy, bounds=np.log([0.05, 20]), method="bounded")
+    return float(np.exp(found.x))
 
 
 def plot_reliability(curves: dict[str, Reliability]) -> Figure:

@@ -15,10 +15,8 @@ from scipy import stats
 from segkit.files import UserError
 from segkit.plots import BLUE, GREY, ORANGE, Picture
 
-COLUMNS = ("row", "seed", "change", "steps", "dice_real", "boundary_real", "dice_rendered")
-
-COLUMNS += ("boundary_rendered", "seconds")
-
+COLUMNS = ("row", "seed", "change", "steps", "dice_real", "boundary_real", "dice_rendered",
+           "boundary_rendered", "seconds")  # fmt: skip
 SCORES = ("dice_real", "dice_rendered")
 
 
@@ -104,6 +102,10 @@ def reference_of(row: str) -> str:
 
 def markdown_table(runs: list[dict]) -> str:
     """Every row on the real and on the rendered validation pictures, as a Markdown table."""
+
+    def shown(number: float | None, form: str) -> str:
+        return "" if number is None else format(number, form)
+
     columns = [{c.row: c for c in compare_to_reference(runs, score, reference_of)} for score in SCORES]
     order = sorted({run["row"]: None for run in runs}, key=lambda row: row.count(": "))
     lines = [
@@ -113,17 +115,10 @@ def markdown_table(runs: list[dict]) -> str:
     for row in order:
         cells = [row, str(max(table[row].runs for table in columns if row in table))]
         for table in columns:
-            c = table.get(row)
-            cells += (
-                ["", "", "", ""]
-                if c is None
-                else [
-                    f"{c.mean:.3f}",
-                    "" if c.spread is None else f"{c.spread:.3f}",
-                    "" if c.difference is None else f"{c.difference:+.3f}",
-                    c.verdict,
-                ]
-            )
+            if not (c := table.get(row)):
+                cells += [""] * 4
+                continue
+            cells += [f"{c.mean:.3f}", shown(c.spread, ".3f"), shown(c.difference, "+.3f"), c.verdict]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -13,11 +13,7 @@ from torch import nn
 
 from segkit.augment import Augmentation
 from segkit.checkpoint import find_checkpoint, load_checkpoint
-from segkit.data import (
-    Preprocessing,
-    SegmentationDataset,
-    load_dataset,
-)
+from segkit.data import SPLITS, Preprocessing, SegmentationDataset, load_dataset
 from segkit.metrics import count_pixels
 from segkit.models import build_model
 from segkit.predict import Segmenter
@@ -73,30 +69,19 @@ def fine_tune(
     part.seed = seed
     if augment > 0:
         part.transform = Augmentation(augment)
-    config = TrainConfig(
-        **{
-            "num_epochs": rounds,
-            "steps_per_epoch": -(-num_steps // rounds),
-            "batch_size": batch_size,
-            "optimizer": "adamw",
-            "weight_decay": 1e-4,
-            "schedule": "cosine",
-            # Choosing a precision costs more than a short training on a CPU would gain.
-            "precision": "auto" if torch.cuda.is_available() else "fp32",
-            "seed": seed,
-        }
-        | settings
-    )
-    return fit(model, part, val_set, run, config)
+    usual = {"num_epochs": rounds, "steps_per_epoch": -(-num_steps // rounds), "batch_size": batch_size}
+    usual |= {"optimizer": "adamw", "weight_decay": 1e-4, "schedule": "cosine", "seed": seed}
+    # Choosing a precision costs more than a short training on a CPU would gain.
+    usual["precision"] = "auto" if torch.cuda.is_available() else "fp32"
+    return fit(model, part, val_set, run, TrainConfig(**usual | settings))
 
 
 def dice_of(checkpoint: str | Path, data: SegmentationDataset) -> np.ndarray:
     """Dice of each picture of a loaded data set, at the size it was loaded in: float (N,)."""
     network = Segmenter.load(checkpoint)
-    pairs = [data.pair(index) for index in range(len(data))]
-    probs = [network(image) for image, _ in pairs]
-    pred, true = np.stack(probs) > network.threshold, np.stack([mask for _, mask in pairs])
-    return count_pixels(pred, true).dice().numpy()
+    images, masks = zip(*map(data.pair, range(len(data))), strict=True)
+    pred = np.stack([network(image) for image in images]) > network.threshold
+    return count_pixels(pred, np.stack(masks)).dice().numpy()
 
 
 STARTS = {
@@ -130,28 +115,15 @@ def learning_curve(
         settings = dict(settings)
         lr = settings.pop("lr")
         _, preprocessing = starting_network(size=size, **settings)
-        sets = {
-            split: load_dataset(folder, split=split, preprocessing=preprocessing)
-            for split in ("train", "val", "test")
-        }
+        sets = {name: load_dataset(folder, split=name, preprocessing=preprocessing) for name in SPLITS}
         for pictures in sorted({min(count, len(sets["train"])) for count in counts}):
             for seed in range(num_seeds):
                 torch.manual_seed(seed)  # random weights are drawn here
                 model, _ = starting_network(size=size, **settings)
                 place = Path(run) / f"{name}-{pictures}-{seed}"
-                done = fine_tune(
-                    model,
-                    sets["train"],
-                    sets["val"],
-                    place,
-                    num_steps,
-                    batch_size,
-                    pictures,
-                    rounds=2,
-                    seed=seed,
-                    lr=lr,
-                    augment=augment,
-                )
+                how = {"rounds": 2, "seed": seed, "lr": lr, "augment": augment}
+                both = sets["train"], sets["val"]
+                done = fine_tune(model, *both, place, num_steps, batch_size, pictures, **how)
                 dice = float(dice_of(done.checkpoint, sets["test"]).mean())
                 rows.append({"start": name, "pictures": pictures, "seed": seed, "dice": dice})
                 shutil.rmtree(place, ignore_errors=True)  # the score is what is wanted
@@ -164,8 +136,7 @@ def baselines(train_set: SegmentationDataset, test_set: SegmentationDataset) -> 
     "all of it"; "where it usually is": the mean training mask, cut at one half; "the bright part" and "the
     dark part": each picture cut by Otsu's method (1979); "the brightest": as many pixels as in the mean mask.
     """
-    images = np.stack([test_set.pair(i)[0] for i in range(len(test_set))])
-    masks = np.stack([test_set.pair(i)[1] for i in range(len(test_set))])
+    images, masks = map(np.stack, zip(*map(test_set.pair, range(len(test_set))), strict=True))
     mean_mask = np.mean([train_set.pair(i)[1] for i in range(len(train_set))], axis=0)
     grey = images.astype(float).mean(-1)
     cuts = np.quantile(grey, 1 - mean_mask.mean(), axis=(1, 2), keepdims=True)

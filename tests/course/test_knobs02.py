@@ -1,12 +1,8 @@
 """The knob of notebook 02, driven as a hand would."""
 
-import time
-
 import cv2
-import numpy as np
 import pytest
 
-from segkit.course.knobs.explorer import HEIGHT, TITLE
 from segkit.course.knobs.lesson02 import PairBrowser
 from segkit.data import find_samples
 from segkit.files import UserError
@@ -21,20 +17,6 @@ def folder(make_dataset):
 @pytest.fixture
 def browser(folder) -> PairBrowser:
     return PairBrowser(find_samples(folder), inspect_dataset(folder).shares)
-
-
-def decoded(browser) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(browser.picture.value, np.uint8), cv2.IMREAD_COLOR)
-
-
-def test_every_knob_changes_the_picture_and_back_again(browser):
-    for control, value in ((browser.number, 3), (browser.opacity, 0.1), (browser.order, "most person first")):
-        picture, before = browser.picture.value, control.value
-        control.value = value
-        assert browser.picture.value != picture
-        assert decoded(browser).shape[0] == HEIGHT + TITLE
-        control.value = before
-        assert browser.picture.value == picture
 
 
 def test_the_words_name_the_pair_that_is_shown(browser):
@@ -70,18 +52,3 @@ def test_a_pair_that_cannot_be_read_is_named_and_the_next_one_shown(browser, fol
     assert "002.jpg" in browser.words.value
     browser.number.value = 3
     assert "003" in browser.words.value
-
-
-def test_it_answers_within_a_tenth_of_a_second(browser):
-    seconds = []
-    for number in (1, 2, 3, 4, 5):
-        start = time.process_time()
-        browser.number.value = number
-        seconds.append(time.process_time() - start)
-    assert np.median(seconds) < 0.1
-
-
-def test_it_has_a_still_figure_and_says_its_name(browser):
-    assert len(browser.figure()._repr_png_()) > 5000
-    assert [axes.get_title() for axes in browser.figure((0, 1)).axes] == ["mask 0", "mask 1"]
-    assert "PairBrowser" in repr(browser)

@@ -9,14 +9,7 @@ from segkit.files import UserError, read_image
 from segkit.models import build_model
 from segkit.sets.brain import draw_head, make_brain_set, make_ears, make_patient
 from segkit.sets.groups import deal_folder, find_leaks
-from segkit.study.few_pictures import (
-    baselines,
-    dice_of,
-    excerpt,
-    fine_tune,
-    learning_curve,
-    starting_network,
-)
+from segkit.study.few_pictures import baselines, dice_of, excerpt, fine_tune, learning_curve, starting_network
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from segkit.course.knobs.explorer import HEIGHT, TITLE
 from segkit.plots import Picture, grey, rgb
 
 
 class Chart:
     """Axes drawn once by matplotlib; lines, dots and pictures are then put on copies in microseconds.
 
-    width, height: in pixels.   frame: draws whatever never changes onto the axes it is given.
+    width: in pixels; it is as high as a panel.   frame: draws whatever never changes onto the axes it gets.
     """
 
-    def __init__(self, width: int, height: int, frame: Callable[[Axes], None]):
-        figure = Picture(figsize=(width / 100, height / 100), dpi=100, layout="constrained")
+    def __init__(self, width: int, frame: Callable[[Axes], None]):
+        figure = Picture(figsize=(width / 100, (HEIGHT + TITLE) / 100), dpi=100, layout="constrained")
         axes = figure.subplots()
         frame(axes)
         canvas = FigureCanvasAgg(figure)

@@ -8,17 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import (
-    HEIGHT,
-    TITLE,
-    Explorer,
-    beside,
-    check_same_size,
-    panel,
-    pictures_over_chart,
-    shrink,
-    slider,
-)
+from segkit.course.knobs.explorer import Explorer, beside, check_sizes, panel, shrink, slider, strip
 from segkit.metrics import Counts
 from segkit.plots import BLUE, GREEN, GREY, ORANGE, height_line, overlay, show_mistakes
 
@@ -39,7 +29,7 @@ class ThresholdExplorer(Explorer):
     def __init__(
         self, image: np.ndarray, prob: np.ndarray, mask: np.ndarray | None = None, threshold: float = 0.5
     ):
-        check_same_size(image=image, prob=prob, mask=mask)
+        check_sizes(image=image, prob=prob, mask=mask)
         self.image, self.prob = image, np.asarray(prob, np.float32)
         self.mask = None if mask is None else mask.astype(bool)
         truth = self.mask if self.mask is not None else np.zeros(prob.shape, bool)
@@ -47,7 +37,7 @@ class ThresholdExplorer(Explorer):
         self._person, self._rest = np.sort(self.prob[truth]), np.sort(self.prob[~truth])
         self.curves = self._scores_at(self.thresholds)
         self.threshold = slider("threshold", threshold, 0, 1, 0.01)
-        self._chart = Chart(420, HEIGHT + TITLE, self._draw_curves)
+        self._chart = Chart(420, self._draw_curves)
         # The panels are small, whatever the photograph: a large one answers as quickly.
         self._small_image, self._small_prob = shrink(image), shrink(self.prob)
         self._small_mask = shrink(truth.astype(np.float32)) > 0.5
@@ -78,20 +68,15 @@ class ThresholdExplorer(Explorer):
         )
 
     def describe(self) -> str:
-        scores = " · ".join(f"{name} {value:.3f}" for name, value in self.scores.items() if name != "share")
+        scores = self.in_words({name: value for name, value in self.scores.items() if name != "share"})
         share = f"{self.scores['share']:.1%} of the pixels called person"
         return f"threshold {self.threshold.value:.2f} · " + (f"{scores} · {share}" if scores else share)
 
     def figure(self, thresholds: Sequence[float] = (0.1, 0.5, 0.9)) -> Figure:
         """The mask at several thresholds, and the curves with those thresholds marked."""
-        shape = self.prob.shape[1] / self.prob.shape[0]
-        figure, above, chart = pictures_over_chart(len(thresholds), shape)
-        for axes, threshold in zip(above, thresholds, strict=True):
-            axes.imshow(self._mask_and_title(threshold)[0])
-            axes.set_title(f"cut at {threshold:g}", fontsize=10)
-            chart.axvline(threshold, color=GREY, lw=0.8)
-        self._draw_curves(chart)
-        return figure
+        pictures = [self._mask_and_title(threshold)[0] for threshold in thresholds]
+        titles = [f"cut at {threshold:g}" for threshold in thresholds]
+        return strip(pictures, titles, self._draw_curves, thresholds)
 
     def _mask_and_title(self, threshold: float) -> tuple[np.ndarray, str]:
         pred = self._small_prob > threshold

@@ -7,9 +7,9 @@ import ipywidgets
 import numpy as np
 from matplotlib.figure import Figure
 
-from segkit.course.knobs.explorer import Explorer, beside, panel, shrink
+from segkit.course.knobs.explorer import Explorer, beside, panel, shrink, slider
 from segkit.data import Sample, load_pair_full
-from segkit.plots import overlay, show_row
+from segkit.plots import grey, overlay, show_row
 
 
 class PairBrowser(Explorer):
@@ -36,8 +36,8 @@ class PairBrowser(Explorer):
             self._orders["least person first"] = sorted(known, key=lambda sample: shares[sample.name])
             self._orders["most person first"] = self._orders["least person first"][::-1]
         self._latest: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self.number = ipywidgets.IntSlider(number, min=0, max=len(samples) - 1, description="picture")
-        self.opacity = ipywidgets.FloatSlider(opacity, min=0, max=1, step=0.1, description="mask")
+        self.number = slider("picture", number, 0, len(samples) - 1, 1)
+        self.opacity = slider("mask", opacity, 0, 1, 0.1)
         self.order = ipywidgets.Dropdown(options=list(self._orders), description="order")
         super().__init__(self.number, self.opacity, self.order)
 
@@ -49,10 +49,8 @@ class PairBrowser(Explorer):
 
     def draw(self) -> np.ndarray:
         _, mask = self._pair()
-        alone = np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)
-        return beside(
-            panel(shrink(self._tinted(self.opacity.value)), "under its mask"), panel(shrink(alone), "mask")
-        )
+        tinted = panel(shrink(self._tinted(self.opacity.value)), "under its mask")
+        return beside(tinted, panel(shrink(grey(mask)), "mask"))
 
     def describe(self) -> str:
         _, mask = self._pair()

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from segkit.course.knobs.explorer import Explorer, bars, beside, panel, pictures_over_chart, shrink, slider
+from segkit.course.knobs.explorer import Explorer, bars, beside, panel, shrink, slider, strip
 from segkit.metrics import boundary_f, count_pixels
-from segkit.plots import BLUE, GREEN, GREY, ORANGE, show_mistakes
+from segkit.plots import BLUE, GREEN, GREY, ORANGE, rgb, show_mistakes
 
 
 class MaskShiftExplorer(Explorer):
@@ -42,27 +43,26 @@ class MaskShiftExplorer(Explorer):
     def draw(self) -> np.ndarray:
         pred = self.predicted()
         picture = panel(shrink(self._picture_of(pred)), "blue right, orange too much, yellow missed")
-        return beside(picture, bars(self._scores_of(pred), self.colours))
+        return beside(picture, bars(self._scores_of(pred), [rgb(colour) for colour in self.colours]))
 
     def describe(self) -> str:
-        scores = " · ".join(f"{name} {value:.3f}" for name, value in self.scores.items())
-        return f"{self.dx.value:+d} right, {self.dy.value:+d} down, grown by {self.grow.value:+d} · {scores}"
+        pushed = f"{self.dx.value:+d} right, {self.dy.value:+d} down, grown by {self.grow.value:+d}"
+        return f"{pushed} · {self.in_words(self.scores)}"
 
     def figure(self, shifts: Sequence[int] = (1, 4, 12)) -> Figure:
         """The mask pushed right by several distances, and the scores over the distance."""
-        figure, above, chart = pictures_over_chart(len(shifts), self.mask.shape[1] / self.mask.shape[0])
-        for axes, shift in zip(above, shifts, strict=True):
-            axes.imshow(self._picture_of(move_mask(self.mask, shift)))
-            axes.set_title(f"pushed by {shift}", fontsize=10)
-            chart.axvline(shift, color=GREY, lw=0.8)
+        pictures = [self._picture_of(move_mask(self.mask, shift)) for shift in shifts]
+        titles = [f"pushed by {shift}" for shift in shifts]
+        return strip(pictures, titles, self._draw_scores, shifts)
+
+    def _draw_scores(self, axes: Axes) -> None:
         distances = range(self.dx.max + 1)
         scores = [self._scores_of(move_mask(self.mask, distance)) for distance in distances]
         for name, colour, style in zip(scores[0], self.colours, ("-", "--", "-.", ":"), strict=True):
-            chart.plot(distances, [s[name] for s in scores], color=colour, ls=style, label=name)
-        chart.set(xlabel="pixels pushed to the right", ylim=(-0.03, 1.03))
-        chart.xaxis.get_major_locator().set_params(integer=True)
-        chart.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
-        return figure
+            axes.plot(distances, [s[name] for s in scores], color=colour, ls=style, label=name)
+        axes.set(xlabel="pixels pushed to the right", ylim=(-0.03, 1.03))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
 
     def _picture_of(self, pred: np.ndarray) -> np.ndarray:
         return show_mistakes(np.full((*self.mask.shape, 3), 255, np.uint8), pred, self.mask)

@@ -8,21 +8,12 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.special import expit
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import (
-    HEIGHT,
-    TITLE,
-    Explorer,
-    bars,
-    beside,
-    check_same_size,
-    panel,
-    shrink,
-    slider,
-)
+from segkit.course.knobs.explorer import Explorer, bars, beside, check_sizes, panel, shrink, slider, stack
 from segkit.metrics import count_pixels
-from segkit.plots import BLUE, GREEN, GREY, ORANGE, Picture, grey, outlined, show_mistakes, show_row
+from segkit.plots import BLUE, GREEN, GREY, ORANGE, Picture, grey, outlined, rgb, show_mistakes, show_row
 
 PALE = "#A9CBE3"  # BLUE, far away
 
@@ -56,36 +47,33 @@ class AlphaExplorer(Explorer):
     ):
         if brightness is None or mask is None:
             brightness, mask = draw_small_person(seed)
-        check_same_size(brightness=brightness, mask=mask)
+        check_sizes(brightness=brightness, mask=mask)
         self.brightness, self.mask = np.asarray(brightness, np.float64), mask.astype(bool)
         self.num_steps, self.lr = num_steps, lr
         self._x = self.brightness.ravel() - self.brightness.mean()
         self._y = self.mask.ravel().astype(np.float64)
-        self.weights, self.biases = np.linspace(-2, 22, 37), np.linspace(-8, 3, 34)
-        grid = np.stack(np.meshgrid(self.weights, self.biases), -1).reshape(-1, 2)
-        shape = len(self.biases), len(self.weights)
-        parts = [self.losses(weight, bias) for weight, bias in grid]
-        self._bce_map, self._dice_map = (np.reshape(values, shape) for values in zip(*parts, strict=True))
+        self._extent = -2, 22, -8, 3  # of the weights and the biases
+        landscape = [[self.losses(w, b) for w in np.linspace(-2, 22, 37)] for b in np.linspace(-8, 3, 34)]
+        self._bce_map, self._dice_map = np.moveaxis(landscape, 2, 0)
         self._paths: dict[float, np.ndarray] = {}
         self.alpha = slider("alpha", alpha, 0, 1, 0.05)
         self.step = slider("step", step, 0, num_steps, 1)
-        self._pull_chart = Chart(330, HEIGHT + TITLE, self._draw_pull_frame)
-        self._map_chart = Chart(330, HEIGHT + TITLE, self._draw_map_frame)
-        self._picture = panel(shrink(grey(self.brightness)), "picture")
+        self._pull_chart = Chart(330, self._draw_pull_frame)
+        self._map_chart = Chart(330, self._draw_map_frame)
         self._truth = panel(shrink(grey(self.mask)), "truth")
         super().__init__(self.alpha, self.step)
 
     def losses(self, weight: float, bias: float) -> tuple[float, float]:
         """(BCE, Dice loss) of the network (weight, bias), as segkit.losses has them."""
         logits = weight * self._x + bias
-        probs = _sigmoid(logits)
+        probs = expit(logits)
         bce = np.mean(np.logaddexp(0, logits) - self._y * logits)
         overlap = (2 * (probs * self._y).sum() + 1) / (probs.sum() + self._y.sum() + 1)
         return float(bce), float(1 - overlap)
 
     def pulls(self, weight: float, bias: float) -> tuple[np.ndarray, np.ndarray]:
         """-(d loss / d logit) of every pixel for BCE and for the Dice loss: two arrays (H * W,)."""
-        probs = _sigmoid(weight * self._x + bias)
+        probs = expit(weight * self._x + bias)
         return (self._y - probs) / len(probs), self._dice_pull(probs, self._y, probs)
 
     def path(self, alpha: float) -> np.ndarray:
@@ -103,76 +91,46 @@ class AlphaExplorer(Explorer):
     def probs(self, alpha: float, step: int) -> np.ndarray:
         """What the network answers after so many steps: float (H, W)."""
         weight, bias = self.path(alpha)[step]
-        return _sigmoid(weight * self._x + bias).reshape(self.mask.shape)
+        return expit(weight * self._x + bias).reshape(self.mask.shape)
 
     @property
     def scores(self) -> dict[str, float]:
         """Loss, its two parts, and the Dice of the mask (cut at 0.5), at the sliders' settings."""
-        return self._scores_at(self.alpha.value, self.step.value)
+        alpha, step = self.alpha.value, self.step.value
+        bce, dice = self.losses(*self.path(alpha)[step])
+        loss = {"loss": alpha * bce + (1 - alpha) * dice, "BCE": bce, "Dice loss": dice}
+        return loss | {"Dice of the mask": self._dice_at(alpha, step)}
 
     def draw(self) -> np.ndarray:
-        alpha, step = self.alpha.value, self.step.value
-        return beside(
-            self._pull_picture(alpha, step),
-            self._map_picture(alpha, step),
-            self._picture,
-            panel(shrink(grey(self.probs(alpha, step))), f"answer, step {step}"),
-            self._truth,
-        )
+        drawn = self._panels(self.alpha.value, self.step.value)
+        return beside(drawn, panel(shrink(grey(self.brightness)), "picture"), self._truth)
 
     def describe(self) -> str:
         weight, bias = self.path(self.alpha.value)[self.step.value]
-        scores = " · ".join(f"{name} {value:.3f}" for name, value in self.scores.items())
-        return (
-            f"alpha {self.alpha.value:.2f}, step {self.step.value}: w {weight:.2f}, b {bias:.2f} · {scores}"
-        )
+        place = f"alpha {self.alpha.value:.2f}, step {self.step.value}: w {weight:.2f}, b {bias:.2f}"
+        return f"{place} · {self.in_words(self.scores)}"
 
     def figure(self, alphas: Sequence[float] = (1, 0.5, 0), step: int | None = None) -> Figure:
         """One row per alpha: the pull on a person pixel, the landscape with the way taken, the answer."""
-        step = self.step.value if step is None else step
-        figure = Picture(figsize=(10, 2.8 * len(alphas)), layout="constrained")
-        grid = figure.subplots(len(alphas), 3, squeeze=False)
-        for row, alpha in zip(grid, alphas, strict=True):
-            self._draw_pull_frame(row[0])
-            for curve, colour, width in self._pull_curves(alpha, step):
-                row[0].plot(self.logits, curve, color=colour, lw=width)
-            row[0].plot(*self._pull_now(alpha, step), "o", color=BLUE)
-            row[0].set_ylabel(f"alpha {alpha:g}\n\npull")
-            self._draw_map_frame(row[1])
-            mixed = self._mixed_map(alpha)
-            row[1].imshow(
-                mixed,
-                origin="lower",
-                extent=self._extent(),
-                aspect="auto",
-                cmap="gray",
-                interpolation="bilinear",
-            )
-            row[1].plot(*self.path(alpha)[: step + 1].T, color=ORANGE, lw=2)
-            row[1].plot(*self.path(alpha)[step], "o", color=ORANGE)
-            row[2].imshow(self.probs(alpha, step), cmap="gray", vmin=0, vmax=1)
-            row[2].contour(self.mask, [0.5], colors=[BLUE], linewidths=1)
-            dice = self._scores_at(alpha, step)["Dice of the mask"]
-            row[2].set_title(f"answer after {step} steps: Dice {dice:.2f}", fontsize=10)
-            row[2].axis("off")
-        for axes in grid[1:, :2].ravel():
-            axes.set_title("")
-        for axes in grid[1:, 0]:
-            axes.get_legend().remove()
-        for axes in grid[:-1, :2].ravel():
-            axes.set_xlabel("")
-        return figure
+        return stack([self._panels(alpha, self.step.value if step is None else step) for alpha in alphas])
 
-    def _scores_at(self, alpha: float, step: int) -> dict[str, float]:
-        bce, dice = self.losses(*self.path(alpha)[step])
-        pred = self.probs(alpha, step) > 0.5
-        mask_dice = count_pixels(pred[None], self.mask[None]).dice().item()
-        return {
-            "loss": alpha * bce + (1 - alpha) * dice,
-            "BCE": bce,
-            "Dice loss": dice,
-            "Dice of the mask": mask_dice,
-        }
+    def _panels(self, alpha: float, step: int) -> np.ndarray:
+        """Pull, landscape and answer, side by side."""
+        pull, landscape = self._pull_chart.copy(), self._map_chart.copy()
+        for curve, colour, width in self._pull_curves(alpha, step):
+            pull.line(self.logits, curve, colour, width)
+        pull.dot(*self._pull_now(alpha, step), BLUE, 6)
+        # Low loss is bright; square root, so that the valley shows.
+        loss = alpha * np.sqrt(self._bce_map / self._bce_map.max()) + (1 - alpha) * self._dice_map
+        landscape.image(1 - 0.8 * (loss - loss.min()) / np.ptp(loss), self._extent)
+        landscape.line(*self.path(alpha)[: step + 1].T, ORANGE, 2)
+        landscape.dot(*self.path(alpha)[step], ORANGE, 6)
+        answer = outlined(shrink(grey(self.probs(alpha, step))), shrink(self.mask.astype(np.uint8)))
+        title = f"alpha {alpha:g}, step {step}: Dice {self._dice_at(alpha, step):.2f}"
+        return beside(pull.canvas, landscape.canvas, panel(answer, title))
+
+    def _dice_at(self, alpha: float, step: int) -> float:
+        return count_pixels(self.probs(alpha, step)[None] > 0.5, self.mask[None]).dice().item()
 
     def _dice_pull(self, probs: np.ndarray, y: np.ndarray | float, all_probs: np.ndarray) -> np.ndarray:
         """Pull of the Dice loss on pixels with these probabilities and labels, all others as they are."""
@@ -183,8 +141,8 @@ class AlphaExplorer(Explorer):
     def _pull_curves(self, alpha: float, step: int) -> list[tuple[np.ndarray, str, int]]:
         """Pull on one person pixel against its logit, in units in which BCE's strongest pull is 1."""
         weight, bias = self.path(alpha)[step]
-        others = _sigmoid(weight * self._x + bias)
-        probs, count = _sigmoid(self.logits), len(self._x)
+        others = expit(weight * self._x + bias)
+        probs, count = expit(self.logits), len(self._x)
         bce = 1 - probs
         dice = self._dice_pull(probs, 1.0, others) * count
         return [(bce, GREY, 2), (dice, GREEN, 2), (alpha * bce + (1 - alpha) * dice, BLUE, 4)]
@@ -195,13 +153,6 @@ class AlphaExplorer(Explorer):
         logit = weight * self._x[self._y > 0].mean() + bias
         return logit, float(np.interp(logit, self.logits, self._pull_curves(alpha, step)[-1][0]))
 
-    def _pull_picture(self, alpha: float, step: int) -> np.ndarray:
-        chart = self._pull_chart.copy()
-        for curve, colour, width in self._pull_curves(alpha, step):
-            chart.line(self.logits, curve, colour, width)
-        chart.dot(*self._pull_now(alpha, step), BLUE, 6)
-        return chart.canvas
-
     def _draw_pull_frame(self, axes: Axes) -> None:
         for colour, width, name in ((GREY, 2, "BCE"), (GREEN, 2, "Dice"), (BLUE, 4, "the mix")):
             axes.plot([], [], color=colour, lw=width, label=name)
@@ -209,24 +160,8 @@ class AlphaExplorer(Explorer):
         axes.set_title("how strongly is it pulled up?", fontsize=10)
         axes.legend(frameon=False, fontsize=8, loc="upper right")
 
-    def _mixed_map(self, alpha: float) -> np.ndarray:
-        """Brightness (low loss is bright) over (bias, weight); square root, so that the valley shows."""
-        loss = alpha * np.sqrt(self._bce_map / self._bce_map.max()) + (1 - alpha) * self._dice_map
-        return 1 - 0.8 * (loss - loss.min()) / (loss.max() - loss.min())
-
-    def _map_picture(self, alpha: float, step: int) -> np.ndarray:
-        chart = self._map_chart.copy()
-        chart.image(self._mixed_map(alpha), self._extent())
-        way = self.path(alpha)
-        chart.line(*way[: step + 1].T, ORANGE, 2)
-        chart.dot(*way[step], ORANGE, 6)
-        return chart.canvas
-
-    def _extent(self) -> tuple[float, float, float, float]:
-        return self.weights[0], self.weights[-1], self.biases[0], self.biases[-1]
-
     def _draw_map_frame(self, axes: Axes) -> None:
-        axes.set(xlabel="w", ylabel="b", xlim=self._extent()[:2], ylim=self._extent()[2:])
+        axes.set(xlabel="w", ylabel="b", xlim=self._extent[:2], ylim=self._extent[2:])
         axes.set_title("loss: bright is low", fontsize=10)
 
 
@@ -252,7 +187,7 @@ class NetworkExplorer(Explorer):
         cuts: np.ndarray,
         alpha: float = 0.5,
     ):
-        check_same_size(images=images[0], masks=masks[0], probs=probs[0, 0, 0])
+        check_sizes(images=images[0], masks=masks[0], probs=probs[0, 0, 0])
         self.images, self.masks, self.probs = images, masks.astype(bool), probs
         self.alphas, self.dice, self.cuts = list(alphas), dice, np.asarray(cuts)
         start = min(self.alphas, key=lambda one: abs(one - alpha))
@@ -261,7 +196,7 @@ class NetworkExplorer(Explorer):
         self.seed = slider("seed", 0, 0, probs.shape[1] - 1, 1)
         self.threshold = slider("threshold", 0.5, 0.05, 0.95, 0.05)
         self.picture_number = slider("picture", len(images) // 2, 0, len(images) - 1, 1)
-        self._chart = Chart(380, HEIGHT + TITLE, self._draw_frame)
+        self._chart = Chart(380, self._draw_frame)
         super().__init__(self.alpha, self.seed, self.threshold, self.picture_number)
 
     def predicted(self) -> np.ndarray:
@@ -290,14 +225,9 @@ class NetworkExplorer(Explorer):
         threshold = self.threshold.value
         chart.line([threshold, threshold], [0, 1], GREY, 1)
         chart.dot(threshold, self.scores["Dice of all"], BLUE, 6)
-        return beside(
-            panel(outlined(shrink(image), shrink(mask.astype(np.uint8))), "picture and truth"),
-            panel(
-                shrink(show_mistakes(image, self.predicted(), mask)),
-                "blue right, orange too much, yellow missed",
-            ),
-            chart.canvas,
-        )
+        truth = panel(outlined(shrink(image), shrink(mask.astype(np.uint8))), "picture and truth")
+        found = shrink(show_mistakes(image, self.predicted(), mask))
+        return beside(truth, panel(found, "blue right, orange too much, yellow missed"), chart.canvas)
 
     def describe(self) -> str:
         scores = self.scores
@@ -350,7 +280,7 @@ class OptimiserExplorer(Explorer):
         mask: np.ndarray,
         loss_fn: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     ):
-        check_same_size(image=image, mask=mask)
+        check_sizes(image=image, mask=mask)
         self.model, self.image, self.mask, self.loss_fn = model, image, mask, loss_fn
         self._targets = torch.from_numpy(mask.astype(np.float32))[None, None]
         self._photo = panel(shrink(image), "picture")
@@ -363,12 +293,8 @@ class OptimiserExplorer(Explorer):
 
     def draw(self) -> np.ndarray:
         loss, pred = self._loss_and_mask(self._values())
-        found = show_mistakes(self.image, pred, self.mask)
-        return beside(
-            self._photo,
-            panel(shrink(found), "blue right, orange too much"),
-            bars({"loss": loss}, (BLUE,), most=5),
-        )
+        found = panel(shrink(show_mistakes(self.image, pred, self.mask)), "blue right, orange too much")
+        return beside(self._photo, found, bars({"loss": loss}, [rgb(BLUE)], most=5))
 
     def describe(self) -> str:
         values = ", ".join(f"{name} {knob.value:.2f}" for name, knob in self.knobs.items())
@@ -396,7 +322,3 @@ def draw_small_person(seed: int = 0, size: int = 24) -> tuple[np.ndarray, np.nda
     cv2.ellipse(mask, (15, 15), (2, 4), 0, 0, 360, 1, -1)
     noise = np.random.default_rng(seed).normal(0, 0.12, mask.shape)
     return (0.3 + 0.4 * mask + noise).clip(0, 1), mask.astype(bool)
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(logits, -60, 60)))

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from segkit.augment import Augmentation
-from segkit.course.knobs.explorer import Explorer, beside, check_same_size, panel, shrink, slider
-from segkit.plots import Picture, outlined
+from segkit.course.knobs.explorer import Explorer, beside, check_sizes, panel, shrink, slider
+from segkit.plots import Picture, grey, outlined
 
 
 class AugmentationExplorer(Explorer):
@@ -21,7 +21,7 @@ class AugmentationExplorer(Explorer):
     """
 
     def __init__(self, image: np.ndarray, mask: np.ndarray, strength: float = 1.0, seed: int = 1):
-        check_same_size(image=image, mask=mask)
+        check_sizes(image=image, mask=mask)
         self.image, self.mask = image, mask.astype(np.uint8)
         self.strength = slider("strength", strength, 0, 2, 0.1)
         self.seed = slider("seed", seed, 0, 100, 1)
@@ -52,7 +52,7 @@ class AugmentationExplorer(Explorer):
         return beside(
             self._original,
             panel(shrink(image), "image"),
-            panel(shrink(np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)), "mask"),
+            panel(shrink(grey(mask)), "mask"),
             panel(shrink(outlined(image, mask)), "do they still agree?"),
         )
 

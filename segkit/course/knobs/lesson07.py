@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-import ipywidgets
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import HEIGHT, TITLE, Explorer, beside, panel, shrink
+from segkit.course.knobs.explorer import Explorer, beside, panel, shrink, slider
 from segkit.plots import BLUE, GREY, ORANGE, Picture, show_mistakes
 
 
@@ -31,9 +30,10 @@ class EpochExplorer(Explorer):
             if len(probs) != len(history):
                 raise ValueError(f"'{name}' has {len(probs)} maps for {len(history)} epochs.")
         self.history, self.pictures = list(history), pictures
-        self.epoch = ipywidgets.IntSlider(len(history), min=1, max=len(history), description="epoch")
-        self._losses = Chart(360, HEIGHT + TITLE, self._draw_losses)
-        self._dice = Chart(300, HEIGHT + TITLE, self._draw_dice)
+        self._curves = {key: [row[key] for row in history] for key in history[0]}
+        self.epoch = slider("epoch", len(history), 1, len(history), 1)
+        self._losses = Chart(360, self._draw_losses)
+        self._dice = Chart(300, self._draw_dice)
         super().__init__(self.epoch)
 
     @property
@@ -51,8 +51,8 @@ class EpochExplorer(Explorer):
 
     def draw(self) -> np.ndarray:
         row, losses, dice = self.row, self._losses.copy(), self._dice.copy()
-        for key, colour in (("train_loss", BLUE), ("val_loss", ORANGE)):
-            losses.dot(row["epoch"], row[key], colour)
+        losses.dot(row["epoch"], row["train_loss"], BLUE)
+        losses.dot(row["epoch"], row["val_loss"], ORANGE)
         dice.dot(row["epoch"], row["val_dice"], ORANGE)
         found = [panel(self._found(name, self.epoch.value), name) for name in self.pictures]
         return beside(losses.canvas, dice.canvas, *found)
@@ -90,19 +90,15 @@ class EpochExplorer(Explorer):
         return show_mistakes(shrink(image), *size)
 
     def _draw_losses(self, axes: Axes) -> None:
-        epochs = [row["epoch"] for row in self.history]
-        axes.plot(epochs, [row["train_loss"] for row in self.history], color=BLUE, label="training")
-        axes.plot(
-            epochs, [row["val_loss"] for row in self.history], color=ORANGE, ls="--", label="validation"
-        )
+        axes.plot("epoch", "train_loss", data=self._curves, color=BLUE, label="training")
+        axes.plot("epoch", "val_loss", data=self._curves, color=ORANGE, ls="--", label="validation")
         axes.axvline(self.lowest_loss()["epoch"], color=GREY, ls=":")
         axes.set(ylim=(0, None), xlabel="epoch")
         axes.set_title("loss (dotted: lowest validation loss)", fontsize=9)
         axes.legend(frameon=False, fontsize=8)
 
     def _draw_dice(self, axes: Axes) -> None:
-        epochs = [row["epoch"] for row in self.history]
-        axes.plot(epochs, [row["val_dice"] for row in self.history], color=ORANGE, ls="--")
+        axes.plot("epoch", "val_dice", data=self._curves, color=ORANGE, ls="--")
         axes.plot(self.best_dice()["epoch"], self.best_dice()["val_dice"], "*", color="black", ms=9)
         axes.set(ylim=(0, 1), xlabel="epoch")
         axes.set_title("validation Dice (star: best)", fontsize=9)

@@ -6,7 +6,7 @@ import ipywidgets
 import numpy as np
 from matplotlib.figure import Figure
 
-from segkit.course.knobs.explorer import Explorer, beside, check_same_size, panel, shrink, slider
+from segkit.course.knobs.explorer import Explorer, beside, check_sizes, panel, shrink, slider
 from segkit.matting.compose import replace_background, soft_alpha
 from segkit.plots import contact_sheet, grey
 
@@ -29,7 +29,7 @@ class CutoutExplorer(Explorer):
         threshold: float = 0.5,
         softness: float = 0.4,
     ):
-        check_same_size(image=image, prob=prob)
+        check_sizes(image=image, prob=prob)
         self.backgrounds = backgrounds
         # As large as it is shown: a large photograph answers as quickly.
         self.image, self.prob = shrink(image), shrink(np.asarray(prob, np.float32))
@@ -46,8 +46,7 @@ class CutoutExplorer(Explorer):
     def draw(self) -> np.ndarray:
         alpha = self.alpha()
         return beside(
-            panel(grey(alpha), "opacity"),
-            panel(self._composed(alpha), "the person, somewhere else"),
+            panel(grey(alpha), "opacity"), panel(self._composed(alpha), "the person, somewhere else")
         )
 
     def describe(self) -> str:

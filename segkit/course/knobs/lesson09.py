@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import HEIGHT, TITLE, Explorer, beside, panel, shrink
+from segkit.course.knobs.explorer import Explorer, beside, panel, shrink, slider
 from segkit.metrics import boundary_f
 from segkit.plots import BLUE, GREY, ORANGE, Picture, contact_sheet, height_line, show_mistakes
 from segkit.study.analysis import (
@@ -19,6 +19,7 @@ from segkit.study.analysis import (
     dice_by_threshold,
     reliability,
     slice_groups,
+    some_pixels,
     temper,
 )
 
@@ -63,8 +64,8 @@ class WorstFirst(Explorer):
             self._parts |= {f"{trait}: {name}": chosen for name, chosen in slices.items() if chosen.any()}
         self.order = ipywidgets.Dropdown(options=list(self._badness), description="worst is")
         self.part = ipywidgets.Dropdown(options=list(self._parts), description="in")
-        self.place = ipywidgets.IntSlider(0, min=0, max=len(names) - 1, description="place")
-        self._chart = Chart(330, HEIGHT + TITLE, self._draw_frame)
+        self.place = slider("place", 0, 0, len(names) - 1, 1)
+        self._chart = Chart(330, self._draw_frame)
         super().__init__(self.order, self.part, self.place)
         self.part.observe(self._start_again, names="value")
 
@@ -88,13 +89,12 @@ class WorstFirst(Explorer):
         for place, score in enumerate(scores):
             chart.dot(place / max(1, len(scores) - 1), score, GREY, 2)
         chart.dot(self._place / max(1, len(scores) - 1), self.dice[self.chosen], ORANGE)
+        cut = height_line(shrink(prob.astype(np.float32)), self.cut)
+        found = shrink(show_mistakes(image, prob > self.cut, mask))
         return beside(
             panel(shrink(image), self.names[self.chosen]),
-            panel(height_line(shrink(prob.astype(np.float32)), self.cut), "probability, and where it is cut"),
-            panel(
-                shrink(show_mistakes(image, prob > self.cut, mask)),
-                "blue found, orange wrong, yellow missed",
-            ),
+            panel(cut, "probability, and where it is cut"),
+            panel(found, "blue found, orange wrong, yellow missed"),
             chart.canvas,
         )
 
@@ -132,8 +132,6 @@ class TemperatureExplorer(Explorer):
     Attributes: temperature (the slider), curve (Reliability at the present one).   Introduced in notebook 09.
     """
 
-    most_pixels = 200_000
-
     def __init__(
         self,
         probs: Sequence[np.ndarray],
@@ -143,14 +141,11 @@ class TemperatureExplorer(Explorer):
         seed: int = 0,
     ):
         self.prob, self.bins = np.asarray(probs[image], np.float32), bins
-        prob, true = (np.concatenate([np.ravel(one) for one in of]) for of in (probs, masks))
-        few = min(len(prob), self.most_pixels)  # enough for two decimals, and quick
-        chosen = np.random.default_rng(seed).choice(len(prob), few, replace=False)
-        self._prob, self._true = prob[chosen], true[chosen]
-        self.temperature = ipywidgets.FloatLogSlider(
-            1.0, base=2, min=-2, max=2, step=0.05, description="temperature"
-        )
-        self._chart = Chart(HEIGHT + TITLE + 40, HEIGHT + TITLE, self._draw_frame)
+        # Enough for two decimals, and quick.
+        self._prob, self._true = some_pixels(probs, masks, 200_000, seed)
+        log = {"base": 2, "min": -2, "max": 2, "step": 0.05}
+        self.temperature = ipywidgets.FloatLogSlider(1.0, description="temperature", **log)
+        self._chart = Chart(324, self._draw_frame)
         super().__init__(self.temperature)
 
     def at(self, temperature: float) -> Reliability:
@@ -212,9 +207,9 @@ class SeedExplorer(Explorer):
         self.by, self.score, self._seed = by, score, seed
         self.runs = {value: group.to_numpy() for value, group in rows.groupby(by)[score]}
         self._winners: dict[int, dict] = {}
-        self.seeds = ipywidgets.IntSlider(1, min=1, max=most, description="seeds")
-        self.draw_number = ipywidgets.IntSlider(0, min=0, max=49, description="draw")
-        self._chart = Chart(440, HEIGHT + TITLE, self._draw_frame)
+        self.seeds = slider("seeds", 1, 1, most, 1)
+        self.draw_number = slider("draw", 0, 0, 49, 1)
+        self._chart = Chart(440, self._draw_frame)
         super().__init__(self.seeds, self.draw_number)
 
     def drawn(self, seeds: int, number: int) -> dict:
@@ -262,9 +257,7 @@ class SeedExplorer(Explorer):
         for value, (line, marker), colour in zip(self.runs, styles, colours, strict=False):
             shares = [self.winners_with(count)[value] for count in counts]
             axes.plot(counts, shares, ls=line, marker=marker, color=colour, label=f"{self.by} {value:g}")
-        axes.set(
-            xlabel="seeds per setting", ylabel="how often it wins", ylim=(-0.03, 1.03), xticks=list(counts)
-        )
+        axes.set(xlabel="seeds per setting", ylabel="how often it wins", ylim=(-0.03, 1.03), xticks=counts)
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         axes.spines[["top", "right"]].set_visible(False)
         return figure

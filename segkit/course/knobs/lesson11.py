@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import HEIGHT, TITLE, Explorer, beside, panel
-from segkit.plots import BLUE, GREY, ORANGE, Picture, rgb
+from segkit.course.knobs.explorer import HEIGHT, Explorer, beside, panel, slider
+from segkit.plots import BLUE, GREY, ORANGE, rgb, show_row
 from segkit.study.anatomy import used_points
 
 CELL = 16
@@ -31,7 +31,7 @@ class AtrousExplorer(Explorer):
 
     def __init__(self, image: np.ndarray, rate: int = 6, size: int = 224):
         self.image = cv2.resize(image, (512, 512), interpolation=cv2.INTER_AREA)
-        self.rate = ipywidgets.IntSlider(rate, min=1, max=24, description="rate")
+        self.rate = slider("rate", rate, 1, 24, 1)
         self.size = ipywidgets.SelectionSlider(options=SIZES, value=size, description="picture")
         super().__init__(self.rate, self.size)
 
@@ -50,7 +50,7 @@ class AtrousExplorer(Explorer):
 
     def draw(self) -> np.ndarray:
         cells = self.size.value // CELL
-        chart = Chart(330, HEIGHT + TITLE, lambda axes: self._draw_curve(axes, cells))
+        chart = Chart(330, lambda axes: self._draw_curve(axes, cells))
         chart.dot(self.rate.value, self.points["mean"], ORANGE)
         title = f"{self.size.value} pixels are {cells} x {cells} cells"
         return beside(panel(self._picture(), title), chart.canvas)
@@ -67,13 +67,9 @@ class AtrousExplorer(Explorer):
         self, settings: Sequence[tuple[int, int]] = ((6, 96), (6, 224), (18, 224), (18, 512))
     ) -> Figure:
         """The landing points for several pairs of rate and picture size."""
-        figure = Picture(figsize=(2.6 * len(settings), 3), layout="constrained")
-        for axes, (rate, size) in zip(figure.subplots(1, len(settings)), settings, strict=True):
-            axes.imshow(self._picture(rate, size))
-            used = used_points(rate, size // CELL)
-            axes.set_title(f"rate {rate}, {size} px\n{used:.1f} of 9 points used", fontsize=10)
-            axes.axis("off")
-        return figure
+        used = "rate {}, {} px\n{:.1f} of 9 points used"
+        titles = [used.format(rate, size, used_points(rate, size // CELL)) for rate, size in settings]
+        return show_row([self._picture(*setting) for setting in settings], titles, 2.6)
 
     def _picture(self, rate: int | None = None, size: int | None = None) -> np.ndarray:
         """The photograph amid its padding, its cells, and the nine points."""

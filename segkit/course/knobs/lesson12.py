@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import HEIGHT, TITLE, Explorer, beside, panel, shrink
+from segkit.course.knobs.explorer import Explorer, beside, panel, shrink, slider
 from segkit.metrics import count_pixels
 from segkit.plots import BLUE, GREEN, GREY, ORANGE, Picture, show_mistakes
 
@@ -47,8 +47,8 @@ class SpeedExplorer(Explorer):
         }
         self.size = ipywidgets.SelectionSlider(options=sizes, value=sizes[-1], description="input size")
         self.engine = ipywidgets.Dropdown(options=list(times), description="engine")
-        self.number = ipywidgets.IntSlider(0, min=0, max=len(images) - 1, description="picture")
-        self._chart = Chart(420, HEIGHT + TITLE, self._draw_frame)
+        self.number = slider("picture", 0, 0, len(images) - 1, 1)
+        self._chart = Chart(420, self._draw_frame)
         super().__init__(self.size, self.engine, self.number)
 
     def _dice(self, prob: np.ndarray, mask: np.ndarray) -> float:

@@ -6,7 +6,7 @@ import ipywidgets
 import numpy as np
 from matplotlib.figure import Figure
 
-from segkit.course.knobs.explorer import Explorer, beside, panel, shrink
+from segkit.course.knobs.explorer import Explorer, beside, panel, shrink, slider
 from segkit.plots import Picture, show_mistakes
 from segkit.video.smooth import Clip, Smoother, restless_row, score_masks, smooth_clip
 
@@ -32,8 +32,8 @@ class SmoothingExplorer(Explorer):
         self.clip, self.probs, self.cut = clip, list(probs), threshold
         self._made: dict[tuple, tuple[list[np.ndarray], dict[str, float]]] = {}
         self.row = restless_row(self.masks(0, True, False), clip.masks) if row is None else row
-        self.strength = ipywidgets.FloatSlider(strength, min=0, max=0.98, step=0.02, description="strength")
-        self.frame = ipywidgets.IntSlider(len(probs) // 2, min=0, max=len(probs) - 1, description="frame")
+        self.strength = slider("strength", strength, 0, 0.98, 0.02)
+        self.frame = slider("frame", len(probs) // 2, 0, len(probs) - 1, 1)
         self.gate = ipywidgets.Checkbox(True, description="gate", indent=False)
         self.flow = ipywidgets.Checkbox(False, description="flow", indent=False)
         super().__init__(self.strength, self.frame, self.gate, self.flow)
@@ -70,10 +70,7 @@ class SmoothingExplorer(Explorer):
         layers = self.slice(masks)
         tall = np.repeat(layers, max(1, 260 // len(layers)), axis=0)
         tall[frame * (len(tall) // len(layers))] = 0
-        return beside(
-            panel(shrink(shown), f"frame {frame}"),
-            panel(tall, "the black row, frame below frame"),
-        )
+        return beside(panel(shrink(shown), f"frame {frame}"), panel(tall, "the black row, frame below frame"))
 
     def describe(self) -> str:
         scores = self.scores
@@ -91,10 +88,8 @@ class SmoothingExplorer(Explorer):
             for axes, strength in zip(line, strengths, strict=True):
                 masks, scores = self._result(strength, gate, False)
                 axes.imshow(self.slice(masks), aspect="auto", interpolation="nearest")
-                axes.set_title(
-                    f"{'gate' if gate else 'no gate'}, strength {strength:g}\n"
-                    f"IoU {scores['iou']:.3f}, flicker {scores['flicker']:.3f}",
-                    fontsize=10,
-                )
+                title = f"{'gate' if gate else 'no gate'}, strength {strength:g}\n"
+                title += f"IoU {scores['iou']:.3f}, flicker {scores['flicker']:.3f}"
+                axes.set_title(title, fontsize=10)
                 axes.set(xticks=[], yticks=[], ylabel="time ↓" if axes is line[0] else "")
         return figure

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-import ipywidgets
+import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import HEIGHT, TITLE, Explorer, beside, panel, shrink
+from segkit.course.knobs.explorer import Explorer, beside, panel, shrink, slider
 from segkit.metrics import count_pixels, hausdorff, mean_surface_distance
 from segkit.plots import BLUE, GREY, ORANGE, Picture, show_mistakes
 
@@ -38,11 +38,9 @@ class VolumeExplorer(Explorer):
         self.images, self.prob, self.target, self.spacing = images, prob, target > 0, tuple(spacing)
         self._scores: dict[float, dict[str, float]] = {}
         last = len(images) - 1
-        self.slice = ipywidgets.IntSlider(last // 2, min=0, max=last, description="slice")
-        self.threshold = ipywidgets.FloatSlider(
-            threshold, min=0.05, max=0.95, step=0.05, description="threshold"
-        )
-        self._chart = Chart(400, HEIGHT + TITLE, self._frame)
+        self.slice = slider("slice", last // 2, 0, last, 1)
+        self.threshold = slider("threshold", threshold, 0.05, 0.95, 0.05)
+        self._chart = Chart(400, self._frame)
         super().__init__(self.slice, self.threshold)
 
     @property
@@ -68,16 +66,14 @@ class VolumeExplorer(Explorer):
 
     def draw(self) -> np.ndarray:
         number, threshold = self.slice.value, round(self.threshold.value, 2)
-        image = self.images[number][..., None].repeat(3, axis=2)
-        mistakes = show_mistakes(image, self.prob[number] > threshold, self.target[number])
         dice, chart = self.slice_dice(threshold), self._chart.copy()
         whole = self._scores_at(threshold)["Dice"]
         chart.line([0, len(dice) - 1], [whole, whole], ORANGE, 2)
         chart.line(range(len(dice)), dice, BLUE, 2)
         chart.dot(number, dice[number], BLUE, 6)
         return beside(
-            panel(shrink(image), f"slice {number}"),
-            panel(shrink(mistakes), "blue found, orange too much, yellow missed"),
+            panel(shrink(cv2.cvtColor(self.images[number], cv2.COLOR_GRAY2RGB)), f"slice {number}"),
+            panel(shrink(self._mistakes(number, threshold)), "blue found, orange too much, yellow missed"),
             chart.canvas,
         )
 
@@ -102,8 +98,7 @@ class VolumeExplorer(Explorer):
         parts = figure.subplots(1, len(slices) + 1, width_ratios=[2.6 * shape] * len(slices) + [4.2])
         dice = self.slice_dice(threshold)
         for axes, number in zip(parts, slices, strict=False):
-            image = self.images[number][..., None].repeat(3, axis=2)
-            axes.imshow(show_mistakes(image, self.prob[number] > threshold, self.target[number]))
+            axes.imshow(self._mistakes(number, threshold))
             axes.set_title(f"slice {number}: {dice[number]:.2f}", fontsize=10)
             axes.axis("off")
             parts[-1].axvline(number, color=GREY, lw=0.8)
@@ -111,3 +106,7 @@ class VolumeExplorer(Explorer):
         parts[-1].plot(dice, "o-", color=BLUE, ms=3)
         parts[-1].axhline(self._scores_at(threshold)["Dice"], color=ORANGE)
         return figure
+
+    def _mistakes(self, number: int, threshold: float) -> np.ndarray:
+        pred, image = self.prob[number] > threshold, cv2.cvtColor(self.images[number], cv2.COLOR_GRAY2RGB)
+        return show_mistakes(image, pred, self.target[number])

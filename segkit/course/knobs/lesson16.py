@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import HEIGHT, TITLE, Explorer, beside, panel, shrink
+from segkit.course.knobs.explorer import Explorer, beside, panel, shrink, slider
 from segkit.matting.compose import replace_background
 from segkit.matting.effects import class_share, portrait, recolour
-from segkit.plots import BLUE, GREY, ORANGE, Picture, colour_classes
+from segkit.plots import BLUE, GREY, ORANGE, Picture, colour_classes, show_row
 
 SIDE = 340
 """Height of the pictures."""
@@ -36,9 +36,9 @@ class RecolourExplorer(Explorer):
         seen = [name for i, name in enumerate(classes) if (self.labels == i).any() and i]
         first = part if part in seen else (seen or list(classes[1:]))[0]
         self.part = ipywidgets.Dropdown(options=classes[1:], value=first, description="part")
-        self.hue = ipywidgets.IntSlider(260, min=0, max=360, step=5, description="hue")
-        self.light = ipywidgets.IntSlider(45, min=0, max=100, step=5, description="light")
-        self.strength = ipywidgets.IntSlider(45, min=0, max=100, step=5, description="strength")
+        self.hue = slider("hue", 260, 0, 360, 5)
+        self.light = slider("light", 45, 0, 100, 5)
+        self.strength = slider("strength", 45, 0, 100, 5)
         super().__init__(self.part, self.hue, self.light, self.strength)
 
     @property
@@ -51,13 +51,11 @@ class RecolourExplorer(Explorer):
         return recolour(self.image, self.shares[self.classes.index(self.part.value)], colour)
 
     def draw(self) -> np.ndarray:
-        parts = colour_classes(self.image, self.labels)
-        patch = np.full((SIDE, 40, 3), self.colour, np.uint8)
         return beside(
             panel(self.image, "photograph"),
-            panel(parts, "parts found"),
+            panel(colour_classes(self.image, self.labels), "parts found"),
             panel(self.recoloured(self.colour), f"{self.part.value} in another colour"),
-            panel(patch, ""),
+            panel(np.full((SIDE, 40, 3), self.colour, np.uint8), ""),
         )
 
     def describe(self) -> str:
@@ -66,21 +64,11 @@ class RecolourExplorer(Explorer):
         return f"{self.part.value}: {share:.1%} of the picture, now #{red:02x}{green:02x}{blue:02x}"
 
     def figure(
-        self,
-        colours: Sequence[Sequence[int]] = ((178, 34, 52), (0, 114, 178), (245, 245, 240), (30, 30, 35)),
+        self, colours: Sequence[Sequence[int]] = ((178, 34, 52), (0, 114, 178), (245, 245, 240), (30, 30, 35))
     ) -> Figure:
         """The photograph, and the class in several colours."""
         shown = [self.image, *(self.recoloured(colour) for colour in colours)]
-        width = 3.0 * self.image.shape[1] / self.image.shape[0]
-        figure = Picture(figsize=(width * len(shown), 3.2), layout="constrained")
-        for axes, picture, colour in zip(
-            figure.subplots(1, len(shown)), shown, [None, *colours], strict=True
-        ):
-            axes.imshow(picture)
-            title = "photograph" if colour is None else "#{:02x}{:02x}{:02x}".format(*colour)
-            axes.set_title(title, fontsize=10)
-            axes.axis("off")
-        return figure
+        return show_row(shown, ["photograph", *("#{:02x}{:02x}{:02x}".format(*colour) for colour in colours)])
 
 
 def lab_colour(light: float, strength: float, hue: float) -> tuple[int, int, int]:
@@ -102,7 +90,7 @@ class PortraitExplorer(Explorer):
 
     def __init__(self, image: np.ndarray, alpha: np.ndarray, strength: float = 0.5):
         self.image, self.alpha = shrink(image, SIDE), shrink(alpha.astype(np.float32), SIDE)
-        self.strength = ipywidgets.FloatSlider(strength, min=0, max=1, step=0.05, description="strength")
+        self.strength = slider("strength", strength, 0, 1, 0.05)
         self.fill = ipywidgets.Checkbox(True, description="fill the person's place first", indent=False)
         super().__init__(self.strength, self.fill)
 
@@ -113,11 +101,9 @@ class PortraitExplorer(Explorer):
         return blur_everything(self.image, self.alpha, strength)
 
     def draw(self) -> np.ndarray:
-        return beside(
-            panel(self.image, "photograph"),
-            panel(self.result(self.strength.value, self.fill.value), "with a large lens"),
-            panel(zoom(self.result(self.strength.value, self.fill.value), self.alpha), "the edge, closer"),
-        )
+        result = self.result(self.strength.value, self.fill.value)
+        shown = (self.image, "photograph"), (result, "with a large lens")
+        return beside(*(panel(*one) for one in shown), panel(zoom(result, self.alpha), "the edge, closer"))
 
     def describe(self) -> str:
         how = "filled from around" if self.fill.value else "blurred along: see the glow around the edge"
@@ -125,13 +111,8 @@ class PortraitExplorer(Explorer):
 
     def figure(self, strengths: Sequence[float] = (0.0, 0.4, 1.0)) -> Figure:
         """Several strengths side by side."""
-        width = 3.0 * self.image.shape[1] / self.image.shape[0]
-        figure = Picture(figsize=(width * len(strengths), 3.2), layout="constrained")
-        for axes, strength in zip(figure.subplots(1, len(strengths)), strengths, strict=True):
-            axes.imshow(self.result(strength, self.fill.value))
-            axes.set_title(f"strength {strength:g}", fontsize=10)
-            axes.axis("off")
-        return figure
+        pictures = [self.result(strength, self.fill.value) for strength in strengths]
+        return show_row(pictures, [f"strength {strength:g}" for strength in strengths])
 
 
 def blur_everything(image: np.ndarray, alpha: np.ndarray, strength: float) -> np.ndarray:
@@ -174,8 +155,8 @@ class ReviewExplorer(Explorer):
             name: scores.mean() + np.concatenate([[0], np.cumsum(1 - scores[order]) / len(scores)])
             for name, (order, *_) in orders.items()
         }
-        self._chart = Chart(560, HEIGHT + TITLE, self._frame)
-        self.count = ipywidgets.IntSlider(0, min=0, max=len(names), description="corrected")
+        self._chart = Chart(560, self._frame)
+        self.count = slider("corrected", 0, 0, len(names), 1)
         super().__init__(self.count)
 
     def draw(self) -> np.ndarray:
@@ -187,8 +168,9 @@ class ReviewExplorer(Explorer):
         return chart.canvas
 
     def describe(self) -> str:
-        values = " · ".join(f"{name} {curve[self.count.value]:.3f}" for name, curve in self.curves.items())
-        return f"{self.count.value} corrected: mean Dice of the masks {values}"
+        count = self.count.value
+        values = self.in_words({name: curve[count] for name, curve in self.curves.items()})
+        return f"{count} corrected: mean Dice of the masks {values}"
 
     def figure(self) -> Figure:
         """The curves."""
