@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import draw_pair
-from monai.losses import DiceLoss as MonaiDice
 from small_runs import small, train
 from torchmetrics.functional.classification import multiclass_confusion_matrix, multiclass_jaccard_index
 
 from segkit.checkpoint import CheckpointInfo, load_checkpoint
 from segkit.cli import main
-from segkit.data import find_samples, load_dataset, read_class_name, read_class_names
+from segkit.data import load_dataset, read_class_name
 from segkit.evaluate import evaluate, write_evaluation
-from segkit.files import UNNAMED, UserError, embedded_path, read_image, read_labels, write_image
+from segkit.files import UNNAMED, UserError, read_image, read_labels, write_image
 from segkit.losses import CrossEntropyDiceLoss, build_loss
 from segkit.matting.photos import predict_files
 from segkit.metrics import confusion_matrix, count_classes
@@ -67,7 +66,10 @@ def test_ids_that_are_no_class_are_refused():
         confusion_matrix(torch.full((1, 2, 2), 7), torch.zeros(1, 2, 2), 4)
 
 
+@pytest.mark.slow  # to load monai
 def test_cross_entropy_and_dice_agree_with_torch_and_monai():
+    from monai.losses import DiceLoss as MonaiDice
+
     logits = torch.randn(2, 4, 16, 16)
     target = ids(2, 1, 16, 16)
     entropy = CrossEntropyDiceLoss(alpha=1.0)(logits, target)
@@ -115,17 +117,6 @@ def test_of_what_is_unnamed_only_the_background_is_denied():
 def test_losses_of_one_class_alone_are_refused_for_several():
     with pytest.raises(UserError, match="focal"):
         build_loss("focal", num_classes=3)
-
-
-def test_the_embedded_parts_load_as_their_own_classes():
-    folder = embedded_path("people")
-    data = load_dataset(folder, split="val", size=64, labels="parts", limit=8)
-    assert data.classes == read_class_names(folder)
-    assert data.classes[0] == "background" and "head" in data.classes
-    seen = set(np.unique(data.arrays[1]).tolist())
-    assert len(seen) > 2 and seen <= set(range(len(data.classes)))
-    full = read_labels(find_samples(folder, labels="parts")[0].mask)
-    assert full.max() < len(data.classes)
 
 
 def make_parts(folder, count: int):

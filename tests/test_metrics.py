@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 
-from segkit.metrics import Counts, boundary_f, count_pixels, dice_score, iou_score, outline
+from segkit.metrics import Counts, boundary_f, count_pixels, dice_score, iou_score
 
 masks = arrays(np.bool_, (2, 1, 5, 6))
 
@@ -102,10 +102,6 @@ def test_boundary_f_forgives_two_pixels_and_not_three():
     target[:, 10:30, 10:30] = True
     assert boundary_f(np.roll(target, 2, axis=2), target).item() == 1
     assert boundary_f(np.roll(target, 3, axis=2), target).item() < 1
-
-
-def test_the_edge_of_the_picture_is_no_outline():
-    assert not outline(np.ones((6, 6))).any()
 
 
 def test_logits_probabilities_and_255_masks_are_refused_with_advice():

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
 from scipy import ndimage
 
 from segkit.metrics import hausdorff, mean_surface_distance, surface, surface_distances
@@ -47,8 +46,11 @@ def test_one_stray_pixel_decides_hausdorff_but_not_its_percentile():
     assert 0 < mean_surface_distance(stray, square) < 1
 
 
+@pytest.mark.slow  # to load monai
 @pytest.mark.parametrize("shape", [(40, 50), (20, 24, 28)])
 def test_both_distances_are_monais(shape):
+    from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
+
     pred, target, spacing = blobs(shape, 1), blobs(shape, 2), (3.0, 1.0, 1.5)[: len(shape)]
     pair = [torch.from_numpy(mask)[None, None] for mask in (pred, target)]
     given = {"include_background": True, "spacing": spacing}

@@ -24,10 +24,12 @@ import platform
 import re
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import timeit
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -98,13 +100,11 @@ def in_own_process(task: str, threads: int, **settings) -> dict:
     """Run one of the functions task_... with so many threads in a process of its own.   Returns: its dict."""
     if IN_THIS_PROCESS:
         return globals()[f"task_{task}"](threads=threads, **settings)
-    count = str(threads)
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    environment = os.environ | dict.fromkeys(names, count)
+    environment = os.environ | dict.fromkeys(names, str(threads))
     job = json.dumps({"task": task, "threads": threads, **settings})
-    done = subprocess.run(
-        [sys.executable, __file__, "--task", job], capture_output=True, text=True, env=environment
-    )
+    command = [sys.executable, __file__, "--task", job]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode != 0:
         raise SystemExit(f"{task} {settings} failed:\n{done.stdout}\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -120,7 +120,7 @@ def milliseconds(work: Callable, items: list, warm_up: int = 3) -> tuple[float, 
         work(item)
         by_clock.append(1000 * (time.perf_counter() - start))
         busy.append(1000 * (time.process_time() - start_busy))
-    return sorted(by_clock)[len(by_clock) // 2], sorted(busy)[len(busy) // 2]
+    return statistics.median_high(by_clock), statistics.median_high(busy)
 
 
 def peak_megabytes() -> float:
@@ -208,12 +208,7 @@ def task_ceiling(model: str, size: int, precision: str, side: int, threads: int)
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
     a, b = torch.randn(side, side).to(dtype), torch.randn(side, side).to(dtype)
-    seconds = []
-    for _ in range(4):
-        started = time.perf_counter()
-        a @ b
-        seconds.append(time.perf_counter() - started)
-    most = 2 * side**3 / min(seconds) / 1e9
+    most = 2 * side**3 / min(timeit.repeat(lambda: a @ b, number=1, repeat=4)) / 1e9
     return {"gflop": operations_per_image(build_model(model), size) / 1e9, "most": most}
 
 
@@ -276,14 +271,11 @@ def task_load(data, cache: str, augment: int, workers: int, limit: int, threads:
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SEGKIT_DATA"] = folder
-        samples, transform = (
-            find_samples(data or embedded_path("people")),
-            Augmentation() if augment else None,
-        )
-        dataset = SegmentationDataset(samples[:limit], Preprocessing(256), transform, cache)
+        samples = find_samples(data or embedded_path("people"))[:limit]
+        transform = Augmentation() if augment else None
+        dataset = SegmentationDataset(samples, Preprocessing(256), transform, cache)
         loader = DataLoader(dataset, 16, num_workers=workers, persistent_workers=workers > 0)
-        for _ in loader:  # starts the workers
-            break
+        next(iter(loader))  # starts the workers
         started = time.perf_counter()
         count = sum(len(images) for images, _ in loader)
         return {"images_per_s": count / (time.perf_counter() - started)}
@@ -410,17 +402,12 @@ def peers(options) -> str:
         for model in ("selfie_segmentation_landscape", "selfie_segmentation"):
             name = f"MediaPipe selfie, {'landscape' if model.endswith('landscape') else 'general'}"
             ways[name] = peer_scores(python, model, pairs, threads)
-    rows = []
+    rows, last = [], list(ways.values())[-1]["ms"]
     for name, result in ways.items():
-        row = [name]
-        for kind in kinds:
-            scores = result["kinds"][kind]
-            row.append(f"{scores['dice']:.3f} ({scores['boundary_f']:.2f})")
-        means = [result["kinds"][kind]["dice"] for kind in kinds]
-        rows.append([*row, f"{sum(means) / len(means):.3f}", f"{result['ms']:.1f}"])
-    last = rows[-1][-1]
-    for row in rows:
-        row.append(f"{float(row[-1]) / float(last):.2f}")
+        scores = [result["kinds"][kind] for kind in kinds]
+        mean = sum(score["dice"] for score in scores) / len(scores)
+        each = [f"{score['dice']:.3f} ({score['boundary_f']:.2f})" for score in scores]
+        rows.append([name, *each, f"{mean:.3f}", f"{result['ms']:.1f}", f"{result['ms'] / last:.2f}"])
     head = ["mean Dice (boundary F at 2 px)"]
     head += [f"{kind or 'all'} ({sum(k == kind for k, _ in found)})" for kind in kinds]
     head += ["mean of kinds", "photo to mask, ms", f"ratio to {rows[-1][0]}"]
@@ -429,8 +416,7 @@ def peers(options) -> str:
         f"{len(found)} {where}, threshold 0.5 for MediaPipe and each checkpoint's own for ours, at the "
         f"picture's own size. Milliseconds are medians over the same pictures brought to {WIDTH} x {HEIGHT}, "
         f"{threads} threads, without decoding: resize, network, resize back, threshold.\n\n"
-        + table(head, rows)
-        + note
+        f"{table(head, rows)}{note}"
     )
 
 
@@ -457,7 +443,7 @@ def peer_scores(python: str, model: str, pairs: list, threads: int) -> dict:
             raise SystemExit(f"MediaPipe's model failed:\n{done.stderr}")
         times = json.loads(done.stdout.splitlines()[-1])
         masks = [np.load(Path(folder) / f"{i}.npy") for i in range(len(pairs))]
-    return {"kinds": score(pairs, masks), "ms": sorted(times)[len(times) // 2]}
+    return {"kinds": score(pairs, masks), "ms": statistics.median_high(times)}
 
 
 def task_score(weights: str, engine: list[str], pairs: list, threads: int) -> dict:
@@ -498,17 +484,16 @@ def write_section(path: Path, name: str, text: str) -> None:
     found = dict(re.findall(r"(?s)<!-- (\w+) -->\n(.*?)\n<!-- /\1 -->", old))
     found[name] = text
     head = (
-        "# Measured speed\n\nWritten by `make bench` (tests/bench/bench.py); nothing here is typed by hand.\n"
+        "# Measured speed\n\nWritten by `make bench` (tests/bench/bench.py); nothing here is typed by hand."
     )
     parts = [f"<!-- {key} -->\n{found[key]}\n<!-- /{key} -->" for key in TITLES if key in found]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n\n".join([head.strip(), *parts]) + "\n")
+    path.write_text("\n\n".join([head, *parts]) + "\n")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--only", nargs="+", choices=TITLES, default=TITLES, metavar="SECTION")
     parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
     parser.add_argument("--quick", action="store_true", help="smallest sizes, to see that everything runs")

@@ -94,7 +94,6 @@ def test_an_exported_file_answers_as_torch_does_at_any_size(whole, checkpoint):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_the_shipped_base_exports_to_the_fourth_digit_at_three_sizes(tmp_path):
     checkpoint = embedded_path("weights") / "person-base.safetensors"
     path = export_onnx(checkpoint, tmp_path / "base.onnx")
@@ -104,6 +103,7 @@ def test_the_shipped_base_exports_to_the_fourth_digit_at_three_sizes(tmp_path):
     assert read_info(path) == load_checkpoint(checkpoint)[1]
 
 
+@pytest.mark.slow
 def test_several_classes_leave_through_a_softmax(tmp_path):
     torch.manual_seed(0)
     model = build_model("unet", widths=(4,), bottleneck=8, num_classes=3)
