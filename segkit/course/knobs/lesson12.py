@@ -92,8 +92,9 @@ class SpeedExplorer(Explorer):
         sizes = sizes or (every[0], every[len(every) // 2], every[-1])
         number = self.number.value
         shape = self.images[number].shape[1] / self.images[number].shape[0]
-        figure = Picture(figsize=(2.6 * shape * len(sizes) + 4.6, 3.1), layout="constrained")
-        parts = figure.subplots(1, len(sizes) + 1, width_ratios=[2.6 * shape] * len(sizes) + [4.6])
+        rows = -(-(len(sizes) + 1) // 2)
+        figure = Picture(figsize=(max(4.6, 2.6 * shape) * 2, 3.1 * rows), layout="constrained")
+        parts = [figure.add_subplot(rows, 2, i + 1) for i in range(len(sizes) + 1)]
         for axes, size in zip(parts, sizes, strict=False):
             pred = self.probs[size][number] > self.cut
             axes.imshow(show_mistakes(self.images[number], pred, self.masks[number]))
@@ -110,8 +111,7 @@ class SpeedExplorer(Explorer):
             axes.plot(times, dice, "o-", color=colour, ms=4, label=engine)
         for size, score in zip(sizes, dice, strict=True):
             fastest = min(by_size[size] for by_size in self.times.values())
-            axes.annotate(str(size), (fastest, score), (-4, 5), textcoords="offset points",
-                          fontsize=8, ha="right")  # fmt: skip
+            axes.annotate(str(size), (fastest, score), (5, -9), textcoords="offset points", fontsize=8)
         most = max(max(by_size.values()) for by_size in self.times.values())
         if self.budget <= 1.3 * most:
             axes.axvline(self.budget, color=GREY, lw=1)
