@@ -170,8 +170,9 @@ class TemperatureExplorer(Explorer):
 
     def figure(self, temperatures: Sequence[float] = (0.5, 1.0, 2.0, 4.0)) -> Figure:
         """The curve at several temperatures, and the error at all of them."""
-        figure = Picture(figsize=(2.7 * len(temperatures) + 3.4, 2.9), layout="constrained")
-        *curves, errors = figure.subplots(1, len(temperatures) + 1)
+        rows = -(-(len(temperatures) + 1) // 3)
+        figure = Picture(figsize=(8.1, 2.8 * rows), layout="constrained")
+        *curves, errors = (figure.add_subplot(rows, 3, i + 1) for i in range(len(temperatures) + 1))
         for axes, temperature in zip(curves, temperatures, strict=True):
             self._draw_frame(axes)
             curve = self.at(temperature)
