@@ -5,6 +5,8 @@ from dataclasses import fields
 
 from jsonargparse import ArgumentParser
 
+from segkit.files import find_images
+
 EXAMPLE = "segkit annotate photos/ -o mine --per person"
 
 
@@ -32,6 +34,8 @@ def run(args) -> int:
     from segkit.sets.annotate import AnnotateConfig, annotate_folder
 
     config = AnnotateConfig(**{f.name: args[f.name] for f in fields(AnnotateConfig)})
+    if others := find_images(args.folder)[1]:
+        print(f"not taken from {args.folder}: {others}", file=sys.stderr)
     report = annotate_folder(Segmenter.load(args.model, args.device), args.folder, args.out, config)
     for path, why in report.failed.items():
         print(f"left out {path}: {why}", file=sys.stderr)

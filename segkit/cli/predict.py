@@ -62,7 +62,8 @@ def run(args) -> int:
     background = read_background(args.background)
 
     def cut_out(paths: list[Path], out: str | Path, **how):
-        how = {"recolour": recolour, "overwrite": args.overwrite} | how
+        also_read = [Path(args.background)] if args.background else []
+        how = {"recolour": recolour, "overwrite": args.overwrite, "also_read": also_read} | how
         return predict_files(person, paths, out, write, background, args.flip, args.scales, **how)
 
     if args.watch:

@@ -56,13 +56,14 @@ def predict_files(
     recolour: Mapping[str, Sequence[int]] | None = None,
     overwrite: bool = False,
     progress: bool = True,
+    also_read: Iterable[Path] = (),
 ) -> FolderReport:
     """Segment pictures into a folder: NAME_mask.png, NAME_overlay.jpg, NAME_cutout.png, NAME_background.jpg.
 
     paths: pictures, and folders, whose pictures keep the folders below them: out/holiday/0001_mask.png.
     recolour: with a network of several classes, also NAME_recoloured.jpg: {"upper": (200, 30, 30)}.
     overwrite: replace results that are there already; a picture that is read is never replaced.
-    progress: show a bar.
+    progress: show a bar.   also_read: more files that no result may replace, such as the background.
     With several classes, the mask holds their ids and the overlay their colours.
     Reading and writing run in threads beside the network. A broken picture is reported and does not
     stop the rest. Pictures that share a name get NAME-2 and so on. EXIF and resolution of a photograph stay
@@ -84,7 +85,7 @@ def predict_files(
         {kind: out / f"{name}_{ENDINGS[kind]}" for kind in dict.fromkeys(wanted)}
         for name in unique_names(names)
     ]
-    check_outputs([file for files in targets for file in files.values()], paths, overwrite)
+    check_outputs([file for files in targets for file in files.values()], [*paths, *also_read], overwrite)
 
     def write(path: Path, files: dict[str, Path], image: np.ndarray, prob: np.ndarray) -> None:
         labels, foreground = person.labels(prob), person.foreground(prob)

@@ -234,10 +234,10 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
 def near_duplicates(
     thumbnails: dict[str, np.ndarray], least_correlation: float = 0.985
 ) -> list[tuple[str, str]]:
-    """Pairs of names whose grey 32x32 thumbnails are nearly one picture, up to brightness and contrast.
+    """Pairs of names whose grey 32x32 thumbnails are nearly one picture or its mirror image.
 
-    A copy that was saved again, resized or brightened keeps a correlation above 0.99; two photographs
-    of one person on one street stay below.
+    Brightness and contrast do not count. A copy that was saved again, resized or brightened keeps a
+    correlation above 0.99; two photographs of one person on one street stay below.
     """
     names = list(thumbnails)
     flat = np.stack([t.ravel() for t in thumbnails.values()]) if names else np.zeros((0, 1024), np.float32)
@@ -246,9 +246,11 @@ def near_duplicates(
     uniform = lengths < 32  # a plain surface is like every other plain surface: no evidence
     flat = flat / np.maximum(lengths, 1e-6)[:, None]
     flat[uniform] = 0
+    mirrored = flat.reshape(len(flat), 32, 32)[:, :, ::-1].reshape(flat.shape)
     pairs = []
     for start in range(0, len(names), 1024):  # in strips, so that large sets fit the memory
-        likeness = flat[start : start + 1024] @ flat.T
+        strip = flat[start : start + 1024]
+        likeness = np.maximum(strip @ flat.T, strip @ mirrored.T)
         for i, j in np.argwhere(likeness > least_correlation):
             if start + i < j:
                 pairs.append((names[start + i], names[j]))

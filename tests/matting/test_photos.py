@@ -116,6 +116,8 @@ def test_results_that_are_there_stay_and_a_picture_is_never_its_own_result(tmp_p
         with pytest.raises(UserError, match="to be read"):
             predict_files(Bright(), [path, hand_made], tmp_path, overwrite=overwrite)
     assert hand_made.read_bytes() == before
+    with pytest.raises(UserError, match="choose another place"):
+        predict_files(Bright(), [path], tmp_path, overwrite=True, also_read=[hand_made])
     assert predict_files(Bright(), [path], tmp_path, overwrite=True).written == [hand_made]
     assert hand_made.read_bytes() != before
 

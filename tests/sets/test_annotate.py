@@ -223,9 +223,11 @@ def test_the_command_says_what_to_do_next(tiny_model, photos, tmp_path, capsys):
     said = capsys.readouterr().out
     assert done.value.code == 0 and "5 pictures" in said and "segkit data import" in said
     (photos / "broken.jpg").write_bytes(b"")
+    (photos / "layers.psd").write_bytes(b"")
     with pytest.raises(SystemExit) as done:
         main(command)
-    assert done.value.code == 1 and "broken.jpg" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert done.value.code == 1 and "broken.jpg" in said and "not taken" in said and "1 .psd" in said
 
 
 def test_a_png_beside_its_mask_is_not_mistaken_for_it(person, photos, tmp_path):

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from segkit.course.environment import check_environment
 from segkit.files import UserError, read_image, write_image
@@ -77,11 +77,11 @@ def test_a_mask_turned_against_its_exif_picture_is_told_how_to_mend(make_dataset
     assert "EXIF" in finding.message
 
 
-def test_twins_in_one_split_are_a_warning_and_plain_walls_are_no_twins(make_dataset):
+@pytest.mark.parametrize("copy", [ImageOps.exif_transpose, ImageOps.mirror])
+def test_twins_in_one_split_are_a_warning_and_plain_walls_are_no_twins(make_dataset, copy):
     folder = make_dataset(4)
     for source in ("images/000.jpg", "masks/000.png"):
-        kind, name = source.split("/")
-        (folder / kind / name.replace("000", "twin")).write_bytes((folder / source).read_bytes())
+        copy(Image.open(folder / source)).save(folder / source.replace("000", "twin"))
     (folder / "splits.csv").write_text(
         "name,split\n" + "".join(f"{n},train\n" for n in ("000", "001", "002", "003", "twin"))
     )
