@@ -9,7 +9,7 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -154,7 +154,7 @@ def pictures_by_name(folder: Path) -> dict[str, Path]:
     return found
 
 
-def read_table(path: Path) -> dict[str, dict[str, str]]:
+def read_table(path: Path, needed: Sequence[str] = ("name", "split")) -> dict[str, dict[str, str]]:
     """The lines of a splits.csv by name, each with a group: its own column, else scene, else the name.
 
     Raises: UserError when it is none, or contradicts itself.
@@ -164,18 +164,17 @@ def read_table(path: Path) -> dict[str, dict[str, str]]:
             rows = list(csv.DictReader(file))
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"'{path}' is not a table in UTF-8 that can be read ({error}).") from None
-    if not rows or not {"name", "split"} <= rows[0].keys():
+    if not rows or not {*needed} <= rows[0].keys():
         raise UserError(
-            f"'{path}' needs a first line with the columns name and split, and a line per picture."
+            f"'{path}' needs a first line with the columns {' and '.join(needed)}, and a line per picture."
         )
     table = {}
     for row in rows:
         name = normalize("NFC", row["name"] or "")
         row["group"] = row.get("group") or row.get("scene") or name
-        if table.setdefault(name, row)["split"] != row["split"]:
-            raise UserError(
-                f"'{path}' puts '{name}' into {table[name]['split']} and {row['split']}: which one?"
-            )
+        first = table.setdefault(name, row)
+        for column in (c for c in ("split", "group") if first.get(c) != row.get(c)):
+            raise UserError(f"'{path}' puts '{name}' into {first[column]} and {row[column]}: which one?")
     return table
 
 

@@ -115,6 +115,7 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
     except UserError as error:
         note("error", "dataset.yaml does not fit", "dataset.yaml", str(error))
     of = report.class_name
+    table = {}
     try:
         table = read_table(folder / "splits.csv") if (folder / "splits.csv").exists() else {}
         report.splits = (
@@ -129,6 +130,8 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
         note("error", "picture without mask", name, f"expected masks/{name}.png")
     for name in sorted(masks.keys() - images.keys()):
         note("warning", "mask without picture", name, f"'{masks[name].name}' is not used")
+    for name in sorted(table.keys() - images.keys()):
+        note("warning", "line of splits.csv without picture", name, "no picture here has this name")
 
     thumbnails = {}
     with ThreadPoolExecutor() as pool:

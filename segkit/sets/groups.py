@@ -1,6 +1,5 @@
 """What belongs together stays together: groups, copies, leaks across splits. Introduced in notebook 02."""
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -11,7 +10,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segkit.data import SPLIT_SHARES, SPLITS, assign_splits, find_samples, pictures_by_name, write_splits
+from segkit.data import (
+    SPLIT_SHARES,
+    SPLITS,
+    assign_splits,
+    find_samples,
+    pictures_by_name,
+    read_table,
+    write_splits,
+)
 from segkit.files import UserError, read_image, read_labels
 
 MOST_COMPARED = 20_000
@@ -61,14 +68,10 @@ def read_groups(folder: Path, names: list[str], group: str) -> dict[str, str]:
     if group == "folder":
         return {name: name.rpartition("/")[0] or name for name in names}
     if group.endswith(".csv"):
-        try:
-            with Path(group).open(newline="", encoding="utf-8-sig") as file:
-                table = {row["name"]: row["group"] for row in csv.DictReader(file)}
-        except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
-            raise UserError(f"'{group}' is no CSV with the columns name and group ({error!r}).") from None
+        table = read_table(Path(group), needed=("name", "group"))
         if missing := sorted(set(names) - table.keys()):
             raise UserError(f"'{group}' has no line for {len(missing)} pictures, such as {missing[0]}.")
-        return {name: table[name] for name in names}
+        return {name: table[name]["group"] for name in names}
     try:
         groups = group_by_pattern(names, group)
     except re.error as error:

@@ -21,6 +21,7 @@ from segkit.sets.groups import (
     find_leaks,
     group_by_pattern,
     join_groups,
+    read_groups,
     series_pattern,
 )
 
@@ -102,6 +103,8 @@ def test_a_group_that_is_torn_by_hand_is_said(make_dataset):
     (folder / "splits.csv").write_text("\n".join(["name,split,group", *rows]) + "\n")
     assert find_leaks(folder)[0].startswith("leak: 3 groups lie in more than one split, such as 0.")
     assert sum(f.kind == "group across splits" for f in inspect_dataset(folder).findings) == 3
+    (folder / "splits.csv").write_text("\n".join(["name,split,group", *rows, "gone,train,9"]) + "\n")
+    assert [f.name for f in inspect_dataset(folder).findings if "line of splits.csv" in f.kind] == ["gone"]
 
 
 @pytest.mark.parametrize(
@@ -132,13 +135,28 @@ def test_pairs_join_groups_and_chains_of_pairs_too():
 
 @pytest.mark.parametrize(
     ("group", "said"),
-    [("(", "no pattern"), (r"(.+)", "stands alone"), ("no.csv", "no CSV"), (r"(\d)", "cannot fill 3 parts")],
+    [
+        ("(", "no pattern"),
+        (r"(.+)", "stands alone"),
+        ("no.csv", "no.csv' is not a table"),
+        (r"(\d)", "cannot fill 3 parts"),
+    ],
 )
 def test_what_deals_nothing_is_a_sentence(make_dataset, group, said):
     folder = make_dataset(9)
     with pytest.raises(UserError, match=said):
         deal_folder(folder, group=group)
     assert not (folder / "splits.csv").exists()
+
+
+def test_a_table_of_groups_may_spell_accents_in_two_pieces_and_leave_groups_open(tmp_path):
+    names = ["Jos\u00e9", "b", "c"]
+    table = tmp_path / "groups.csv"
+    table.write_text("name,group\nJose\u0301,g\nb,\nc,\n", encoding="utf-8")
+    assert read_groups(tmp_path, names, str(table)) == {"Jos\u00e9": "g", "b": "b", "c": "c"}
+    table.write_text("name,group\nb,g\nb,h\n")
+    with pytest.raises(UserError, match="puts 'b' into g and h"):
+        read_groups(tmp_path, names, str(table))
 
 
 def test_folds_are_of_like_size_and_hold_whole_groups():
