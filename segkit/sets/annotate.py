@@ -149,9 +149,9 @@ def annotate_folder(
     report.confidence = {record["name"]: record["confidence"] for record in records}
     report.annotations = sum(len(record["annotations"]) for record in records)
     keys = ("name", "file", "height", "width", "annotations", "confidence")
-    pictures = [Annotated(*(record[key] for key in keys), class_name=class_name) for record in records]
+    pictures = [Annotated(*(record[key] for key in keys)) for record in records]
     write_class_name(out, class_name)
-    write_formats(out, config.format, pictures, config.tolerance)
+    write_formats(out, config.format, pictures, class_name, config.tolerance)
     _write_confidence(out / "confidence.csv", records)
     write_text(out / "review.html", _review_page(records))
     return report

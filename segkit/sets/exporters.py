@@ -3,7 +3,6 @@
 Run lengths where the tool reads them, so that masks come back exactly; polygons for labelme and YOLO.
 """
 
-import itertools
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,6 @@ class Annotated:
     people: Sequence[dict]
     confidence: float | None = None
     split: str = ""
-    class_name: str = "person"
 
     def masks(self) -> list[np.ndarray]:
         """One mask for each of the people: bool (H, W)."""
@@ -62,9 +60,8 @@ def export_dataset(folder: str | Path, out: str | Path, formats: Sequence[str], 
                 people = [labels == number for number in np.unique(labels[mask])]
             image = write_picture(made, name, sample.image, read_image(sample.image))
             shapes = [coco_shape(person) for person in people]
-            about = {"split": sample.split, "class_name": class_name}
-            pictures.append(Annotated(name, image.name, *mask.shape, shapes, **about))
-        write_formats(made, formats, pictures)
+            pictures.append(Annotated(name, image.name, *mask.shape, shapes, split=sample.split))
+        write_formats(made, formats, pictures, class_name)
     return len(pictures)
 
 
@@ -77,14 +74,15 @@ def check_formats(formats: Sequence[str]) -> None:
 
 
 def write_formats(
-    out: Path, formats: Iterable[str], pictures: Sequence[Annotated], tolerance: float = 1.0
+    out: Path, formats: Iterable[str], pictures: Sequence[Annotated], of: str, tolerance: float = 1.0
 ) -> None:
     """Write the files of some formats beside out/images.
 
+    of: the class that the masks show.
     tolerance: how many pixels a polygon may leave the outline by; with 0 it runs through its every pixel.
     """
     for name in formats:
-        FORMATS[name](out, pictures, tolerance)
+        FORMATS[name](out, pictures, tolerance, of)
 
 
 def cut_pieces(mask: np.ndarray, per: str = "person", least: float = 0.0) -> list[np.ndarray]:
@@ -115,26 +113,18 @@ def coco_shape(mask: np.ndarray) -> dict:
     }
 
 
-def _called(pictures: Sequence[Annotated]) -> str:
-    return next((picture.class_name for picture in pictures), "person")
-
-
-def _write_coco(out: Path, pictures: Sequence[Annotated], tolerance: float) -> None:
+def _write_coco(out: Path, pictures: Sequence[Annotated], tolerance: float, of: str) -> None:
     numbered = dict(enumerate(sorted(pictures, key=lambda picture: picture.name), start=1))
-    notes = [
-        {"image_id": key, "category_id": 1, **person}
-        for key, picture in numbered.items()
-        for person in picture.people
-    ]
-    images = [
-        {"id": key, "file_name": picture.file, "height": picture.height, "width": picture.width}
-        | ({} if picture.confidence is None else {"confidence": picture.confidence})
-        for key, picture in numbered.items()
-    ]
+    images, notes = [], []
+    for key, picture in numbered.items():
+        size = {"height": picture.height, "width": picture.width}
+        sure = {} if picture.confidence is None else {"confidence": picture.confidence}
+        images.append({"id": key, "file_name": picture.file, **size, **sure})
+        notes += [{"image_id": key, "category_id": 1, **person} for person in picture.people]
     content = {
         "info": {"description": "made by segkit"},
         "licenses": [],
-        "categories": [{"id": 1, "name": _called(pictures), "supercategory": ""}],
+        "categories": [{"id": 1, "name": of, "supercategory": ""}],
         "images": images,
         "annotations": [{"id": key, **note} for key, note in enumerate(notes, start=1)],
     }
@@ -159,43 +149,22 @@ def outline(mask: np.ndarray, tolerance: float = 1.0) -> np.ndarray:
     return np.concatenate([points, np.repeat(points[-1:], max(0, 3 - len(points)), axis=0)])
 
 
-def labelme_shapes(
-    pieces: Sequence[np.ndarray],
-    size: tuple[int, int],
-    picture: str,
-    tolerance: float = 1.0,
-    label: str = "person",
-) -> dict:
-    """The content of a labelme file: a polygon for each connected piece.
-
-    pieces: bool (H, W) each.   size: (H, W).   picture: name of the picture beside the file.
-    tolerance: how many pixels the polygon may leave the outline by; with 0 it is painted back exactly.
-    """
-    shapes = [
-        {
-            "label": label,
-            "points": outline(piece, tolerance).astype(float).tolist(),
-            "group_id": None,
-            "description": "",
-            "shape_type": "polygon",
-            "flags": {},
-        }
-        for piece in itertools.chain.from_iterable(map(cut_pieces, pieces))
-    ]
-    about = {"imagePath": picture, "imageData": None, "imageHeight": size[0], "imageWidth": size[1]}
-    return {"version": "5.5.0", "flags": {}, "shapes": shapes, **about}
-
-
-def _write_labelme(out: Path, pictures: Sequence[Annotated], tolerance: float) -> None:
+def _write_labelme(out: Path, pictures: Sequence[Annotated], tolerance: float, of: str) -> None:
     for picture in pictures:
-        path = out / "images" / f"{picture.name}.json"
-        if not path.exists():  # what is there may have been corrected by hand
-            size = picture.height, picture.width
-            about = size, picture.file, tolerance, picture.class_name
-            write_text(path, json.dumps(labelme_shapes(picture.masks(), *about)))
+        path, shapes = out / "images" / f"{picture.name}.json", []
+        if path.exists():  # it may have been corrected by hand
+            continue
+        for number, person in enumerate(picture.masks()):
+            pieces = cut_pieces(person)
+            about = {"label": of, "group_id": number if len(pieces) > 1 else None, "description": ""}
+            about |= {"shape_type": "polygon", "flags": {}}
+            shapes += [about | {"points": outline(piece, tolerance).tolist()} for piece in pieces]
+        about = {"imagePath": picture.file, "imageData": None}
+        about |= {"imageHeight": picture.height, "imageWidth": picture.width}
+        write_text(path, json.dumps({"version": "5.5.0", "flags": {}, "shapes": shapes, **about}))
 
 
-def _write_yolo(out: Path, pictures: Sequence[Annotated], tolerance: float) -> None:
+def _write_yolo(out: Path, pictures: Sequence[Annotated], tolerance: float, of: str) -> None:
     listed: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     for picture in pictures:
         size = np.array([picture.width, picture.height])
@@ -208,10 +177,8 @@ def _write_yolo(out: Path, pictures: Sequence[Annotated], tolerance: float) -> N
     for split, lines in listed.items():
         write_text(out / f"{split}.txt", "".join(lines))
     lists = "".join(f"{split}: {split}.txt\n" for split in listed)
-    write_text(
-        out / "data.yaml",
-        f"path: .\n{lists}names:\n  0: {json.dumps(_called(pictures), ensure_ascii=False)}\n",
-    )
+    name = json.dumps(of, ensure_ascii=False)
+    write_text(out / "data.yaml", f"path: .\n{lists}names:\n  0: {name}\n")
 
 
 def join_rings(rings: Sequence[np.ndarray]) -> np.ndarray:
@@ -247,9 +214,9 @@ def _nearest(one: np.ndarray, other: np.ndarray) -> tuple[float, int, int]:
 # Run lengths in a box, and brush strokes: CVAT and Label Studio
 
 
-def _write_cvat(out: Path, pictures: Sequence[Annotated], tolerance: float) -> None:
+def _write_cvat(out: Path, pictures: Sequence[Annotated], tolerance: float, of: str) -> None:
     lines = ['<?xml version="1.0" encoding="utf-8"?>', "<annotations><version>1.1</version>"]
-    name = escape(_called(pictures))
+    name = escape(of)
     lines += [f"<meta><task><labels><label><name>{name}</name></label></labels></task></meta>"]
     for number, picture in enumerate(pictures):
         head = (
@@ -262,7 +229,7 @@ def _write_cvat(out: Path, pictures: Sequence[Annotated], tolerance: float) -> N
             edges = np.flatnonzero(np.diff(box)) + 1
             counts = [*([0] if box[0] else []), *np.diff([0, *edges, box.size])]
             lines.append(
-                f'<mask label={quoteattr(picture.class_name)} source="auto" occluded="0" '
+                f'<mask label={quoteattr(of)} source="auto" occluded="0" '
                 f'rle="{", ".join(map(str, counts))}" '
                 f'left="{left}" top="{top}" width="{width}" height="{height}" z_order="0"></mask>'
             )
@@ -270,7 +237,7 @@ def _write_cvat(out: Path, pictures: Sequence[Annotated], tolerance: float) -> N
     write_text(out / "annotations.xml", "\n".join([*lines, "</annotations>\n"]))
 
 
-def _write_label_studio(out: Path, pictures: Sequence[Annotated], tolerance: float) -> None:
+def _write_label_studio(out: Path, pictures: Sequence[Annotated], tolerance: float, of: str) -> None:
     tasks = []
     for picture in pictures:
         results = [
@@ -281,7 +248,7 @@ def _write_label_studio(out: Path, pictures: Sequence[Annotated], tolerance: flo
                 "original_width": picture.width,
                 "original_height": picture.height,
                 "image_rotation": 0,
-                "value": {"format": "rle", "rle": brush_encode(mask), "brushlabels": [picture.class_name]},
+                "value": {"format": "rle", "rle": brush_encode(mask), "brushlabels": [of]},
             }
             for mask in picture.masks()
         ]
@@ -296,7 +263,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-FORMATS: dict[str, Callable[[Path, Sequence[Annotated], float], None]] = {
+FORMATS: dict[str, Callable[[Path, Sequence[Annotated], float, str], None]] = {
     "coco": _write_coco,
     "labelme": _write_labelme,
     "yolo": _write_yolo,

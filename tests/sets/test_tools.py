@@ -42,6 +42,12 @@ def picture(path: Path) -> Path:
     return write_image(path, np.random.default_rng(0).integers(0, 255, (H, W, 3), dtype=np.uint8))
 
 
+def write(src: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (src / name).parent.mkdir(parents=True, exist_ok=True)
+        (src / name).write_text(text)
+
+
 def take(src: Path, **options):
     return import_folder(src, src.parent / "out", progress=False, **options)
 
@@ -74,13 +80,8 @@ def test_masks_that_datumaro_wrote_for_cvat_are_read_exactly(src):
 
 
 def test_subsets_of_cvat_are_splits_and_two_files_of_one_picture_are_refused(src):
-    named = (("a", "Train"), ("b", "Validation"))
-    inside = '<polygon label="person" points="1,1;9,1;9,9"/>'
-    images = "".join(
-        f'<image id="0" name="{n}.jpg" subset="{subset}" width="{W}" height="{H}">{inside}</image>'
-        for n, subset in named
-    )
-    (src / "annotations.xml").write_text(f"<annotations>{images}</annotations>")
+    polygon = '<polygon label="person" points="1,1;9,1;9,9"/>'
+    cvat(src, ("a", polygon, 'subset="Train"'), ("b", polygon, 'subset="Validation"'))
     assert [example.split for example in take(src).layout.examples] == ["train", "val"]
     shutil.copy(src / "annotations.xml", src / "job2.xml")
     with pytest.raises(UserError, match="annotate the same pictures"):
@@ -101,17 +102,18 @@ def test_a_cvat_segmentation_mask_is_read_by_its_labelmap(src, folder):
     assert len(people(report, "a")) == 2
 
 
-def cvat(src: Path, inside: str) -> None:
-    (src / "annotations.xml").write_text(
-        f'<annotations><version>1.1</version><image id="0" name="a.jpg" width="{W}" height="{H}">{inside}'
-        "</image></annotations>"
-    )
+def cvat(src: Path, *images: tuple[str, ...]) -> None:
+    """Write annotations.xml: of each image the name, what stands inside, and attributes if any."""
+    heads = [f'<image id="0" name="{name}.jpg" width="{W}" height="{H}" ' for name, *_ in images]
+    inside = [f"{' '.join(more)}>{shapes}</image>" for _, shapes, *more in images]
+    text = "".join(map("".join, zip(heads, inside, strict=True)))
+    write(src, {"annotations.xml": f"<annotations><version>1.1</version>{text}</annotations>"})
 
 
 def test_cvat_draws_in_the_order_of_depth_and_an_ellipse_is_one(src):
     ellipse = '<ellipse label="person" cx="24" cy="18" rx="16" ry="10" z_order="1"/>'
     hole = '<polygon label="background" points="20,14;28,14;28,22;20,22" z_order="2"/>'
-    cvat(src, hole + ellipse)
+    cvat(src, ("a", hole + ellipse))
     mask = masks(take(src))["a"]
     rows, columns = np.mgrid[:H, :W] + 0.5
     expected = ((columns - 24) / 16) ** 2 + ((rows - 18) / 10) ** 2 <= 1
@@ -131,18 +133,14 @@ def test_cvat_draws_in_the_order_of_depth_and_an_ellipse_is_one(src):
     ],
 )
 def test_what_cvat_cannot_say_as_an_area_fails_by_name(src, inside, words):
-    cvat(src, inside)
-    with open(src / "annotations.xml") as file:
-        whole = file.read().replace("</annotations>", "")
-    box = '<polygon label="dog" points="1,1;9,1;9,9"/>'
-    (src / "annotations.xml").write_text(
-        f'{whole}<image id="1" name="b.jpg" width="{W}" height="{H}">{box}</image></annotations>'
-    )
+    cvat(src, ("a", inside), ("b", '<polygon label="dog" points="1,1;9,1;9,9"/>'))
     report = take(src)
     assert any(words in sentence for sentence in report.failed), report.failed
 
 
 # YOLO
+
+TRIANGLE = "0 .1 .1 .9 .1 .9 .9\n"
 
 
 @pytest.fixture(scope="module")
@@ -169,16 +167,10 @@ def test_yolo_files_that_supervision_wrote_are_read_within_a_pixel(src, sv):
 
 
 def test_splits_of_yolo_are_kept_by_folder_and_by_list(src):
-    (src / "labels").mkdir()
-    (src / "labels" / "a.txt").write_text("0 .1 .1 .9 .1 .9 .9\n")
-    (src / "labels" / "b.txt").write_text("")
-    (src / "held.txt").write_text("./images/b.jpg\n")
-    (src / "data.yaml").write_text("train: [none]\nval: held.txt\nnames: [person]\n")
+    write(src, {"labels/a.txt": TRIANGLE, "labels/b.txt": "", "held.txt": "./images/b.jpg\n"})
+    write(src, {"data.yaml": "train: [none]\nval: held.txt\nnames: [person]\n"})
     report = take(src)
-    assert report.empty == 1 and {e.image.stem: e.split for e in report.layout.examples} == {
-        "a": "",
-        "b": "val",
-    }
+    assert report.empty == 1 and [e.split for e in report.layout.examples] == ["", "val"]
 
 
 @pytest.mark.parametrize(
@@ -191,11 +183,8 @@ def test_splits_of_yolo_are_kept_by_folder_and_by_list(src):
 def test_splits_of_yolo_are_found_by_the_ends_of_paths_of_another_machine(src, entries):
     for split, place in (("train", "p1"), ("val", "p2")):
         picture(src / "images" / place / "0001.jpg")
-        (src / "labels" / place).mkdir(parents=True)
-        (src / "labels" / place / "0001.txt").write_text("0 .1 .1 .9 .1 .9 .9\n")
-        (src / f"{split}.txt").write_text(f"/home/x/{place}/0001.jpg\n")
-    (src / "data.yaml").write_text(f"{entries}\nnames: [person]\n")
-    (src / "args.yaml").write_text("epochs: 100\nbatch: 16\n")  # no list of classes
+        write(src, {f"labels/{place}/0001.txt": TRIANGLE, f"{split}.txt": f"/home/x/{place}/0001.jpg\n"})
+    write(src, {"data.yaml": f"{entries}\nnames: [person]\n", "args.yaml": "epochs: 100\n"})
     splits = {e.image.parent.name: e.split for e in take(src).layout.examples}
     assert splits["p1"] == "train" and splits["p2"] == "val"
 
@@ -211,18 +200,14 @@ def test_splits_of_yolo_are_found_by_the_ends_of_paths_of_another_machine(src, e
     ],
 )
 def test_a_wrong_line_of_yolo_fails_by_name(src, line, words):
-    (src / "labels").mkdir()
-    (src / "labels" / "a.txt").write_text(line)
-    (src / "labels" / "b.txt").write_text("0 .1 .1 .9 .1 .9 .9\n")
-    (src / "data.yaml").write_text("names: {0: person}")
+    write(src, {"labels/a.txt": line, "labels/b.txt": TRIANGLE, "data.yaml": "names: {0: person}"})
     report = take(src, empty="keep")
     assert report.written == ["b"] and words in report.failed[0]
 
 
 def test_key_points_of_yolo_are_not_taken_for_corners(src):
-    (src / "labels").mkdir()
-    (src / "labels" / "a.txt").write_text("0 .5 .5 .2 .2 .1 .1 .2 .2\n")
-    (src / "data.yaml").write_text("kpt_shape: [2, 2]\nnames: [person]\n")
+    write(src, {"labels/a.txt": "0 .5 .5 .2 .2 .1 .1 .2 .2\n"})
+    write(src, {"data.yaml": "kpt_shape: [2, 2]\nnames: [person]\n"})
     with pytest.raises(UserError, match="poses"):
         take(src)
 
@@ -247,11 +232,8 @@ def test_label_studio_brush_strokes_polygons_and_addresses(src):
     brush = json.loads((ELSEWHERE / "label_studio_brush.json").read_text())
     stroke = result(format="rle", rle=brush, brushlabels=["person"])
     quad = result(points=percent(QUAD), polygonlabels=["person"]) | {"image_rotation": 90}
-    label_studio(
-        src,
-        {"id": 1, "data": {"image": "/data/upload/1/0a1b2c3d-a.jpg"}, "annotations": [{"result": [stroke]}]},
-        {"id": 2, "data": {"img": "s3://x/y/b.jpg?v=1"}, "annotations": [{"result": [quad]}]},
-    )
+    addresses = ("/data/upload/1/0a1b2c3d-a.jpg", stroke), ("s3://x/y/b.jpg?v=1", quad)
+    label_studio(src, *({"data": {"img": at}, "annotations": [{"result": [r]}]} for at, r in addresses))
     report = take(src)
     assert report.layout.name == "label-studio" and not report.failed
     assert np.array_equal(masks(report)["a"], RING) and within_a_pixel(masks(report)["b"], PAINTED)
@@ -266,9 +248,8 @@ def test_the_short_export_of_label_studio_is_read_as_the_long_one(src):
 
 
 def test_label_studio_leaves_cancelled_work_out_and_says_which_of_several_counts(src):
-    old, new = (
-        [result(points=percent(p), polygonlabels=["person"])] for p in ([[0, 0], [9, 0], [9, 9]], QUAD)
-    )
+    rings = [[0, 0], [9, 0], [9, 9]], QUAD
+    old, new = ([result(points=percent(ring), polygonlabels=["person"])] for ring in rings)
     done = [
         {"result": old, "was_cancelled": True, "updated_at": "2025-03-01"},
         {"result": new, "updated_at": "2025-02-01"},
@@ -283,9 +264,8 @@ def test_label_studio_leaves_cancelled_work_out_and_says_which_of_several_counts
 @pytest.mark.parametrize("pictures", [{"image": "gone.jpg"}, {"left": "a.jpg", "right": "b.jpg"}])
 def test_a_label_studio_task_without_one_picture_fails_alone(src, pictures):
     quad = [result(points=percent(QUAD), polygonlabels=["standing", "person"])]  # each label counts
-    tasks = [
-        {"id": 7, "data": data, "annotations": [{"result": quad}]} for data in ({"x": "a.jpg"}, pictures)
-    ]
+    done = {"id": 7, "annotations": [{"result": quad}]}
+    tasks = {"data": {"x": "a.jpg"}, **done}, {"data": pictures, **done}
     label_studio(src, {"id": 1, "data": {"image": "b.jpg"}, "predictions": []}, *tasks)
     report = take(src)
     assert report.written == ["a"] and masks(report)["a"].any() and report.left_out == ["b.jpg"]
@@ -573,6 +553,16 @@ def test_what_is_thinner_than_the_tolerance_survives_as_a_polygon(tmp_path, name
     assert (masks(report)["a"] & thin).sum() > 0.9 * thin.sum()
     with pytest.raises(UserError, match="lies inside"):
         export_dataset(tmp_path / "set", tmp_path / "set" / "images" / "more", [name], progress=False)
+
+
+def test_a_person_in_two_pieces_is_one_person_in_labelme_too(exported, tmp_path):
+    apart = np.asarray(Image.open(tmp_path / "set" / "instances" / "two.png")).copy()
+    apart[1:4, 30:40] = 2
+    write_image(tmp_path / "set" / "instances" / "two.png", apart)
+    write_image(tmp_path / "set" / "masks" / "two.png", (apart > 0) * np.uint8(255))
+    export_dataset(tmp_path / "set", tmp_path / "labelme", ["labelme"], progress=False)
+    report = import_folder(tmp_path / "labelme", tmp_path / "back", progress=False)
+    assert within_a_pixel(people(report, "two")[1], apart == 2) and len(people(report, "two")) == 2
 
 
 def test_an_unknown_format_is_a_sentence(tmp_path):
