@@ -91,7 +91,7 @@ def run_sweep(
         return error
 
     def is_finished(name: str) -> bool:
-        return _is_finished(out / name, runs[name], text)
+        return _finished(out / name, runs[name], text) is not None
 
     skipped, failed = run_members(runs, partial(_run_once, text), is_finished, keep, workers, cluster, say)
     return Sweep(out, _write_results(out, runs, text), skipped, failed)
@@ -127,9 +127,11 @@ def _identity(wanted: dict, notebook: str) -> dict:
     return {"parameters": wanted, "code": hashlib.sha256(code.encode()).hexdigest()[:16]}
 
 
-def _is_finished(folder: Path, wanted: dict, notebook: str) -> bool:
+def _finished(folder: Path, wanted: dict, notebook: str) -> dict | None:
+    """What the run wrote; None unless it ended with these very parameters and this code."""
     path = folder / "result.json"
-    return path.is_file() and _identity(wanted, notebook).items() <= json.loads(path.read_text()).items()
+    content = json.loads(path.read_text()) if path.is_file() else {}
+    return content if _identity(wanted, notebook).items() <= content.items() else None
 
 
 def _run_once(notebook: str, wanted: dict) -> tuple[dict[str, bytes], str | None]:
@@ -178,11 +180,8 @@ def _error_in(executed: str) -> str | None:
 
 def _write_results(out: Path, runs: dict[str, dict], notebook: str) -> pd.DataFrame:
     """results.csv of what is finished, in the order of the points."""
-    rows = []
-    for name, wanted in runs.items():
-        if _is_finished(out / name, wanted, notebook):
-            content = json.loads((out / name / "result.json").read_text())
-            rows.append(content["parameters"] | content["result"] | {"seconds": content["seconds"]})
+    found = [_finished(out / name, wanted, notebook) for name, wanted in runs.items()]
+    rows = [one["parameters"] | one["result"] | {"seconds": one["seconds"]} for one in found if one]
     table = pd.DataFrame(rows)
     if rows:
         with atomic_path(out / "results.csv") as temporary:
