@@ -71,7 +71,7 @@ def serving(process: subprocess.Popen, address: str, log: Path | None = None):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         try:
-            process.wait(30)
+            process.wait(10)
         except subprocess.TimeoutExpired:  # JupyterLab waits for the answer of a kernel that was started anew
             os.killpg(process.pid, signal.SIGKILL)
 
