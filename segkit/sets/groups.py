@@ -192,7 +192,8 @@ def torn_groups(groups: dict[str, str], split: dict[str, str]) -> list[str]:
 
 
 FILM = re.compile(
-    r"(frame|frm|slice|film|video|clip|scan|image-|im-\d+-|(^|[\W_])[fzt])[\W_]*$", re.IGNORECASE
+    r"(frame|frm|slice|film|video|clip|scan|_mp4-|_mov-|_avi-|image-|im-\d+-|(^|[\W_])[fzt])[\W_]*$",
+    re.IGNORECASE,
 )
 
 
@@ -202,15 +203,17 @@ def series_pattern(names: list[str]) -> str | None:
     A series is three names or more that differ in their last number alone. One series alone is a film where
     it is called frame, slice or the like, and is then cut into stretches: numbered photographs are no film.
     """
-    found = [m[1] for name in names if (m := re.fullmatch(r"(.*\D)\d+", name))]
+    # Roboflow adds an ending to the names, another one to each.
+    ending = r"_[a-z]+\.rf\.\w+" if names and all(".rf." in name for name in names) else ""
+    found = [m[1] for name in names if (m := re.fullmatch(rf"(.*\D)\d+{ending}", name))]
     counts = Counter(found)
     long = [start for start, count in counts.items() if count >= 3]
     if 2 * sum(counts[start] for start in long) < len(names):
         return None
     if len(long) > 1:
-        return r"(.*\D)\d+"
+        return r"(.*\D)\d+" + ending
     if FILM.search(long[0]):
-        return r"(.*\d)\d" if len(found) < 100 else r"(.*\d)\d\d"
+        return (r"(.*\d)\d" if len(found) < 100 else r"(.*\d)\d\d") + ending
     return None
 
 

@@ -49,7 +49,7 @@ TITLES = {
     "yolo": "YOLO segmentation (data.yaml, images and labels)",
     "cvat": "CVAT for images 1.1 (annotations.xml)",
     "label-studio": "Label Studio JSON",
-    "via": "VGG Image Annotator JSON",
+    "via": "VGG Image Annotator (JSON or CSV)",
     "folders": "two folders, such as images and masks",
     "beside": "image and mask side by side, such as x.jpg and x_mask.png",
     "cutouts": "cut-outs with an alpha channel",

@@ -6,8 +6,10 @@ painted before somebody asks. Introduced in notebook 02.
 
 import base64
 import contextlib
+import csv
 import io
 import itertools
+import json
 import re
 import zlib
 from collections.abc import Iterable
@@ -543,8 +545,16 @@ VIA_3 = (
 class Via(Reader):
     name = "via"
 
+    def files(self) -> Iterable[Path]:
+        yield from super().files()
+        for path in self.tree.files_of(".csv"):
+            if "region_shape_attributes" in path.read_text(encoding="utf-8-sig", errors="replace")[:500]:
+                yield path
+
     def records(self, path: Path) -> Iterable[tuple[str, list[dict]]]:
         """Names of pictures and their regions, as version 2 writes them."""
+        if path.suffix.lower() == ".csv":
+            return _via_table(path)
         data = load_json(path)
         if "metadata" in data:
             return _via_3(data)
@@ -554,6 +564,18 @@ class Via(Reader):
     def regions(self, record: Any) -> tuple[list[Region] | None, None]:
         regions = record.values() if isinstance(record, dict) else record  # a dict in version 1
         return [_via_region(**region) for region in regions] or None, None
+
+
+def _via_table(path: Path) -> Iterable[tuple[str, list[dict]]]:
+    """The CSV of versions 1 and 2: a row for each region, or one for a picture without."""
+    found: dict[str, list[dict]] = {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        for row in csv.DictReader(file):
+            region = {key: json.loads(row[key]) for key in ("region_shape_attributes", "region_attributes")}
+            region["shape_attributes"] = region.pop("region_shape_attributes")
+            regions = found.setdefault(row.get("filename") or row["#filename"], [])
+            regions += [region] if region["shape_attributes"] else []
+    return found.items()
 
 
 def _via_label(attributes: dict) -> str:

@@ -114,6 +114,8 @@ def test_a_group_that_is_torn_by_hand_is_said(make_dataset):
         ([f"patient{p}/slice-{i}" for p in range(3) for i in range(5)], r"(.*\D)\d+"),
         ([f"1.2.840.{p}.{i}" for p in (7, 9) for i in range(1, 6)], r"(.*\D)\d+"),
         ([f"frame{i}" for i in range(30)], r"(.*\d)\d"),
+        ([f"a_mp4-{i:03}_jpg.rf.{i}c{i:x}" for i in range(30)], r"(.*\d)\d_[a-z]+\.rf\.\w+"),
+        ([f"{a}_mov-{i}_jpg.rf.{i}c0" for i in range(9) for a in "ab"], r"(.*\D)\d+_[a-z]+\.rf\.\w+"),
         ([f"IM-0001-{i:04}" for i in range(300)], r"(.*\d)\d\d"),
         ([f"IMG_{i:04}" for i in range(30)], None),
         ([f"{i:012}" for i in range(0, 3000, 7)], None),

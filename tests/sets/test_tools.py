@@ -292,14 +292,25 @@ def via_2(name: str, *regions: dict) -> dict:
     return {"filename": name, "size": 1234, "regions": shapes, "file_attributes": {}}
 
 
-@pytest.mark.parametrize("project", [False, True])
-def test_via_2_is_read_from_its_export_and_its_project(src, project):
+@pytest.mark.parametrize("kind", ["export", "project", "table"])
+def test_via_2_is_read_from_its_exports_and_its_project(src, kind):
     xs, ys = np.array(QUAD).T.tolist()
     polygon = {"name": "polygon", "all_points_x": xs, "all_points_y": ys}
     circle = {"name": "circle", "cx": 24, "cy": 18, "r": 9}
     records = {"a.jpg1234": via_2("a.jpg", polygon), "b.jpg1234": via_2("b.jpg", circle)}
-    data = {"_via_settings": {}, "_via_img_metadata": records, "_via_attributes": {}} if project else records
-    (src / "via.json").write_text(json.dumps(data))
+    project = {"_via_settings": {}, "_via_img_metadata": records, "_via_attributes": {}}
+    if kind == "table":
+        heads = ["filename", "file_size", "file_attributes", "region_count", "region_id"]
+        with (src / "via_csv.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(
+                [[*heads, "region_shape_attributes", "region_attributes"]]
+                + [
+                    [f"{n}.jpg", 1234, "{}", 1, 0, json.dumps(shape), '{"class":"person"}']
+                    for n, shape in (("a", polygon), ("b", circle))
+                ]
+            )
+    else:
+        (src / "via.json").write_text(json.dumps(project if kind == "project" else records))
     report = take(src)
     rows, columns = np.mgrid[:H, :W] + 0.5
     assert report.layout.name == "via" and within_a_pixel(masks(report)["a"], PAINTED)
