@@ -75,7 +75,7 @@ def _calls_of_hash() -> Iterator[list]:
 @exercise
 def split_by_scene(answer):
     """Names such as "s0342a" -> name -> split, whole scenes, 70/15/15, and nobody moves."""
-    names = [f"s{number:04d}{view}" for number in range(600) for view in "abcd"[: 1 + number % 4]]
+    names = [f"s{number:04d}{view}" for number in range(3000) for view in "abcd"[: 1 + number % 4]]
     case = Case("a dictionary from name to split", f"{len(names)} names, such as {names[1]}")
     with _calls_of_hash() as hashed:
         got = answer(list(names))

@@ -42,8 +42,8 @@ def split_by_scene(names):
 
 
 def split_by_md5(names):
-    numbers = {name: int(hashlib.md5(name[:-1].encode()).hexdigest(), 16) % 10_000 for name in names}
-    return {name: split_at(number / 10_000) for name, number in numbers.items()}
+    numbers = {name: int(hashlib.md5(name[:-1].encode()).hexdigest()[:8], 16) for name in names}
+    return {name: split_at(number / 16**8) for name, number in numbers.items()}
 
 
 def hash_in_a_helper(scene):
