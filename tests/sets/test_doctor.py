@@ -44,6 +44,7 @@ def test_every_planted_fault_is_named_and_nothing_else(planted):
         ("002", "all person", "warning"),
         ("003", "picture without mask", "error"),
         ("gone", "mask without picture", "warning"),
+        ("gone", "line of splits.csv without picture", "warning"),
         ("005", "unreadable picture", "error"),
         ("006", "empty mask", "warning"),
         ("007", "no value over 127", "error"),
