@@ -117,7 +117,7 @@ def import_folder(
     # Each class that was named must have a pixel somewhere; without names, what was taken for person.
     unseen = {used.split("; not used")[0]: wanted}
     if classes:
-        unseen = {text: _meaning(found, text) for text in classes}
+        unseen = {text: _parse_value(str(text)) if found.value_files else {text} for text in classes}
     with new_folder(out, src) as folder:
         named = list(zip(names, found.examples, strict=True))
         for name, example in tqdm(named, desc="import", unit="image", disable=not progress):
@@ -312,17 +312,13 @@ def _choose(layout: Layout, classes: Sequence[str] | None) -> tuple[Any, str]:
         )
     if layout.value_files:
         return _choose_values(layout, classes)
-    if classes is not None:
-        if missing := sorted(set(classes) - there):
-            raise UserError(f"class {', '.join(missing)} is not there. Found: {', '.join(sorted(there))}.")
-        wanted = set(classes)
-    elif wanted := {name for name in there if name.strip().lower() == "person"}:
-        pass
-    else:
-        words = {name: set(re.split("[^a-z]+", name.lower())) for name in there}
-        wanted = {name for name in there if words[name] & PERSON_WORDS and not words[name] & NOT_WORDS}
-        named = {name for name in there if not BACKGROUND.fullmatch(name)}
-        wanted = wanted or (named if len(named) == 1 else set())
+    if missing := sorted(set(classes or ()) - there):
+        raise UserError(f"class {', '.join(missing)} is not there. Found: {', '.join(sorted(there))}.")
+    words = {name: set(re.split("[^a-z]+", name.lower())) for name in there}
+    named = {name for name in there if not BACKGROUND.fullmatch(name)}
+    wanted = set(classes or ()) or {name for name in there if name.strip().lower() == "person"}
+    wanted = wanted or {name for name in there if words[name] & PERSON_WORDS and not words[name] & NOT_WORDS}
+    wanted = wanted or (named if len(named) == 1 else set())
     if not wanted:
         raise UserError(
             f"no class of '{layout.root}' is called person (found: {', '.join(sorted(there)) or 'none'}). "
@@ -338,11 +334,6 @@ def _name_of(wanted: Any) -> str:
     name = " ".join("".join(names).split())[:40].strip() if len(names) == 1 else ""
     people = set(re.split("[^a-z]+", name.lower())) & PERSON_WORDS
     return name if name and not people else "person"
-
-
-def _meaning(layout: Layout, text: str) -> Any:
-    """What one text of --classes stands for."""
-    return _parse_value(str(text)) if layout.value_files else {text}
 
 
 def _choose_values(layout: Layout, classes: Sequence[str] | None) -> tuple[frozenset[int], str]:

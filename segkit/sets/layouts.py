@@ -669,7 +669,7 @@ def find_cutouts(tree: Tree) -> Layout | None:
         alpha = _alpha_range(path)
         opaque += [path.name] * (alpha == (255, 255))
         cut = alpha is not None and alpha[0] < 255
-        layout.examples.append(Example(path, partial(_read_alpha, path) if cut else None))
+        layout.examples.append(Example(path, (lambda _, path=path: read_cutout(path)[1]) if cut else None))
     if opaque:
         layout.notes.append(f"opaque everywhere, so no cut-outs: {name_some(opaque)}")
     return layout if any(example.mask for example in layout.examples) else None
@@ -680,10 +680,6 @@ def _alpha_range(path: Path) -> tuple[int, int] | None:
         if picture.has_transparency_data:
             return picture.convert("RGBA").getchannel("A").getextrema()
     return None
-
-
-def _read_alpha(path: Path, wanted: Any) -> np.ndarray:
-    return read_cutout(path)[1]
 
 
 def read_cutout(path: Path) -> tuple[np.ndarray, np.ndarray]:
