@@ -298,7 +298,7 @@ def _is_task(record: Any) -> bool:
     """Whether a record is a task of Label Studio, as in its export JSON or in JSON-MIN."""
     if not isinstance(record, dict):
         return False
-    if "data" in record:
+    if isinstance(record.get("data"), dict):
         return bool(record.keys() & {"annotations", "completions"})
     lists = [found for found in record.values() if isinstance(found, list)]
     shapes = [found for found in itertools.chain(*lists) if isinstance(found, dict)]

@@ -450,7 +450,7 @@ class LabelStudio(Reader):
         """The tasks. In JSON-MIN a record is one annotation of a task, and its lists are results."""
         tasks: dict[Any, dict] = {}
         for number, record in enumerate(load_json(path)):
-            if "data" in record:
+            if isinstance(record.get("data"), dict):
                 tasks[f"record {number}"] = record
                 continue
             texts = {k: v for k, v in record.items() if isinstance(v, str) and not k.endswith("_at")}

@@ -239,8 +239,10 @@ def test_label_studio_brush_strokes_polygons_and_addresses(src):
     assert np.array_equal(masks(report)["a"], RING) and within_a_pixel(masks(report)["b"], PAINTED)
 
 
-def test_the_short_export_of_label_studio_is_read_as_the_long_one(src):
-    shutil.copy(ELSEWHERE / "label_studio_min.json", src / "project-1-min.json")
+@pytest.mark.parametrize("variable", ["image", "data"])  # what the project calls its pictures
+def test_the_short_export_of_label_studio_is_read_as_the_long_one(src, variable):
+    text = (ELSEWHERE / "label_studio_min.json").read_text()
+    write(src, {"project-1-min.json": text.replace('"image": ', f'"{variable}": ')})
     report = take(src)
     assert report.layout.name == "label-studio" and not report.failed and "several annotations" in str(report)
     assert np.array_equal(masks(report)["a"], RING) and within_a_pixel(masks(report)["b"], PAINTED)
