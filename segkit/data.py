@@ -73,9 +73,7 @@ def find_samples(
     folder = Path(folder)
     images, masks = pictures_by_name(folder / "images"), pictures_by_name(folder / labels)
     if not images:
-        raise UserError(
-            f"'{folder}' holds no pictures: expected images/NAME.jpg and {labels}/NAME.png in it."
-        )
+        raise UserError(f"'{folder}' holds no pictures: expected images/NAME.jpg and {labels}/NAME.png.")
     if missing := sorted(images.keys() - masks.keys()):
         raise UserError(
             f"{len(missing)} of {len(images)} pictures in '{folder}' have no mask: {name_some(missing)}. "
@@ -165,9 +163,7 @@ def read_table(path: Path, needed: Sequence[str] = ("name", "split")) -> dict[st
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"'{path}' is not a table in UTF-8 that can be read ({error}).") from None
     if not rows or not {*needed} <= rows[0].keys():
-        raise UserError(
-            f"'{path}' needs a first line with the columns {' and '.join(needed)}, and a line per picture."
-        )
+        raise UserError(f"'{path}' needs the columns {' and '.join(needed)}, and a line per picture.")
     table = {}
     for row in rows:
         name = normalize("NFC", row["name"] or "")

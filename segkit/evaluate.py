@@ -153,16 +153,13 @@ def write_evaluation(
         outlines, _ = cv2.findContours(person_mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         tinted = overlay(image, pred) if len(used.classes) == 1 else colour_classes(image, pred)
         pictures.append(cv2.drawContours(tinted, outlines, -1, (230, 159, 0), 2))
+    what = used.classes[0] if len(used.classes) == 1 else "classes"
     sheet = contact_sheet(
         pictures,
         [f"{row['name'][-22:]}  {row['dice']:.2f}" for row in rows[:worst]],
-        title=f"Worst first, with Dice: predicted {_marked(used)} tinted, the true outline in orange",
+        title=f"Worst first, with Dice: predicted {what} tinted, the true outline in orange",
     )
     return [out / "per_image.csv", save_figure(sheet, out / "worst.png")]
-
-
-def _marked(network: Segmenter) -> str:
-    return network.classes[0] if len(network.classes) == 1 else "classes"
 
 
 def _thumbnail(picture: np.ndarray, side: int = 320) -> np.ndarray:

@@ -220,9 +220,7 @@ def open_picture(path: str | Path | BytesIO) -> Iterator[Image.Image]:
     except Image.DecompressionBombError:
         raise UserError(f"'{path}' has more than {MAX_PIXELS:,} pixels. Make it smaller.") from None
     except UnidentifiedImageError:
-        raise UserError(
-            f"'{path}' is not a picture that can be read ({_what_it_looks_like(path)})."
-        ) from None
+        raise UserError(f"'{path}' is not a picture that can be read ({_guess_at(path)}).") from None
     except Exception as error:  # a broken file may break Pillow in any way
         raise UserError(f"'{path}' is damaged and cannot be read ({error or repr(error)}).") from None
 
@@ -237,7 +235,7 @@ def _formats() -> tuple[str, ...]:
     return (*FORMATS, "HEIF")
 
 
-def _what_it_looks_like(path: str | Path | BytesIO) -> str:
+def _guess_at(path: str | Path | BytesIO) -> str:
     with BytesIO(path.getvalue()) if isinstance(path, BytesIO) else open(path, "rb") as file:
         start = file.read(64)
     if not start:
@@ -378,9 +376,7 @@ def embedded_path(name: str) -> Path:
     for place in (Path(__file__).parent / "_embedded", clone / "data", clone / "notebooks"):
         if (place / name).exists():
             return place / name
-    raise UserError(
-        f"'{name}' does not ship with this installation of segkit. Clone the repository to have it."
-    )
+    raise UserError(f"'{name}' does not ship with this installation of segkit. Clone the repository.")
 
 
 def name_some(names: Sequence[str], most: int = 10) -> str:

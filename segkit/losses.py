@@ -94,7 +94,7 @@ class BCEDiceLoss(_LossFromLogits):
     def __init__(self, alpha: float = 0.5, smooth: float = 1.0, pooled: bool = False, outline: float = 0.0):
         super().__init__()
         if not 0 <= alpha <= 1:
-            raise UserError(f"alpha is a share from 0 (Dice alone) to 1 (BCE alone), found {alpha}.")
+            raise UserError(f"alpha goes from 0 (Dice alone) to 1 (BCE alone), found {alpha}.")
         self.alpha, self.outline = alpha, outline
         self.dice = DiceLoss(smooth, pooled)
 
@@ -162,9 +162,7 @@ class CrossEntropyDiceLoss(nn.Module):
     def __init__(self, alpha: float = 0.5, smooth: float = 1.0, ignore: int = 255):
         super().__init__()
         if not 0 <= alpha <= 1:
-            raise UserError(
-                f"alpha is a share from 0 (Dice alone) to 1 (cross-entropy alone), found {alpha}."
-            )
+            raise UserError(f"alpha goes from 0 (Dice alone) to 1 (cross-entropy alone), found {alpha}.")
         self.alpha, self.smooth, self.ignore = alpha, smooth, ignore
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:

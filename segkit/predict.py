@@ -45,11 +45,9 @@ class PicturesReport:
         """What the work gives; None where it fails."""
         try:
             return work(*arguments)
-        except UserError as error:
-            self.failed[path] = str(error)
         except Exception as error:
-            self.failed[path] = f"'{path}' could not be worked on ({error!r})."
-        return None
+            odd = f"'{path}' could not be worked on ({error!r})."
+            self.failed[path] = str(error) if isinstance(error, UserError) else odd
 
     def attempt_together(self, paths: Sequence[Path], images: list[np.ndarray], work: Callable) -> list:
         """What the work makes of images; where it fails, of each alone, and None for the one to blame."""
@@ -170,9 +168,7 @@ class Segmenter:
                 )
         size = self.preprocessing.size
         if not all(8 <= size * scale <= 4096 for scale in scales):
-            raise UserError(
-                f"the input, {size} times each scale, must be 8 to 4096 pixels: found {[*scales]}."
-            )
+            raise UserError(f"the input, {size} times each scale, is 8 to 4096 pixels: found {[*scales]}.")
         probs = self.look_once(images, flip, scales)
         parts = [part_with_person(self.foreground(prob)) if self.look_closer else None for prob in probs]
         closer = [i for i, part in enumerate(parts) if part]
