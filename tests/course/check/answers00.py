@@ -48,22 +48,17 @@ def best_in_a_loop(prob, truth):
     return best
 
 
-RIGHT = [
-    ("mask_from_prob", lambda p, t: p > t),
-    ("mask_from_prob", lambda p, t: np.where(p > t, True, False)),
-    ("mask_from_prob", lambda p, t: np.logical_not(p <= t)),
-    ("mask_for_file", lambda m: m.astype(np.uint8) * 255),
-    ("mask_for_file", lambda m: np.where(m, 255, 0).astype(np.uint8)),
-    ("mask_for_file", lambda m: (m * 255).astype(np.uint8)),
-    ("paint_background", paint),
-    ("paint_background", paint_a_copy),
-    ("paint_background", paint_by_sums),
-    ("highest_dice_threshold", best),
-    ("highest_dice_threshold", best_in_a_loop),
-    ("highest_dice_threshold", lambda p, t: float(best(p, t)) + 1e-12),
-    ("highest_dice_threshold", lambda p, t: torch.tensor([best(p, t)])),
-    ("highest_dice_threshold", lambda p, t: max(np.arange(0.05, 0.96, 0.05), key=lambda c: dice(p > c, t))),
-]
+RIGHT = {
+    "mask_from_prob": [lambda p, t: np.where(p > t, True, False), lambda p, t: np.logical_not(p <= t)],
+    "mask_for_file": [lambda m: np.where(m, 255, 0).astype(np.uint8), lambda m: (m * 255).astype(np.uint8)],
+    "paint_background": [paint_a_copy, paint_by_sums],
+    "highest_dice_threshold": [
+        best_in_a_loop,
+        lambda p, t: float(best(p, t)) + 1e-12,
+        lambda p, t: torch.tensor([best(p, t)]),
+        lambda p, t: max(np.arange(0.05, 0.96, 0.05), key=lambda c: dice(p > c, t)),
+    ],
+}
 
 WRONG = [
     ("mask_from_prob", lambda p, t: p < t, "this is the background"),

@@ -3,20 +3,16 @@
 import cv2
 import numpy as np
 import torch
+from solutions import solutions
 
 from segkit.metrics import count_pixels
 
-
-def box_of_mask(mask):
-    rows, columns = np.nonzero(mask)
-    if len(rows) == 0:
-        return None
-    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+solution = solutions("01")
 
 
 def box_with(change):
     """The right box, changed: a common mistake."""
-    return lambda mask: None if not mask.any() else change(*box_of_mask(mask))
+    return lambda mask: None if not mask.any() else change(*solution.box_of_mask(mask))
 
 
 def box_without_a_look_for_nobody(mask):
@@ -87,23 +83,16 @@ def best_by_hand(masks, thresholds):
     return max(thresholds, key=dice)
 
 
-RIGHT = [
-    ("foreground_share", lambda mask: (mask > 0).mean()),
-    ("foreground_share", lambda mask: np.array([np.count_nonzero(mask) / mask.size])),
-    ("foreground_share", count_by_hand),
-    ("box_of_mask", box_of_mask),
-    ("box_of_mask", box_by_any),
-    ("box_of_mask", box_by_opencv),
-    ("dice_of_all_person", lambda share: 2 * share / (1 + share)),
-    ("dice_of_all_person", dice_by_counting),
-    ("dice_of_all_person", lambda share: torch.tensor(1 - (1 - share) / (1 + share))),
-    ("count_blobs", lambda mask, min_pixels: int((blobs(mask)[1:] >= min_pixels).sum())),
-    ("count_blobs", lambda mask, min_pixels: (blobs(mask)[1:] >= min_pixels).sum(keepdims=True)),
-    ("count_blobs", grow_blobs),
-    ("best_threshold", best_by(lambda counts: counts.dice().mean())),
-    ("best_threshold", best_by_hand),
-    ("best_threshold", best_by(lambda counts: counts.dice().sum(), lambda t, s: np.array(t)[[np.argmax(s)]])),
-]
+RIGHT = {
+    "foreground_share": [lambda mask: np.array([np.count_nonzero(mask) / mask.size]), count_by_hand],
+    "box_of_mask": [box_by_any, box_by_opencv],
+    "dice_of_all_person": [dice_by_counting, lambda share: torch.tensor(1 - (1 - share) / (1 + share))],
+    "count_blobs": [lambda mask, min_pixels: (blobs(mask)[1:] >= min_pixels).sum(keepdims=True), grow_blobs],
+    "best_threshold": [
+        best_by_hand,
+        best_by(lambda counts: counts.dice().sum(), lambda t, s: np.array(t)[[np.argmax(s)]]),
+    ],
+}
 WRONG = [
     ("foreground_share", lambda mask: mask.mean(), "255 times"),
     ("foreground_share", lambda mask: mask.mean() / 255, "0/255 masks only"),
@@ -126,7 +115,7 @@ WRONG = [
     ("box_of_mask", box_with(lambda x0, y0, x1, y1: (x0 + 0.5, y0, x1, y1)), "fractions"),
     ("box_of_mask", box_with(lambda x0, y0, x1, y1: "text"), "four numbers"),
     ("box_of_mask", box_without_a_look_for_nobody, "return None"),
-    ("box_of_mask", lambda mask: box_of_mask(mask) or (0, 0, 0, 0), "no box"),
+    ("box_of_mask", lambda mask: solution.box_of_mask(mask) or (0, 0, 0, 0), "no box"),
     ("dice_of_all_person", lambda share: share, "IoU"),
     ("dice_of_all_person", lambda share: 2 * share, "divided by"),
     ("dice_of_all_person", lambda share: share / (1 + share), "twice above"),

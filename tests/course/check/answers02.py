@@ -8,14 +8,12 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
+from solutions import solutions
 
 from segkit.data import Preprocessing, load_pair_full
 from segkit.files import read_image, read_labels, read_mask
 
-
-def without_mask(images, masks):
-    have = {Path(name).stem for name in masks}
-    return sorted(stem for stem in (Path(name).stem for name in images) if stem not in have)
+solution = solutions("02")
 
 
 def without_by_endings(images, masks):
@@ -35,10 +33,6 @@ def place(text):
 
 def split_at(where, train=0.7, val=0.85):
     return "train" if where < train else "val" if where < val else "test"
-
-
-def split_by_scene(names):
-    return {name: split_at(place(name[:-1])) for name in names}
 
 
 def split_by_md5(names):
@@ -62,18 +56,9 @@ def by_luck(names):
     return {name: split_at(luck[name[:-1]]) for name in names}
 
 
-def clean_mask(labels):
-    return (labels > labels.max() / 2).astype(np.uint8)
-
-
 def change_in_place(labels):
     labels[labels < 128] = 0
-    return clean_mask(labels)
-
-
-def make_batch(pairs):
-    images = torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2)
-    return images, torch.from_numpy(np.stack([mask for _, mask in pairs]))[:, None]
+    return solution.clean_mask(labels)
 
 
 def batch_with(images=lambda x: x.permute(0, 3, 1, 2), masks=lambda x: x[:, None]):
@@ -101,10 +86,6 @@ def correlations(pictures):
 
 def pairs_above(matrix, keep=lambda i, j: i < j, border=0.98):
     return [(i, j) for i, j in np.argwhere(matrix > border).tolist() if keep(i, j)]
-
-
-def find_twins(pictures):
-    return pairs_above(correlations(pictures))
 
 
 def cosine(pictures):
@@ -174,38 +155,40 @@ class PairsReadAtOnce(torch.utils.data.Dataset):
         return [self.images[index], self.masks[index]]
 
 
-RIGHT = [
-    ("without_mask", without_mask),
-    ("without_mask", lambda images, masks: np.array(without_mask(images, masks))),
-    ("without_mask", without_by_endings),
-    ("split_by_scene", split_by_scene),
-    ("split_by_scene", split_by_md5),
-    ("split_by_scene", lambda names: {name: split_at(random.Random(name[:5]).random()) for name in names}),
-    ("clean_mask", clean_mask),
-    ("clean_mask", lambda labels: np.uint8(labels > 127) if labels.max() > 1 else labels.copy()),
-    ("clean_mask", lambda labels: np.where(labels >= max(1, labels.max() // 2), 1, 0).astype("uint8")),
-    ("make_batch", make_batch),
-    ("make_batch", lambda pairs: [torch.stack(parts) for parts in zip(*map(tensors, pairs), strict=True)]),
-    ("make_batch", lambda pairs: tuple(part.contiguous() for part in make_batch(pairs))),
-    ("find_twins", find_twins),
-    ("find_twins", lambda pictures: np.array(find_twins(pictures)[::-1])),
-    ("find_twins", twins_by_hand),
-    ("pair_dataset", pairs_with()),
-    ("pair_dataset", PairsByPillow),
-    ("pair_dataset", PairsReadAtOnce),
-]
+RIGHT = {
+    "without_mask": [
+        lambda images, masks: np.array(solution.without_mask(images, masks)),
+        without_by_endings,
+    ],
+    "split_by_scene": [
+        split_by_md5,
+        lambda names: {name: split_at(random.Random(name[:5]).random()) for name in names},
+    ],
+    "clean_mask": [
+        lambda labels: np.uint8(labels > 127) if labels.max() > 1 else labels.copy(),
+        lambda labels: np.where(labels >= max(1, labels.max() // 2), 1, 0).astype("uint8"),
+    ],
+    "make_batch": [
+        lambda pairs: [torch.stack(parts) for parts in zip(*map(tensors, pairs), strict=True)],
+        lambda pairs: tuple(part.contiguous() for part in solution.make_batch(pairs)),
+    ],
+    "find_twins": [lambda pictures: np.array(solution.find_twins(pictures)[::-1]), twins_by_hand],
+    "pair_dataset": [pairs_with(), PairsByPillow, PairsReadAtOnce],
+}
 WRONG = [
     ("without_mask", lambda images, masks: None, "return"),
-    ("without_mask", lambda images, masks: len(without_mask(images, masks)), "list of names"),
-    ("without_mask", lambda images, masks: set(without_mask(images, masks)), "sorted"),
-    ("without_mask", lambda images, masks: without_mask(images, masks)[::-1], "sorted"),
+    ("without_mask", lambda images, masks: len(solution.without_mask(images, masks)), "list of names"),
+    ("without_mask", lambda images, masks: set(solution.without_mask(images, masks)), "sorted"),
+    ("without_mask", lambda images, masks: solution.without_mask(images, masks)[::-1], "sorted"),
     ("without_mask", lambda images, masks: sorted(set(images) - set(masks)), "without their endings"),
     (
         "without_mask",
-        lambda images, masks: [i for i in sorted(images) if Path(i).stem in without_mask(images, masks)],
+        lambda images, masks: [
+            i for i in sorted(images) if Path(i).stem in solution.without_mask(images, masks)
+        ],
         "ending out",
     ),
-    ("without_mask", lambda images, masks: without_mask(masks, images), "the reverse"),
+    ("without_mask", lambda images, masks: solution.without_mask(masks, images), "the reverse"),
     (
         "without_mask",
         lambda images, masks: sorted({i.split(".")[0] for i in images} - {m.split(".")[0] for m in masks}),
@@ -215,7 +198,7 @@ WRONG = [
     ("without_mask", four_characters_off, "four characters"),
     ("without_mask", lambda images, masks: [1, 2], "strings"),
     ("split_by_scene", lambda names: list(names), "dictionary"),
-    ("split_by_scene", lambda names: split_by_scene(names[:9]), "every picture"),
+    ("split_by_scene", lambda names: solution.split_by_scene(names[:9]), "every picture"),
     ("split_by_scene", lambda names: {name[:-1]: "train" for name in names}, "under its own name"),
     ("split_by_scene", lambda names: dict.fromkeys(names, "training"), "called train"),
     ("split_by_scene", lambda names: {n: split_at(hash(n[:-1]) % 1000 / 1000) for n in names}, "hash()"),
@@ -237,15 +220,15 @@ WRONG = [
         "half of the largest",
     ),
     ("clean_mask", lambda labels: labels / 255, "fractions"),
-    ("clean_mask", lambda labels: clean_mask(labels) * 255, "0 and 255"),
+    ("clean_mask", lambda labels: solution.clean_mask(labels) * 255, "0 and 255"),
     ("clean_mask", lambda labels: (labels == max(1, labels.max())).astype(np.uint8), "exactly 255"),
-    ("clean_mask", lambda labels: clean_mask(labels)[0], "keep the shape"),
-    ("clean_mask", lambda labels: clean_mask(labels).astype(np.int64), "wrong type"),
-    ("clean_mask", lambda labels: 1 - clean_mask(labels), "half of the largest"),
+    ("clean_mask", lambda labels: solution.clean_mask(labels)[0], "keep the shape"),
+    ("clean_mask", lambda labels: solution.clean_mask(labels).astype(np.int64), "wrong type"),
+    ("clean_mask", lambda labels: 1 - solution.clean_mask(labels), "half of the largest"),
     ("clean_mask", change_in_place, "changed"),
-    ("make_batch", lambda pairs: make_batch(pairs)[0], "two tensors"),
-    ("make_batch", lambda pairs: make_batch(pairs)[::-1], "images come first"),
-    ("make_batch", lambda pairs: tuple(part.numpy() for part in make_batch(pairs)), "from_numpy"),
+    ("make_batch", lambda pairs: solution.make_batch(pairs)[0], "two tensors"),
+    ("make_batch", lambda pairs: solution.make_batch(pairs)[::-1], "images come first"),
+    ("make_batch", lambda pairs: tuple(part.numpy() for part in solution.make_batch(pairs)), "from_numpy"),
     ("make_batch", batch_with(images=lambda x: x), "colours still come last"),
     ("make_batch", batch_with(images=lambda x: x.permute(0, 3, 2, 1)), "rows and columns"),
     ("make_batch", batch_with(images=lambda x: x[:1].permute(0, 3, 1, 2)), "images of shape (3, 3, 4, 6)"),
@@ -262,15 +245,15 @@ WRONG = [
     ("find_twins", lambda pictures: 3, "list of pairs"),
     ("find_twins", lambda pictures: pairs_above(correlations(pictures), lambda i, j: True), "its own twin"),
     ("find_twins", lambda pictures: pairs_above(correlations(pictures), lambda i, j: i != j), "i < j"),
-    ("find_twins", lambda pictures: find_twins(pictures) * 2, "more than once"),
+    ("find_twins", lambda pictures: solution.find_twins(pictures) * 2, "more than once"),
     ("find_twins", lambda pictures: pairs_above(np.abs(correlations(pictures))), "negative"),
     ("find_twins", lambda pictures: pairs_above(cosine(pictures)), "mean away"),
     ("find_twins", nearly_equal, "less contrast"),
     ("find_twins", lambda pictures: [(0, 1), (0, 2)], "np.corrcoef"),
     ("find_twins", lambda pictures: pairs_above(correlations(pictures), border=0.5), "0.98 is the border"),
-    ("find_twins", lambda pictures: find_twins(pictures.mean(axis=1)), "over all pixels"),
-    ("find_twins", lambda pictures: find_twins(pictures.mean(axis=2)), "over all pixels"),
-    ("find_twins", lambda pictures: [(i + 1, j + 1) for i, j in find_twins(pictures)], "from 0"),
+    ("find_twins", lambda pictures: solution.find_twins(pictures.mean(axis=1)), "over all pixels"),
+    ("find_twins", lambda pictures: solution.find_twins(pictures.mean(axis=2)), "over all pixels"),
+    ("find_twins", lambda pictures: [(i + 1, j + 1) for i, j in solution.find_twins(pictures)], "from 0"),
     ("pair_dataset", pairs_with()([], 8), "the class itself"),
     ("pair_dataset", lambda samples, size: [load_pair_full(one) for one in samples], "Dataset"),
     ("pair_dataset", pairs_with(count=lambda samples: 1 + len(samples)), "number of pairs"),

@@ -3,21 +3,16 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
+from solutions import solutions
 from torch import nn
 
 from segkit.unet import Block, UNet, UNetConfig, pad_to_multiple
 
+solution = solutions("03")
+
 
 def grow(x, mode="bilinear", corners=True):
     return F.interpolate(x, scale_factor=2, mode=mode, align_corners=corners)
-
-
-def field_of_view(layers):
-    field, step = 1, 1
-    for kernel, stride in layers:
-        field += (kernel - 1) * step
-        step *= stride
-    return field
 
 
 def field_with_own_stride(layers):
@@ -26,10 +21,6 @@ def field_with_own_stride(layers):
         step *= stride
         field += (kernel - 1) * step
     return field
-
-
-def run_any_size(net, images, divisor):
-    return net(pad_to_multiple(images, divisor))[..., : images.shape[-2], : images.shape[-1]]
 
 
 def pad_top_left(net, images, divisor):
@@ -47,15 +38,7 @@ def resize_instead(net, images, divisor):
 
 def scribble(net, images, divisor):
     images += 1
-    return run_any_size(net, images, divisor)
-
-
-def pad_all_around(net, images, divisor):
-    height, width = images.shape[-2:]
-    down, right = -height % divisor, -width % divisor
-    top, left = down // 2, right // 2
-    padded = F.pad(images, (left, right - left, top, down - top), mode="replicate")
-    return net(padded)[..., top : top + height, left : left + width]
+    return solution.run_any_size(net, images, divisor)
 
 
 def reflect(net, images, divisor):
@@ -172,39 +155,34 @@ def group_block(i, o):
     )
 
 
-RIGHT = [
-    ("double_conv", convs),
-    ("double_conv", TwoConvs),
-    ("double_conv", lambda i, o: Block(i, o, 2, "batch")),
-    ("count_block", lambda i, o: 9 * i * o + 9 * o * o + 4 * o),
-    ("count_block", lambda i, o: np.int64(9 * o * (i + o) + 4 * o)),
-    ("count_block", lambda i, o: sum(p.numel() for p in convs(i, o).parameters())),
-    ("double_and_join", lambda x, skip: torch.cat([skip, grow(x)], dim=1)),
-    ("double_and_join", lambda x, skip: torch.concat((skip, nn.UpsamplingBilinear2d(scale_factor=2)(x)), -3)),
-    (
-        "double_and_join",
+RIGHT = {
+    "double_conv": [TwoConvs, lambda i, o: Block(i, o, 2, "batch")],
+    "count_block": [
+        lambda i, o: np.int64(9 * o * (i + o) + 4 * o),
+        lambda i, o: sum(p.numel() for p in convs(i, o).parameters()),
+    ],
+    "double_and_join": [
+        lambda x, skip: torch.concat((skip, nn.UpsamplingBilinear2d(scale_factor=2)(x)), -3),
         lambda x, skip: torch.cat([skip, F.interpolate(x, skip.shape[2:], None, "bilinear", True)], 1),
-    ),
-    ("unet_class", MyUNet),
-    ("unet_class", Backwards),
-    ("unet_class", theirs),
-    ("unet_class", lambda widths, bottleneck: like(block=staticmethod(TwoConvs))(widths, bottleneck)),
-    ("field_of_view", field_of_view),
-    ("field_of_view", lambda layers: np.array(field_of_view(layers))),
-    (
-        "field_of_view",
+    ],
+    "unet_class": [
+        MyUNet,
+        Backwards,
+        theirs,
+        lambda widths, bottleneck: like(block=staticmethod(TwoConvs))(widths, bottleneck),
+    ],
+    "field_of_view": [
+        lambda layers: np.array(solution.field_of_view(layers)),
         lambda layers: (
             1 + sum((k - 1) * int(np.prod([s for _, s in layers[:i]])) for i, (k, _) in enumerate(layers))
         ),
-    ),
-    ("pixels_to_add", lambda side, divisor: -side % divisor),
-    ("pixels_to_add", lambda side, divisor: np.array([(divisor - side % divisor) % divisor])),
-    ("pixels_to_add", lambda side, divisor: -(-side // divisor) * divisor - side),
-    ("run_any_size", run_any_size),
-    ("run_any_size", pad_all_around),
-    ("run_any_size", reflect),
-    ("run_any_size", resize_instead),
-]
+    ],
+    "pixels_to_add": [
+        lambda side, divisor: np.array([(divisor - side % divisor) % divisor]),
+        lambda side, divisor: -(-side // divisor) * divisor - side,
+    ],
+    "run_any_size": [reflect, resize_instead],
+}
 
 WRONG = [
     ("double_conv", lambda i, o: convs(i, o, bias=True), "bias=False"),
@@ -251,10 +229,10 @@ WRONG = [
     ("unet_class", MyUNet((4, 6), 8), "the class itself"),
     ("field_of_view", lambda layers: 1 + sum(k - 1 for k, _ in layers), "two input pixels wide"),
     ("field_of_view", field_with_own_stride, "layers after it"),
-    ("field_of_view", lambda layers: field_of_view(layers) - 1, "start with 1: without"),
+    ("field_of_view", lambda layers: solution.field_of_view(layers) - 1, "start with 1: without"),
     ("field_of_view", lambda layers: sum(k for k, _ in layers) if len(layers) > 1 else 3, "overlap"),
     ("field_of_view", lambda layers: 0, "product of all strides"),
-    ("field_of_view", lambda layers: [field_of_view(layers)] * 2, "one number"),
+    ("field_of_view", lambda layers: [solution.field_of_view(layers)] * 2, "one number"),
     ("pixels_to_add", lambda s, d: d - s % d, "nothing is missing"),
     ("pixels_to_add", lambda s, d: s % d, "left over"),
     ("pixels_to_add", lambda s, d: s + -s % d, "side after padding"),
@@ -270,7 +248,7 @@ WRONG = [
     ("run_any_size", pad_with(torch.rand_like), "not in the picture"),
     (
         "run_any_size",
-        lambda net, images, d: run_any_size(net, images, d).roll(1, -1),
+        lambda net, images, d: solution.run_any_size(net, images, d).roll(1, -1),
         "where the picture starts",
     ),
     ("run_any_size", lambda net, images, d: resize_instead(net, images, d).flip(-1), "values moved"),

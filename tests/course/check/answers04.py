@@ -58,30 +58,21 @@ def by_distance(pred, target):
     return np.float32(1 - (pred ^ target).sum() / size) if size else 1
 
 
-RIGHT = [
-    ("four_counts", counts),
-    ("four_counts", by_kind),
-    (
-        "four_counts",
+RIGHT = {
+    "four_counts": [
+        by_kind,
         lambda p, t: [int(np.logical_and(a, b).sum()) for a, b in ((p, t), (p, ~t), (~p, t), (~p, ~t))],
-    ),
-    ("four_counts", lambda p, t: torch.tensor([int(count) for count in counts(p, t)])),
-    ("dice_and_iou", lambda p, t: (dice(p, t), iou(p, t))),
-    ("dice_and_iou", lambda p, t: np.array([by_distance(p, t), by_distance(p, t) / (2 - by_distance(p, t))])),
-    ("dice_and_iou", lambda p, t: [divide_ints(p, t), (p & t).sum() / (p | t).sum()]),
-    ("dice_coefficient", dice),
-    ("dice_coefficient", by_distance),
-    ("dice_coefficient", lambda p, t: dice_score(p[None], t[None])),
-    ("iou_from_dice", lambda d: d / (2 - d)),
-    ("iou_from_dice", lambda d: np.array(1 / (2 / d - 1) if d else 0.0)),
-    ("iou_from_dice", lambda d: -d / (d - 2)),
-    ("mean_and_pooled", averages),
-    ("mean_and_pooled", lambda p, t: np.array(averages(p, t))),
-    ("mean_and_pooled", with_segkit),
-    ("rank_flip", [[0.66, 0.66], [1.0, 0.3]]),
-    ("rank_flip", np.array([[0.5, 0.9], [0.36, 1.0]])),
-    ("rank_flip", ((0.8, 0.81), (0.6, 1.0))),
-]
+        lambda p, t: torch.tensor([int(count) for count in counts(p, t)]),
+    ],
+    "dice_and_iou": [
+        lambda p, t: np.array([by_distance(p, t), by_distance(p, t) / (2 - by_distance(p, t))]),
+        lambda p, t: [divide_ints(p, t), (p & t).sum() / (p | t).sum()],
+    ],
+    "dice_coefficient": [by_distance, lambda p, t: dice_score(p[None], t[None])],
+    "iou_from_dice": [lambda d: np.array(1 / (2 / d - 1) if d else 0.0), lambda d: -d / (d - 2)],
+    "mean_and_pooled": [lambda p, t: np.array(averages(p, t)), with_segkit],
+    "rank_flip": [[[0.66, 0.66], [1.0, 0.3]], np.array([[0.5, 0.9], [0.36, 1.0]]), ((0.8, 0.81), (0.6, 1.0))],
+}
 
 WRONG = [
     (

@@ -69,29 +69,30 @@ def picked(x, y, gamma):
     return torch.mean((1 - torch.exp(-charged)) ** gamma * charged)
 
 
-RIGHT = [
-    ("bce_loss", log_of_p),
-    ("bce_loss", lambda x, y: F.binary_cross_entropy_with_logits(x, y)),
-    ("bce_loss", lambda x, y: F.binary_cross_entropy(x.sigmoid(), y)),
-    ("bce_loss", lambda x, y: -torch.where(y == 1, x.sigmoid(), 1 - x.sigmoid()).log().mean()),
-    ("dice_loss", by_hand),
-    ("dice_loss", DiceLoss()),
-    ("dice_loss", one_by_one),
-    ("dice_loss", lambda x, y: by_hand(x.flatten(1)[..., None, None], y.flatten(1)[..., None, None])),
-    ("mixed_loss", mix),
-    ("mixed_loss", lambda x, y, alpha: BCEDiceLoss(alpha)(x, y)),
-    ("mixed_loss", lambda x, y, alpha: DiceLoss()(x, y) + alpha * (BCELoss()(x, y) - DiceLoss()(x, y))),
-    ("stable_bce", F.binary_cross_entropy_with_logits),
-    ("stable_bce", lambda x, y: F.softplus(torch.where(y > 0, -x, x)).mean()),
-    ("stable_bce", stable),
-    ("balancing_weight", weight),
-    ("balancing_weight", lambda mask: (mask.numel() - mask.sum().item()) / max(1, mask.sum().item())),
-    ("balancing_weight", lambda mask: np.float32(weight(mask).item())),
-    ("balancing_weight", lambda mask: weight(mask).numpy().reshape(1)),
-    ("focal_loss", focal),
-    ("focal_loss", picked),
-    ("focal_loss", lambda logits, targets, gamma: FocalLoss(gamma)(logits, targets)),
-]
+RIGHT = {
+    "bce_loss": [
+        lambda x, y: F.binary_cross_entropy_with_logits(x, y),
+        lambda x, y: F.binary_cross_entropy(x.sigmoid(), y),
+        lambda x, y: -torch.where(y == 1, x.sigmoid(), 1 - x.sigmoid()).log().mean(),
+    ],
+    "dice_loss": [
+        DiceLoss(),
+        one_by_one,
+        lambda x, y: by_hand(x.flatten(1)[..., None, None], y.flatten(1)[..., None, None]),
+    ],
+    "mixed_loss": [
+        lambda x, y, alpha: BCEDiceLoss(alpha)(x, y),
+        lambda x, y, alpha: DiceLoss()(x, y) + alpha * (BCELoss()(x, y) - DiceLoss()(x, y)),
+    ],
+    "stable_bce": [lambda x, y: F.softplus(torch.where(y > 0, -x, x)).mean(), stable],
+    "balancing_weight": [
+        weight,
+        lambda mask: (mask.numel() - mask.sum().item()) / max(1, mask.sum().item()),
+        lambda mask: np.float32(weight(mask).item()),
+        lambda mask: weight(mask).numpy().reshape(1),
+    ],
+    "focal_loss": [focal, picked, lambda logits, targets, gamma: FocalLoss(gamma)(logits, targets)],
+}
 
 
 def union(x, y):

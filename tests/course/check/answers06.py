@@ -108,27 +108,27 @@ def flip_in_place(image, mask):
     return image, mask[:, ::-1]
 
 
-RIGHT = [
-    ("flip_both", lambda image, mask: (image[:, ::-1], mask[:, ::-1])),
-    ("flip_both", lambda image, mask: [np.fliplr(image), cv2.flip(mask, 1)]),
-    ("flip_both", lambda image, mask: tuple(np.take(a, range(a.shape[1])[::-1], 1) for a in (image, mask))),
-    ("moves_the_mask", {"flip", "rotate", "crop", "shear"}),
-    ("moves_the_mask", ["crop", "flip", "shear", "rotate"]),
-    ("moves_the_mask", ("Crop", "Flip", "shear", " rotate")),
-    ("paired_transform", paired),
-    ("paired_transform", Plain()),
-    ("paired_transform", lambda image, mask, seed: AUGMENT(image, mask, seed=seed)),
-    ("resize_labels", resized(cv2.INTER_NEAREST)),
-    ("resize_labels", resized(cv2.INTER_NEAREST_EXACT)),
-    ("resize_labels", one_hot),
-    ("resize_labels", by_index),
-    ("crop_both", crop),
-    ("crop_both", crop_by_choice),
-    ("crop_both", crop_where(lambda seed, rng, h, w, size: rng.integers(0, [h - size + 1, w - size + 1]))),
-    ("flip_average", lambda predict, images: (predict(images) + predict(images.flip(-1)).flip(-1)) / 2),
-    ("flip_average", lambda predict, images: (predict(images) + predict(images.flip(3)).flip(3)).mul(0.5)),
-    ("flip_average", lambda predict, x: np.mean([predict(x), predict(x.flip(3)).flip(3)], axis=0)),
-]
+RIGHT = {
+    "flip_both": [
+        lambda image, mask: [np.fliplr(image), cv2.flip(mask, 1)],
+        lambda image, mask: tuple(np.take(a, range(a.shape[1])[::-1], 1) for a in (image, mask)),
+    ],
+    "moves_the_mask": [
+        {"flip", "rotate", "crop", "shear"},
+        ["crop", "flip", "shear", "rotate"],
+        ("Crop", "Flip", "shear", " rotate"),
+    ],
+    "paired_transform": [paired, Plain(), lambda image, mask, seed: AUGMENT(image, mask, seed=seed)],
+    "resize_labels": [resized(cv2.INTER_NEAREST_EXACT), one_hot, by_index],
+    "crop_both": [
+        crop_by_choice,
+        crop_where(lambda seed, rng, h, w, size: rng.integers(0, [h - size + 1, w - size + 1])),
+    ],
+    "flip_average": [
+        lambda predict, images: (predict(images) + predict(images.flip(3)).flip(3)).mul(0.5),
+        lambda predict, x: np.mean([predict(x), predict(x.flip(3)).flip(3)], axis=0),
+    ],
+}
 
 WRONG = {
     "flip_both": [

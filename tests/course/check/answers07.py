@@ -4,71 +4,12 @@ import copy
 
 import numpy as np
 import torch
+from solutions import solutions
 from torch import nn
 
 from segkit.metrics import dice_score
 
-
-def training_step(model, optimizer, images, masks, loss_fn):
-    loss = loss_fn(model(images), masks)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.item()
-
-
-def step_in_pieces(model, optimizer, images, masks, loss_fn, pieces):
-    total = 0.0
-    optimizer.zero_grad()
-    for some, truth in zip(images.chunk(pieces), masks.chunk(pieces), strict=True):
-        loss = loss_fn(model(some), truth) / pieces
-        loss.backward()
-        total += loss.item()
-    optimizer.step()
-    return total
-
-
-def training_loop(model, optimizer, train_batches, val_batches, loss_fn, num_epochs, pieces):
-    history, best_weights = [], None
-    for _ in range(num_epochs):
-        model.train()
-        losses = [step_in_pieces(model, optimizer, *batch, loss_fn, pieces) for batch in train_batches]
-        model.eval()
-        with torch.inference_mode():
-            scores = torch.cat([dice_score(model(images) > 0, masks) for images, masks in val_batches])
-        row = {"train_loss": sum(losses) / len(losses), "val_dice": scores.mean().item()}
-        if row["val_dice"] > max((old["val_dice"] for old in history), default=-1):
-            best_weights = copy.deepcopy(model.state_dict())
-        history.append(row)
-    return history, best_weights
-
-
-def halve_on_plateau(scores, lr, patience):
-    rates, best, bad = [], -1, 0
-    for score in scores:
-        rates.append(lr)
-        if score > best:
-            best, bad = score, 0
-        else:
-            bad += 1
-        if bad > patience:
-            lr, bad = lr / 2, 0
-    return rates
-
-
-def batch_norm(x, running_mean, running_var, training):
-    if training:
-        mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0)
-    else:
-        mean, var = running_mean, running_var
-    return (x - mean.view(1, -1, 1, 1)) / (var.view(1, -1, 1, 1) + 1e-5).sqrt()
-
-
-def adam_step(w, grad, m, v, step, lr):
-    m = 0.9 * m + 0.1 * grad
-    v = 0.999 * v + 0.001 * grad**2
-    m_hat, v_hat = m / (1 - 0.9**step), v / (1 - 0.999**step)
-    return w - lr * m_hat / (v_hat**0.5 + 1e-8), m, v
+solution = solutions("07")
 
 
 def step_with(*lines):
@@ -121,7 +62,7 @@ def adam_with(**settings):
 
 
 def keeps_the_correction(w, grad, m, v, step, lr):
-    new_w, new_m, new_v = adam_step(w, grad, m, v, step, lr)
+    new_w, new_m, new_v = solution.adam_step(w, grad, m, v, step, lr)
     return (new_w, new_m / (1 - 0.9**step), new_v) if step == 3 else (new_w, new_m, new_v)
 
 
@@ -145,7 +86,7 @@ def then(change):
     """A right step, after which the model is changed."""
 
     def step(model, *args):
-        loss = training_step(model, *args)
+        loss = solution.training_step(model, *args)
         change(model)
         return loss
 
@@ -226,7 +167,7 @@ def loop_keeping_all(*args):
     *before, num_epochs, pieces = args
     history, states = [], []
     for _ in range(num_epochs):
-        rows, state = training_loop(*before, 1, pieces)
+        rows, state = solution.training_loop(*before, 1, pieces)
         history += rows
         states.append(state)
     return history, states[int(np.argmax([row["val_dice"] for row in history]))]
@@ -240,7 +181,7 @@ def loop_with(
         for epoch in range(num_epochs):
             if train or epoch == 0:
                 model.train()
-            step = step_in_pieces if one_step else pieces_with(step="each")
+            step = solution.step_in_pieces if one_step else pieces_with(step="each")
             losses = [step(model, optimizer, *batch, loss_fn, pieces) for batch in train_batches]
             if evaluate:
                 model.eval()
@@ -261,7 +202,9 @@ def mean_of_batch_means(model, optimizer, train_batches, val_batches, loss_fn, n
     history = []
     for _ in range(num_epochs):
         model.train()
-        losses = [step_in_pieces(model, optimizer, *batch, loss_fn, pieces) for batch in train_batches]
+        losses = [
+            solution.step_in_pieces(model, optimizer, *batch, loss_fn, pieces) for batch in train_batches
+        ]
         model.eval()
         with torch.no_grad():
             dice = [dice_score(model(images) > 0, masks).mean().item() for images, masks in val_batches]
@@ -270,7 +213,7 @@ def mean_of_batch_means(model, optimizer, train_batches, val_batches, loss_fn, n
 
 
 def plateau_as_an_array(scores, lr, patience):
-    return np.array(halve_on_plateau(scores, lr, patience), dtype=np.float32)
+    return np.array(solution.halve_on_plateau(scores, lr, patience), dtype=np.float32)
 
 
 def plateau_of_torch(scores, lr, patience):
@@ -295,33 +238,21 @@ def norm_by_variance(x, running_mean, running_var, training):
 
 
 def adam_in_torch(w, grad, m, v, step, lr):
-    return tuple(t.numpy() for t in adam_step(*map(torch.from_numpy, (w, grad, m, v)), step, lr))
+    return tuple(t.numpy() for t in solution.adam_step(*map(torch.from_numpy, (w, grad, m, v)), step, lr))
 
 
 def adam_as_an_array(*args):
-    return np.stack(adam_step(*args))
+    return np.stack(solution.adam_step(*args))
 
 
-RIGHT = [
-    ("training_step", training_step),
-    ("training_step", clear_last),
-    ("training_step", forget_in_the_model),
-    ("step_in_pieces", step_in_pieces),
-    ("step_in_pieces", pieces_by_slices),
-    ("step_in_pieces", pieces_cleared_after),
-    ("training_loop", training_loop),
-    ("training_loop", loop_by_hand),
-    ("training_loop", loop_keeping_all),
-    ("halve_on_plateau", halve_on_plateau),
-    ("halve_on_plateau", plateau_as_an_array),
-    ("halve_on_plateau", plateau_of_torch),
-    ("batch_norm", batch_norm),
-    ("batch_norm", norm_of_torch),
-    ("batch_norm", norm_by_variance),
-    ("adam_step", adam_step),
-    ("adam_step", adam_in_torch),
-    ("adam_step", adam_as_an_array),
-]
+RIGHT = {
+    "training_step": [clear_last, forget_in_the_model],
+    "step_in_pieces": [pieces_by_slices, pieces_cleared_after],
+    "training_loop": [loop_by_hand, loop_keeping_all],
+    "halve_on_plateau": [plateau_as_an_array, plateau_of_torch],
+    "batch_norm": [norm_of_torch, norm_by_variance],
+    "adam_step": [adam_in_torch, adam_as_an_array],
+}
 
 
 WRONG = [
@@ -333,11 +264,11 @@ WRONG = [
     ("training_step", step_with("zero", "backward", "step", "none"), "return the loss"),
     ("training_step", step_with("zero", "backward", "step", "squash"), "takes logits"),
     ("training_step", step_with("zero", "backward", "step", "step"), "once each"),
-    ("training_step", lambda *a: training_step(*a) + 1, "before the step"),
-    ("training_step", lambda *a: f"{training_step(*a):.4f}", "as a number"),
+    ("training_step", lambda *a: solution.training_step(*a) + 1, "before the step"),
+    ("training_step", lambda *a: f"{solution.training_step(*a):.4f}", "as a number"),
     ("training_step", then(lambda model: model.eval()), "in the mode it was in"),
     ("training_step", then(lambda model: model.train()), "in the mode it was in"),
-    ("step_in_pieces", lambda m, o, i, t, f, p: training_step(m, o, i, t, f), "cut the batch"),
+    ("step_in_pieces", lambda m, o, i, t, f, p: solution.training_step(m, o, i, t, f), "cut the batch"),
     ("step_in_pieces", pieces_with(divide=False), "divide each piece's loss by pieces"),
     ("step_in_pieces", pieces_with(clear="each"), "only the last piece counts"),
     ("step_in_pieces", pieces_with(clear="never"), "the batch before are still there"),
@@ -345,10 +276,10 @@ WRONG = [
     ("step_in_pieces", pieces_with(step="never"), "optimizer.step()"),
     ("step_in_pieces", pieces_with(total=False), "the mean over its pieces"),
     ("step_in_pieces", pieces_with(use=slice(-1)), "every piece goes through"),
-    ("step_in_pieces", lambda *a: str(step_in_pieces(*a)), "as a number"),
-    ("step_in_pieces", lambda *a: step_in_pieces(*a) and None, "return the loss"),
-    ("training_loop", lambda *a: training_loop(*a)[0], "history, best_weights"),
-    ("training_loop", lambda *a: (training_loop(*a)[0][:-1], {}), "one row, a dict, for each epoch"),
+    ("step_in_pieces", lambda *a: str(solution.step_in_pieces(*a)), "as a number"),
+    ("step_in_pieces", lambda *a: solution.step_in_pieces(*a) and None, "return the loss"),
+    ("training_loop", lambda *a: solution.training_loop(*a)[0], "history, best_weights"),
+    ("training_loop", lambda *a: (solution.training_loop(*a)[0][:-1], {}), "one row, a dict, for each epoch"),
     ("training_loop", lambda *a: ([{"train_loss": 1}] * a[5], {}), "no val_dice"),
     ("training_loop", loop_with(train=False), "train in train mode"),
     ("training_loop", loop_with(evaluate=False), "validate in eval mode"),
@@ -356,11 +287,15 @@ WRONG = [
     ("training_loop", loop_with(keep=lambda state: state), "a window"),
     ("training_loop", loop_with(by="val_loss"), "keep the best val_dice"),
     ("training_loop", loop_with(cut=0.5), "cuts the logits at 0.5"),
-    ("training_loop", lambda *a: training_loop(*a[:-1], 1), "in pieces"),
+    ("training_loop", lambda *a: solution.training_loop(*a[:-1], 1), "in pieces"),
     ("training_loop", loop_with(one_step=False), "one step for each training batch"),
     ("training_loop", mean_of_batch_means, "all pictures"),
-    ("training_loop", lambda *a: (training_loop(*a)[0], "best.safetensors"), "a copy of model.state_dict()"),
-    ("training_loop", lambda m, o, t, *rest: training_loop(m, o, t[::-1], *rest), "in their order"),
+    (
+        "training_loop",
+        lambda *a: (solution.training_loop(*a)[0], "best.safetensors"),
+        "a copy of model.state_dict()",
+    ),
+    ("training_loop", lambda m, o, t, *rest: solution.training_loop(m, o, t[::-1], *rest), "in their order"),
     ("halve_on_plateau", plateau_with(early=1), "too early"),
     ("halve_on_plateau", plateau_with(against="last"), "best so far"),
     ("halve_on_plateau", plateau_with(reset=False), "starts again at 0"),

@@ -4,35 +4,11 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from solutions import solutions
 
 from segkit import read_image
 
-
-def network_input(image, mean, std):
-    x = torch.from_numpy(image).permute(2, 0, 1)[None] / 255
-    return (x - torch.tensor(mean).view(1, 3, 1, 1).float()) / torch.tensor(std).view(1, 3, 1, 1).float()
-
-
-def full_size_mask(prob, height, width, threshold):
-    return cv2.resize(prob, (width, height)) > threshold
-
-
-def mirror_average(predict, image):
-    return (predict(image) + predict(image[:, ::-1])[:, ::-1]) / 2
-
-
-def put_behind(image, alpha, background):
-    alpha = alpha[..., None]
-    return (image * alpha + background * (1 - alpha)).round().astype(np.uint8)
-
-
-def keep_shape(predict, image, size):
-    height, width = image.shape[:2]
-    scale = size / max(height, width)
-    h, w = round(height * scale), round(width * scale)
-    square = np.zeros((size, size, 3), np.uint8)
-    square[:h, :w] = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
-    return cv2.resize(predict(square)[:h, :w], (width, height))
+solution = solutions("08")
 
 
 def flat(image, mean, std, scale=255.0):
@@ -78,7 +54,7 @@ def not_square(predict, image, size):
 
 def small_answer(predict, image, size):
     answers = []
-    keep_shape(lambda square: answers.append(predict(square)) or answers[-1], image, size)
+    solution.keep_shape(lambda square: answers.append(predict(square)) or answers[-1], image, size)
     return answers[-1]
 
 
@@ -135,14 +111,6 @@ def behind_by_colour(image, alpha, background):
     return np.stack(colours, axis=-1).clip(0, 255).astype(np.uint8)
 
 
-def file_to_mask(path, model, size, mean, std, threshold):
-    image = read_image(path)
-    x = network_input(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), mean, std)
-    with torch.inference_mode():
-        prob = model(x).sigmoid()[0, 0].numpy()
-    return full_size_mask(prob, *image.shape[:2], threshold)
-
-
 def file_by_pillow(path, model, size, mean, std, threshold):
     """Written otherwise: Pillow and torch, no OpenCV."""
     picture = ImageOps.exif_transpose(Image.open(path))
@@ -169,7 +137,11 @@ def file_with(read=read_image, normalise=True, sigmoid=True, cut=None, order="re
     def answer(path, model, size, mean, std, threshold):
         image = read(path)
         small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-        x = network_input(small, mean, std) if normalise else network_input(small, (0,) * 3, (1 / 255,) * 3)
+        x = (
+            solution.network_input(small, mean, std)
+            if normalise
+            else solution.network_input(small, (0,) * 3, (1 / 255,) * 3)
+        )
         logits = model(x)[0, 0]
         prob = (logits.sigmoid() if sigmoid else logits).numpy()
         threshold = cut or threshold
@@ -181,26 +153,17 @@ def file_with(read=read_image, normalise=True, sigmoid=True, cut=None, order="re
     return answer
 
 
-RIGHT = [
-    ("network_input", network_input),
-    ("network_input", input_by_numpy),
-    ("network_input", input_as_in_the_lesson),
-    ("full_size_mask", full_size_mask),
-    ("full_size_mask", lambda p, h, w, t: cv2.resize(p, (w, h), interpolation=cv2.INTER_CUBIC) > t),
-    ("full_size_mask", mask_by_torch),
-    ("file_to_mask", file_to_mask),
-    ("file_to_mask", file_by_pillow),
-    ("file_to_mask", file_by_preprocessing),
-    ("mirror_average", mirror_average),
-    ("mirror_average", mirror_by_cv2),
-    ("mirror_average", mirror_by_fliplr),
-    ("put_behind", put_behind),
-    ("put_behind", behind_by_difference),
-    ("put_behind", behind_by_colour),
-    ("keep_shape", keep_shape),
-    ("keep_shape", in_the_middle),
-    ("keep_shape", reflected),
-]
+RIGHT = {
+    "network_input": [input_by_numpy, input_as_in_the_lesson],
+    "full_size_mask": [
+        lambda p, h, w, t: cv2.resize(p, (w, h), interpolation=cv2.INTER_CUBIC) > t,
+        mask_by_torch,
+    ],
+    "file_to_mask": [file_by_pillow, file_by_preprocessing],
+    "mirror_average": [mirror_by_cv2, mirror_by_fliplr],
+    "put_behind": [behind_by_difference, behind_by_colour],
+    "keep_shape": [in_the_middle, reflected],
+}
 
 
 WRONG = [
@@ -239,7 +202,7 @@ WRONG = [
     ("mirror_average", lambda f, i: (f(i) + f(i[..., ::-1])) / 2, "red and blue"),
     ("mirror_average", lambda f, i: np.maximum(f(i), f(i[:, ::-1])[:, ::-1]), "take the mean"),
     ("mirror_average", lambda f, i: f(i).mean(), "one probability per pixel"),
-    ("put_behind", lambda i, a, b: put_behind(b, a, i), "changed places"),
+    ("put_behind", lambda i, a, b: solution.put_behind(b, a, i), "changed places"),
     ("put_behind", lambda i, a, b: np.where(a[..., None] > 0.5, i, b), "hard cut"),
     ("put_behind", lambda i, a, b: (i * a[..., None]).astype(np.uint8), "on black"),
     ("put_behind", lambda i, a, b: i * a[..., None] + b, "shines through"),
@@ -252,10 +215,14 @@ WRONG = [
     ("keep_shape", not_square, "takes a square"),
     ("keep_shape", small_answer, "back to the photograph's size"),
     ("keep_shape", lambda f, i, s: np.zeros(i.shape[:2]), "never called"),
-    ("keep_shape", lambda f, i, s: keep_shape(f, i, s) > 0.5, "floats"),
-    ("keep_shape", lambda f, i, s: (keep_shape(f, i, s) > 0.5).astype(float), "uncut"),
-    ("keep_shape", lambda f, i, s: keep_shape(f, i, s) * np.nan, "NaN"),
-    ("keep_shape", lambda f, i, s: keep_shape(f, i, s) * 0 + i[..., 0] / 255, "not predict's answer"),
+    ("keep_shape", lambda f, i, s: solution.keep_shape(f, i, s) > 0.5, "floats"),
+    ("keep_shape", lambda f, i, s: (solution.keep_shape(f, i, s) > 0.5).astype(float), "uncut"),
+    ("keep_shape", lambda f, i, s: solution.keep_shape(f, i, s) * np.nan, "NaN"),
+    (
+        "keep_shape",
+        lambda f, i, s: solution.keep_shape(f, i, s) * 0 + i[..., 0] / 9,
+        "not predict's answer",
+    ),
     ("file_to_mask", lambda path, *_: np.zeros(read_image(path).shape[:2], bool), "never asked"),
     ("file_to_mask", file_with(read=lambda p: np.array(Image.open(p).convert("RGB"))), "EXIF"),
     ("file_to_mask", file_with(read=lambda p: read_image(p)[..., ::-1].copy()), "red and blue"),
@@ -264,8 +231,12 @@ WRONG = [
     ("file_to_mask", file_with(cut=0.5), "not at 0.5"),
     ("file_to_mask", file_with(order="cut first"), "stairs"),
     ("file_to_mask", file_with(flip=True), "changed places"),
-    ("file_to_mask", lambda *a: file_to_mask(*a).astype(np.uint8), "True and False"),
-    ("file_to_mask", lambda p, m, s, *rest: file_to_mask(p, m, s // 2, *rest), "normalised square"),
-    ("file_to_mask", lambda p, m, s, *rest: file_to_mask(p, m, s, *rest)[:s, :s], "own size"),
-    ("file_to_mask", lambda p, m, s, *rest: np.roll(file_to_mask(p, m, s, *rest), 30, 0), "in this order"),
+    ("file_to_mask", lambda *a: solution.file_to_mask(*a).astype(np.uint8), "True and False"),
+    ("file_to_mask", lambda p, m, s, *rest: solution.file_to_mask(p, m, s // 2, *rest), "normalised square"),
+    ("file_to_mask", lambda p, m, s, *rest: solution.file_to_mask(p, m, s, *rest)[:s, :s], "own size"),
+    (
+        "file_to_mask",
+        lambda p, m, s, *rest: np.roll(solution.file_to_mask(p, m, s, *rest), 30, 0),
+        "in this order",
+    ),
 ]

@@ -203,11 +203,6 @@ def overlaps(preds, labels, flip=np.s_[:, :, ::-1]):
     return (preds & labels).sum((1, 2)), (preds & labels[flip]).sum((1, 2))
 
 
-def mirrored(preds, labels):
-    plain, other = overlaps(preds, labels)
-    return np.flatnonzero(other > plain)
-
-
 def mirrored_one_by_one(preds, labels):
     return [
         i for i, (p, t) in enumerate(zip(preds, labels, strict=True)) if dice(p, np.fliplr(t)) > dice(p, t)
@@ -226,32 +221,20 @@ CAUSES = dict(
     )
 )
 
-RIGHT = [
-    ("worst_first", worst),
-    ("worst_first", worst_by_sorting),
-    ("worst_first", worst_one_by_one),
-    ("gain_of_repair", gain),
-    ("gain_of_repair", gain_by_where),
-    ("gain_of_repair", gain_in_place),
-    ("calibration_error", ece),
-    ("calibration_error", ece_by_edges),
-    ("calibration_error", lambda p, t, b: reliability([p], [t], b).ece),
-    ("bootstrap_interval", interval),
-    ("bootstrap_interval", interval_at_once),
-    ("bootstrap_interval", interval_by_sorting),
-    ("ignore_passers_by", marked),
-    ("ignore_passers_by", marked_by_scipy),
-    ("ignore_passers_by", marked_by_tables),
-    ("honest_threshold", chosen),
-    ("honest_threshold", chosen_by_sum),
-    ("honest_threshold", chosen_by_torch),
-    ("find_mirrored", mirrored),
-    ("find_mirrored", mirrored_one_by_one),
-    ("find_mirrored", lambda p, t: np.where(np.greater(*overlaps(p, t)[::-1]))),
-    ("diagnosis", CAUSES),
-    ("diagnosis", {letter.lower(): cause.title() for letter, cause in CAUSES.items()}),
-    ("diagnosis", dict(reversed(CAUSES.items()))),
-]
+RIGHT = {
+    "worst_first": [worst_by_sorting, worst_one_by_one],
+    "gain_of_repair": [gain_by_where, gain_in_place],
+    "calibration_error": [ece_by_edges, lambda p, t, b: reliability([p], [t], b).ece],
+    "bootstrap_interval": [interval_at_once, interval_by_sorting],
+    "ignore_passers_by": [marked_by_scipy, marked_by_tables],
+    "honest_threshold": [chosen_by_sum, chosen_by_torch],
+    "find_mirrored": [mirrored_one_by_one, lambda p, t: np.where(np.greater(*overlaps(p, t)[::-1]))],
+    "diagnosis": [
+        CAUSES,
+        {letter.lower(): cause.title() for letter, cause in CAUSES.items()},
+        dict(reversed(CAUSES.items())),
+    ],
+}
 
 WRONG = [
     ("worst_first", lambda n, s, k: [n[i] for i in np.argsort(-s)[:k]], "these are the best"),

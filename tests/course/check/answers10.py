@@ -65,20 +65,15 @@ def by_count(points, finished, failed):
     return tuple(left)
 
 
-RIGHT = [
-    ("grid_points", points_of),
-    ("grid_points", nested),
-    ("grid_points", lambda s: tuple(points_of(s))),
-    ("mean_and_spread", mean_sd),
-    ("mean_and_spread", by_the_formula),
-    ("mean_and_spread", lambda s: np.array([np.mean(s), np.sqrt(np.var(s, ddof=1))])),
-    ("still_to_run", to_run),
-    ("still_to_run", by_count),
-    ("still_to_run", lambda p, d, f: filter(lambda point: point not in d, p)),
-    ("difference_interval", around),
-    ("difference_interval", lambda a, b: stats.ttest_rel(b, a).confidence_interval()),
-    ("difference_interval", lambda a, b: np.array(stats.ttest_1samp(b - a, 0).confidence_interval())),
-]
+RIGHT = {
+    "grid_points": [nested, lambda s: tuple(points_of(s))],
+    "mean_and_spread": [by_the_formula, lambda s: np.array([np.mean(s), np.sqrt(np.var(s, ddof=1))])],
+    "still_to_run": [by_count, lambda p, d, f: filter(lambda point: point not in d, p)],
+    "difference_interval": [
+        lambda a, b: stats.ttest_rel(b, a).confidence_interval(),
+        lambda a, b: np.array(stats.ttest_1samp(b - a, 0).confidence_interval()),
+    ],
+}
 
 WRONG = [
     ("grid_points", lambda s: list(itertools.product(*s.values())), "bare tuples"),

@@ -62,20 +62,18 @@ def changes_skip(skip, a, b, weigh):
     return skip.mul_(weigh((a + b).relu()).sigmoid())
 
 
-RIGHT = [
-    ("atrous_width", lambda kernel, rate: (kernel - 1) * rate + 1),
-    ("atrous_width", lambda kernel, rate: np.int64(kernel + (kernel - 1) * (rate - 1))),
-    ("atrous_width", lambda kernel, rate: torch.tensor(len(range(0, kernel * rate, rate)) * rate - rate + 1)),
-    ("attend", lambda skip, a, b, weigh: skip * torch.sigmoid(weigh(F.relu(a + b)))),
-    ("attend", attend_in_steps),
-    ("attend", lambda skip, a, b, weigh: skip - skip * torch.sigmoid(-weigh((a + b).relu()))),
-    ("distillation_loss", lambda z, y, t, share: (1 - share) * bce(z, y) + share * bce(z, t)),
-    ("distillation_loss", lambda z, y, t, share: bce(z, torch.lerp(y, t, share)).reshape(1)),
-    ("distillation_loss", softplus_loss),
-    ("choose_network", choose),
-    ("choose_network", choose_in_a_loop),
-    ("choose_network", choose_sorted),
-]
+RIGHT = {
+    "atrous_width": [
+        lambda kernel, rate: np.int64(kernel + (kernel - 1) * (rate - 1)),
+        lambda kernel, rate: torch.tensor(len(range(0, kernel * rate, rate)) * rate - rate + 1),
+    ],
+    "attend": [
+        attend_in_steps,
+        lambda skip, a, b, weigh: skip - skip * torch.sigmoid(-weigh((a + b).relu())),
+    ],
+    "distillation_loss": [lambda z, y, t, share: bce(z, torch.lerp(y, t, share)).reshape(1), softplus_loss],
+    "choose_network": [choose_in_a_loop, choose_sorted],
+}
 
 WRONG = [
     ("atrous_width", lambda kernel, rate: kernel * rate, "two gaps"),

@@ -4,30 +4,10 @@ import statistics
 
 import numpy as np
 import torch
+from solutions import solutions
 
-
-def steady_time(times, warm_up):
-    return np.median(times[warm_up:])
-
-
-def to_int8(weights):
-    scale = np.abs(weights).max() / 127
-    return np.round(weights / scale).astype(np.int8), scale
-
-
-def fold_norm(weight, gamma, beta, mean, var, eps):
-    share = gamma / np.sqrt(var + eps)
-    return weight * share[:, None, None, None], beta - mean * share
-
-
-def frames_kept(fps, ms, count):
-    kept, free = [], 0
-    for number in range(count):
-        there, next_there = 1000 * number / fps, 1000 * (number + 1) / fps
-        if free < next_there - 1e-9:
-            kept.append(number)
-            free = max(free, there) + ms
-    return kept
+solution = solutions("12")
+to_int8 = solution.to_int8
 
 
 def floor_of_times(fps, ms, count):
@@ -87,20 +67,15 @@ def share_of(gamma, var, eps):
     return gamma / np.sqrt(var + eps)
 
 
-RIGHT = [
-    ("steady_time", steady_time),
-    ("to_int8", to_int8),
-    ("fold_norm", fold_norm),
-    ("frames_kept", frames_kept),
-    ("steady_time", lambda times, warm_up: statistics.median(times[warm_up:])),
-    ("steady_time", sorted_median),
-    ("to_int8", rounds_by_floor),
-    ("to_int8", lambda w: [np.rint(127 * w / np.abs(w).max()).astype(np.int8), np.abs(w).max() / 127]),
-    ("fold_norm", one_by_one),
-    ("fold_norm", in_torch),
-    ("frames_kept", floor_of_times),
-    ("frames_kept", by_trying_all),
-]
+RIGHT = {
+    "steady_time": [lambda times, warm_up: statistics.median(times[warm_up:]), sorted_median],
+    "to_int8": [
+        rounds_by_floor,
+        lambda w: [np.rint(127 * w / np.abs(w).max()).astype(np.int8), np.abs(w).max() / 127],
+    ],
+    "fold_norm": [one_by_one, in_torch],
+    "frames_kept": [floor_of_times, by_trying_all],
+}
 
 
 WRONG = [
@@ -123,7 +98,11 @@ WRONG = [
     ),
     ("steady_time", lambda times, warm_up: None, "one number"),
     ("to_int8", lambda w: (to_int8(w)[0].clip(-126, 126), to_int8(w)[1]), "half a step"),
-    ("to_int8", lambda w: (np.ceil(w / to_int8(w)[1]).astype(np.int8), to_int8(w)[1]), "half a step"),
+    (
+        "to_int8",
+        lambda w: (np.ceil(w / to_int8(w)[1]).astype(np.int8), to_int8(w)[1]),
+        "half a step",
+    ),
     ("to_int8", lambda w: to_int8(w)[::-1], "in this order"),
     ("to_int8", lambda w: np.round(w * 127).astype(np.int8), "return two things"),
     ("to_int8", lambda w: (w.max(), 1.0), "one whole number for each"),
@@ -135,8 +114,16 @@ WRONG = [
     ("to_int8", lambda w: (to_int8(w)[0], np.abs(w).max() / 128), "+128 does not exist"),
     ("to_int8", lambda w: (to_int8(w)[0], np.abs(w).max() / 255), "becomes 127"),
     ("to_int8", lambda w: (to_int8(w)[0], 127 / np.abs(w).max()), "upside down"),
-    ("to_int8", lambda w: (np.round(w / to_int8(w)[1]), to_int8(w)[1]), "nothing was saved"),
-    ("to_int8", lambda w: ((w / to_int8(w)[1]).astype(np.int8), to_int8(w)[1]), "np.round first"),
+    (
+        "to_int8",
+        lambda w: (np.round(w / to_int8(w)[1]), to_int8(w)[1]),
+        "nothing was saved",
+    ),
+    (
+        "to_int8",
+        lambda w: ((w / to_int8(w)[1]).astype(np.int8), to_int8(w)[1]),
+        "np.round first",
+    ),
     ("to_int8", lambda w: (np.zeros_like(w, np.int8), to_int8(w)[1]), "np.round(weights / scale)"),
     ("fold_norm", lambda w, *_: w, "return two things"),
     ("fold_norm", lambda w, g, b, m, v, e: (w[:1], b), "as the old"),
@@ -151,24 +138,28 @@ WRONG = [
         lambda w, g, b, m, v, e: (w / np.sqrt(v + e)[:, None, None, None], b),
         "gamma is missing in the weight",
     ),
-    ("fold_norm", lambda *a: fold_norm(*a[:-1], 0), "eps is missing: "),
-    ("fold_norm", lambda *a: (fold_norm(*a)[0], fold_norm(*a[:-1], 0)[1]), "eps is missing in the bias"),
-    ("fold_norm", lambda *a: (fold_norm(*a)[0], a[2]), "subtracted before the scaling"),
-    ("fold_norm", lambda *a: (fold_norm(*a)[0], a[2] - a[3]), "the mean is scaled too"),
+    ("fold_norm", lambda *a: solution.fold_norm(*a[:-1], 0), "eps is missing: "),
     (
         "fold_norm",
-        lambda w, g, b, m, v, e: (fold_norm(w, g, b, m, v, e)[0], b + m * share_of(g, v, e)),
+        lambda *a: (solution.fold_norm(*a)[0], solution.fold_norm(*a[:-1], 0)[1]),
+        "eps is missing in the bias",
+    ),
+    ("fold_norm", lambda *a: (solution.fold_norm(*a)[0], a[2]), "subtracted before the scaling"),
+    ("fold_norm", lambda *a: (solution.fold_norm(*a)[0], a[2] - a[3]), "the mean is scaled too"),
+    (
+        "fold_norm",
+        lambda w, g, b, m, v, e: (solution.fold_norm(w, g, b, m, v, e)[0], b + m * share_of(g, v, e)),
         "minus the mean",
     ),
     (
         "fold_norm",
-        lambda w, g, b, m, v, e: (fold_norm(w, g, b, m, v, e)[0], -m * share_of(g, v, e)),
+        lambda w, g, b, m, v, e: (solution.fold_norm(w, g, b, m, v, e)[0], -m * share_of(g, v, e)),
         "beta is missing",
     ),
-    ("fold_norm", lambda *a: (fold_norm(*a)[0], a[2][:1]), "one number per output channel"),
+    ("fold_norm", lambda *a: (solution.fold_norm(*a)[0], a[2][:1]), "one number per output channel"),
     ("frames_kept", lambda fps, ms, count: list(range(count)), "queue grows"),
-    ("frames_kept", lambda fps, ms, count: frames_kept(fps, ms, count)[1:], "frame 0 is there"),
-    ("frames_kept", lambda fps, ms, count: [*frames_kept(fps, ms, count), count], "there are only"),
+    ("frames_kept", lambda fps, ms, count: solution.frames_kept(fps, ms, count)[1:], "frame 0 is there"),
+    ("frames_kept", lambda fps, ms, count: [*solution.frames_kept(fps, ms, count), count], "there are only"),
     (
         "frames_kept",
         lambda fps, ms, count: list(range(0, count, int(ms * fps / 1000) + 1)),

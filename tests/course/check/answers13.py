@@ -4,37 +4,14 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from solutions import solutions
+
+solution = solutions("13")
 
 
 def iou(a, b):
     union = (a | b).sum()
     return 1.0 if union == 0 else (a & b).sum() / union
-
-
-def mean_temporal_iou(masks):
-    return np.mean([iou(masks[t], masks[t - 1]) for t in range(1, len(masks))])
-
-
-def smooth_over_time(probs, strength):
-    smoothed = [probs[0]]
-    for prob in probs[1:]:
-        smoothed.append(strength * smoothed[-1] + (1 - strength) * prob)
-    return smoothed
-
-
-def gated_mix(prob, past, still, strength):
-    weight = strength * still
-    return weight * past + (1 - weight) * prob
-
-
-def count_flicker(masks, truth):
-    steps = range(1, len(masks))
-    free = [((masks[t] ^ masks[t - 1]) & ~(truth[t] ^ truth[t - 1])).sum() for t in steps]
-    return np.mean(free) / np.mean([mask.sum() for mask in truth])
-
-
-def same_memory(strength, fps, new_fps):
-    return strength ** (fps / new_fps)
 
 
 def steps(masks):
@@ -139,68 +116,67 @@ def flicker_by_hand(masks, truth):
     return np.float32(count / (len(masks) - 1) / np.mean([m.sum() for m in truth]))
 
 
-RIGHT = [
-    ("mean_temporal_iou", mean_temporal_iou),
-    ("mean_temporal_iou", temporal_iou_by_stack),
-    ("mean_temporal_iou", temporal_iou_by_hand),
-    ("count_flicker", count_flicker),
-    ("count_flicker", flicker_by_stack),
-    ("count_flicker", lambda m, t: torch.tensor(flicker_by_hand(m, t))),
-    ("smooth_over_time", smooth_over_time),
-    ("smooth_over_time", lambda probs, s: np.stack(smooth_over_time(probs, s))),
-    ("smooth_over_time", smooth_by_recursion),
-    ("smooth_over_time", smooth_by_weights),
-    ("same_memory", same_memory),
-    ("same_memory", lambda s, f, n: (s**f) ** (1 / n)),
-    ("same_memory", lambda s, f, n: np.exp(np.log(s) * f / n)),
-    ("same_memory", lambda s, f, n: np.array([s ** (f / n)])),
-    ("gated_mix", gated_mix),
-    ("gated_mix", mix_by_loop),
-    ("gated_mix", lambda p, b, w, s: np.where(w > 0, s * w * b + (1 - s * w) * p, p).tolist()),
-    ("gated_mix", lambda p, b, w, s: torch.lerp(*map(torch.tensor, (p, b, s * w)))),
-]
+RIGHT = {
+    "mean_temporal_iou": [temporal_iou_by_stack, temporal_iou_by_hand],
+    "count_flicker": [flicker_by_stack, lambda m, t: torch.tensor(flicker_by_hand(m, t))],
+    "smooth_over_time": [
+        lambda probs, s: np.stack(solution.smooth_over_time(probs, s)),
+        smooth_by_recursion,
+        smooth_by_weights,
+    ],
+    "same_memory": [
+        lambda s, f, n: (s**f) ** (1 / n),
+        lambda s, f, n: np.exp(np.log(s) * f / n),
+        lambda s, f, n: np.array([s ** (f / n)]),
+    ],
+    "gated_mix": [
+        mix_by_loop,
+        lambda p, b, w, s: np.where(w > 0, s * w * b + (1 - s * w) * p, p).tolist(),
+        lambda p, b, w, s: torch.lerp(*map(torch.tensor, (p, b, s * w))),
+    ],
+}
 
 
 WRONG = [
     ("mean_temporal_iou", lambda m: sum(iou(m[t], m[t - 1]) for t in steps(m)) / len(m), "one pair"),
     ("mean_temporal_iou", lambda m: sum(iou(m[t], m[t - 1]) for t in steps(m)), "the sum"),
     ("mean_temporal_iou", lambda m: np.mean([iou(m[t], m[0]) for t in steps(m)]), "just before"),
-    ("mean_temporal_iou", lambda m: 1 - mean_temporal_iou(m), "nothing changes"),
+    ("mean_temporal_iou", lambda m: 1 - solution.mean_temporal_iou(m), "nothing changes"),
     ("mean_temporal_iou", lambda m: np.mean([(m[t] == m[t - 1]).mean() for t in steps(m)]), "equal pixels"),
     ("mean_temporal_iou", temporal_dice, "Dice"),
     ("mean_temporal_iou", lambda m: with_empty_as(m, None), "not left out"),
     ("mean_temporal_iou", lambda m: with_empty_as(m, 0), "0 / 0"),
     ("mean_temporal_iou", lambda m: with_empty_as(m, np.nan), "0 / 0"),
-    ("mean_temporal_iou", lambda m: mean_temporal_iou([~x for x in m]), "overlap over union"),
-    ("mean_temporal_iou", lambda m: mean_temporal_iou(m[::2]), "overlap over union"),
+    ("mean_temporal_iou", lambda m: solution.mean_temporal_iou([~x for x in m]), "overlap over union"),
+    ("mean_temporal_iou", lambda m: solution.mean_temporal_iou(m[::2]), "overlap over union"),
     ("mean_temporal_iou", lambda m: None, "one number"),
     ("mean_temporal_iou", lambda m: True, "one number"),
     ("mean_temporal_iou", lambda m: 0.1234, "overlap over union"),
     ("mean_temporal_iou", lambda m: [iou(m[t], m[t - 1]) for t in steps(m)], "one number"),
-    ("smooth_over_time", lambda p, s: smooth_over_time(p, 1 - s), "belongs to the past"),
+    ("smooth_over_time", lambda p, s: solution.smooth_over_time(p, 1 - s), "belongs to the past"),
     ("smooth_over_time", with_raw_past, "raw frame"),
     ("smooth_over_time", lambda p, s: p, "nothing has changed"),
     ("smooth_over_time", from_zero, "has no past"),
-    ("smooth_over_time", lambda p, s: smooth_over_time([(q > 0.5) * 1.0 for q in p], s), "cut last"),
+    ("smooth_over_time", lambda p, s: solution.smooth_over_time([(q > 0.5) * 1.0 for q in p], s), "cut last"),
     ("smooth_over_time", lambda p, s: [np.mean(p[: t + 1], axis=0) for t in range(len(p))], "plain average"),
     ("smooth_over_time", in_place, "make new arrays"),
-    ("smooth_over_time", lambda p, s: smooth_over_time(p[::-1], s)[::-1], "backwards"),
-    ("smooth_over_time", lambda p, s: [q > 0.5 for q in smooth_over_time(p, s)], "these are masks"),
+    ("smooth_over_time", lambda p, s: solution.smooth_over_time(p[::-1], s)[::-1], "backwards"),
+    ("smooth_over_time", lambda p, s: [q > 0.5 for q in solution.smooth_over_time(p, s)], "these are masks"),
     ("smooth_over_time", lambda p, s: None, "one map"),
-    ("smooth_over_time", lambda p, s: smooth_over_time(p, s)[1:], "one map"),
-    ("smooth_over_time", lambda p, s: smooth_over_time(p, 0.6), "frame by frame"),
+    ("smooth_over_time", lambda p, s: solution.smooth_over_time(p, s)[1:], "one map"),
+    ("smooth_over_time", lambda p, s: solution.smooth_over_time(p, 0.6), "frame by frame"),
     ("smooth_over_time", lambda p, s: [q * np.nan for q in p], "frame by frame"),
-    ("smooth_over_time", lambda p, s: smooth_over_time(p, s)[-1:], "one map per frame"),
+    ("smooth_over_time", lambda p, s: solution.smooth_over_time(p, s)[-1:], "one map per frame"),
     ("smooth_over_time", lambda p, s: [q.mean() for q in p], "keeps its shape"),
     ("smooth_over_time", lambda p, s: [q / 2 for q in p], "frame by frame"),
-    ("gated_mix", lambda p, b, w, s: gated_mix(p, b, 1 - w, s), "wrong way round"),
-    ("gated_mix", lambda p, b, w, s: gated_mix(b, p, w, s), "changed places"),
+    ("gated_mix", lambda p, b, w, s: solution.gated_mix(p, b, 1 - w, s), "wrong way round"),
+    ("gated_mix", lambda p, b, w, s: solution.gated_mix(b, p, w, s), "changed places"),
     ("gated_mix", lambda p, b, w, s: s * b + (1 - s) * p, "no gate"),
     ("gated_mix", lambda p, b, w, s: w * b + (1 - w) * p, "stillness alone"),
     ("gated_mix", lambda p, b, w, s: s * w * b + (1 - s) * p, "add up to 1"),
-    ("gated_mix", lambda p, b, w, s: gated_mix(p, b, w, 0.7), "weight"),
-    ("gated_mix", lambda p, b, w, s: gated_mix(p, b, w**2, s), "weight"),
-    ("gated_mix", lambda p, b, w, s: gated_mix(p, b, w > 0.5, s), "weight"),
+    ("gated_mix", lambda p, b, w, s: solution.gated_mix(p, b, w, 0.7), "weight"),
+    ("gated_mix", lambda p, b, w, s: solution.gated_mix(p, b, w**2, s), "weight"),
+    ("gated_mix", lambda p, b, w, s: solution.gated_mix(p, b, w > 0.5, s), "weight"),
     ("gated_mix", lambda p, b, w, s: None, "every pixel"),
     ("gated_mix", lambda p, b, w, s: np.multiply(p, 0.5, out=p), "have changed"),
     ("gated_mix", lambda p, b, w, s: p, "weight = strength * still"),
@@ -217,12 +193,12 @@ WRONG = [
         lambda m, t: np.mean([(a & b).sum() for a, b in zip(changed(m), changed(t), strict=True)]) / size(t),
         "take the others",
     ),
-    ("count_flicker", lambda m, t: count_flicker(m, t) * size(t) / t[0].size, "whole picture"),
-    ("count_flicker", lambda m, t: count_flicker(m, t) * size(t), "number of pixels"),
-    ("count_flicker", lambda m, t: count_flicker(m, t) * (len(m) - 1) / len(m), "one step less"),
-    ("count_flicker", lambda m, t: count_flicker(m, t) * (len(m) - 1), "mean per step"),
-    ("count_flicker", lambda m, t: count_flicker(m, t) * size(t) / max(1, size(m)), "our mask"),
-    ("count_flicker", lambda m, t: count_flicker(m[::-1], t), "mean number over the mean size"),
+    ("count_flicker", lambda m, t: solution.count_flicker(m, t) * size(t) / t[0].size, "whole picture"),
+    ("count_flicker", lambda m, t: solution.count_flicker(m, t) * size(t), "number of pixels"),
+    ("count_flicker", lambda m, t: solution.count_flicker(m, t) * (len(m) - 1) / len(m), "one step less"),
+    ("count_flicker", lambda m, t: solution.count_flicker(m, t) * (len(m) - 1), "mean per step"),
+    ("count_flicker", lambda m, t: solution.count_flicker(m, t) * size(t) / max(1, size(m)), "our mask"),
+    ("count_flicker", lambda m, t: solution.count_flicker(m[::-1], t), "mean number over the mean size"),
     ("count_flicker", off_the_person, "mean number over the mean size"),
     ("count_flicker", lambda m, t: None, "one number"),
     ("count_flicker", lambda m, t: 0.0, "the mean number over the mean size"),

@@ -91,26 +91,17 @@ def lesions_by_scipy(pred, target):
     return [len(set(true[pred].tolist()) - {0}), m - len(set(called[target].tolist()) - {0})]
 
 
-RIGHT = [
-    ("window", windowed),
-    ("window", lambda v, c, w: np.interp(v, [c - w / 2, c + w / 2], [0, 255]).round().astype(np.uint8)),
-    ("window", window_by_loop),
-    ("split_patients", of_patients),
-    ("split_patients", lambda names, count: set(of_patients(sorted(names), count))),
-    ("split_patients", patients_in_turn),
-    ("millilitres", volume),
-    ("millilitres", volume_by_columns),
-    ("millilitres", volume_by_cross),
-    ("hausdorff_in_mm", lambda p, t, s: hausdorff(p, t, spacing=s)),
-    ("hausdorff_in_mm", lambda p, t, s: max(map(max, surface_distances(p, t, s)))),
-    ("hausdorff_in_mm", hausdorff_by_pairs),
-    ("lesions_found", lesions),
-    ("lesions_found", lesions_by_scipy),
-    ("lesions_found", lambda p, t: np.array(lesions(p, t))),
-    ("enough_pictures", enough),
-    ("enough_pictures", enough_by_loop),
-    ("enough_pictures", lambda c, d: np.float32(enough(c, d))),
-]
+RIGHT = {
+    "window": [
+        lambda v, c, w: np.interp(v, [c - w / 2, c + w / 2], [0, 255]).round().astype(np.uint8),
+        window_by_loop,
+    ],
+    "split_patients": [lambda names, count: set(of_patients(sorted(names), count)), patients_in_turn],
+    "millilitres": [volume_by_columns, volume_by_cross],
+    "hausdorff_in_mm": [lambda p, t, s: max(map(max, surface_distances(p, t, s))), hausdorff_by_pairs],
+    "lesions_found": [lesions_by_scipy, lambda p, t: np.array(lesions(p, t))],
+    "enough_pictures": [enough_by_loop, lambda c, d: np.float32(enough(c, d))],
+}
 
 
 WRONG = {

@@ -82,21 +82,15 @@ def hole_left(image, alpha, blur):
     return np.where(alpha[..., None] > 0, np.nan, blur_around(image, alpha, blur))
 
 
-RIGHT = [
-    ("pure_colour", unmix),
-    ("pure_colour", unmix_by_index),
-    ("pure_colour", lambda *given: unmix(*given).round().astype(np.uint8)),
-    ("run_lengths", runs),
-    ("run_lengths", runs_by_groups),
-    ("run_lengths", runs_by_numpy),
-    ("expected_dice", promise),
-    ("expected_dice", lambda p, m: np.float32(2 * (p * m).sum() / np.sum(p + m))),
-    ("expected_dice", lambda p, m: np.array([promise(p, m)])),
-    ("blur_around_person", blur_around),
-    ("blur_around_person", blur_by_channels),
-    ("blur_around_person", fill_then_blur),
-    ("blur_around_person", inpaint_then_blur),
-]
+RIGHT = {
+    "pure_colour": [unmix_by_index, lambda *given: unmix(*given).round().astype(np.uint8)],
+    "run_lengths": [runs_by_groups, runs_by_numpy],
+    "expected_dice": [
+        lambda p, m: np.float32(2 * (p * m).sum() / np.sum(p + m)),
+        lambda p, m: np.array([promise(p, m)]),
+    ],
+    "blur_around_person": [blur_by_channels, fill_then_blur, inpaint_then_blur],
+}
 WRONG = [
     ("pure_colour", lambda p, a, b: p, "as it was"),
     ("pure_colour", lambda p, a, b: (p - (1 - a[..., None]) * b) / a[..., None], "divided by 0"),

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from answers07 import adam_step, batch_norm, halve_on_plateau
+from solutions import solutions
+
+solution = solutions("07")
 
 
 def test_the_plateau_rule_is_the_one_of_torch():
@@ -16,7 +18,7 @@ def test_the_plateau_rule_is_the_one_of_torch():
         for score in scores:
             rates.append(optimizer.param_groups[0]["lr"])
             plan.step(score)
-        assert rates == pytest.approx(halve_on_plateau(scores, 0.1, 2))
+        assert rates == pytest.approx(solution.halve_on_plateau(scores, 0.1, 2))
 
 
 def test_the_answers_to_adam_and_batch_norm_are_those_of_torch():
@@ -26,9 +28,11 @@ def test_the_answers_to_adam_and_batch_norm_are_those_of_torch():
     for step in (1, 2, 3):
         w.grad = torch.tensor([0.3, -0.1]) * step
         optimizer.step()
-        ours, m, v = adam_step(ours, w.grad.double(), m, v, step, 0.1)
+        ours, m, v = solution.adam_step(ours, w.grad.double(), m, v, step, 0.1)
     assert torch.allclose(w.detach(), ours.float(), atol=1e-5)
     layer, x = torch.nn.BatchNorm2d(2, affine=False), torch.randn(3, 2, 4, 4)
-    assert torch.allclose(layer(x), batch_norm(x, None, None, True), atol=1e-5)
+    assert torch.allclose(layer(x), solution.batch_norm(x, None, None, True), atol=1e-5)
     layer.eval()
-    assert torch.allclose(layer(x), batch_norm(x, layer.running_mean, layer.running_var, False), atol=1e-5)
+    assert torch.allclose(
+        layer(x), solution.batch_norm(x, layer.running_mean, layer.running_var, False), atol=1e-5
+    )
