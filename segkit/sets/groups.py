@@ -129,8 +129,10 @@ def deal_folds(groups: dict[str, str], shares: dict[str, float], count: int, see
     from sklearn.model_selection import StratifiedGroupKFold  # takes a second to load
 
     names, held = list(groups), len(set(groups.values()))
-    if not 3 <= count <= held:
-        raise UserError(f"{held} groups cannot fill {max(count, 3)} parts: give smaller groups.")
+    if count < 3:
+        raise UserError(f"three parts or more are needed, found {count}.")
+    if count > held:
+        raise UserError(f"{held} groups cannot fill {count} parts: give smaller groups.")
     share = np.array([shares.get(name, 0.0) for name in names])
     kind = np.digitize(share, np.quantile(share, [1 / 3, 2 / 3]))  # small, middling and large people
     if held < 10 * count or np.unique(kind, return_counts=True)[1].min() < count:

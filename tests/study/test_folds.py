@@ -76,7 +76,7 @@ def test_what_cannot_be_cross_validated_is_a_sentence(grouped, tmp_path):
         cross_validate([grouped, grouped], tmp_path / "a", 3, RECIPE, CONFIG)
     with pytest.raises(UserError, match="6 groups cannot fill 7 parts"):
         cross_validate([grouped], tmp_path / "b", 7, RECIPE, CONFIG)
-    with pytest.raises(UserError, match="cannot fill 3 parts"):
+    with pytest.raises(UserError, match="three parts or more"):
         cross_validate([grouped], tmp_path / "c", 2, RECIPE, CONFIG)
 
 
