@@ -1,6 +1,6 @@
 """What a leak does to the score that `segkit train` reports: a table of lesson 02.
 
-    python notebooks/studies/02_leak_train.py [SEEDS]    # writes 02_leak_train.csv beside it
+    python notebooks/studies/02_leak_train.py [SEEDS]    # writes 02_leak_train.csv, two minutes a seed
 
 The scenes of data/people with three views or more are a data set of their own. `segkit train --folds 3`
 scores each of its pictures twice: as the folder is, so that views of one scene lie on both sides, and after
@@ -70,7 +70,7 @@ def main(seeds: int) -> None:
             scores.append([[dice[name] for name in scenes] for dice in (apart, whole)])
             rows.append(line(seed, *np.array(scores[-1]), list(scenes.values())))
             print(rows[-1], flush=True)
-    rows.append(line("all", *np.mean(scores, axis=0), list(scenes.values())))
+    rows.append(line("mean", *np.mean(scores, axis=0), list(scenes.values())))
     with Path(__file__).with_suffix(".csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
