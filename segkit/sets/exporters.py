@@ -14,8 +14,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from segkit.data import find_samples, read_class_name
-from segkit.files import UserError, atomic_path, read_image, read_labels, read_mask, unique_names
-from segkit.sets.importers import new_folder, write_picture
+from segkit.files import UserError, atomic_path, read_labels, read_mask, unique_names
+from segkit.sets.importers import new_folder, upright, write_picture
 from segkit.sets.regions import brush_encode, codec, runs
 
 
@@ -50,7 +50,7 @@ def export_dataset(folder: str | Path, out: str | Path, formats: Sequence[str], 
     with new_folder(out, folder) as made:
         bar = tqdm(zip(samples, names, strict=True), "export", len(samples), unit="img", disable=not progress)
         for sample, name in bar:
-            mask = read_mask(sample.mask) > 0
+            pixels, mask, _ = upright(sample.image, read_mask(sample.mask) > 0)
             people = cut_pieces(mask)
             numbered = Path(folder) / "instances" / f"{sample.name}.png"
             if numbered.is_file():
@@ -58,7 +58,7 @@ def export_dataset(folder: str | Path, out: str | Path, formats: Sequence[str], 
                 if not np.array_equal(labels > 0, mask):
                     raise UserError(f"'{numbered}' and '{sample.mask}' show different people: remove one.")
                 people = [labels == number for number in np.unique(labels[mask])]
-            image = write_picture(made, name, sample.image, read_image(sample.image))
+            image = write_picture(made, name, sample.image, pixels)
             shapes = [coco_shape(person) for person in people]
             pictures.append(Annotated(name, image.name, *mask.shape, shapes, split=sample.split))
         write_formats(made, formats, pictures, class_name)

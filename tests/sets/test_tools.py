@@ -578,6 +578,13 @@ def test_a_person_in_two_pieces_is_one_person_in_labelme_too(exported, tmp_path)
     assert within_a_pixel(people(report, "two")[1], apart == 2) and len(people(report, "two")) == 2
 
 
+def test_a_mask_of_another_size_is_not_exported(tmp_path):
+    picture(tmp_path / "set" / "images" / "a.jpg")
+    write_image(tmp_path / "set" / "masks" / "a.png", RING[1:] * np.uint8(255))
+    with pytest.raises(UserError, match="they must agree"):
+        export_dataset(tmp_path / "set", tmp_path / "out", ["coco"], progress=False)
+
+
 def test_an_unknown_format_is_a_sentence(tmp_path):
     with pytest.raises(UserError, match="the formats are coco, labelme, yolo, cvat, label-studio"):
         export_dataset(tmp_path, tmp_path / "out", ["voc"])
