@@ -92,7 +92,8 @@ def full_size_mask(answer):
         blocks += [enlarged(small, cut) for cut in (0, 0.5)]
         # Any smooth way to enlarge is right: what counts is to be much nearer to it than stairs are.
         stairs = min((block != case.expected).mean() for block in blocks)
-        if (got != case.expected).mean() < max(0.001, stairs / 3):
+        smooth = [enlarged(prob, how=how) for how in (cv2.INTER_LINEAR, cv2.INTER_CUBIC)]
+        if min((got != mask).mean() for mask in smooth) < max(0.001, stairs / 3):
             continue
         mistakes = {
             "this cuts at 0.5: use the threshold that was given.": [enlarged(prob, 0.5)],

@@ -129,7 +129,7 @@ def choose_network(answer):
     first = table(thin=(0.71, 9.0), gated=(0.72, 12.0), base=(0.90, 25.0), deep=(0.905, 40.0))
     settings = ((100.0, 0.02), (30.0, 0.0), (15.0, 0.02), (25.0, 0.02), (5.0, 0.02))
     cases = [(first, most_ms, noise) for most_ms, noise in settings]
-    for _, rng in draws(20):
+    for _, rng in draws(60):
         # Sixty-fourths are exact: a Dice just `noise` behind the best is within it, however written.
         times = rng.permutation(np.arange(5, 50))
         rows = {f"net{i}": (int(rng.integers(32, 64)) / 64, float(times[i])) for i in range(6)}
