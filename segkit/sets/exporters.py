@@ -219,10 +219,8 @@ def _write_cvat(out: Path, pictures: Sequence[Annotated], tolerance: float, of: 
     name = escape(of)
     lines += [f"<meta><task><labels><label><name>{name}</name></label></labels></task></meta>"]
     for number, picture in enumerate(pictures):
-        head = (
-            f'id="{number}" name={quoteattr(picture.file)} width="{picture.width}" height="{picture.height}"'
-        )
-        lines.append(f"<image {head}>")
+        head = f'<image id="{number}" name={quoteattr(picture.file)} subset="{picture.split}"'
+        lines.append(f'{head} width="{picture.width}" height="{picture.height}">')
         for mask in picture.masks():
             left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
             box = mask[top : top + height, left : left + width].ravel()

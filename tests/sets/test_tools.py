@@ -590,13 +590,14 @@ def test_an_unknown_format_is_a_sentence(tmp_path):
         export_dataset(tmp_path, tmp_path / "out", ["voc"])
 
 
-def test_the_splits_travel_to_yolo_and_back(exported, tmp_path):
+@pytest.mark.parametrize("name", ["yolo", "cvat"])
+def test_the_splits_travel_where_a_format_has_them(exported, tmp_path, name):
     _, expected = exported
     table = [("name", "split"), ("two", "train"), ("ring", "val")]
     with (tmp_path / "set" / "splits.csv").open("w", newline="") as file:
         csv.writer(file).writerows(table)
-    export_dataset(tmp_path / "set", tmp_path / "yolo", ["yolo"], progress=False)
-    report = import_folder(tmp_path / "yolo", tmp_path / "again", progress=False)
+    export_dataset(tmp_path / "set", tmp_path / "tool", [name], progress=False)
+    report = import_folder(tmp_path / "tool", tmp_path / "again", progress=False)
     rows = list(csv.reader((tmp_path / "again" / "splits.csv").open()))
     assert sorted(rows[1:]) == sorted([["two", "train"], ["ring", "val"]]) and len(expected) == 2
     assert not report.failed
