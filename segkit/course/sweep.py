@@ -24,7 +24,7 @@ from segkit.course.run import settings_for, write_page
 from segkit.files import UserError, atomic_path, embedded_path
 from segkit.plots import save_figure
 from segkit.study.compare import plot_runs
-from segkit.study.members import run_members
+from segkit.study.members import lifeline, run_members
 
 NOTEBOOKS = embedded_path("sweeps")
 """Where train_once.ipynb and report.ipynb are; `studies` lies beside it."""
@@ -33,6 +33,15 @@ NOTEBOOKS = embedded_path("sweeps")
 def grid(**values: Sequence) -> list[dict]:
     """Every combination: grid(alpha=(0, 1), seed=range(3)) are six points, the last name varying fastest."""
     return [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]
+
+
+PAPERMILL = """
+import os, sys, threading
+from papermill.__main__ import papermill
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
+papermill()
+"""
+"""papermill, which ends when the process that started it has ended: see lifeline."""
 
 
 @dataclass
@@ -158,9 +167,9 @@ def _papermill(notebook: str, parameters: dict, place: str) -> tuple[str, str | 
     """
     Path(place, "source.ipynb").write_text(notebook, encoding="utf-8")
     Path(place, "parameters.yaml").write_text(yaml.safe_dump(parameters))
-    command = [sys.executable, "-m", "papermill", "source.ipynb", "run.ipynb", "-f", "parameters.yaml"]
+    command = [sys.executable, "-c", PAPERMILL, "source.ipynb", "run.ipynb", "-f", "parameters.yaml"]
     command += ["-k", "python3", "--no-progress-bar", "--log-level", "ERROR"]
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=place, stdin=lifeline()[0], capture_output=True, text=True)
     copy = Path(place, "run.ipynb")
     executed = copy.read_text(encoding="utf-8") if copy.is_file() else ""
     if done.returncode == 0:

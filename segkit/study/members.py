@@ -7,7 +7,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from functools import partial
+from contextlib import closing
+from functools import cache, partial
 from multiprocessing import get_context
 from typing import Any
 
@@ -41,16 +42,17 @@ def run_members(
     to_do = {name: given for name, given in members.items() if name not in skipped}
     say(f"{len(members)} {kind}: {len(skipped)} finished before, {len(to_do)} to do")
     failed = {}
-    for number, (name, outcome) in enumerate(_outcomes(to_do, job, workers, cluster), start=1):
-        try:
-            result, seconds = outcome()
-            error = keep(name, result, seconds)
-        except Exception as lost:  # a worker that died, a disk that is full: the others go on
-            error = str(lost) if isinstance(lost, UserError) else f"{type(lost).__name__}: {lost}"
-        if error:
-            failed[name] = error
-        said = f"FAILED: {error}" if error else f"ran in {duration(seconds)}"
-        say(f"[{number}/{len(to_do)}] {name}: {said}")
+    with closing(_outcomes(to_do, job, workers, cluster)) as outcomes:
+        for number, (name, outcome) in enumerate(outcomes, start=1):
+            try:
+                result, seconds = outcome()
+                error = keep(name, result, seconds)
+            except Exception as lost:  # a worker that died, a disk that is full: the others go on
+                error = str(lost) if isinstance(lost, UserError) else f"{type(lost).__name__}: {lost}"
+            if error:
+                failed[name] = error
+            said = f"FAILED: {error}" if error else f"ran in {duration(seconds)}"
+            say(f"[{number}/{len(to_do)}] {name}: {said}")
     return skipped, failed
 
 
@@ -62,15 +64,26 @@ def _outcomes(
         for name, given in to_do.items():
             yield name, partial(_timed, job, given)
         return
+    lifeline()  # made once, before several threads ask for it
     with _connect(cluster) if cluster else ThreadPoolExecutor(workers or count_cores()) as place:
         executor = place.get_executor(pure=False) if cluster else place
         jobs = {executor.submit(_timed, job, given): name for name, given in to_do.items()}
         try:
             for done in as_completed(jobs):
                 yield jobs[done], done.result
-        finally:  # after Ctrl-C nothing more is begun
+        except BaseException:  # Ctrl-C, SIGTERM: nothing more is begun, and what is at work ends
+            os.close(lifeline()[1])
+            lifeline.cache_clear()
+            raise
+        finally:
             for one in jobs:
                 one.cancel()
+
+
+@cache
+def lifeline() -> tuple[int, int]:
+    """A pipe into which nobody writes: who reads it sees when this process has ended, also by SIGKILL."""
+    return os.pipe()
 
 
 def _connect(cluster: str):

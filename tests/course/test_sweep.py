@@ -1,10 +1,15 @@
 """Sweeps: every point once, side by side, resumed, failures reported, here and on a real Dask cluster."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import nbformat
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from conftest import write_notebook
 from PIL import Image
@@ -84,6 +89,27 @@ def test_failures_are_named_keep_their_notebook_and_another_code_is_another_run(
     notebook.write_text(notebook.read_text().replace("if alpha < 0", "if alpha < -5"))
     again = run_sweep([points[0], points[3]], out, notebook, workers=2, say=quiet)
     assert (len(again.rows), again.failed, again.skipped) == (2, {}, [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
+def test_a_sweep_that_is_ended_leaves_no_process_at_work(tmp_path, how):
+    slow = write_notebook(
+        tmp_path / "slow.ipynb", "import time; time.sleep(600)", parameters=PARAMETERS.strip()
+    )
+    call = ["sweep", "--notebook", slow, "-g", "seed=0,1", "-o", tmp_path / "out", "--workers", "2"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "segkit", *call], stderr=subprocess.PIPE, text=True
+    ) as sweep:
+        below = []
+        while len(below) < 4:  # papermill and a kernel for each
+            assert sweep.poll() is None
+            time.sleep(0.1)
+            below = psutil.Process(sweep.pid).children(recursive=True)
+        sweep.send_signal(getattr(signal, how))
+        _, said = sweep.communicate(timeout=60)
+    assert psutil.wait_procs(below, timeout=60)[1] == []
+    assert how == "SIGKILL" or "finished runs are kept" in said
 
 
 @pytest.mark.slow
