@@ -379,6 +379,15 @@ def embedded_path(name: str) -> Path:
     raise UserError(f"'{name}' does not ship with this installation of segkit. Clone the repository.")
 
 
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """Red, green, blue of "#00aa55".   Raises: UserError."""
+    try:
+        red, green, blue = bytes.fromhex(text.removeprefix("#"))
+    except ValueError:
+        raise UserError(f"'{text}' is not a colour: write it as #RRGGBB, such as #00aa55.") from None
+    return red, green, blue
+
+
 def name_some(names: Sequence[str], most: int = 10) -> str:
     """The first names and how many more there are, for a sentence."""
     rest = len(names) - most

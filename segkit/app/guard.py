@@ -5,9 +5,6 @@ A server on your own machine can be reached by every web site that you open. Int
 
 import signal
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import psutil
 import uvicorn
@@ -106,34 +103,18 @@ def listen(host: str, port: int | None) -> socket.socket:
 
 def run(app: Starlette, place: socket.socket) -> None:
     """Serve on what `listen` gave until Ctrl-C, SIGTERM or SIGHUP; the app's lifespan then clears up."""
-    print(f"Open {_address(place)} in a browser; Ctrl-C ends it.", flush=True)
-    server = _server(app)
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        # uvicorn knows only Ctrl-C and SIGTERM; a closed terminal ends as SIGTERM does.
-        signal.signal(signal.SIGHUP, lambda *_: server.handle_exit(signal.SIGTERM, None))
-    server.run(sockets=[place])
-
-
-@contextmanager
-def running(app: Starlette, host: str = "127.0.0.1", port: int | None = None) -> Iterator[str]:
-    """Serve beside the program that calls: yields the address, ends with the block."""
-    with listen(host, port) as place:
-        server = _server(app)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [place]}, daemon=True)
-        thread.start()
-        try:
-            yield _address(place)
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
-def _server(app: Starlette) -> uvicorn.Server:
-    settings = {"log_level": "warning", "proxy_headers": False, "server_header": False, "ws": "none"}
-    return uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=3, **settings))
-
-
-def _address(place: socket.socket) -> str:
     host, port = place.getsockname()[:2]
     host = "localhost" if host in ("0.0.0.0", "::") else host  # this machine, among others
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    host = f"[{host}]" if ":" in host else host
+    print(f"Open http://{host}:{port} in a browser; Ctrl-C ends it.", flush=True)
+    serving = server(app)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        # uvicorn knows only Ctrl-C and SIGTERM; a closed terminal ends as SIGTERM does.
+        signal.signal(signal.SIGHUP, lambda *_: serving.handle_exit(signal.SIGTERM, None))
+    serving.run(sockets=[place])
+
+
+def server(app: Starlette) -> uvicorn.Server:
+    """It believes no header about who asks, and does not say what it is."""
+    settings = {"log_level": "warning", "proxy_headers": False, "server_header": False, "ws": "none"}
+    return uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=3, **settings))

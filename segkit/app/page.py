@@ -40,11 +40,11 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from segkit.app import guard, uploads, video
-from segkit.app.photo import Look, Photo, encode, parse_colour
+from segkit.app.photo import Look, Photo, encode
 from segkit.app.store import KEPT_MINUTES, Gone, Store, private_folder
 from segkit.checkpoint import find_checkpoint
-from segkit.files import UserError, unique_names
-from segkit.matting.effects import shrink
+from segkit.files import UserError, parse_colour, unique_names
+from segkit.matting.edges import shrink
 from segkit.predict import Segmenter
 
 STATIC = Path(__file__).parent / "static"
@@ -169,7 +169,8 @@ class Page:
         look, picture = Look.read(said), self.picture(said)
         if "full" in said:
             suffix, data = await in_thread(self.full_size, lambda: photo.full(look, picture))
-            return attachment(photo.name_of(look) + suffix, data)
+            name = photo.name_of(look) + suffix
+            return Response(data, media_type=KINDS[suffix], headers=saved_as(name))
         suffix, data = await in_thread(
             self.screen, lambda: encode(photo.shown(look, picture, "sharp" in said))
         )
@@ -215,9 +216,8 @@ class Page:
         job = self.kept(request.path_params["key"], video.Job)
         if not job.state()["ready"]:
             raise Gone("this video is not ready.")
-        return FileResponse(
-            job.out, media_type="video/mp4", filename=job.name, content_disposition_type="inline"
-        )
+        shown = {"filename": job.name, "content_disposition_type": "inline"}
+        return FileResponse(job.out, media_type="video/mp4", **shown)
 
     # All else
 
@@ -226,15 +226,14 @@ class Page:
         return Response(status_code=204)
 
     def settings(self, request: Request) -> Response:
+        lessons = NOTEBOOKS.glob("[0-9][0-9]_*.ipynb") if find_spec("nbconvert") else ()
         return JSONResponse(
             {
                 "models": self.models,
                 "engines": self.engines,
                 "threshold": self.segmenter({}).threshold,
                 "examples": {name: words for name, (_, words) in examples().items()},
-                "lessons": [path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")]
-                if find_spec("nbconvert")
-                else [],
+                "lessons": [path.stem for path in lessons],
                 "minutes": KEPT_MINUTES,
                 "seconds": video.MOST_SECONDS,
             }
@@ -291,10 +290,6 @@ def file_name(said) -> str:
 
 def saved_as(name: str) -> dict[str, str]:
     return {"Content-Disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}"}
-
-
-def attachment(name: str, data: bytes) -> Response:
-    return Response(data, media_type=KINDS[PurePath(name).suffix], headers=saved_as(name))
 
 
 class Sink(io.RawIOBase):

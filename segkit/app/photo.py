@@ -14,10 +14,10 @@ import numpy as np
 
 from segkit.app.uploads import read_upload
 from segkit.data import resize_smoothly
-from segkit.files import UserError
+from segkit.files import UserError, parse_colour
 from segkit.matting.compose import cutout, replace_background, soft_alpha
-from segkit.matting.edges import clean_colours, refine_alpha
-from segkit.matting.effects import portrait, shrink
+from segkit.matting.edges import clean_colours, refine_alpha, shrink
+from segkit.matting.effects import portrait
 from segkit.plots import overlay
 from segkit.predict import Segmenter
 
@@ -63,15 +63,6 @@ def _share(name: str, text: str | float) -> float:
     except ValueError:
         pass
     raise UserError(f"{name} goes from 0 to 1, found '{text}'.")
-
-
-def parse_colour(text: str) -> tuple[int, int, int]:
-    """Red, green, blue of "#00aa55".   Raises: UserError."""
-    try:
-        red, green, blue = bytes.fromhex(text.removeprefix("#"))
-        return red, green, blue
-    except ValueError:
-        raise UserError(f"a colour is written as #00aa55, found '{text}'.") from None
 
 
 @dataclass

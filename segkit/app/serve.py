@@ -4,14 +4,12 @@ One network answers one request at a time; what is sent is never written to a di
 """
 
 import threading
-from io import BytesIO
 from typing import Annotated, Literal
 
 import fastapi_offline
 import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
@@ -19,7 +17,7 @@ from segkit import __version__
 from segkit.app.guard import HEADERS, guards
 from segkit.app.uploads import MOST_MEGABYTES, MOST_PIXELS, read_upload
 from segkit.files import UserError
-from segkit.matting.compose import cutout, on_its_own, replace_background
+from segkit.matting.compose import as_png, cutout, on_its_own, replace_background
 from segkit.plots import overlay
 from segkit.predict import Segmenter
 
@@ -116,9 +114,3 @@ def compose(
         return cutout(*on_its_own(image, prob, threshold))
     mask = prob > threshold
     return overlay(image, mask) if show == "overlay" else mask * np.uint8(255)
-
-
-def as_png(pixels: np.ndarray) -> bytes:
-    file = BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()

@@ -73,12 +73,7 @@ class Job:
 
     def __init__(self, person: Segmenter, source: Path, name: str, background):
         self.name, self.out, self.bytes = name, source.with_name("result.mp4"), source.stat().st_size
-        self.total, self.watched, self.words, self.began = (
-            check_video(source),
-            Watched(),
-            "",
-            time.monotonic(),
-        )
+        self.total, self.watched, self.words = check_video(source), Watched(), ""
         self._thread = threading.Thread(target=self._work, args=(person, source, background), daemon=True)
         self._thread.start()
 

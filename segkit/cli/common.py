@@ -2,7 +2,7 @@
 
 from jsonargparse import ArgumentParser
 
-from segkit.files import UserError, read_image
+from segkit.files import UserError, parse_colour, read_image
 
 
 class Parser(ArgumentParser):
@@ -28,6 +28,15 @@ def add_looks(command: ArgumentParser) -> None:
     command.add_argument("--scales", nargs="+", type=float, default=[1.0], help="average over these scales")
 
 
+def add_model(command: ArgumentParser, default: str) -> None:
+    names = "shipped weights by name, a checkpoint, or a run folder"
+    command.add_argument("-m", "--model", default=default, help=names)
+
+
+def add_threshold(command: ArgumentParser) -> None:
+    command.add_argument("--threshold", type=float, help="probability from which a pixel is person (0 to 1)")
+
+
 def add_engine(command: ArgumentParser) -> None:
     command.add_argument("--engine", help="torch, onnx, openvino or tensorrt; torch by default")
     command.add_argument("--precision", help="fp32, half, or int8 (not with torch); fp32 by default")
@@ -40,24 +49,19 @@ def add_checkpoint(command: ArgumentParser) -> None:
 
 
 def load_segmenter(args):
-    """The network that a command's flags name.   Raises: UserError."""
+    """The network that a command's flags name, with the threshold.   Raises: UserError."""
     from segkit.predict import Segmenter
 
-    return Segmenter.load(args.model, args.device, args.engine, args.precision, args.threads)
+    person = Segmenter.load(args.model, args.device, args.engine, args.precision, args.threads)
+    if args.get("threshold") is not None:
+        person.threshold = args.threshold
+    return person
 
 
 def read_background(text: str | None):
     if text is None or text in ("blur", "portrait"):
         return text
-    return read_colour(text) if text.startswith("#") else read_image(text)
-
-
-def read_colour(text: str) -> tuple[int, int, int]:
-    try:
-        red, green, blue = bytes.fromhex(text.removeprefix("#"))
-    except ValueError:
-        raise UserError(f"'{text}' is not a colour: write it as #RRGGBB, such as #00aa55.") from None
-    return (red, green, blue)
+    return parse_colour(text) if text.startswith("#") else read_image(text)
 
 
 def add_pairs(command: ArgumentParser, *names: str, form: str = "NAME=VALUE", **more) -> None:

@@ -25,14 +25,7 @@ def add_arguments(command: ArgumentParser) -> None:
 def run(args) -> int:
     from segkit.checkpoint import find_checkpoint
     from segkit.deploy.engines import calibration_pictures, exported
-    from segkit.deploy.export import (
-        TOLERANCE,
-        differences,
-        export_onnx,
-        halve,
-        quantise,
-        read_info,
-    )
+    from segkit.deploy.export import TOLERANCE, differences, export_onnx, halve, quantise, read_info
     from segkit.files import check_outputs, embedded_path
     from segkit.predict import PRECISIONS
 

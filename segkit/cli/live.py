@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from segkit.cli.common import add_engine, load_segmenter, read_background
+from segkit.cli.common import add_engine, add_model, add_threshold, load_segmenter, read_background
 from segkit.files import UserError, check_outputs
 
 EXAMPLE = "segkit live --background beach.jpg"
@@ -16,10 +16,10 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument(
         "camera", nargs="?", default="0", help="0 is the first camera; or a video file, in a camera's place"
     )
-    command.add_argument("-m", "--model", default="person-small", help="a checkpoint, or a run folder")
+    add_model(command, "person-small")
     command.add_argument("--background", default="blur", help="blur, #RRGGBB, or a picture")
     command.add_argument("--smooth", type=float, default=0.7, help="share of the past, 0 (off) to below 1")
-    command.add_argument("--threshold", type=float, help="probability from which a pixel is person (0 to 1)")
+    add_threshold(command)
     command.add_argument(
         "--virtual-camera", action="store_true", help="send it to other programs, as a camera of its own"
     )
@@ -42,8 +42,6 @@ def run(args) -> int:
     window = None if args.out or args.virtual_camera else Window("segkit live")
     person = load_segmenter(args)
     person.look_closer = False  # at a camera's pace there is time for one look
-    if args.threshold is not None:
-        person.threshold = args.threshold
     frames, fps = open_stream(args.camera, args.seconds)
     stage = Stage(paint, person.threshold, smoother)
     with ExitStack() as opened, suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end

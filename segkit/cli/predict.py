@@ -9,17 +9,15 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from segkit.cli.common import add_engine, add_looks, load_segmenter, read_background, read_colour
-from segkit.files import UserError
+from segkit.cli.common import add_engine, add_looks, add_model, add_threshold, load_segmenter, read_background
+from segkit.files import UserError, parse_colour
 
 EXAMPLE = "segkit predict photos/ -o out --write mask,overlay,cutout --background blur"
 
 
 def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("input", nargs="+", help="pictures, folders, or - for one picture on standard input")
-    command.add_argument(
-        "-m", "--model", default="person-base", help="shipped weights by name, a checkpoint, or a run folder"
-    )
+    add_model(command, "person-base")
     command.add_argument(
         "-o", "--out", help="folder for the results; without it, the result of - goes to standard output"
     )
@@ -36,7 +34,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument(
         "--watch", action="store_true", help="go on: what comes into the folder is cut out as it comes"
     )
-    command.add_argument("--threshold", type=float, help="probability from which a pixel is person (0 to 1)")
+    add_threshold(command)
     add_looks(command)
     add_engine(command)
 
@@ -57,8 +55,6 @@ def run(args) -> int:
     else:
         write = write or ["cutout"]
     person = load_segmenter(args)
-    if args.threshold is not None:
-        person.threshold = args.threshold
     background = read_background(args.background)
 
     def cut_out(paths: list[Path], out: str | Path, **how):
@@ -128,4 +124,4 @@ def _colours(given: list[str] | None) -> dict[str, tuple[int, int, int]] | None:
     pairs = [text.partition("=") for text in given or []]
     if wrong := ["".join(pair) for pair in pairs if not pair[1]]:
         raise UserError(f"--recolour takes part=#RRGGBB, such as upper=#aa2222; found '{wrong[0]}'.")
-    return {part: read_colour(colour) for part, _, colour in pairs} or None
+    return {part: parse_colour(colour) for part, _, colour in pairs} or None

@@ -4,7 +4,7 @@ import sys
 
 from jsonargparse import ArgumentParser
 
-from segkit.cli.common import add_engine, load_segmenter, read_background
+from segkit.cli.common import add_engine, add_model, add_threshold, load_segmenter, read_background
 from segkit.files import UserError
 
 EXAMPLE = "segkit video in.mp4 --background blur -o out.mp4"
@@ -13,7 +13,7 @@ WHEN_STOPPED = "The same command goes on where it was: what is done lies in OUT.
 
 def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("input", help="a video; with --flicker: walk, wave or a folder with true masks")
-    command.add_argument("-m", "--model", default="person-small", help="a checkpoint, or a run folder")
+    add_model(command, "person-small")
     command.add_argument("--background", help="blur, #RRGGBB, a picture, or transparent")
     command.add_argument(
         "-o", "--out", help=".mp4 .mov .mkv .webm; transparent: .webm, .mov, or a folder for PNG files"
@@ -21,7 +21,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("--overwrite", action="store_true", help="replace a file that is there already")
     command.add_argument("--smooth", type=float, default=0.7, help="share of the past, 0 (off) to below 1")
     command.add_argument("--flow", action="store_true", help="move the past along with the motion (slower)")
-    command.add_argument("--threshold", type=float, help="probability from which a pixel is person (0 to 1)")
+    add_threshold(command)
     command.add_argument("--crf", type=int, default=20, help="quality: 16 is finer, 28 smaller")
     add_engine(command)
     command.add_argument(
@@ -39,8 +39,6 @@ def run(args) -> int:
     if args.flicker:
         clip = load_clip(args.input)
     person = load_segmenter(args)
-    if args.threshold is not None:
-        person.threshold = args.threshold
     if args.flicker:
         strength = args.smooth
         ways = {

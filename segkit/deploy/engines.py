@@ -17,13 +17,7 @@ import torch
 
 from segkit.checkpoint import CheckpointInfo
 from segkit.data import Preprocessing, find_samples
-from segkit.deploy.export import (
-    export_onnx,
-    halve,
-    quantise,
-    read_info,
-    read_metadata,
-)
+from segkit.deploy.export import export_onnx, halve, quantise, read_info, read_metadata
 from segkit.files import UserError, cache_folder, embedded_path, read_image, require
 from segkit.predict import PRECISIONS
 

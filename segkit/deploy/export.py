@@ -228,14 +228,10 @@ def _save(graph, out: str | Path, metadata: dict[str, str]) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """The exporters warn of packages that nobody needs here; errors still come through."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "root", "onnxscript")]
-    levels = [logger.level for logger in loggers]
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from segkit.files import UserError, read_image
-from segkit.matting.edges import clean_colours, refine_alpha
-from segkit.matting.effects import background_alone, portrait, shrink
+from segkit.matting.edges import clean_colours, refine_alpha, shrink
+from segkit.matting.effects import background_alone, portrait
 from segkit.predict import Segmenter
 
 
@@ -63,11 +63,8 @@ def replace_background(
         behind = blurred_background(image, alpha)
     else:
         background = np.asarray(background, np.uint8)
-        behind = (
-            np.broadcast_to(background, image.shape)
-            if background.ndim == 1
-            else cover(background, height, width)
-        )
+        plain = background.ndim == 1
+        behind = np.broadcast_to(background, image.shape) if plain else cover(background, height, width)
     alpha = alpha.astype(np.float32)
     return cv2.blendLinear(image, np.ascontiguousarray(behind), alpha, 1 - alpha)
 
@@ -120,8 +117,11 @@ def remove(
     alone = cutout(*on_its_own(image, person.foreground(person(image)), person.threshold))
     if isinstance(picture, Image.Image):
         return Image.fromarray(alone)
-    if isinstance(picture, bytes):
-        buffer = io.BytesIO()
-        Image.fromarray(alone).save(buffer, "PNG")
-        return buffer.getvalue()
-    return alone
+    return as_png(alone) if isinstance(picture, bytes) else alone
+
+
+def as_png(pixels: np.ndarray) -> bytes:
+    """The content of a file: uint8 (H, W), (H, W, 3) or (H, W, 4)."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()

@@ -37,11 +37,8 @@ def _explain(guide: Sequence[np.ndarray], values: np.ndarray, radius: int, eps: 
     with_values = [mean(guide[i] * values) - means[i] * mean_values for i in range(3)]
     # How the three colours vary together in each window: six different numbers.
     spread = {(i, j): mean(guide[i] * guide[j]) - means[i] * means[j] for i in range(3) for j in range(i + 1)}
-    a = list(
-        _solve(
-            *(spread[i, i] + eps for i in range(3)), spread[1, 0], spread[2, 0], spread[2, 1], *with_values
-        )
-    )
+    diagonal, below = [spread[i, i] + eps for i in range(3)], [spread[1, 0], spread[2, 0], spread[2, 1]]
+    a = _solve(*diagonal, *below, *with_values)
     b = mean_values - a[0] * means[0] - a[1] * means[1] - a[2] * means[2]
     return mean(cv2.merge([*a, b]))
 
@@ -58,6 +55,14 @@ def _solve(m00, m11, m22, m10, m20, m21, y0, y1, y2) -> tuple[np.ndarray, np.nda
     return y0 / m00 - l10 * x1 - l20 * x2, x1, x2
 
 
+def shrink(shape: tuple[int, int], longest: float, *pictures: np.ndarray) -> list[np.ndarray]:
+    """Pictures of one size, the longer side at most `longest`; bytes stay bytes, all else is float32."""
+    scale = min(1.0, longest / max(shape))
+    size = max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
+    pictures = (x if x.dtype == np.uint8 else x.astype(np.float32) for x in pictures)
+    return [x if scale == 1 else cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in pictures]
+
+
 def refine_alpha(
     image: np.ndarray, prob: np.ndarray, threshold: float = 0.5, radius: float = 0.01, eps: float = 1e-4
 ) -> np.ndarray:
@@ -70,14 +75,11 @@ def refine_alpha(
     Filter" (2015).
     """
     height, width = prob.shape
-    scale = min(1.0, WORK_SIDE / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    prob = prob.astype(np.float32, copy=False)
-    small_prob = cv2.resize(prob, size, interpolation=cv2.INTER_AREA)
+    small, small_prob = shrink(prob.shape, WORK_SIDE, image, prob)
+    size = small_prob.shape[::-1]
     window = max(2, round(radius * max(size)))
     colours = [colour.astype(np.float32) / 255 for colour in cv2.split(small)]
-    a = _explain(colours, _sharpen(small_prob, threshold), window, eps)
+    a = _explain(colours, ((small_prob - threshold) / 0.6 + 0.5).clip(0, 1), window, eps)
     a[..., :3] /= 255  # the photograph itself stays in bytes
     # Far from any edge of the mask the photograph has no say: a white shirt is not a hole.
     mask = (small_prob > threshold).astype(np.uint8)
@@ -86,23 +88,12 @@ def refine_alpha(
     alpha = (prob > threshold).astype(np.float32)
     for rows, columns in _tiles(trust > 0, height, width):
         # The coefficients at the middle of every pixel of this piece.
-        step = size[0] / width, size[1] / height
-        place = np.float32(
-            [
-                [step[0], 0, (columns.start + 0.5) * step[0] - 0.5],
-                [0, step[1], (rows.start + 0.5) * step[1] - 0.5],
-            ]
-        )
-        here, trusted = (
-            cv2.warpAffine(
-                x,
-                place,
-                (columns.stop - columns.start, rows.stop - rows.start),
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_REPLICATE,
-            )
-            for x in (a, trust)
-        )
+        right, down = size[0] / width, size[1] / height
+        left, top = (columns.start + 0.5) * right - 0.5, (rows.start + 0.5) * down - 0.5
+        place = np.float32([[right, 0, left], [0, down, top]])
+        piece = columns.stop - columns.start, rows.stop - rows.start
+        how = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
+        here, trusted = (cv2.warpAffine(x, place, piece, **how) for x in (a, trust))
         # Plane by plane, which is much faster than a sum over colours.
         *weights, found = cv2.split(here)
         for weight, colour in zip(weights, cv2.split(image[rows, columns]), strict=True):
@@ -128,10 +119,6 @@ def _tiles(where: np.ndarray, height: int, width: int, least: int = 1) -> Iterat
             rows = slice(max(0, int(top * down) - 1), int(bottom * down) + 2)
             if where[rows, max(0, int(left * right) - 1) : int(end * right) + 2].any():
                 yield slice(top, bottom), slice(left, end)
-
-
-def _sharpen(prob: np.ndarray, threshold: float, softness: float = 0.6) -> np.ndarray:
-    return ((prob - threshold) / softness + 0.5).clip(0, 1)
 
 
 def clean_colours(image: np.ndarray, alpha: np.ndarray, radius: float = 0.02) -> np.ndarray:

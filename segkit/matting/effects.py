@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from segkit.files import UserError
-from segkit.matting.edges import clean_colours, refine_alpha
+from segkit.matting.edges import clean_colours, refine_alpha, shrink
 
 LEVELS = 5
 
@@ -39,14 +39,6 @@ def portrait(image: np.ndarray, alpha: np.ndarray, strength: float = 0.5) -> np.
     behind = cv2.resize(blurred, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR).round().astype(np.uint8)
     alpha = alpha.astype(np.float32)
     return cv2.blendLinear(clean_colours(image, alpha), behind, alpha, 1 - alpha)
-
-
-def shrink(shape: tuple[int, int], longest: float, *pictures: np.ndarray) -> list[np.ndarray]:
-    """Pictures of one size, the longer side at most `longest`; bytes stay bytes, all else is float32."""
-    scale = min(1.0, longest / max(shape))
-    size = max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
-    pictures = (x if x.dtype == np.uint8 else x.astype(np.float32) for x in pictures)
-    return [x if scale == 1 else cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in pictures]
 
 
 def background_alone(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:

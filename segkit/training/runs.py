@@ -170,6 +170,9 @@ def alone_in(run: Path):
         raise UserError(f"'{run}' cannot be made a run folder ({error.strerror}).") from None
     try:
         with FileLock(run / "last" / ".lock", timeout=0):
+            for place in (run, run / "last"):
+                for begun in place.glob(".*-????????.*"):  # of atomic_path, when the run before was killed
+                    begun.unlink()
             yield
     except Timeout:
         raise UserError(

@@ -329,7 +329,7 @@ class VideoWriter:
         self.encoding = encoding or choose_encoding(self.path, transparent=False)
         self.time_base = time_base or 1 / self.fps
         self._place = atomic_path(self.path)
-        self._container = av.open(str(self._enter()), "w")
+        self._container = av.open(str(self._place.__enter__()), "w")
         options = dict(self.encoding.options)
         if "prores" not in self.encoding.codec:
             options |= {"crf": str(crf), "g": str(max(1, round(2 * self.fps)))}
@@ -346,9 +346,6 @@ class VideoWriter:
             stream.metadata["alpha_mode"] = "1"
         self._stream = stream
 
-    def _enter(self) -> Path:
-        return self._place.__enter__()
-
     def __enter__(self) -> "VideoWriter":
         return self
 
@@ -357,12 +354,9 @@ class VideoWriter:
         bottom, right = self._stream.height - image.shape[0], self._stream.width - image.shape[1]
         if bottom or right:
             image = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
-        frame = av.VideoFrame.from_ndarray(
-            np.ascontiguousarray(image), "rgb24" if image.shape[2] == 3 else "rgba"
-        )
-        frame = frame.reformat(
-            format=self.encoding.pixels, dst_colorspace=BT709, dst_color_range=LIMITED
-        )  # fmt: skip
+        kind = "rgb24" if image.shape[2] == 3 else "rgba"
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), kind)
+        frame = frame.reformat(format=self.encoding.pixels, dst_colorspace=BT709, dst_color_range=LIMITED)
         frame.time_base = self.time_base
         frame.pts = round(Fraction(self.count / self.fps if time is None else time) / self.time_base)
         self._container.mux(self._stream.encode(frame))

@@ -4,16 +4,16 @@ import csv
 import heapq
 import json
 import shutil
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from fractions import Fraction
 from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
-from queue import Full, Queue
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 
 from segkit.files import UserError, atomic_path, check_outputs
 from segkit.matting.compose import cover, cutout, soft_alpha
+from segkit.matting.edges import shrink
 from segkit.predict import Segmenter
 from segkit.video.files import (
     Encoding,
@@ -71,12 +72,10 @@ def _paint_blur(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     # A strong blur of a small copy looks the same and is ten times faster. The person is left out of it;
     # otherwise a halo in the colour of the clothes would surround everybody.
     height, width = alpha.shape
-    scale = min(1.0, 160 / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    around = 1.001 - cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32) * around[..., None]
-    sigma = max(size) / 50
-    small = cv2.GaussianBlur(small, (0, 0), sigma) / cv2.GaussianBlur(around, (0, 0), sigma)[..., None]
+    small, hole = shrink(alpha.shape, 160, image, alpha)
+    around, sigma = 1.001 - hole, max(hole.shape) / 50
+    small = cv2.GaussianBlur(small * around[..., None], (0, 0), sigma)
+    small /= cv2.GaussianBlur(around, (0, 0), sigma)[..., None]
     behind = cv2.resize(small.clip(0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
     return cv2.blendLinear(image, behind, alpha, 1 - alpha)
 
@@ -154,7 +153,7 @@ def replace_in_video(
             closing(_ahead(_segmented(person, read, smoother), 4)) as segmented,
         ):
             for first in segmented:
-                with parts.next(crf) as part:
+                with Part(parts, crf) as part:
                     for frame, prob, past in chain([first], islice(segmented, part_frames - 1)):
                         alpha = soft_alpha(cv2.resize(prob, size), person.threshold)
                         part.write(paint(frame.image, alpha), frame.time, past)
@@ -197,41 +196,17 @@ def _segmented(person: Segmenter, frames: Iterator[tuple[Frame, np.ndarray]], sm
             yield frame, smoother(person.foreground(prob), small), smoother.past
 
 
-def _ahead(items: Iterable, depth: int) -> Iterator:
+def _ahead(items: Iterator, depth: int) -> Iterator:
     """The same items, made by a thread that runs at most `depth` ahead."""
-    queue: Queue = Queue(depth)
-    stop = threading.Event()
-
-    def put(kind: str, item) -> None:
-        while not stop.is_set():
-            try:
-                return queue.put((kind, item), timeout=0.1)
-            except Full:
-                continue
-
-    def fill() -> None:
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        made = deque(pool.submit(next, items, end) for _ in range(depth))
         try:
-            for item in items:
-                put("item", item)
-                if stop.is_set():
-                    return
-            put("end", None)
-        except BaseException as error:  # it is raised again where the items are used
-            put("error", error)
-
-    thread = threading.Thread(target=fill, daemon=True)
-    thread.start()
-    try:
-        while True:
-            kind, item = queue.get()
-            if kind == "end":
-                return
-            if kind == "error":
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
+            while (item := made.popleft().result()) is not end:
+                made.append(pool.submit(next, items, end))
+                yield item
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 class Parts:
@@ -282,9 +257,6 @@ class Parts:
     def _piece(self, number: int) -> Path:
         return self.folder / ("frames" if self.encoding.codec == "png" else f"{number:05d}{self.out.suffix}")
 
-    def next(self, crf: int) -> "Part":
-        return Part(self, crf)
-
     def assemble(self, reader: VideoReader) -> tuple[str, list[str]]:
         """Join the pieces and the sound into the output, whole or not at all, and remove the work folder.
 
@@ -321,9 +293,8 @@ class Parts:
     def _write(self, reader: VideoReader, sound: str) -> None:
         with ExitStack() as opened:
             temporary = opened.enter_context(atomic_path(self.out))
-            options = (
-                {"movflags": "+faststart"} if self.out.suffix.lower() in (".mp4", ".m4v", ".mov") else {}
-            )
+            movable = self.out.suffix.lower() in (".mp4", ".m4v", ".mov")
+            options = {"movflags": "+faststart"} if movable else {}
             target = opened.enter_context(av.open(str(temporary), "w", options=options))
             with open_container(self._piece(0)) as first:
                 video = target.add_stream_from_template(first.streams.video[0])
@@ -347,12 +318,8 @@ class Parts:
             with np.load(self.folder / f"{number:05d}.npz") as state:
                 done += len(state["times"])
             with open_container(self._piece(number)) as piece:
-                for packet in piece.demux(video=0):
-                    if packet.dts is not None:
-                        shift = round(start / packet.time_base)
-                        packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
-                        packet.stream = video
-                        yield packet
+                track = piece.streams.video[0]
+                yield from _moved(piece.demux(track), video, -round(start / track.time_base))
 
 
 class Part:
@@ -360,21 +327,12 @@ class Part:
 
     def __init__(self, parts: Parts, crf: int):
         self._parts, self._times, self._past = parts, [], None
-        info, path = parts.info, parts._piece(parts.count)
-        self._writer = (
-            FolderWriter(path, parts.frames)
-            if parts.encoding.codec == "png"
-            else VideoWriter(
-                path,
-                info.width,
-                info.height,
-                info.fps,
-                parts.encoding,
-                info.time_base,
-                info.pixel_aspect,
-                crf,
-            )
-        )
+        info, path, how = parts.info, parts._piece(parts.count), parts.encoding
+        if how.codec == "png":
+            self._writer = FolderWriter(path, parts.frames)
+        else:
+            size, times = (info.width, info.height), (info.time_base, info.pixel_aspect)
+            self._writer = VideoWriter(path, *size, info.fps, how, *times, crf)
 
     def __enter__(self) -> "Part":
         return self
@@ -398,11 +356,11 @@ class Part:
 def _copied(source, track, target, codec: str, origin: Fraction) -> Iterator:
     """The packets of a sound track as they are."""
     out = target.add_stream_from_template(track)
-    shift = round(origin / track.time_base)
-    return _moved(packets_of(source, track), out, shift)
+    return _moved(packets_of(source, track), out, round(origin / track.time_base))
 
 
 def _moved(packets: Iterator, out, shift: int) -> Iterator:
+    """Packets for the stream `out`, shown so many of their time base's units earlier."""
     for packet in packets:
         if packet is not None and packet.dts is not None:
             packet.pts, packet.dts = packet.pts - shift, packet.dts - shift

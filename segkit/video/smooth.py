@@ -182,10 +182,7 @@ def smooth_clip(smoother: Smoother, probs: Sequence[np.ndarray], clip: Clip) -> 
 
 
 def compare_smoothing(
-    person: Segmenter,
-    clip: Clip,
-    smoothers: dict[str, Smoother],
-    probs: Sequence[np.ndarray] | None = None,
+    person: Segmenter, clip: Clip, smoothers: dict[str, Smoother], probs: Sequence[np.ndarray] | None = None
 ) -> dict[str, dict[str, float]]:
     """score_masks for each way of smoothing, and for the true masks themselves.
 

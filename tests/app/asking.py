@@ -1,7 +1,11 @@
-"""One request to a server on this machine."""
+"""A server on this machine, and one request to it."""
 
 import http.client
+import threading
+from contextlib import contextmanager
 from urllib.parse import urlencode, urlsplit
+
+from segkit.app import guard
 
 
 def ask(address: str, path: str = "/", body=None, method: str | None = None, headers=None, **fields):
@@ -14,3 +18,17 @@ def ask(address: str, path: str = "/", body=None, method: str | None = None, hea
     answer.text = answer.data.decode(errors="replace")
     connection.close()
     return answer
+
+
+@contextmanager
+def running(app):
+    """Serve beside the test: yields the address, ends with the block."""
+    with guard.listen("127.0.0.1", None) as place:
+        server = guard.server(app)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [place]}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{place.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()

@@ -11,7 +11,8 @@ import pytest
 
 pytest.importorskip("fastapi_offline")
 
-from segkit.app import guard
+from asking import running
+
 from segkit.app.page import page_app
 from segkit.app.serve import build_api
 from segkit.cli import parse
@@ -50,7 +51,7 @@ def test_what_the_image_runs_is_understood_and_its_health_is_asked_of_both(tmp_p
     monkeypatch.setenv("SEGKIT_DATA", str(tmp_path))
     with page_app(["person-small"], "0.0.0.0", ["torch"]) as app:
         for served in (app, build_api(Segmenter.load("person-small"), "0.0.0.0")):
-            with guard.running(served) as address:
+            with running(served) as address:
                 here = [part.replace("http://localhost:7860", address) for part in check]
                 assert subprocess.run([sys.executable, *here]).returncode == 0
     assert subprocess.run([sys.executable, *here], capture_output=True).returncode != 0, "it has ended"

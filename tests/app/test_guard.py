@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
-from asking import ask
+from asking import ask, running
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -23,7 +23,7 @@ async def echo(request):
 @pytest.fixture(scope="module")
 def address():
     routes = [Route("/", echo, methods=["GET", "POST"])]
-    with guard.running(Starlette(routes=routes, middleware=guard.guards("127.0.0.1", 0.1))) as address:
+    with running(Starlette(routes=routes, middleware=guard.guards("127.0.0.1", 0.1))) as address:
         yield address
 
 

