@@ -71,6 +71,7 @@ def test_an_explorer_answers_within_a_tenth_of_a_second(explorers):
             assert np.median(seconds) < 0.1, f"{type(explorer).__name__}: {control.description}"
 
 
+@pytest.mark.slow
 def test_each_has_a_still_figure_a_name_and_names_its_sliders_for_screen_readers(explorers):
     """The line that hands the names over is shown with the sliders; test_browser.py reads them."""
     for explorer in explorers:

@@ -57,6 +57,7 @@ def test_two_processes_take_the_steps_of_one(make_dataset, tmp_path, norm):
     assert bars == 2, "the bars of the two trainings in this process, no others"
 
 
+@pytest.mark.slow
 def test_an_error_in_a_process_is_an_error_here(tmp_path):
     code = """
     from segkit.course.processes import launch
@@ -100,6 +101,7 @@ launch(one_sided)
 """
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_in_one_process_stops_both_with_the_advice(make_dataset, tmp_path):
     done = run(NAN, make_dataset(24), tmp_path / "out")
     for rank in (0, 1):

@@ -67,6 +67,7 @@ def test_every_notebook_runs_and_is_kept_as_notebook_and_as_page(course):
     assert re.search(r'<a href="00_first.html">00 · First</a>.*ran.*\d+ s.*0\.\d+ GB.*00_first.ipynb', row)
 
 
+@pytest.mark.slow
 def test_a_failure_is_named_and_the_next_notebook_still_runs(course, lessons, tmp_path):
     write_notebook(lessons / "00_first.ipynb", "print('before')", "1 / 0", "print('after')")
     code, out, err, made = course()
@@ -188,6 +189,7 @@ def test_a_mistake_in_a_profile_is_one_sentence(course, lessons, name, content, 
     assert said in err
 
 
+@pytest.mark.slow
 def test_papermill_takes_a_profile_too_and_says_which_parameter_it_does_not_know(lessons, tmp_path):
     copy = tmp_path / "copy.ipynb"
     command = [sys.executable, "-m", "papermill", "00_first.ipynb", copy, "-f", "profiles/fast/00.yaml"]

@@ -28,6 +28,7 @@ def grouped(make_dataset):
     return folder
 
 
+@pytest.mark.slow
 def test_every_picture_gets_one_score_of_a_network_that_was_not_shown_it(grouped, tmp_path, monkeypatch):
     out = tmp_path / "cv"
     (out / "fold2").mkdir(parents=True)

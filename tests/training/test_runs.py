@@ -181,6 +181,7 @@ def test_a_killed_run_loses_at_most_the_running_epoch(make_dataset, tmp_path):
     assert same(weights(run), weights(tmp_path / "unbroken"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_its_like_say_how_to_go_on(make_dataset, tmp_path, ending):
     # A shell starts jobs in the background deaf to Ctrl-C, and their children inherit that.
