@@ -12,6 +12,7 @@ import itertools
 import json
 import re
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -31,7 +32,7 @@ from segkit.sets.regions import Region, brush_decode, drawn, ellipse, number_reg
 STRAY = "outline without an area"
 
 
-class Reader:
+class Reader(ABC):
     """One tool's files in a tree. A file or a picture that cannot be read does not stop the others."""
 
     name = ""
@@ -50,17 +51,17 @@ class Reader:
                     self.layout.spoilt.update(self.tree.same_stem(path))
                     load_json(path)
 
+    @abstractmethod
     def records(self, path: Path) -> Iterable[tuple[Any, Any]]:
         """The pictures that a file names, or their paths, and what it holds of each."""
-        raise NotImplementedError
 
     def picture(self, name: Any, path: Path) -> Path:
         """The picture that a file names.   Raises: UserError."""
         return name if isinstance(name, Path) else self.tree.picture(name, near=path)
 
+    @abstractmethod
     def regions(self, record: Any) -> tuple[list[Region] | None, Any]:
         """What is drawn, None where nobody annotated, and the (H, W) that is stated, if any."""
-        raise NotImplementedError
 
     def split(self, record: Any, image: Path, path: Path) -> str:
         return self.tree.split(image.parent) or self.tree.split(path.parent)
