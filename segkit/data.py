@@ -201,30 +201,6 @@ def assign_splits(names: list[str], seed: int = 0) -> dict[str, str]:
     return splits
 
 
-def write_splits(
-    folder: str | Path, splits: dict[str, str], groups: dict[str, str] | None = None, overwrite: bool = False
-) -> Path:
-    """Write splits.csv, to look at or change by hand.
-
-    splits: by name.   groups: by name, what it belongs to.   Returns: its path.
-    Raises: UserError rather than replace a splits.csv, unless overwrite is true.
-    """
-    path = Path(folder) / "splits.csv"
-    if path.exists() and not overwrite:
-        raise UserError(f"'{path}' exists already and may be hand-made: --overwrite deals anew.")
-    table = read_table(path) if path.exists() else {}  # its other columns stay
-    rows = [
-        {"name": name, "split": split} | ({"group": groups[name]} if groups else {})
-        for name, split in sorted(splits.items())
-    ]
-    rows = [table.get(row["name"], {}) | row for row in rows]
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, dict.fromkeys(key for row in rows for key in row))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
-
-
 def _place(name: str, seed: int) -> float:
     """A number in [0, 1) that looks random and is always the same for the same name and seed."""
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()

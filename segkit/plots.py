@@ -158,14 +158,6 @@ def show_mistakes(image: np.ndarray, pred: np.ndarray, target: np.ndarray) -> np
     return picture
 
 
-def height_line(prob: np.ndarray, threshold: float) -> np.ndarray:
-    """A probability map in grey with the line where it crosses the threshold, like a height on a map.
-
-    prob: float (H, W) in [0, 1].   Returns: uint8 RGB (H, W, 3).
-    """
-    return outlined(grey(prob), prob > threshold)
-
-
 def outlined(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The outline of a mask in orange, the colours inside untouched: uint8 (H, W, 3), {0, 1} (H, W)."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)

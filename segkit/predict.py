@@ -29,6 +29,9 @@ CLOSER, MARGIN, LARGEST, SMALLEST = 0.7, 0.4, 0.7, 80
 side; the largest part of the photograph that is worth it, and the fewest pixels of a side that hold more to
 see. Chosen on validation photographs: data/weights/closer.py."""
 
+SURE = 0.7
+"""What an island of the answer must reach somewhere: see settle."""
+
 if hasattr(os, "register_at_fork"):
     # The threads that calculate do not come along into a forked process, which would wait for them for ever.
     os.register_at_fork(after_in_child=lambda: (torch.set_num_threads(1), cv2.setNumThreads(0)))
@@ -65,8 +68,9 @@ class Segmenter:
     prob = person(image)               # uint8 RGB (H, W, 3) -> float32 (H, W) in [0, 1]
     mask = prob > person.threshold     # bool (H, W)
 
-    look_closer: where the person fills a part of the photograph only, look a second time, at that part; the
-        second look counts for CLOSER. person-base does, at the price of a second pass. Notebook 08.
+    look_closer: look a second time, at the mirror image, and where the person fills a part of the photograph
+        only, at that part alone, which then counts for CLOSER; then settle what is sure nowhere. person-base
+        does, at the price of a second pass. Notebook 08.
     """
 
     def __init__(
@@ -170,21 +174,32 @@ class Segmenter:
         if not all(8 <= size * scale <= 4096 for scale in scales):
             raise UserError(f"the input, {size} times each scale, is 8 to 4096 pixels: found {[*scales]}.")
         probs = self.look_once(images, flip, scales)
-        parts = [part_with_person(self.foreground(prob)) if self.look_closer else None for prob in probs]
-        closer = [i for i, part in enumerate(parts) if part]
-        again = [np.ascontiguousarray(images[i][parts[i]]) for i in closer]
-        for i, second in zip(closer, self.look_once(again, flip, scales) if again else (), strict=True):
-            first = probs[i][..., *parts[i]]
-            first += CLOSER * (second - first)
+        if not self.look_closer:
+            return probs
+        parts = [part_with_person(self.foreground(prob)) for prob in probs]
+        again = [image[part or ...] for image, part in zip(images, parts, strict=True)]
+        seconds = self.look_once(again, flip, scales, mirrored=True)
+        for prob, part, second in zip(probs, parts, seconds, strict=True):
+            first = prob[..., *part] if part else prob
+            first += (CLOSER if part else 0.5) * (second - first)
+            if prob.ndim == 2:
+                settle(prob)
         return probs
 
     @torch.inference_mode()
     def look_once(
-        self, images: Sequence[np.ndarray], flip: bool = False, scales: Sequence[float] = (1.0,)
+        self,
+        images: Sequence[np.ndarray],
+        flip: bool = False,
+        scales: Sequence[float] = (1.0,),
+        mirrored: bool = False,
     ) -> list[np.ndarray]:
-        """As predict_batch, without the second look: for videos, and for pictures of the network's size."""
+        """As predict_batch, without the second look: for videos, and for pictures of the network's size.
+
+        mirrored: look at the mirror image alone.
+        """
         totals: list[np.ndarray | None] = [None] * len(images)
-        views = list(itertools.product(scales, (False, True) if flip else (False,)))
+        views = list(itertools.product(scales, (False, True) if flip else (mirrored,)))
         size = self.preprocessing.size
         for scale, mirrored in views:
             small = np.stack([self.preprocessing.resize(image, round(size * scale)) for image in images])
@@ -270,3 +285,23 @@ def part_with_person(prob: np.ndarray) -> tuple[slice, slice] | None:
     part = slice(int(top), int(bottom)), slice(int(left), int(right))
     sides = [one.stop - one.start for one in part]
     return part if min(sides) >= SMALLEST and np.prod(sides) <= LARGEST * prob.size else None
+
+
+def settle(prob: np.ndarray) -> None:
+    """Islands that are sure nowhere, and holes that are, become what surrounds them: p turns into 1 - p.
+
+    Hysteresis, after Canny, "A Computational Approach to Edge Detection" (1986): what is over 0.5 counts
+    where it hangs together with SURE. Outlines stay where they were.
+    prob: float (H, W) in [0, 1], changed in place.
+    """
+    for person in (True, False):
+        found = ((prob > 0.5) == person).astype(np.uint8)
+        _, numbers, boxes, _ = cv2.connectedComponentsWithStats(found)
+        islands = []
+        for number, (x, y, width, height, _) in enumerate(boxes[1:], start=1):  # the first is the rest
+            box = slice(y, y + height), slice(x, x + width)
+            islands.append((prob[box], numbers[box] == number))
+        sure = [np.abs(part[here] - 0.5).max() >= SURE - 0.5 for part, here in islands]
+        for (part, here), keep in zip(islands, sure, strict=True):
+            if any(sure) and not keep:
+                part[here] = 1 - part[here]

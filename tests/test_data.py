@@ -17,9 +17,9 @@ from segkit.data import (
     load_dataset,
     load_pair_full,
     resize_smoothly,
-    write_splits,
 )
 from segkit.files import UserError, read_mask, write_image
+from segkit.sets.groups import write_splits
 
 names = st.lists(st.text("abcdefgh0123", min_size=1, max_size=8), unique=True, max_size=60)
 

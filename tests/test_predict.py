@@ -5,13 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from skimage.morphology import reconstruction
 
 from segkit.checkpoint import CheckpointInfo, save_checkpoint
 from segkit.data import Preprocessing
 from segkit.files import UserError
 from segkit.matting.compose import cover, cutout, replace_background, soft_alpha
 from segkit.plots import overlay
-from segkit.predict import Segmenter, part_with_person
+from segkit.predict import SURE, Segmenter, part_with_person, settle
 
 
 @pytest.fixture
@@ -60,6 +64,42 @@ def test_a_second_look_sees_what_is_small_closer_and_leaves_the_rest(bright):
     truth = image[..., 0] > 0
     assert np.abs(twice - truth)[part].mean() < np.abs(once - truth)[part].mean()
     assert np.array_equal(bright.look_once([image])[0], once)
+
+
+def test_a_second_look_sees_the_mirror_image(person, astronaut):
+    face = astronaut[:200, 150:300]  # fills the picture, so the whole of it is looked at again
+    once, mirrored = person.look_once([face, face[:, ::-1]])
+    person.look_closer = True
+    expected = (once + mirrored[:, ::-1]) / 2
+    settle(expected)
+    assert np.allclose(person(face), expected, atol=1e-5)
+
+
+def test_an_island_and_a_hole_that_are_sure_nowhere_become_what_surrounds_them():
+    prob = np.array(
+        [
+            [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1],
+            [0.1, 0.9, 0.9, 0.9, 0.1, 0.6, 0.1],
+            [0.1, 0.9, 0.4, 0.9, 0.1, 0.2, 0.1],
+            [0.1, 0.9, 0.9, 0.9, 0.1, 0.1, 0.1],
+        ]
+    )
+    expected = prob.copy()
+    expected[1, 5], expected[2, 2] = 0.4, 0.6
+    settle(prob)
+    assert prob == pytest.approx(expected)
+
+
+@given(arrays(np.float32, (9, 12), elements=st.floats(0, 1, width=16)))
+def test_settling_is_hysteresis_in_people_then_in_the_background(prob):
+    expected = prob.copy()
+    for person in (True, False):
+        weak, strong = (expected > 0.5) == person, np.abs(expected - 0.5) >= SURE - 0.5
+        kept = reconstruction(weak & strong, weak, footprint=np.ones((3, 3))) > 0
+        if kept.any():
+            expected = np.where(weak & ~kept, 1 - expected, expected)
+    settle(prob)
+    assert np.array_equal(prob, expected)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (333, 77), (512, 512)])

@@ -2,8 +2,9 @@
 
     python data/weights/closer.py runs/photographs-validation person-base
 
-The first look finds the person; the second sees the square around it at the network's full size. One row for
-each margin around the person, and of these one for each share that the second look has in the answer: mean
+The first look finds the person; the second sees the mirror image of the square around it, or of the whole where
+the person fills it. One row for each margin around the person, and of these one for each share that the second
+look has in the answer, none for one look: mean
 Dice and boundary F of the kinds whole, cut and close, and the pixels called person where nobody is.
 """
 
@@ -17,7 +18,7 @@ from tqdm import tqdm
 from segkit import predict
 from segkit.data import find_samples, load_pair_full
 from segkit.metrics import boundary_f, dice_score
-from segkit.predict import Segmenter, part_with_person
+from segkit.predict import Segmenter, part_with_person, settle
 
 KINDS = ("whole", "cut", "close", "nobody")
 MARGINS = (0.2, 0.3, 0.4, 0.5, 0.7)
@@ -40,11 +41,13 @@ def main() -> None:
             for margin in MARGINS:
                 predict.MARGIN = margin
                 part = part_with_person(first)
-                second = person.look_once([np.ascontiguousarray(image[part])])[0] if part else None
+                (second,) = person.look_once([image[part or ...]], mirrored=True)
                 for share in SHARES:
                     prob = first.copy()
-                    if part:
-                        prob[part] += share * (second - prob[part])
+                    if share:  # as Segmenter does, with another margin and another share
+                        inside = prob[part or ...]
+                        inside += (share if part else 0.5) * (second - inside)
+                        settle(prob)
                     pred = (prob > person.threshold)[None]
                     both = dice_score(pred, truth[None]), boundary_f(pred, truth[None])
                     scores[margin, share][kind].append(

@@ -1,5 +1,6 @@
 """What belongs together stays together: groups, copies, leaks across splits. Introduced in notebook 02."""
 
+import csv
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -17,9 +18,8 @@ from segkit.data import (
     find_samples,
     pictures_by_name,
     read_table,
-    write_splits,
 )
-from segkit.files import UserError, read_image, read_labels
+from segkit.files import UserError, atomic_path, read_image, read_labels
 
 MOST_COMPARED = 20_000
 """Pictures: above this, comparing each with each takes minutes, and only the doctor does it."""
@@ -263,3 +263,27 @@ def near_duplicates(
             if start + i < j:
                 pairs.append((names[start + i], names[j]))
     return pairs
+
+
+def write_splits(
+    folder: str | Path, splits: dict[str, str], groups: dict[str, str] | None = None, overwrite: bool = False
+) -> Path:
+    """Write splits.csv, to look at or change by hand.
+
+    splits: by name.   groups: by name, what it belongs to.   Returns: its path.
+    Raises: UserError rather than replace a splits.csv, unless overwrite is true.
+    """
+    path = Path(folder) / "splits.csv"
+    if path.exists() and not overwrite:
+        raise UserError(f"'{path}' exists already and may be hand-made: --overwrite deals anew.")
+    table = read_table(path) if path.exists() else {}  # its other columns stay
+    rows = [
+        {"name": name, "split": split} | ({"group": groups[name]} if groups else {})
+        for name, split in sorted(splits.items())
+    ]
+    rows = [table.get(row["name"], {}) | row for row in rows]
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, dict.fromkeys(key for row in rows for key in row))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path

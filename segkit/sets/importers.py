@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from tqdm.auto import tqdm
 
-from segkit.data import write_class_name, write_splits
+from segkit.data import write_class_name
 from segkit.files import (
     COLOUR,
     UserError,
@@ -30,6 +30,7 @@ from segkit.files import (
     same_name,
     write_image,
 )
+from segkit.sets.groups import write_splits
 from segkit.sets.layouts import (
     BACKGROUND,
     OVER_127,

@@ -4,9 +4,9 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from segkit.data import SPLIT_SHARES, assign_splits, displayed_size, find_samples, write_splits
+from segkit.data import SPLIT_SHARES, assign_splits, displayed_size, find_samples
 from segkit.files import UserError, read_mask
-from segkit.sets.groups import deal_folder, group_by_pattern, series_pattern
+from segkit.sets.groups import deal_folder, group_by_pattern, series_pattern, write_splits
 from segkit.sets.importers import import_folder
 
 FEWEST = 3

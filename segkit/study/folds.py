@@ -10,13 +10,20 @@ from pathlib import Path
 import torch
 
 from segkit.checkpoint import load_checkpoint, save_checkpoint
-from segkit.data import find_samples, write_splits
+from segkit.data import find_samples
 from segkit.evaluate import Evaluation, evaluate, write_evaluation
 from segkit.files import UserError, atomic_path
 from segkit.metrics import Counts
 from segkit.models import build_model
 from segkit.predict import Segmenter
-from segkit.sets.groups import deal_folds, join_groups, near_duplicates, person_shares, thumbnails
+from segkit.sets.groups import (
+    deal_folds,
+    join_groups,
+    near_duplicates,
+    person_shares,
+    thumbnails,
+    write_splits,
+)
 from segkit.study.members import count_cores, in_own_process, run_members
 from segkit.train import Recipe, TrainConfig, train
 from segkit.training.runs import ResumeState

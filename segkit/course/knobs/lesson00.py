@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from segkit.course.knobs.chart import Chart
 from segkit.course.knobs.explorer import Explorer, beside, check_sizes, panel, shrink, slider, strip
 from segkit.metrics import Counts
-from segkit.plots import BLUE, GREEN, GREY, ORANGE, height_line, overlay, show_mistakes
+from segkit.plots import BLUE, GREEN, GREY, ORANGE, grey, outlined, overlay, show_mistakes
 
 
 class ThresholdExplorer(Explorer):
@@ -60,9 +60,10 @@ class ThresholdExplorer(Explorer):
         scores = self.scores
         for name, (colour, _) in self._styles().items():
             chart.dot(threshold, scores[name], colour, 6 if name == "Dice" else 4)
+        lined = outlined(grey(self._small_prob), self._small_prob > threshold)
         return beside(
             self._photo,
-            panel(height_line(self._small_prob, threshold), f"probability, cut at {threshold:.2f}"),
+            panel(lined, f"probability, cut at {threshold:.2f}"),
             panel(*self._mask_and_title(threshold)),
             chart.canvas,
         )

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from segkit.course.knobs.chart import Chart
 from segkit.course.knobs.explorer import Explorer, beside, panel, shrink, slider
 from segkit.metrics import boundary_f
-from segkit.plots import BLUE, GREY, ORANGE, Picture, contact_sheet, height_line, show_mistakes
+from segkit.plots import BLUE, GREY, ORANGE, Picture, contact_sheet, grey, outlined, show_mistakes
 from segkit.study.analysis import (
     Reliability,
     Traits,
@@ -89,7 +89,8 @@ class WorstFirst(Explorer):
         for place, score in enumerate(scores):
             chart.dot(place / max(1, len(scores) - 1), score, GREY, 2)
         chart.dot(self._place / max(1, len(scores) - 1), self.dice[self.chosen], ORANGE)
-        cut = height_line(shrink(prob.astype(np.float32)), self.cut)
+        small = shrink(prob.astype(np.float32))
+        cut = outlined(grey(small), small > self.cut)
         found = shrink(show_mistakes(image, prob > self.cut, mask))
         return beside(
             panel(shrink(image), self.names[self.chosen]),
@@ -163,7 +164,8 @@ class TemperatureExplorer(Explorer):
         for said, true in zip(curve.said[held], curve.true[held], strict=True):
             chart.dot(said, true, BLUE, 4)
         prob = shrink(temper(self.prob, self.temperature.value).astype(np.float32))
-        return beside(chart.canvas, panel(height_line(prob, 0.5), "probability; the line is at 0.5"))
+        lined = outlined(grey(prob), prob > 0.5)
+        return beside(chart.canvas, panel(lined, "probability; the line is at 0.5"))
 
     def describe(self) -> str:
         return f"temperature {self.temperature.value:.2f} · expected calibration error {self.curve.ece:.4f}"
