@@ -2,10 +2,10 @@
 
     python data/weights/closer.py runs/photographs-validation person-base
 
-The first look finds the person; the second sees the mirror image of the square around it, or of the whole where
-the person fills it. One row for each margin around the person, and of these one for each share that the second
-look has in the answer, none for one look: mean
-Dice and boundary F of the kinds whole, cut and close, and the pixels called person where nobody is.
+The first look finds the person; the second sees the mirror image of the square around it, or of the whole
+where the person fills it. One row for each margin around the person, and of these one for each share that
+the second look has in the answer, none for one look: mean Dice and boundary F of the kinds whole, cut and
+close, and the pixels called person where nobody is.
 """
 
 import argparse
