@@ -8,7 +8,7 @@ should come out, and compares what did with the mistakes that it knows:
         for _, rng in draws(5):
             mask = rng.random((4, 6)) < 0.3
             case = Case(mask.mean(), f"a mask of shape {mask.shape}")
-            got = case.number(answer(mask.copy()), "the share")
+            got = case.number(answer(mask), "the share")
             mistakes = {
                 "this is the share of the background.": 1 - mask.mean(),
                 "more than the whole picture: divide by the number of pixels.": got > 1,
@@ -16,22 +16,17 @@ should come out, and compares what did with the mistakes that it knows:
             case.compare(got, mistakes, "count the person pixels, divide by all.")
 
 Every message shows the input, what came out, what should have and the hint of the first mistake that fits.
+An answer gets copies of the arrays: it cannot change what the check compares with.
 """
 
-import copy
 import functools
 import inspect
-import sys
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 import torch
-
-import segkit
 
 CHECKS: dict[str, Callable] = {}
 """Every check by its name."""
@@ -116,6 +111,12 @@ class Case:
             self.refuse(result, what)
         return tuple(result)
 
+    def listed(self, result, what: str) -> list:
+        """What can be walked along, as a list; text cannot."""
+        if isinstance(result, str) or not np.iterable(result):
+            self.refuse(result, what)
+        return list(result)
+
     def array(self, result, what: str, shapes: dict[tuple, str] | None = None, kind=object) -> np.ndarray:
         """The result as an array of the shape of `expected`.
 
@@ -129,27 +130,56 @@ class Case:
             self.wrong(hint, f"shape {got.shape}", f"shape {shape}")
         return got
 
+    def dtype(self, got, dtype: str, hint: str) -> None:
+        if got.dtype != dtype:
+            self.wrong(hint, got.dtype, dtype)
+
+    def run(self, function: Callable, *args, hints: dict[str, str] | None = None):
+        """What an object of the reader returns when it is called.   hints: by a part of the error's text."""
+        try:
+            result = function(*args)
+        except (Wrong, Unanswered):
+            raise
+        except Exception as error:
+            fits = [hint for part, hint in (hints or {}).items() if part in str(error)]
+            self.wrong(
+                (*fits, "your code stopped here: read the error.")[0], f"{type(error).__name__}: {error}"
+            )
+        if result is ...:
+            raise Unanswered
+        return result
+
     def compare(self, got, mistakes: dict, otherwise: str, shown: tuple | None = None, **tolerance) -> None:
         """Does nothing where `got` is `expected`, else raises the hint of the first mistake that fits.
 
         mistakes: hint -> what comes of it in place of `expected`, or True where it was made.
-        otherwise: the hint where none fits.   shown: as in `wrong`.   tolerance: as in `same`.
+        otherwise: the hint where none fits.   shown: as in `wrong`; left out, both values, or of large arrays
+        the place where they are farthest apart.   tolerance: as in `same`.
         """
         if same(got, self.expected, **tolerance):
             return
-        shown = (got,) if shown is None else shown
+        shown = _where_apart(got, self.expected) if shown is None else shown
         for hint, value in mistakes.items():
             if value if isinstance(value, bool | np.bool_) else same(got, value, **tolerance):
                 self.wrong(hint, *shown)
         self.wrong(otherwise, *shown)
 
 
-def untouched(answer: Callable, *args, hint="what went in has changed: make a copy."):
-    """What the answer returns.   Raises: Wrong if it changes the arrays that it is given."""
-    handed = [copy.deepcopy(arg) if isinstance(arg, np.ndarray | torch.Tensor) else arg for arg in args]
-    result = answer(*handed)
-    if not all(as_array(arg) is None or same(arg, one) for arg, one in zip(args, handed, strict=True)):
-        raise Wrong(hint)
+def _where_apart(got, expected) -> tuple:
+    """Both values, or of large arrays what they hold where they are farthest apart."""
+    one, other = as_array(got), as_array(expected)
+    if one is None or other is None or one.shape != other.shape or one.size <= 16:
+        return got, expected
+    off = np.nan_to_num(np.abs(one.astype(float) - other), nan=np.inf)
+    place = np.unravel_index(off.argmax(), off.shape)
+    return tuple(f"{show(array[place])} at {[*map(int, place)]}" for array in (one, other))
+
+
+def untouched(answer: Callable, *args):
+    """What the answer returns.   Raises: Wrong if it changed the arrays that it was given."""
+    result = answer(*args)
+    if not all(as_array(arg) is None or same(arg, one) for arg, one in zip(args, answer.handed, strict=True)):
+        raise Wrong("what was handed in has changed: work on a copy, such as image.copy().")
     return result
 
 
@@ -193,7 +223,7 @@ def exercise(function: Callable) -> Callable:
             return _not_yet(name, wrong.hint, given, wrong.got, wrong.expected)
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
-            if call.running or _came_from_an_answer(error, function):
+            if call.running:
                 message = f"✗ your code stopped with {what}"
                 return Result(name, False, f"{message}\n  input    {call.given}" if call.given else message)
             hint = f"this is not the kind of answer that the task asks for (the check met a {what})"
@@ -207,7 +237,8 @@ def exercise(function: Callable) -> Callable:
 def _not_yet(name: str, hint: str, given=None, got=None, expected=None) -> Result:
     parts = {"input": given, "got": got, "expected": expected}
     lines = [f"  {label:<9}{show(value)}" for label, value in parts.items() if value is not None]
-    return Result(name, False, "\n".join(["✗ not yet", *lines, f"  hint     {hint}"]))
+    lines = [line.replace("\n", "\n" + " " * 11) for line in (*lines, f"  hint     {hint}")]
+    return Result(name, False, "\n".join(["✗ not yet", *lines]))
 
 
 @dataclass
@@ -221,14 +252,13 @@ class _Call:
 
 def _watched(answer, call: _Call):
     """The answer, which notes in `call` how it is called. A function that answers `...` is a stub."""
-    if not callable(answer) or isinstance(answer, type | torch.nn.Module):
+    if not callable(answer) or isinstance(answer, torch.nn.Module):
         call.result = answer
         return answer
 
-    @functools.wraps(answer)
-    def watched(*args, **kwargs):
-        call.given, call.running = _inputs(answer, args, kwargs), True
-        call.result = answer(*args, **kwargs)
+    def watched(*args):
+        call.given, call.running, watched.handed = _inputs(answer, args), True, _copied(args)
+        call.result = answer(*watched.handed)
         call.running = False
         if call.result is ...:
             raise Unanswered
@@ -237,21 +267,24 @@ def _watched(answer, call: _Call):
     return watched
 
 
-def _inputs(answer, args: tuple, kwargs: dict) -> str:
+def _inputs(answer, args: tuple) -> str:
     """What a function is called with, by the names that it has for its parameters."""
     try:
-        named = inspect.signature(answer).bind(*args, **kwargs).arguments
+        named = inspect.signature(answer).bind(*args).arguments
     except (TypeError, ValueError):  # it takes other parameters, or does not tell
-        return " | ".join(show(value) for value in (*args, *kwargs.values()))
+        return " | ".join(map(show, args))
     return " | ".join(f"{name} = {show(value)}" for name, value in named.items())
 
 
-def _came_from_an_answer(error: Exception, check: Callable) -> bool:
-    """Whether code raised it that is neither the check's, nor segkit's, nor a package's: a reader's class."""
-    places = (Path(segkit.__file__).parent, Path(sys.prefix), Path(sys.base_prefix) / "lib")
-    files = {Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)}
-    files.discard(Path(check.__code__.co_filename))
-    return not all(any(file.is_relative_to(place) for place in places) for file in files)
+def _copied(value):
+    """Arrays copied, in lists, tuples and dicts too; but no tensor whose gradient is asked for."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_copied, value))
+    if isinstance(value, dict):
+        return {name: _copied(one) for name, one in value.items()}
+    if isinstance(value, torch.Tensor) and not value.requires_grad:
+        return value.clone()
+    return value.copy() if isinstance(value, np.ndarray) else value
 
 
 def as_array(value) -> np.ndarray | None:
@@ -292,6 +325,11 @@ def same(a, b, rtol: float = 1e-5, atol: float = 1e-6) -> bool:
     return np.allclose(one, other, rtol, atol, equal_nan=True)
 
 
+def mask_rows(mask: np.ndarray) -> list[str]:
+    """A small mask as text, row by row: # is person."""
+    return ["".join(".#"[int(pixel)] for pixel in row) for row in mask]
+
+
 def show(value) -> str:
     """A value as one short text: small arrays in full, large ones by shape, type and range."""
     if isinstance(value, torch.Tensor):
@@ -300,7 +338,7 @@ def show(value) -> str:
         value = value.item()
     if isinstance(value, np.ndarray):
         if value.size <= 16:
-            return np.array2string(value, precision=4, separator=", ").replace("\n", "\n" + " " * 11)
+            return np.array2string(value, precision=4, separator=", ")
         spread = f", from {value.min():.4g} to {value.max():.4g}" if value.dtype != object else ""
         return f"an array of shape {value.shape}, {value.dtype}{spread}"
     if isinstance(value, float):

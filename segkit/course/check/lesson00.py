@@ -22,19 +22,14 @@ def mask_from_prob(answer):
     for prob, threshold in [*cases, (np.array([[0.2, 0.25, 0.3]], np.float32), 0.25)]:
         what = prob.tolist() if prob.size < 4 else f"of shape {prob.shape}"
         case = Case(prob > threshold, f"prob {what}, threshold {threshold:.3g}")
-        got = _one_for_every_pixel(case, answer(prob.copy(), threshold), "a bool array")
-        if got.dtype != bool:
-            hint = (
-                "the pixels may be right, but a mask holds True and False: a comparison gives that by itself"
-            )
-            case.wrong(hint, got.dtype, "bool")
+        got = _one_for_every_pixel(case, answer(prob, threshold), "a bool array")
+        case.dtype(got, "bool", "a mask holds True and False: a comparison gives that by itself")
+        scales = not got.any() or same(got, prob * 255 > threshold)
         mistakes = {
             "this is the background: person is where the probability is over the threshold": ~case.expected,
             "you always cut at 0.5: use the threshold that was handed in": prob > 0.5,
             "a pixel exactly on the threshold is not over it: > in place of >=": prob >= threshold,
-            "check the scales: both the probability and the threshold go from 0 to 1": (
-                not got.any() or same(got, prob * 255 > threshold)
-            ),
+            "check the scales: both the probability and the threshold go from 0 to 1": scales,
         }
         case.compare(got, mistakes, "compare every probability with the threshold: over it is person")
 
@@ -49,9 +44,9 @@ def _one_for_every_pixel(case: Case, result, what: str) -> np.ndarray:
 def mask_for_file(answer):
     for seed in range(5):
         mask = _random_case(seed)[1][: 5 + seed, : 6 + seed]
-        case = Case(np.where(mask, np.uint8(255), np.uint8(0)))
-        case.given = f"a mask of shape {mask.shape} with {mask.sum()} person pixels"
-        got = _one_for_every_pixel(case, answer(mask.copy()), "a uint8 array")
+        given = f"a mask of shape {mask.shape} with {mask.sum()} person pixels"
+        case = Case(np.where(mask, np.uint8(255), np.uint8(0)), given)
+        got = _one_for_every_pixel(case, answer(mask), "a uint8 array")
         mistakes = {
             "this is still True and False: .astype(np.uint8) makes numbers": got.dtype == bool,
             "0 and 1: opened as a picture this looks all black, since 1 of 255 is nearly nothing": mask,
@@ -59,8 +54,7 @@ def mask_for_file(answer):
             "all zero: 256 does not fit into uint8, which ends at 255, and starts again at 0": not got.any(),
         }
         case.compare(got, mistakes, "person pixels are 255, all others 0")
-        if got.dtype != np.uint8:
-            case.wrong("the numbers are right, the type is not: .astype(np.uint8)", got.dtype, "uint8")
+        case.dtype(got, "uint8", "the numbers are right, the type is not: .astype(np.uint8)")
 
 
 @exercise
@@ -71,23 +65,19 @@ def paint_background(answer):
         image = rng.integers(0, 256, (*mask.shape, 3), dtype=np.uint8)
         colour = tuple(int(part) for part in rng.integers(0, 256, 3))
         where, paint = mask[..., None], np.array(colour, np.uint8)
-        case = Case(
-            np.where(where, image, paint), f"an image of shape {image.shape}, a mask, colour {colour}"
-        )
-        hint = "the picture that was handed in has changed: paint on a copy, image.copy()"
-        result = untouched(answer, image, mask, colour, hint=hint)
+        given = f"an image of shape {image.shape}, a mask, colour {colour}"
+        case = Case(np.where(where, image, paint), given)
+        result = untouched(answer, image, mask, colour)
         got = _one_for_every_pixel(case, result, "a uint8 array (H, W, 3)")
+        swapped = same(got, case.expected[..., ::-1]) or same(got, np.where(where, image, paint[::-1]))
         mistakes = {
             "nothing was painted: ~mask selects the background": image,
             "you painted the person: the background is ~mask": np.where(where, paint, image),
             "the background is black: put the colour there": image * where,
-            "red and blue are exchanged: images here are RGB": (
-                same(got, case.expected[..., ::-1]) or same(got, np.where(where, image, paint[::-1]))
-            ),
+            "red and blue are exchanged: images here are RGB": swapped,
         }
         case.compare(got, mistakes, "inside the mask the image, outside it the colour")
-        if got.dtype != np.uint8:
-            case.wrong("the colours are right, the type is not: keep uint8", got.dtype, "uint8")
+        case.dtype(got, "uint8", "the colours are right, the type is not: keep uint8")
 
 
 def _dice(prob: np.ndarray, truth: np.ndarray, threshold: float) -> float:
@@ -107,24 +97,21 @@ def highest_dice_threshold(answer):
         place, best = int(np.argmax(scores)), max(scores)
         case = Case(f"{thresholds[place]:.2f}, whose Dice is {best:.3f}")
         case.given = f"prob and truth of shape {prob.shape}, with {truth.sum()} person pixels"
-        got = case.number(answer(prob.copy(), truth.copy()), "one number, the threshold")
+        got = case.number(answer(prob, truth), "one number, the threshold")
         # Any threshold with the same score is as good; 0.15000000000000002 is 0.15.
         near = thresholds[np.abs(thresholds - got) < 1e-6]
         if len(near) and _dice(prob, truth, near[0]) >= best - 1e-9:
             continue
         accuracy = [((prob > threshold) == truth).mean() for threshold in thresholds]
         recall = [(prob > threshold)[truth].mean() for threshold in thresholds]
+        most_right = accuracy[int(np.argmin(np.abs(thresholds - got)))] == max(accuracy)
         mistakes = {
             "this is the highest Dice itself: return the threshold that reaches it": best,
             "this is the place in the list: return the threshold that stands there": got == place,
             "this is none of the thresholds 0.05, 0.10, ... 0.95": not len(near),
-            "this is the lowest Dice: look for the highest": thresholds[int(np.argmin(scores))],
+            "this is the lowest Dice: look for the highest": thresholds[np.argmin(scores)],
             "0.5 is a good habit, but not the best cut here: try them all": 0.5,
-            "this has the highest recall: it forgets the pixels that are too much": (
-                thresholds[int(np.argmax(recall))]
-            ),
-            "this has the most pixels right: count with Dice, which leaves the empty background out": (
-                accuracy[int(np.argmin(np.abs(thresholds - got)))] == max(accuracy)
-            ),
+            "this has the highest recall: false alarms count too": thresholds[np.argmax(recall)],
+            "this has the most pixels right: Dice leaves the empty background out": most_right,
         }
         case.compare(got, mistakes, "try every threshold, keep the one with the highest Dice")

@@ -31,16 +31,12 @@ def foreground_share(answer) -> None:
             share = mask.mean()
             case = Case(share, f"a {name} mask of shape {mask.shape} ({what})")
             with np.errstate(all="ignore"):
-                result = untouched(
-                    answer, given, hint="the mask that came in has changed: leave it as it was."
-                )
-            got = case.number(result, "one number, the share of the whole picture")
+                got = case.number(untouched(answer, given), "one number, the share of the whole picture")
             mistakes = {
                 "0 / 0: with nobody in the picture there is nothing to divide by.": np.isnan(got),
                 "in a 0/255 mask each person pixel counts 255 times: ask mask > 0 first.": 255 * share,
                 "that is in percent: a share goes from 0 to 1.": 100 * share,
-                "dividing by 255 suits 0/255 masks only: ask mask > 0, and all three kinds are one.": share
-                / 255,
+                "dividing by 255 suits 0/255 masks only: ask mask > 0 first.": share / 255,
                 "> 127 finds nobody in a mask of 0 and 1: the smallest yes here is 1.": got == 0,
                 "that is more than the whole picture: divide by how many pixels there are.": got > 1,
                 "that is the share of the background.": 1 - share,
@@ -50,31 +46,23 @@ def foreground_share(answer) -> None:
 
 @exercise
 def box_of_mask(answer) -> None:
-    what = "four numbers: left, top, right, bottom"
     for seed in range(6):
         mask = _draw_mask(seed, discs=1 + seed % 3)
         rows, columns = np.flatnonzero(mask.any(1)).tolist(), np.flatnonzero(mask.any(0)).tolist()
-        left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-        case = Case((left, top, right, bottom), f"a mask of shape {mask.shape}")
-        got = case.numbers(answer(mask.copy()), 4, what)
+        left, top, right, bottom = box = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+        case = Case(box, f"a mask of shape {mask.shape}")
+        got = case.numbers(answer(mask), 4, "four numbers: left, top, right, bottom")
+        end_inside, sides = (left, top, right - 1, bottom - 1), (left, top, right - left, bottom - top)
         mistakes = {
-            "the edges of a box are whole pixels: fractions cannot index an array.": (
-                got != tuple(map(round, got))
-            ),
+            "edges are whole pixels: fractions cannot index an array.": got != tuple(map(round, got)),
             "rows and columns are exchanged: left and right are columns (x).": (top, left, bottom, right),
-            "a slice leaves its end out: mask[2:5] has the rows 2, 3 and 4. Add 1 to right and bottom.": (
-                (left, top, right - 1, bottom - 1)
-            ),
-            "these are width and height: right is left + width, bottom is top + height.": (
-                (left, top, right - left, bottom - top)
-            ),
+            "a slice leaves its end out: mask[2:5] has rows 2, 3, 4. Add 1 to right and bottom.": end_inside,
+            "these are width and height: right is left + width, bottom is top + height.": sides,
         }
-        case.compare(got, mistakes, "np.nonzero(mask) gives the rows and the columns of all person pixels.")
+        case.compare(got, mistakes, "np.nonzero(mask) gives the rows and columns of all person pixels.")
     nobody = Case("None", "an empty mask of shape (8, 8)")
-    try:
-        got = answer(np.zeros((8, 8), np.uint8))
-    except (ValueError, IndexError) as error:
-        nobody.wrong(f"an empty mask has no smallest row ({error}): look for that first, and return None.")
+    hint = "an empty mask has no smallest row: look for that first, and return None."
+    got = nobody.run(answer, np.zeros((8, 8), np.uint8), hints={"": hint})
     if got is not None:
         nobody.wrong("an empty mask has no box.", got)
 
@@ -119,19 +107,17 @@ def count_blobs(answer) -> None:
         least = sorted(sizes)[len(sizes) // 2]
         given = f"blobs of {', '.join(map(str, sorted(sizes)))} pixels, min_pixels = {least}"
         case = Case(sum(size >= least for size in sizes), given)
-        result = answer(mask.copy(), least)
+        result = answer(mask, least)
         got = case.number(result, "one whole number")
         if got != round(got):
             case.refuse(result, "one whole number")
+        all_sizes = got in (len(sizes), len(sizes) + 1)
         mistakes = {
             "one too many: row 0 is the background, and it is large. Leave it out.": case.expected + 1,
             "'at least' includes blobs of exactly min_pixels: use >=.": sum(size > least for size in sizes),
-            "small blobs are counted too: compare the last column of the table.": (
-                got in (len(sizes), len(sizes) + 1)
-            ),
+            "small blobs are counted too: compare the last column of the table.": all_sizes,
         }
-        otherwise = "the last column holds the pixels of each blob, which need not fill its box."
-        case.compare(got, mistakes, otherwise)
+        case.compare(got, mistakes, "the last column holds each blob's pixels, which need not fill its box.")
     case = Case(0, "an empty mask, min_pixels = 1")
     case.compare(case.number(answer(np.zeros((8, 8), np.uint8), 1)), {}, "an empty mask has no blobs.")
 
@@ -150,16 +136,14 @@ def best_threshold(answer) -> None:
         pooled, accuracy = [c.pooled().dice() for c in counts], [c.pixel_accuracy().mean() for c in counts]
         table = ", ".join(f"{t:g}: {d:.3f}" for t, d in zip(thresholds, dice, strict=True))
         case = Case(thresholds[int(np.argmax(dice))], f"12 masks; mean Dice by threshold {table}")
-        got = case.number(answer(masks.copy(), list(thresholds)), "one of the thresholds, a single number")
+        got = case.number(answer(masks, thresholds), "one of the thresholds, a single number")
+        by_accuracy, by_pooled = (thresholds[int(np.argmax(score))] for score in (accuracy, pooled))
         of_each = "Take the Dice of each mask, then the mean."
         mistakes = {
             "that is the best Dice. The threshold that gave it is asked for.": max(dice),
             "that is its place in the list: return thresholds[place].": got == int(np.argmax(dice)),
             "return one of the thresholds, as it stands in the list.": not np.isclose(got, thresholds).any(),
-            f"this is the best by pixel accuracy. {of_each}": thresholds[int(np.argmax(accuracy))],
-            f"this is the best by pooled Dice, in which a large person counts more. {of_each}": (
-                thresholds[int(np.argmax(pooled))]
-            ),
+            f"this is the best by pixel accuracy. {of_each}": by_accuracy,
+            f"this is the best by pooled Dice, in which a large person counts more. {of_each}": by_pooled,
         }
-        otherwise = "compare (mean > threshold) with every mask, for each threshold; keep the best."
-        case.compare(got, mistakes, otherwise)
+        case.compare(got, mistakes, "compare (mean > threshold) with every mask; keep the best threshold.")

@@ -26,31 +26,23 @@ def without_mask(answer):
         masks = [f"{stem}.png" for stem in stems[4:]] + ["stranger.png"]
         rng.shuffle(masks)
         case = Case(sorted(stems[:4]), f"{images} and {masks}")
-        result = answer(list(images), list(masks))
-        if not isinstance(result, list | tuple | set | np.ndarray):
-            case.refuse(result, "a list of names")
-        if any(not isinstance(name, str) for name in result):
-            case.refuse(result, "names, which are text: strings")
-        got, expected = list(result), set(case.expected)
-        if set(got) == expected and (isinstance(result, set) or got != case.expected):
+        got, expected = case.listed(answer(images, masks), "a list of names"), set(case.expected)
+        if any(not isinstance(name, str) for name in got):
+            case.refuse(got, "names, which are text: strings")
+        if set(got) == expected and got != case.expected:
             case.wrong("the right ones, but not in a sorted list: sorted(...) makes one.", got)
         without_ending = {name.rpartition(".")[0] or name for name in got}
+        of_four = any(name.endswith(".") and name[:-1] in stems for name in got)
+        whole = set(got) == {image for image in images if image.rpartition(".")[0] in expected}
+        reverse = any(name.startswith("stranger") for name in got)
+        never_paired = expected < without_ending and len(got) > len(masks) - 2
+        first_dot = any(name.startswith("lea") and name not in stems for name in got)
         mistakes = {
-            "an ending need not have four characters: .jpeg has five. Try Path(name).stem.": (
-                any(name.endswith(".") and name[:-1] in stems for name in got)
-            ),
-            "leave the ending out: Path(name).stem does.": (
-                set(got) == {image for image in images if image.rpartition(".")[0] in expected}
-            ),
-            "that one is a mask without a picture: the reverse is asked for.": (
-                any(name.startswith("stranger") for name in got)
-            ),
-            "tim.jpg and tim.png are a pair: compare the names without their endings.": (
-                expected < without_ending and len(got) > len(masks) - 2
-            ),
-            "a name may hold a dot of its own: only the last one starts the ending. Try Path.stem.": (
-                any(name.startswith("lea") and name not in stems for name in got)
-            ),
+            "an ending need not have four characters: .jpeg has five. Try Path(name).stem.": of_four,
+            "leave the ending out: Path(name).stem does.": whole,
+            "that one is a mask without a picture: the reverse is asked for.": reverse,
+            "tim.jpg and tim.png are a pair: compare the names without their endings.": never_paired,
+            "a name may hold a dot of its own: only the last starts the ending. Try Path.stem.": first_dot,
         }
         case.compare(got, mistakes, "take the names of the pictures, and take away those that have a mask.")
 
@@ -78,7 +70,7 @@ def split_by_scene(answer):
     names = [f"s{number:04d}{view}" for number in range(3000) for view in "abcd"[: 1 + number % 4]]
     case = Case("a dictionary from name to split", f"{len(names)} names, such as {names[1]}")
     with _calls_of_hash() as hashed:
-        got = answer(list(names))
+        got = answer(names)
     if not isinstance(got, dict):
         case.refuse(got, "a dictionary from name to split")
     if set(got) != set(names):
@@ -87,11 +79,8 @@ def split_by_scene(answer):
     if odd := set(got.values()) - set(SPLITS):
         case.wrong("the splits are called train, val and test.", sorted(map(str, odd)), SPLITS)
     if hashed:
-        case.wrong(
-            "hash() gives other numbers each time Python starts, so tomorrow's split is another. "
-            "Take hashlib.sha256(scene.encode()).",
-            f"hash({hashed[0]!r})",
-        )
+        hint = "hash() gives other numbers each time Python starts: hashlib.sha256(scene.encode()) does not."
+        case.wrong(hint, f"hash({hashed[0]!r})")
     for first, second in pairwise(names):
         if first[:-1] == second[:-1] and got[first] != got[second]:
             case.given, shown = f"{first} and {second}", f"{got[first]} and {got[second]}"
@@ -103,11 +92,9 @@ def split_by_scene(answer):
         "fewer names": names[100:],
         "one name more": ["a0000a", *names],
     }.items():
-        again = answer(list(others))
+        again = answer(others)
         if moved := [name for name in names if name in again and again[name] != got[name]]:
-            hint = (
-                "the place of a scene may depend on its own name alone, not on a list, an order or on luck."
-            )
+            hint = "the place of a scene may depend on its own name alone: no list, no order, no luck."
             shown = f"{len(moved)} moved, such as {moved[0]} from {got[moved[0]]} to {again[moved[0]]}"
             case.wrong(hint, shown, "nobody moves")
     scenes = {name[:-1]: split for name, split in got.items()}
@@ -135,24 +122,19 @@ def clean_mask(answer):
             ("0 and 1, all person", everybody, everybody),
         ):
             case = Case(expected, f"{kind}: {np.unique(labels).tolist()}")
-            result = untouched(answer, labels, hint="the labels that came in were changed: make a new array.")
-            got = case.array(result, "one answer for each pixel: keep the shape")
+            got = case.array(untouched(answer, labels), "one answer for each pixel: keep the shape")
+            jpeg_at_0 = kind == "a JPEG" and same(got > 0, labels > 0)
+            jpeg_at_255 = kind == "a JPEG" and same(got, labels == 255)
+            empty = labels.max() == 1 and not got.any()
             mistakes = {
                 "0 and 1 are asked for, not 0 and 255.": expected * 255,
-                "> 0 makes a person of all the dirt: cut in the middle.": (
-                    kind == "a JPEG" and same(got > 0, labels > 0)
-                ),
-                "a person pixel of a JPEG need not be exactly 255: cut in the middle.": (
-                    kind == "a JPEG" and same(got, labels == 255)
-                ),
-                "a mask of 0 and 1 comes out empty. Where is *its* middle?": (
-                    labels.max() == 1 and not got.any()
-                ),
+                "> 0 makes a person of all the dirt: cut in the middle.": jpeg_at_0,
+                "a person pixel of a JPEG need not be exactly 255: cut in the middle.": jpeg_at_255,
+                "a mask of 0 and 1 comes out empty. Where is *its* middle?": empty,
                 "dividing leaves fractions: compare, then .astype(np.uint8).": got.dtype.kind == "f",
             }
             case.compare(got, mistakes, "half of the largest value is a cut that suits all three kinds.")
-            if got.dtype != np.uint8:
-                case.wrong("right, but of the wrong type: .astype(np.uint8).", got.dtype, "uint8")
+            case.dtype(got, "uint8", "right, but of the wrong type: .astype(np.uint8).")
 
 
 @exercise
@@ -162,38 +144,36 @@ def make_batch(answer):
         images = rng.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
         masks = rng.integers(0, 2, (count, height, width), dtype=np.uint8)
         given = f"{count} pairs of {height} x {width} pixels"
-        result = answer([(image.copy(), mask.copy()) for image, mask in zip(images, masks, strict=True)])
+        result = answer(list(zip(images, masks, strict=True)))
         got = Case(given=given).items(result, 2, "two tensors: images, masks")
         right = images.transpose(0, 3, 1, 2), masks[:, None]
         if [getattr(part, "shape", None) for part in got] == [part.shape for part in right[::-1]]:
             Case(given=given).wrong("masks and images are exchanged: images come first.")
+        turned = "rows and columns are exchanged."
         shapes = {
             images.shape: "the colours still come last: .permute(0, 3, 1, 2).",
-            (count, 3, width, height): "rows and columns are exchanged.",
-        }
-        mistakes = {
-            "reshape deals the numbers out anew and scrambles the picture: permute.": (
-                images.reshape(right[0].shape)
-            ),
-            "red and blue are exchanged.": right[0][:, ::-1],
-        }
-        _same_part(got[0], "images", Case(right[0], given), shapes, mistakes)
-        shapes = {
             masks.shape: "the masks lack their one colour: masks[:, None] adds it.",
-            (count, 1, width, height): "rows and columns are exchanged.",
+            (count, 3, width, height): turned,
+            (count, 1, width, height): turned,
         }
-        _same_part(got[1], "masks", Case(right[1], given), shapes, {})
+        dealt_out, red_and_blue = images.reshape(right[0].shape), right[0][:, ::-1]
+        mistakes = {
+            "reshape deals the numbers out anew and scrambles the picture: permute.": dealt_out,
+            "red and blue are exchanged.": red_and_blue,
+        }
+        for name, part, expected in zip(("images", "masks"), got, right, strict=True):
+            case = Case(expected, given)
+            array = _bytes(part, name, case, shapes)
+            case.compare(array, mistakes, f"the {name} have the right shape, but not the right numbers.")
 
 
-def _same_part(part, name: str, case: Case, shapes: dict, mistakes: dict) -> None:
-    """Raises: Wrong where a tensor is not the expected one, byte by byte."""
+def _bytes(part, name: str, case: Case, shapes: dict) -> np.ndarray:
+    """A tensor of bytes as an array of the expected shape.   Raises: Wrong where it is something else."""
     if not isinstance(part, torch.Tensor):
-        case.wrong(f"the {name} are a {type(part).__name__}: torch.from_numpy makes a tensor.")
-    array = case.array(part, f"{name} of shape {case.expected.shape}", shapes)
-    if part.dtype != torch.uint8:
-        case.wrong(f"keep the {name} whole: decimals take four times the memory.", part.dtype, torch.uint8)
-    otherwise = f"the shape of the {name} is right, the numbers are not in their places."
-    case.compare(array, mistakes, otherwise)
+        case.wrong(f"the {name}: torch.from_numpy makes a tensor.", type(part).__name__, "Tensor")
+    array = case.array(part, f"{name} of shape {tuple(case.expected.shape)}", shapes)
+    case.dtype(array, "uint8", f"keep the {name} whole: decimals take four times the memory.")
+    return array
 
 
 def _twins_and_others(rng: np.random.Generator) -> np.ndarray:
@@ -216,7 +196,7 @@ def find_twins(answer):
         pictures = _twins_and_others(rng)[order := rng.permutation(12)]
         matrix = np.corrcoef(pictures.reshape(12, -1))
         twins = [(int(i), int(j)) for i, j in np.argwhere(np.triu(matrix, 1) > 0.98)]
-        case, result = Case(twins, "12 pictures of 8 x 8 pixels"), answer(pictures.copy())
+        case, result = Case(twins, "12 pictures of 8 x 8 pixels"), answer(pictures)
         try:
             pairs = sorted((int(i), int(j)) for i, j in result)
         except (TypeError, ValueError):
@@ -224,21 +204,17 @@ def find_twins(answer):
         found, right = set(pairs), set(twins)
         negative = tuple(sorted(int(np.flatnonzero(order == one)[0]) for one in (3, 5)))
         most = max((matrix[i % 12, j % 12] for i, j in found - right), default=0)
+        no_places = not {one for pair in found for one in pair} <= set(range(12))
+        both_ways = right | {(j, i) for i, j in twins}
         mistakes = {
             "every picture is its own twin: leave i = j out.": any(i == j for i, j in pairs),
-            "every pair is there twice: keep the ones with i < j.": found
-            == right | {(j, i) for i, j in twins},
+            "every pair is there twice: keep the ones with i < j.": found == both_ways,
             "a pair is in the list more than once.": found == right,
             "a negative (correlation -1) is not a copy: no abs().": found == right | {negative},
             "count the pictures from 0.": found == {(i + 1, j + 1) for i, j in twins},
-            "a pair holds two places in the array, from 0 to 11.": (
-                not {one for pair in found for one in pair} <= set(range(12))
-            ),
-            "nearly all pairs: take each picture's mean away first, or all grey ones are alike.": len(found)
-            > 30,
-            "some copies are missing: a brighter one, or one with less contrast, has correlation 1 too.": (
-                found < right
-            ),
+            "a pair holds two places in the array, from 0 to 11.": no_places,
+            "nearly all pairs: take each picture's mean away, or all greys are alike.": len(found) > 30,
+            "copies are missing: one that is brighter, or has less contrast, correlates too.": found < right,
             f"one pair's correlation over all pixels is {most:.2f}: 0.98 is the border.": found > right,
         }
         otherwise = "np.corrcoef(pictures.reshape(len(pictures), -1)) holds all correlations."
@@ -253,7 +229,7 @@ def pair_dataset(answer):
     samples = find_samples(embedded_path("people"))
     for (_, rng), (size, count) in zip(draws(2), ((64, 5), (40, 3)), strict=True):
         chosen = [samples[i] for i in rng.choice(len(samples), count, replace=False)]
-        dataset, case = answer(list(chosen), size), Case(given=f"{count} samples, size {size}")
+        dataset, case = answer(chosen, size), Case(given=f"{count} samples, size {size}")
         if not isinstance(dataset, torch.utils.data.Dataset):
             case.wrong("derive it from torch.utils.data.Dataset, as the stub does.", dataset)
         length = type(dataset).__len__(dataset)
@@ -265,10 +241,7 @@ def pair_dataset(answer):
         theirs = SegmentationDataset(chosen, preprocessing, cache="none")
         for index in range(count):
             asked = Case(given=f"[{index}] of {case.given}: {chosen[index].name}")
-            try:
-                got = dataset[index]
-            except Exception as error:
-                asked.wrong(f"your code stopped with {type(error).__name__}: {error}")
+            got = asked.run(dataset.__getitem__, index)
             whole = torch.from_numpy(preprocessing.resize(read_image(chosen[index].image)).transpose(2, 0, 1))
             _same_pair(got, theirs[index], whole, asked)
 
@@ -278,28 +251,21 @@ def _same_pair(got, expected, whole: torch.Tensor, case: Case) -> None:
 
     whole: the image shrunk from all of its pixels; segkit decodes a JPEG small where it can.
     """
-    if got is ... or (isinstance(got, tuple | list) and any(part is ... for part in got)):
+    if isinstance(got, tuple | list) and any(part is ... for part in got):
         raise Unanswered
     image, mask = case.items(got, 2, "two tensors: image, mask")
     (right_image, right_mask), size = expected, expected[0].shape[1:]
-    for name, part, right, hints in (
-        ("image", image, right_image, {(*size, 3): "the colours come first in PyTorch: .permute(2, 0, 1)."}),
-        ("mask", mask, right_mask, {tuple(size): "the mask needs one colour: [None] puts it in front."}),
-    ):
-        if not isinstance(part, torch.Tensor):
-            hint = f"the {name} is no tensor: torch.from_numpy makes one."
-            case.wrong(hint, type(part).__name__, "Tensor")
-        case.expected = right
-        case.array(part, f"the {name} resized to size x size", hints)
-        if part.dtype != torch.uint8:
-            case.wrong(f"keep the {name} in whole bytes, uint8.", part.dtype, torch.uint8)
+    shapes = {
+        (*size, 3): "the colours come first in PyTorch: .permute(2, 0, 1).",
+        tuple(size): "the mask needs one colour: [None] puts it in front.",
+    }
+    for name, part, case.expected in (("image", image, right_image), ("mask", mask, right_mask)):
+        _bytes(part, name, case, shapes)
+    more_labels = not set(mask.unique().tolist()) <= {0, 1}
+    beside = (mask != right_mask).float().mean().item() < 0.05
     mistakes = {
-        "the mask holds more than 0 and 1: read_mask and nearest neighbour keep to these two.": (
-            not set(mask.unique().tolist()) <= {0, 1}
-        ),
-        "the mask sits beside the person: INTER_NEAREST_EXACT takes the middle of a square.": (
-            (mask != right_mask).float().mean().item() < 0.05
-        ),
+        "the mask holds more than 0 and 1: read_mask and nearest neighbour keep to these.": more_labels,
+        "the mask sits beside the person: INTER_NEAREST_EXACT takes the middle of a square.": beside,
     }
     case.compare(mask, mistakes, "the mask is that of this pair, shrunk by cv2.INTER_NEAREST_EXACT.")
     difference = min((image.float() - right.float()).abs().mean().item() for right in (right_image, whole))

@@ -1,20 +1,13 @@
 """Checks of notebook 03, Building the U-Net."""
 
+import itertools
 from collections import Counter
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segkit.course.check.core import (
-    Case,
-    Unanswered,
-    Wrong,
-    draws,
-    exercise,
-    torch_generator,
-    untouched,
-)
+from segkit.course.check.core import Case, draws, exercise, torch_generator, untouched
 from segkit.models import count_parameters
 from segkit.unet import Block, UNet, UNetConfig, pad_to_multiple
 
@@ -27,30 +20,22 @@ def _built(answer, case: Case, *args) -> nn.Module:
     """What the reader's class or function builds, with the input beside its error."""
     if isinstance(answer, nn.Module):
         case.wrong("hand over the class itself, without calling it", answer)
-    try:
-        net = answer(*args)
-    except (Wrong, Unanswered):
-        raise
-    except Exception as error:
-        case.wrong("building it stopped: read the error", f"{type(error).__name__}: {error}")
+    net = case.run(answer, *args)
     if not isinstance(net, nn.Module):
         case.refuse(net, "one network, an nn.Module")
     return net
 
 
+STOPPED = {
+    "channels, but got": "a convolution got other channels than it was built for: write them down by stage",
+    "Sizes of tensors must match": "two sizes were joined: the last skip that was kept is the first to join",
+}
+"""Hints by a part of torch's error."""
+
+
 def _answered(net: nn.Module, images: Tensor, case: Case) -> Tensor:
     """What the reader's network says, with the input beside its error."""
-    try:
-        got = net(images.clone())
-    except Exception as error:
-        hint = "the network stopped on its way: read the error"
-        if "to have" in str(error) and "channels, but got" in str(error):
-            hint = "a convolution got other channels than it was built for: write them down stage by stage"
-        elif "Sizes of tensors must match" in str(error):
-            hint = "tensors of two sizes were joined: the last skip that was kept is the first to be joined"
-        case.wrong(hint, f"{type(error).__name__}: {error}")
-    if got is ...:
-        raise Unanswered
+    got = case.run(net, images.clone(), hints=STOPPED)
     if not isinstance(got, Tensor):
         case.refuse(got, "one tensor from forward")
     return got
@@ -123,18 +108,17 @@ def count_block(answer):
         convs = first + second
         mistakes = {
             "that is both convolutions; each normalisation adds a factor and an offset per channel": convs,
-            "only one number per channel and normalisation, or one normalisation, is in it: "
-            "two normalisations hold a factor and an offset each": convs + 2 * o,
+            "two normalisations hold a factor and an offset each; half of that is missing": convs + 2 * o,
             "these convolutions have no bias: the normalisation would subtract it": convs + norms + 2 * o,
             "the second convolution takes out_channels in, not in_channels": 2 * first + norms,
             "that is one convolution with its normalisation; a block has two": first + 2 * o,
             "each pair of an old and a new channel has 3 × 3 numbers": i * o + o * o + norms,
         }
-        hint = "add up: first convolution, its normalisation, second convolution, its normalisation"
-        case.compare(got, mistakes, hint)
+        case.compare(got, mistakes, "add up: convolution, normalisation, and both again")
 
 
-def _grown(x: Tensor, mode: str = "bilinear", align_corners: bool | None = True) -> Tensor:
+def _grown(x: Tensor, mode: str = "bilinear", align_corners: bool = True) -> Tensor:
+    align_corners = align_corners if mode == "bilinear" else None
     return F.interpolate(x, scale_factor=2, mode=mode, align_corners=align_corners)
 
 
@@ -149,14 +133,13 @@ def double_and_join(answer):
             (2 * n, c, 2 * h, 2 * w): "dim=0 joins pictures of a batch; channels are dim=1",
         }
         what = "one tensor: double x in height and width, then torch.cat([skip, ...], dim=1)"
-        got = case.array(answer(x.clone(), skip.clone()), what, shapes, Tensor)
+        got = case.array(answer(x, skip), what, shapes, Tensor)
         other = "this is mode='{}' without align_corners=True; asked is the doubling from above"
+        swapped = torch.cat([_grown(x), skip], dim=1)
         mistakes = {
-            "the order is swapped: the skip comes first, as the weights of a trained network expect it": (
-                torch.cat([_grown(x), skip], dim=1)
-            ),
-            other.format("nearest"): torch.cat([skip, _grown(x, "nearest", None)], dim=1),
-            other.format("bilinear"): torch.cat([skip, _grown(x, "bilinear", False)], dim=1),
+            "the order is swapped: the skip comes first, as the weights of a network expect it": swapped,
+            other.format("nearest"): torch.cat([skip, _grown(x, "nearest")], dim=1),
+            other.format("bilinear"): torch.cat([skip, _grown(x, align_corners=False)], dim=1),
         }
         case.compare(got, mistakes, "the shape is right, the values are not")
 
@@ -193,16 +176,11 @@ def unet_class(answer):
             got, case.expected = mine.eval()(images), theirs.eval()(images)
             mistakes = {
                 "the order is swapped: in a join the skip comes first": _forward(theirs, images, False),
-                "doubling is bilinear with align_corners=True, as above": (
-                    _forward(theirs, images, align_corners=False)
-                ),
-                "doubling is bilinear, not nearest": (
-                    _forward(theirs, images, mode="nearest", align_corners=None)
-                ),
+                "align_corners=True, as above": _forward(theirs, images, align_corners=False),
+                "doubling is bilinear, not nearest": _forward(theirs, images, mode="nearest"),
                 "return logits: the sigmoid is the loss's business": case.expected.sigmoid(),
             }
-        hint = "the same weights give other logits: go through the nine lines above, one by one"
-        case.compare(got, mistakes, hint, atol=1e-4)
+        case.compare(got, mistakes, "go through the nine lines above, one by one", atol=1e-4)
 
 
 def _field(layers, own_stride_counts: bool = False) -> int:
@@ -219,21 +197,15 @@ def field_of_view(answer):
     some = [[(int(k), int(s)) for k, s in rng.integers(1, 4, (n, 2))] for n in (2, 3, 4, 5, 6)]
     for layers in ([(3, 1)], [(3, 1), (3, 1)], [(3, 1), (3, 1), (2, 2), (3, 1)], [(1, 1)], *some):
         case = Case(_field(layers), f"layers={layers}")
-        got = case.number(answer(list(layers)))
+        got = case.number(answer(layers))
+        without_strides, no_overlap = 1 + sum(k - 1 for k, _ in layers), sum(k for k, _ in layers)
         mistakes = {
-            "after a stride of 2, one step is two input pixels wide: the strides before a layer count": (
-                1 + sum(kernel - 1 for kernel, _ in layers)
-            ),
-            "a layer's own stride matters only to the layers after it": _field(
-                layers, own_stride_counts=True
-            ),
+            "after a stride of 2, a step is two pixels wide: strides before a layer count": without_strides,
+            "a layer's own stride matters only to those after it": _field(layers, own_stride_counts=True),
             "start with 1: without any layer, a pixel sees itself": case.expected - 1,
-            "two 3 × 3 layers see 5 pixels, not 6: their windows overlap": sum(
-                kernel for kernel, _ in layers
-            ),
+            "two 3 × 3 layers see 5 pixels, not 6: their windows overlap": no_overlap,
         }
-        hint = "start with 1; each layer adds (kernel - 1) times the product of all strides before it"
-        case.compare(got, mistakes, hint)
+        case.compare(got, mistakes, "1, and for each layer (kernel - 1) times all strides before it")
 
 
 @exercise
@@ -242,16 +214,13 @@ def pixels_to_add(answer):
     for side, divisor in [(100, 16), (96, 16), (1, 8), *rng.integers(1, 400, (20, 2)).tolist()]:
         case = Case(-side % divisor, f"side={side}, divisor={divisor}")
         got = case.number(answer(side, divisor))
+        whole_divisor = got == divisor and case.expected == 0
         mistakes = {
-            "where divisor divides side already nothing is missing: take the remainder once more": (
-                got == divisor and case.expected == 0
-            ),
+            "where divisor divides side nothing is missing: take the remainder once more": whole_divisor,
             "that is what is left over; asked is what is missing to the next multiple": side % divisor,
             "that is the side after padding; asked is how much to add": side + case.expected,
         }
-        case.compare(
-            got, mistakes, "the smallest number, 0 or more, that makes side + it a multiple of divisor"
-        )
+        case.compare(got, mistakes, "the smallest number, 0 or more, that divisor finds missing in side")
 
 
 class _Strict(nn.Module):
@@ -273,11 +242,8 @@ class _Strict(nn.Module):
 def _lies_in(images: Tensor, larger: Tensor) -> bool:
     """Whether the images stand somewhere in the larger ones, pixel by pixel."""
     (height, width), (high, wide) = images.shape[-2:], larger.shape[-2:]
-    return any(
-        torch.equal(larger[..., y : y + height, x : x + width], images)
-        for y in range(high - height + 1)
-        for x in range(wide - width + 1)
-    )
+    places = itertools.product(range(high - height + 1), range(wide - width + 1))
+    return any(torch.equal(larger[..., y : y + height, x : x + width], images) for y, x in places)
 
 
 @exercise
@@ -288,11 +254,9 @@ def run_any_size(answer):
         coarse = _random(2, 3, 3, 3, seed=height).abs() + 1
         images = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=True)
         net = _Strict(divisor, weights)
-        case = Case((images * weights.view(1, 3, 1, 1)).sum(1, keepdim=True))
-        result = untouched(
-            answer, net, images, divisor, hint="the images of the caller were changed: pad a copy"
-        )
-        case.given = f"images {tuple(images.shape)}, divisor {divisor}"
+        given = f"images {tuple(images.shape)}, divisor {divisor}"
+        case = Case((images * weights.view(1, 3, 1, 1)).sum(1, keepdim=True), given)
+        result = untouched(answer, net, images, divisor)
         padded = tuple(pad_to_multiple(images[:, :1], divisor).shape)
         shapes = {padded: "padded and run; now crop the logits to the size of the images"}
         what = "logits with the height and width of the images, and one channel"
@@ -301,10 +265,7 @@ def run_any_size(answer):
             case.wrong("the network was never called: the logits come from net(...)", got)
         is_padded = all(len(larger) == len(images) and _lies_in(images, larger) for larger in net.given)
         if is_padded and not all(torch.isin(larger, images).all() for larger in net.given):
-            hint = (
-                "the padding holds values that are not in the picture, such as black: "
-                "the network would see an edge that is not in the world. Repeat what is at the border"
-            )
+            hint = "the padding holds other values, such as black: an edge that is not in the world"
             case.wrong(hint, "a frame of other values", "mode='replicate' or 'reflect'")
         # A resized picture comes back nearly the same; a crop at the wrong place does not.
         allowed = 1e-4 if is_padded else 0.05

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from segkit.course.check.core import Case, draws, exercise, from_start, same
+from segkit.course.check.core import Case, draws, exercise, from_start, mask_rows, same
 
 
 def _random_masks(seed: int, count: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -28,12 +28,9 @@ def _dice(pred: np.ndarray, target: np.ndarray) -> float:
 
 
 def _drawn(pred: np.ndarray, target: np.ndarray) -> str:
-    """Two small masks side by side as text, # for person."""
-    rows = (
-        "   ".join("".join(".#"[int(v)] for v in row) for row in pair)
-        for pair in zip(pred, target, strict=True)
-    )
-    return ("pred and target, # is person\n" + "\n".join(rows)).replace("\n", "\n" + " " * 11)
+    """Two small masks side by side as text."""
+    rows = map("   ".join, zip(mask_rows(pred), mask_rows(target), strict=True))
+    return "\n".join(["pred and target, # is person", *rows])
 
 
 @exercise
@@ -41,36 +38,28 @@ def four_counts(answer):
     for seed in range(12):
         (pred,), (target,) = _random_masks(seed)
         case = Case(_count(pred, target), _drawn(pred, target))
-        got = case.numbers(answer(pred.copy(), target.copy()), 4, "4 numbers: tp, fp, fn, tn")
+        got = case.numbers(answer(pred, target), 4, "4 numbers: tp, fp, fn, tn")
         tp, fp, fn, tn = case.expected
         otherwise = "TP: both true. FP: only pred is. FN: only target is. TN: neither is"
+        swapped, background, with_tp = (tp, fn, fp, tn), (tn, fn, fp, tp), (tp, tp + fp, tp + fn, tn)
         mistakes = {
-            "FP and FN are swapped: a false positive was said (pred) and is not there (target)": (
-                tp,
-                fn,
-                fp,
-                tn,
-            ),
-            "True is person: what you counted is the background's point of view": (tn, fn, fp, tp),
-            "FP is pred without what it has right; pred.sum() still holds the TP": (tp, tp + fp, tp + fn, tn),
+            "FP and FN are swapped: a false positive was said (pred) and is not there (target)": swapped,
+            "True is person: what you counted is the background's point of view": background,
+            "FP is pred without what it has right; pred.sum() still holds the TP": with_tp,
             "these are shares; asked are counts of pixels": np.array(case.expected) / pred.size,
-            f"every pixel is one of the four, so they must add up to {pred.size}: {otherwise}": (
-                sum(got) != pred.size
-            ),
+            f"every pixel is one of the four: they must add up to {pred.size}": sum(got) != pred.size,
         }
         case.compare(got, mistakes, otherwise)
 
 
 def _usual_slips(tp: int, fp: int, fn: int, tn: int) -> dict[str, float]:
     """What the usual wrong formulas give instead of Dice, by the hint that fits."""
-    dice = "2 TP / (2 TP + FP + FN)"
+    dice, size = "2 TP / (2 TP + FP + FN)", 2 * tp + fp + fn
     return {
         f"that is IoU; Dice counts the overlap twice: {dice}": tp / (tp + fp + fn),
-        "the factor 2 is missing above: a perfect mask would score 0.5": tp / (2 * tp + fp + fn),
+        "the factor 2 is missing above: a perfect mask would score 0.5": tp / size,
         "that is pixel accuracy: true negatives must not earn anything": (tp + tn) / (tp + fp + fn + tn),
-        "adding 1 to both avoids 0/0 but changes every score; treat the empty case by itself": (
-            (2 * tp + 1) / (2 * tp + fp + fn + 1)
-        ),
+        "adding 1 to both changes every score; treat the empty case by itself": (2 * tp + 1) / (size + 1),
         "that is precision: Dice does not change when pred and target are swapped": tp / max(tp + fp, 1),
         "that is recall: Dice does not change when pred and target are swapped": tp / max(tp + fn, 1),
     }
@@ -100,10 +89,7 @@ def dice_and_iou(answer):
     pairs = _some_pairs(300)
     cases = [Case(_scores(*pair), _drawn(*pair)) for pair in pairs]
     what = "2 numbers: Dice, IoU"
-    got = [
-        case.numbers(answer(pred.copy(), target.copy()), 2, what)
-        for case, (pred, target) in zip(cases, pairs, strict=True)
-    ]
+    got = [case.numbers(answer(*pair), 2, what) for case, pair in zip(cases, pairs, strict=True)]
     dice, swapped = [case.expected[0] for case in cases], [case.expected[::-1] for case in cases]
     mistakes = {
         "the right two numbers in the wrong order: Dice first": same(got, swapped),
@@ -118,21 +104,17 @@ def dice_coefficient(answer):
     pairs = _some_pairs(20)
     cases = [Case(_dice(*pair), _drawn(*pair)) for pair in pairs]
     with np.errstate(all="ignore"):
-        got = [
-            case.number(answer(pred.copy(), target.copy()))
-            for case, (pred, target) in zip(cases, pairs, strict=True)
-        ]
+        got = [case.number(answer(*pair)) for case, pair in zip(cases, pairs, strict=True)]
     for case, mine in zip(cases, got, strict=True):
         case.compare(mine, {}, _slip(pairs, got))
     nothing, one = np.zeros((3, 4), bool), pairs[-1][0]
     for pred, target in ((one, nothing), (nothing, one), (nothing, nothing)):
         case = Case(_dice(pred, target), _drawn(pred, target))
-        hint = "one of the two is empty, the other is not: nothing agrees"
-        if case.expected == 1:
-            hint = "two empty masks agree, and the rule of this lesson gives them 1"
+        alike = "two empty masks agree, and the rule of this lesson gives them 1"
+        hint = alike if case.expected == 1 else "one of the two is empty, the other is not: nothing agrees"
         try:
             with np.errstate(all="ignore"):
-                mine = case.number(answer(pred.copy(), target.copy()))
+                mine = case.number(answer(pred, target))
         except ZeroDivisionError:
             mine = float("nan")
         zero = {f"0 / 0: nothing was there and nothing was said. {hint}": np.isnan(mine)}
@@ -146,9 +128,7 @@ def iou_from_dice(answer):
     cases = [Case(value / (2 - value), f"dice={value:.4g}") for value in values]
     got = np.array([case.number(answer(float(value))) for case, value in zip(cases, values, strict=True)])
     slips = {
-        "that is the way there, from IoU to Dice; asked is the way back. IoU is the smaller one": (
-            2 * values / (1 + values)
-        ),
+        "that is from IoU to Dice; asked is the way back. IoU is the smaller one": 2 * values / (1 + values),
         "half of it would make a perfect mask score 0.5": values / 2,
         "a sign is lost: Dice 1 must give IoU 1": values / (1 + values),
         "a sign is lost, and Dice 1 must give IoU 1": values / (2 + values),
@@ -170,20 +150,13 @@ def mean_and_pooled(answer):
         mean, pooled = np.mean(scores), _dice(preds, targets)
         case = Case((mean, pooled), f"three pictures, Dice {np.round(scores, 3).tolist()}")
         with np.errstate(all="ignore"):
-            got = case.numbers(answer(preds.copy(), targets.copy()), 2, "2 numbers: mean over images, pooled")
+            got = case.numbers(answer(preds, targets), 2, "2 numbers: mean over images, pooled")
+        empty = np.isnan(got).any() or (seed % 2 == 1 and same(got[1], pooled))
         mistakes = {
             "the right two numbers in the wrong order: the mean first": (pooled, mean),
-            "the second is the mean again: for the pooled score add up the counts before you divide": (
-                mean,
-                mean,
-            ),
-            "the first is the pooled score again: for the mean you need one Dice per picture": (
-                pooled,
-                pooled,
-            ),
-            "one picture is empty, and rightly called empty: it scores 1": (
-                np.isnan(got).any() or (seed % 2 == 1 and same(got[1], pooled))
-            ),
+            "the second is the mean again: add up the counts before you divide": (mean, mean),
+            "the first is the pooled score again: the mean needs one Dice per picture": (pooled, pooled),
+            "one picture is empty, and rightly called empty: it scores 1": empty,
         }
         otherwise = "mean: one Dice per picture, then average. Pooled: add up all counts, then one Dice"
         case.compare(got, mistakes, otherwise)

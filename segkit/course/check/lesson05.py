@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segkit.course.check.core import Case, draws, exercise, same, torch_generator
+from segkit.course.check.core import Case, draws, exercise, torch_generator
 from segkit.losses import BCEDiceLoss, BCELoss, DiceLoss, FocalLoss
 
 
@@ -31,23 +31,33 @@ def _try(answer, loss_of: Callable, mistakes_of: Callable, otherwise: str, setti
     # First a picture of four pixels, which a message shows in full.
     drawn = [_draw(seed, 1 + seed % 3, side=4 if seed else 2) for seed in range(len(settings))]
     drawn[-1][1][0] = 0  # nobody in the first picture of the last case
-    for (logits, targets), setting in zip(drawn, settings, strict=True):
-        leaf = logits.clone().requires_grad_()
-        value, right = answer(leaf, targets.clone(), *setting), loss_of(*setting)(leaf, targets)
-        case = Case(right.item())
-        got = _loss_number(case, value)
-        mistakes = {"the loss of these logits is not zero.": got == 0} | mistakes_of(
-            logits, targets, *setting
-        )
-        case.compare(got, mistakes, otherwise, rtol=1e-4, atol=1e-5)
-        (wanted,) = torch.autograd.grad(right, leaf)
-        slope = _slope(value, leaf)
-        if not torch.allclose(slope, wanted, rtol=1e-3, atol=1e-3 * max(wanted.abs().max().item(), 1e-6)):
-            hint = (
-                "the value is right, its slope is not: some part is detached, rounded, cut or clamped, and "
-                "training follows the slope."
-            )
-            case.wrong(hint, slope, wanted)
+    for inputs, setting in zip(drawn, settings, strict=True):
+        _compare(answer, loss_of(*setting), (*inputs, *setting), mistakes_of(*inputs, *setting), otherwise)
+
+
+def _compare(answer, loss: Callable, inputs: tuple, mistakes: dict, otherwise: str) -> None:
+    """Compare value and slope with those of a loss.   inputs: logits, targets, settings."""
+    logits, targets, *setting = inputs
+    leaf = logits.clone().requires_grad_()
+    value, right = answer(leaf, targets, *setting), loss(leaf, targets)
+    case = Case(right.item())
+    got = _loss_number(case, value)
+    infinite = "log(0) is minus infinity. From the logit x, BCE is max(x, 0) - x * y + log(1 + e^-|x|)."
+    mistakes = {
+        "the loss of these logits is not zero.": got == 0,
+        infinite: not math.isfinite(got),
+    } | mistakes
+    case.compare(got, mistakes, otherwise, rtol=1e-4, atol=1e-5)
+    (wanted,) = torch.autograd.grad(right, leaf)
+    slope = _slope(value, leaf)
+    if not torch.allclose(slope, wanted, rtol=1e-3, atol=1e-3 * max(wanted.abs().max().item(), 1e-6)):
+        hint = "the value is right, its slope is not: some part is detached, rounded, cut or clamped."
+        case.wrong(hint, slope, wanted)
+
+
+def _full(logit: float, label: float) -> tuple[Tensor, Tensor]:
+    """Four pixels of one logit, and their masks."""
+    return torch.full((1, 1, 2, 2), logit), torch.full((1, 1, 2, 2), label)
 
 
 def _loss_number(case: Case, value) -> float:
@@ -63,9 +73,7 @@ def _slope(value, leaf: Tensor) -> Tensor:
     if isinstance(value, Tensor) and value.requires_grad:
         (slope,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)
     if slope is None:
-        hint = (
-            "the value is right, but no gradient flows: stay with tensors, no .item(), no detach, no numpy."
-        )
+        hint = "the value is right, but no gradient flows: stay with tensors, no .item(), no detach."
         Case("a tensor that knows its gradient").wrong(hint, "a value without gradient")
     return slope
 
@@ -91,21 +99,16 @@ def _dice_mistakes(logits: Tensor, targets: Tensor) -> dict:
 
     p = logits.sigmoid()
     both, union = (p * targets).sum((1, 2, 3)), (p + targets - p * targets).sum((1, 2, 3))
+    of_iou = 1 - ((both + 1) / (union + 1)).mean()
     return {
         "these are logits: sigmoid turns them into probabilities first.": loss(logits),
         "sigmoid twice: once is enough.": loss(p.sigmoid()),
         "this is the Dice score, which should grow. The loss is 1 minus it.": 1 - loss(p),
         "the 2 in front of the overlap is missing.": loss(p, twice=1),
         "smooth is missing: add 1 above and 1 below, or an empty picture divides by zero.": loss(p, smooth=0),
-        "all pictures are counted as one: sum over the pixels of each, then take the mean.": (
-            loss(p, pixels=(0, 1, 2, 3))
-        ),
-        "the mask was cut at 0.5 first: a step has no slope. Use the probabilities.": loss(
-            (logits > 0).float()
-        ),
-        "this is the IoU loss: below stands the sum of both areas, not their union.": (
-            1 - ((both + 1) / (union + 1)).mean()
-        ),
+        "all pictures are counted as one: sum over the pixels of each.": loss(p, pixels=(0, 1, 2, 3)),
+        "the mask was cut at 0.5 first: a step has no slope.": loss((logits > 0).float()),
+        "this is the IoU loss: not their union, the sum of both areas stands below.": of_iou,
     }
 
 
@@ -133,38 +136,25 @@ def stable_bce(answer) -> None:
     """BCE from logits, answer(logits, targets), that survives logits of +-10,000."""
     otherwise = "for small logits it must be the mean of -log(p) on person and -log(1 - p) elsewhere."
     _try(answer, BCELoss, _bce_mistakes, otherwise)
+    otherwise = "the charge is capped, as by a clamp or a small number in the log. Worse must cost more."
     for logit, label in ((1e4, 0.0), (-1e4, 1.0), (1e4, 1.0), (-1e4, 0.0), (-60.0, 1.0), (60.0, 0.0)):
-        leaf = torch.full((1, 1, 2, 2), logit, requires_grad=True)
-        case = Case(abs(logit) if (logit > 0) != (label > 0) else 0.0)
-        value = answer(leaf, torch.full((1, 1, 2, 2), label))
-        got = _loss_number(case, value)
-        hint = "log(0) is minus infinity. Work with the logit x: max(x, 0) - x * y + log(1 + e^-|x|)."
-        mistakes = {hint: not math.isfinite(got)}
-        otherwise = "the charge is capped, as by a clamp or a small number in the log. Worse must cost more."
-        case.compare(got, mistakes, otherwise, rtol=1e-3, atol=1e-3)
-        slope, wanted = _slope(value, leaf).sum().item(), (logit > 0) - label
-        if not same(slope, wanted, rtol=0, atol=1e-3):
-            hint = "the value is right but its slope is not: training follows the slope, p - y."
-            case.wrong(hint, f"slope {slope:.4g}", f"slope {wanted:.4g}")
+        _compare(answer, BCELoss(), _full(logit, label), {}, otherwise)
 
 
 def _bce_mistakes(logits: Tensor, targets: Tensor) -> dict:
     p, bce = logits.sigmoid(), F.binary_cross_entropy_with_logits
     right = bce(logits, targets, reduction="none")
-    of_person, on_person, elsewhere = targets * right, right[targets > 0], right[targets == 0]
+    of_person, halves = targets * right, (right[targets > 0].mean() + right[targets == 0].mean()) / 2
+    per_person = of_person.sum() / targets.sum().clamp(min=1)
     return {
         "this is the sum over the pixels: take the mean.": right.sum(),
         "the sign is turned: a loss is never below zero, and log(p) is.": -right.mean(),
         "sigmoid twice: the function you call takes the logit itself.": bce(p, targets),
         "only the person pixels are charged: background needs -log(1 - p).": of_person.mean(),
-        "only the person pixels are charged: background needs -log(1 - p), too.": (
-            of_person.sum() / targets.sum().clamp(min=1)
-        ),
+        "only the person pixels are charged: background needs -log(1 - p), too.": per_person,
         "person and background are swapped: -log(p) where the target is 1.": bce(logits, 1 - targets),
         "this logarithm has another base: torch.log is the natural one.": right.mean() / math.log(2),
-        "the two halves are averaged apart, so person pixels weigh more: one mean over all pixels.": (
-            (on_person.mean() + elsewhere.mean()) / 2
-        ),
+        "the two halves are averaged apart, so person pixels weigh more.": halves,
     }
 
 
@@ -174,8 +164,7 @@ def balancing_weight(answer) -> None:
     for seed, rng in draws(4):
         mask = np.float32(rng.random((4 + seed, 4 + 2 * seed)) < 0.15 + 0.12 * seed)
         mask *= seed > 0  # once a single person pixel
-        mask[2, 3] = 1
-        mask[0, 0] = 0
+        mask[2, 3], mask[0, 0] = 1, 0
         person, pixels = int(mask.sum()), mask.size
         rest = pixels - person
         case = Case(rest / person)
@@ -186,7 +175,7 @@ def balancing_weight(answer) -> None:
             "this is the share of person, not a weight.": person / pixels,
             "this is the share of background, not a weight.": rest / pixels,
         }
-        otherwise = "at p = 0.5 every pixel pulls with the same force, so count them: background over person."
+        otherwise = "at p = 0.5 every pixel pulls with the same force: count them, background over person."
         case.compare(got, mistakes, otherwise, rtol=1e-4, atol=1e-5)
     case = Case("a finite number, 0 or more")
     got = _loss_number(case, answer(torch.zeros(4, 4)))
@@ -204,29 +193,20 @@ def focal_loss(answer) -> None:
         p = logits.sigmoid()
         right = torch.where(targets > 0, p, 1 - p)
         bce = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        outside = ((1 - right) ** gamma).mean() * bce.mean()
         return {
-            "the factor turns down what is wrong. It must turn down what is right: (1 - p_true)^gamma.": (
-                (right**gamma * bce).mean()
-            ),
-            "1 - p is right for person pixels alone. On background p_true is 1 - p.": (
-                ((1 - p) ** gamma * bce).mean()
-            ),
+            "the factor turns down what is wrong, not what is right.": (right**gamma * bce).mean(),
+            "1 - p is for person pixels alone: on background p_true is 1 - p.": (
+                (1 - p) ** gamma * bce
+            ).mean(),
             "gamma is an exponent, not a factor.": (gamma * (1 - right) * bce).mean(),
-            "the factor is outside of the mean: each pixel needs its own.": (
-                ((1 - right) ** gamma).mean() * bce.mean()
-            ),
+            "the factor is outside of the mean: each pixel needs its own.": outside,
             "this is BCE: gamma does nothing yet.": bce.mean(),
             "this is the sum: take the mean.": ((1 - right) ** gamma * bce).sum(),
         }
 
-    otherwise = (
-        "p_true is p on person, 1 - p elsewhere. Each pixel's BCE is multiplied by (1 - p_true)^gamma."
-    )
+    otherwise = "p_true is p on person, 1 - p elsewhere. Each BCE is multiplied by (1 - p_true)^gamma."
     _try(answer, FocalLoss, mistakes, otherwise, [(2.0,), (1.0,), (3.0,), (0.0,), (2.0,)])
     for logit, label in ((120.0, 0.0), (-120.0, 1.0)):
-        leaf = torch.full((1, 1, 2, 2), logit, requires_grad=True)
-        value, case = answer(leaf, torch.full((1, 1, 2, 2), label), 2.0), Case(120.0)
-        hint = "the logarithm of 0 again: take each pixel's BCE from the logit."
-        case.compare(_loss_number(case, value), {}, hint, rtol=1e-3)
-        if not same(_slope(value, leaf).abs().sum().item(), 1.0, atol=1e-2):
-            case.wrong("the value is right, its slope is not: training follows the slope.")
+        hint = "take each pixel's BCE from the logit."
+        _compare(answer, FocalLoss(2.0), (*_full(logit, label), 2.0), {}, hint)

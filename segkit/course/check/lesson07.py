@@ -42,8 +42,7 @@ def training_step(answer):
         of_loss = "the loss of this batch before the step."
         model = _try_steps(answer, start, _draw(seed, 2, 4), given, mistakes, otherwise, of_loss)
         if model.training != training:
-            hint = "the step leaves the model in the mode it was in: no train() or eval() here."
-            Case(given=given).wrong(hint)
+            Case(given=given).wrong("leave the model in the mode it was in: no train() or eval() here.")
 
 
 @exercise
@@ -73,7 +72,7 @@ def _try_steps(answer, start, batches, given, mistakes, otherwise, of_loss, *pie
     for batch, truth, loss in zip(*batches, losses, strict=True):
         case, before = Case(loss, given), calls["step"]
         sizes.clear()
-        result = answer(model, optimizer, batch.clone(), truth.clone(), LOSS, *pieces)
+        result = answer(model, optimizer, batch, truth, LOSS, *pieces)
         if not calls["backward"]:
             case.wrong("no weight has a gradient: loss.backward() is missing.")
         if not calls["step"]:
@@ -155,9 +154,7 @@ def halve_on_plateau(answer):
         "a better score resets the count of bad epochs to 0.": {"forgive": False},
         "a tie with the best is no new best.": {"tie": True},
         "this waits for a lower score: of Dice, higher is better.": {"sign": -1},
-        "shifted by one: note the rate that an epoch was trained with, then look at its score.": {
-            "after": True
-        },
+        "shifted by one: note the rate of an epoch, then look at its score.": {"after": True},
     }
     for _, rng in draws(6):
         patience, lr = int(rng.integers(1, 3)), float(rng.choice([0.001, 0.01, 0.1]))
@@ -168,10 +165,9 @@ def halve_on_plateau(answer):
         scores[5] = scores[3]  # a tie with the best, which is no new best
         case = Case(_plateau(scores, lr, patience))
         what = "a list of learning rates, one learning rate for each epoch"
-        got = case.numbers(answer(list(scores), lr, patience), len(scores), what)
-        made = {"the rate never falls: count the epochs without a new best.": len(set(got)) == 1} | {
-            hint: _plateau(scores, lr, patience, **settings) for hint, settings in mistakes.items()
-        }
+        got = case.numbers(answer(scores, lr, patience), len(scores), what)
+        made = {hint: _plateau(scores, lr, patience, **settings) for hint, settings in mistakes.items()}
+        made["the rate never falls: count the epochs without a new best."] = len(set(got)) == 1
         shown = (" ".join(f"{x / lr:g}" for x in rates) + " (times lr)" for rates in (got, case.expected))
         otherwise = "note lr; new best: count = 0, else count + 1; count > patience: halve."
         case.compare(got, made, otherwise, tuple(shown))
@@ -215,15 +211,15 @@ def training_loop(answer):
 
 
 def _try_loop(answer, start, train, val, num_epochs, pieces, right):
-    case = Case(
-        given=f"3 training batches and 3 validation batches, num_epochs {num_epochs}, pieces {pieces}"
-    )
+    case = Case(given=f"3 training and 3 validation batches, num_epochs {num_epochs}, pieces {pieces}")
     model, seen = copy.deepcopy(start), []
-    model.register_forward_pre_hook(
-        lambda module, inputs: seen.append((module.training, torch.is_grad_enabled(), len(inputs[0])))
-    )
+
+    def note(module, inputs):
+        seen.append((module.training, torch.is_grad_enabled(), len(inputs[0])))
+
+    model.register_forward_pre_hook(note)
     optimizer, calls = _watched_sgd(model, FAST)
-    got = answer(model, optimizer, list(train), list(val), BCELoss(), num_epochs, pieces)
+    got = answer(model, optimizer, train, val, BCELoss(), num_epochs, pieces)
     history, weights = case.items(got, 2, "two things: history, best_weights")
     if len(history) != num_epochs or not all(isinstance(row, dict) for row in history):
         case.wrong("history holds one row, a dict, for each epoch.", history, f"{num_epochs} rows")
@@ -248,11 +244,10 @@ def _try_loop(answer, start, train, val, num_epochs, pieces, right):
     if not same(_weights(model), _weights(right[2]), atol=1e-5):
         case.wrong("the last weights differ: train_batches in their order, loss / pieces, one step each.")
     wanted = {name: [row[name] for row in right[0]] for name in right[0][0]}
+    by_batch, at_half = wanted["by_batch"], wanted["at_half"]
     mistakes = {
-        "the mean of the batches' means: the last batch is smaller, so take the mean over all pictures.": (
-            wanted["by_batch"]
-        ),
-        "this cuts the logits at 0.5: a probability of one half is a logit of 0.": wanted["at_half"],
+        "the mean of the batches' means: the last batch is smaller, so average over pictures.": by_batch,
+        "this cuts the logits at 0.5: a probability of one half is a logit of 0.": at_half,
     }
     hint = "val_dice: the mean dice_score(logits > 0, masks) over all validation pictures, after the epoch."
     dice, case.expected = np.round(found["val_dice"], 4), np.round(wanted["val_dice"], 4)
@@ -267,18 +262,17 @@ def _check_best_weights(case, weights, states, wanted):
     best, worst = int(np.argmax(wanted["val_dice"])), int(np.argmin(wanted["val_dice"]))
     if not isinstance(weights, dict) or weights.keys() != states[best].keys():
         case.wrong("best_weights is a copy of model.state_dict().", type(weights).__name__, "a dict")
-    epochs = [
-        i for i, state in enumerate(states) if all(same(weights[k], state[k], atol=1e-5) for k in state)
-    ]
-    if best in epochs:
+    fits = [all(same(weights[name], state[name], atol=1e-5) for name in state) for state in states]
+    if fits[best]:
         return
+    epoch = fits.index(True) if any(fits) else None
     hints = {
         len(states) - 1: "these are the last weights: state_dict() is a window, keep copy.deepcopy of it.",
         worst: "these are the weights of the worst Dice.",
         int(np.argmin(wanted["val_loss"])): "the lowest loss: keep the best val_dice.",
     }
-    found = f"the weights after epoch {epochs[0] + 1}" if epochs else "weights of no epoch"
-    hint = hints.get(epochs[0] if epochs else None, "the weights after the epoch of the best val_dice.")
+    found = "weights of no epoch" if epoch is None else f"the weights after epoch {epoch + 1}"
+    hint = hints.get(epoch, "the weights after the epoch of the best val_dice.")
     case.wrong(hint, found, f"those after epoch {best + 1}; val_dice {np.round(wanted['val_dice'], 4)}")
 
 
@@ -321,30 +315,22 @@ def batch_norm(answer):
         var[2] *= 1e-5
         used = () if training else (mean, var)
         case = Case(_normalised(x, *used))
-        result = answer(x.clone(), mean.clone(), var.clone(), training)
-        got = case.array(result, "a tensor of the shape of x", kind=torch.Tensor)
+        got = case.array(answer(x, mean, var, training), "a tensor of the shape of x", kind=torch.Tensor)
         mistakes = {
-            "in eval mode use the running mean and variance: the batch at hand has no say.": (
-                not training and _normalised(x)
-            ),
-            "in training mode use the batch's own mean and variance.": training and _normalised(x, mean, var),
-            "each picture by itself: that is instance norm. Average over pictures too: dims (0, 2, 3).": (
-                training and _normalised(x, dims=(2, 3))
-            ),
-            "all channels together: each channel has a mean of its own, dims (0, 2, 3).": (
-                training and _normalised(x, dims=(0, 1, 2, 3))
-            ),
-            "divided by n - 1: batch norm divides by n here, so x.var(..., correction=0).": (
-                training and _normalised(x, correction=1)
-            ),
             "divided by the variance: take its square root.": _normalised(x, *used, power=1),
-            "the 1e-5 is missing: a channel that hardly varies is blown up.": _normalised(
-                x, *used, epsilon=0
-            ),
+            "the 1e-5 is missing: what hardly varies is blown up.": _normalised(x, *used, epsilon=0),
         }
-        shown = tuple(f"first number {array.ravel()[0]:.4f}" for array in (got, case.expected))
+        if training:
+            mistakes |= {
+                "in training mode use the batch's own mean and variance.": _normalised(x, mean, var),
+                "each picture by itself is instance norm: dims (0, 2, 3).": _normalised(x, dims=(2, 3)),
+                "each channel has a mean of its own, dims (0, 2, 3).": _normalised(x, dims=(0, 1, 2, 3)),
+                "batch norm divides by n, not n - 1: x.var(..., correction=0).": _normalised(x, correction=1),
+            }
+        else:
+            mistakes["in eval mode use the running mean and variance, not the batch's."] = _normalised(x)
         otherwise = "(x - mean) / sqrt(var + 1e-5), one mean and variance for each channel."
-        case.compare(got, mistakes, otherwise, shown, atol=1e-3)
+        case.compare(got, mistakes, otherwise, atol=1e-3)
 
 
 def _normalised(x, mean=None, var=None, dims=(0, 2, 3), correction=0, epsilon=1e-5, power=0.5):
@@ -372,28 +358,21 @@ def adam_step(answer):
     for _, rng in draws(3):
         # The last weight has hardly any slope: without the 1e-8 it would move like the others.
         start, grads = rng.normal(size=4), rng.normal(size=(3, 4)) * [1, 1, 1, 1e-8]
-        lr = 0.1
-        case, state = (
-            Case(_adam(start, grads, lr), "four weights, steps 1 to 3, lr 0.1"),
-            (start, np.zeros(4), np.zeros(4)),
-        )
+        case = Case(_adam(start, grads), "four weights, steps 1 to 3, lr 0.1")
+        w, m, v = start, np.zeros(4), np.zeros(4)
         for i, grad in enumerate(grads, start=1):
-            result = answer(*(a.copy() for a in (state[0], grad, *state[1:])), i, lr)
-            state = [np.asarray(a, float) for a in case.items(result, 3, "three things: w, m, v")]
-        made = {
-            hint: same(state[0], _adam(start, grads, lr, **settings)[0], atol=1e-5)
-            for hint, settings in mistakes.items()
-        }
-        hint = "w is right. Hand back m and v without the correction: it is for this step only."
-        made[hint] = same(state[0], case.expected[0])
-        shown = np.round(state[0], 4), np.round(case.expected[0], 4)
+            parts = case.items(answer(w, grad, m, v, i, 0.1), 3, "three things: w, m, v")
+            w, m, v = (np.asarray(part, float) for part in parts)
+        right = case.expected[0]
+        made = {hint: same(w, _adam(start, grads, **way)[0], atol=1e-5) for hint, way in mistakes.items()}
+        made["w is right. Hand back m and v uncorrected: that is for this step only."] = same(w, right)
         otherwise = "m, v, their corrections, then w - lr * m / (sqrt(v) + 1e-8)."
-        case.compare(state, made, otherwise, shown)
+        case.compare((w, m, v), made, otherwise, (np.round(w, 4), np.round(right, 4)))
 
 
 def _adam(
-    w, grads, lr, sign=1, correct=True, root=True, square=True, betas=(0.9, 0.999), scale=True,
-    plain=False, epsilon=1e-8,
+    w, grads, sign=1, correct=True, root=True, square=True, betas=(0.9, 0.999), scale=True, plain=False,
+    epsilon=1e-8,
 ):  # fmt: skip
     m, v = np.zeros_like(w), np.zeros_like(w)
     with np.errstate(invalid="ignore"):
@@ -403,5 +382,5 @@ def _adam(
             m_hat, v_hat = (m / (1 - betas[0] ** step), v / (1 - betas[1] ** step)) if correct else (m, v)
             below = (np.sqrt(v_hat) if root else v_hat) + epsilon
             move = grad if plain else m_hat / below if scale else m_hat
-            w = w - sign * lr * move
+            w = w - sign * 0.1 * move
     return w, m, v

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from segkit.course.check.core import Case, draws, exercise, same
+from segkit.course.check.core import Case, draws, exercise, same, untouched
 from segkit.files import IGNORE
 from segkit.metrics import count_pixels
 
@@ -14,17 +14,12 @@ def worst_first(answer):
         scores, count = rng.permutation(8) / 8, int(rng.integers(2, 5))
         order = [names[i] for i in np.argsort(scores)]
         case = Case(order[:count], (dict(zip(names, scores.tolist(), strict=True)), f"count {count}"))
-        result = answer(list(names), scores.copy(), count)
-        try:
-            got = [str(name) for name in result]
-        except TypeError:
-            case.refuse(result, "a list of names")
+        got = list(map(str, case.listed(answer(names, scores, count), "a list of names")))
+        by_ranks = [names[i] for i in scores.argsort().argsort()[:count]]
         mistakes = {
             "these are the best: the worst have the lowest score": order[::-1][:count],
             "nothing is sorted yet; np.argsort(scores) gives the order": names[:count],
-            "argsort twice gives ranks, not the order: once is enough": (
-                [names[i] for i in scores.argsort().argsort()[:count]]
-            ),
+            "argsort twice gives ranks, not the order: once is enough": by_ranks,
             "the right pictures; the very worst comes first": sorted(got) == sorted(case.expected),
             f"asked are {count} pictures, not all": order,
             "these are positions: look the names up": set(got) <= {str(i) for i in range(8)},
@@ -51,21 +46,16 @@ def gain_of_repair(answer):
         if seed == 2:
             wrong = pred != true  # everything
         before, after = _dice(pred, true), _dice(pred ^ wrong, true)
-        given = (
-            f"masks of {shape}: {pred.sum()} predicted, {true.sum()} true, {(pred & true).sum()} in both; "
-            f"to repair are {(wrong & true).sum()} missed and {(wrong & pred).sum()} false"
-        )
-        case = Case(after - before, given)
-        got = case.number(answer(pred.copy(), true.copy(), wrong.copy()))
+        counts = f"{pred.sum()} predicted, {true.sum()} true, {(pred & true).sum()} in both"
+        repaired = f"{(wrong & true).sum()} missed and {(wrong & pred).sum()} false"
+        case = Case(after - before, f"masks of {shape}: {counts}; to repair are {repaired}")
+        got = case.number(answer(pred, true, wrong))
+        only_added, only_removed = _dice(pred | wrong, true) - before, _dice(pred & ~wrong, true) - before
         mistakes = {
             "that is the Dice after the repair: asked is how much it gained": after,
             "the other way round: after minus before": before - after,
-            "missed pixels were added, but false alarms must also go: turn the pixels in `wrong` over": (
-                _dice(pred | wrong, true) - before
-            ),
-            "false alarms were removed, but missed pixels must also come: turn those in `wrong` over": (
-                _dice(pred & ~wrong, true) - before
-            ),
+            "missed pixels were added; false alarms must also go: turn `wrong` over": only_added,
+            "false alarms were removed; missed pixels must also come: turn `wrong` over": only_removed,
             "repair the pixels in `wrong` alone, not all of them": 1 - before,
             "that is IoU: Dice is 2 * both / (pred + true)": _iou(pred ^ wrong, true) - _iou(pred, true),
             "that counts pixels: asked is what Dice gains": wrong.mean(),
@@ -82,29 +72,22 @@ def bootstrap_interval(answer):
         spread, width = means.std(), np.ptp(np.percentile(means, [2.5, 97.5]))
         case = Case(np.percentile(means, [2.5, 97.5]), f"{len(scores)} scores, mean {scores.mean():.4f}")
         before = rng.bit_generator.state
-        got = np.array(case.numbers(answer(scores.copy(), rng), 2, "two numbers: low and high"))
+        got = np.array(case.numbers(answer(scores, rng), 2, "two numbers: low and high"))
         shown = got, f"about {np.round(case.expected, 4)}"
         if rng.bit_generator.state == before:
             case.wrong("nothing was drawn: take the draws from rng", *shown)
         near, mine = np.abs(got - case.expected) < 0.22 * spread, np.ptp(got)
+        of_90, of_68 = np.percentile(means, [5, 95]), same(mine, 2 * spread, rtol=0.15)
         mistakes = {
             "the right two numbers in the wrong order: low first": case.expected[::-1],
             "every draw has the same mean: draw with replacement, or it is only a shuffle": mine < 1e-6,
-            "that is how far the pictures spread; asked is how far the mean could have come out": (
-                mine > 0.8 * np.ptp(scores)
-            ),
-            "percentiles 5 and 95 hold 90 %; asked is 95 %: percentiles 2.5 and 97.5": (
-                same(got, np.percentile(means, [5, 95]), atol=0.15 * spread)
-            ),
-            "plus and minus one standard error holds 68 %; asked is 95 %: percentiles 2.5 and 97.5": (
-                same(mine, 2 * spread, rtol=0.15)
-            ),
+            "that is how far the pictures spread; asked is the mean": mine > 0.8 * np.ptp(scores),
+            "percentiles 5 and 95 hold 90 %: take 2.5 and 97.5": same(got, of_90, atol=0.15 * spread),
+            "plus and minus one standard error holds 68 %; asked is 95 %: percentiles 2.5 and 97.5": of_68,
             "one end is right: leave 2.5 % of the means on either side": near.any(),
             "take the mean of a whole set drawn anew, not single scores or a few of them": mine > 2 * width,
         }
-        otherwise = (
-            "draw as many scores as there are, with replacement; take the mean; repeat; then percentiles"
-        )
+        otherwise = "as many scores as there are, with replacement; their mean; repeat; then percentiles"
         case.compare(got, mistakes, otherwise, shown, rtol=0, atol=0.22 * spread)
 
 
@@ -128,33 +111,22 @@ def ignore_passers_by(answer):
         prob = rng.uniform(0, 0.4, shape).astype(np.float32)
         prob[hip | passer | crumb | arm | exact | around] = sure + 0.06
         prob[doubt] = sure - 0.06
-        given = (
-            f"a label of {label.sum()} pixels, sure {sure}, least {least}; of the network's sure pieces one "
-            f"overlaps the label, the others have {passer.sum()}, {exact.sum()}, {around.sum()} and "
-            f"{crumb.sum()} pixels"
-        )
-        case = Case(np.where(passer | exact | around, IGNORE, label), given)
-        handed = label.astype(np.uint8)
-        got = np.asarray(answer(handed, prob.copy(), sure, least))
-        if got.shape != shape or got.dtype == bool:
-            what = f"{got.dtype} {got.shape}"
-            case.wrong("return the label with 255 in it, a uint8 array", what, f"uint8 {shape}")
-        if not same(handed, label):
-            case.wrong("the label that was given has changed: write into a copy", "another label", "the same")
+        pieces = f"one overlaps it, the others have {[int(p.sum()) for p in (passer, exact, around, crumb)]}"
+        given = f"a label of {label.sum()} pixels, sure {sure}, least {least}; of the sure pieces {pieces}"
+        case = Case(np.where(passer | exact | around, np.uint8(IGNORE), label), given)
+        result = untouched(answer, label.astype(np.uint8), prob, sure, least)
+        got = case.array(result, "the label with 255 in it")
+        case.dtype(got, "uint8", "return the label with 255 in it, a uint8 array")
         marked = got == IGNORE
         mistakes = {
             "nothing is marked: the passer-by becomes 255": not marked.any(),
             "where nothing is marked, the label stays as it was": not same(got[~marked], label[~marked]),
             "the labelled person was marked as well: it is asked for, so it stays 1": marked[label].any(),
-            "a piece that overlaps the label is the labelled person: leave all of it as it is": marked[
-                arm
-            ].any(),
+            "a piece that overlaps the label is the labelled person: leave all of it": marked[arm].any(),
             "there the network is not sure: cut at `sure`": marked[doubt].any(),
             "pieces of fewer than `least` pixels are crumbs: leave them out": marked[crumb].any(),
             "a piece of exactly `least` pixels counts, and so does every larger one": not marked[exact].all(),
-            "a piece around the label shares its frame and none of its pixels: compare pixels": (
-                not marked[around].all()
-            ),
+            "a piece around the label shares none of its pixels: compare pixels": not marked[around].all(),
         }
         otherwise = "255 on every piece of prob > sure that overlaps no label and has at least `least` pixels"
         shown = f"{marked.sum()} pixels of 255", f"{(passer | exact | around).sum()}"
@@ -180,37 +152,25 @@ def calibration_error(answer):
         given = f"{count} probabilities from {probs.min():.3f} to {probs.max():.3f}, {bins} bins"
         case = Case(_ece(probs, truth, bins), given)
         with np.errstate(all="ignore"):
-            got = case.number(answer(probs.copy(), truth.astype(float), bins))
+            got = case.number(answer(probs, truth.astype(float), bins))
         place = np.minimum((probs * bins).astype(int), bins - 1)
         held = [place == b for b in range(bins) if (place == b).any()]
         gaps = np.array([probs[p].mean() - truth[p].mean() for p in held])
         shares, inside = np.array([p.mean() for p in held]), probs < 1
         without_ones = _ece(probs[inside], truth[inside], bins)
+        unweighted = np.isclose(got, [np.abs(gaps).mean(), np.abs(gaps).sum() / bins]).any()
+        open_end = np.isclose(got, [without_ones, inside.mean() * without_ones]).any()
         mistakes = {
             "a bin without pixels has no mean: skip it": np.isnan(got),
-            "a bin of three pixels must not weigh as much as one of a hundred: weigh by the count": (
-                np.isclose(got, [np.abs(gaps).mean(), np.abs(gaps).sum() / bins]).any()
-            ),
-            "too sure and too shy cancel out: take the absolute value in every bin, then add up": (
-                abs((gaps * shares).sum())
-            ),
-            "that is the worst bin (the maximum calibration error): asked is the weighted mean": (
-                np.abs(gaps).max()
-            ),
-            "take the absolute value, not the square": (gaps**2 * shares).sum(),
-            "compare averages inside a bin: one pixel is never 70 percent person": np.abs(
-                probs - truth
-            ).mean(),
-            "that is the share of wrong pixels: calibration asks whether the probabilities are true": (
-                ((probs > 0.5) != truth).mean()
-            ),
-            "a probability of exactly 1 belongs to the last bin, and here it is in none": (
-                np.isclose(got, [without_ones, inside.mean() * without_ones]).any()
-            ),
+            "a bin of three pixels must not weigh as one of a hundred: weigh by the count": unweighted,
+            "too sure and too shy cancel out: take the absolute value in every bin": abs(gaps @ shares),
+            "that is the worst bin: asked is the weighted mean": np.abs(gaps).max(),
+            "take the absolute value, not the square": gaps**2 @ shares,
+            "compare averages inside a bin: no pixel is 70 percent person": np.abs(probs - truth).mean(),
+            "that is the share of wrong pixels: are the probabilities true?": ((probs > 0.5) != truth).mean(),
+            "a probability of exactly 1 belongs to the last bin, and here it is in none": open_end,
         }
-        otherwise = (
-            "per bin: |mean probability - share that is true|, weighted by how many pixels the bin holds"
-        )
+        otherwise = "per bin: |mean probability - share that is true|, weighted by the pixels it holds"
         case.compare(got, mistakes, otherwise)
 
 
@@ -234,26 +194,18 @@ def honest_threshold(answer):
             continue  # this draw could not tell the mistakes apart
         given = f"val {val.shape}, test {test.shape}, thresholds {np.round(thresholds, 4)}"
         case = Case((thresholds[right], test.mean(0)[right]), given)
-        result = answer(val.copy(), test.copy(), thresholds.copy())
+        result = answer(val, test, thresholds)
         got = case.numbers(result, 2, "two numbers: the threshold, the test Dice")
+        by_val, by_test = (val.mean(0).max(), test.mean(0).max())
+        by_both = both != right and same(got[0], thresholds[both])
         mistakes = {
-            "the test split chose the threshold: whatever chooses can no longer judge": (
-                same(got, (thresholds[on_test], test.mean(0).max()))
-            ),
-            "the threshold is right; the Dice to report is that of the test pictures": (
-                same(got, (thresholds[right], val.mean(0).max()))
-            ),
-            "this Dice belongs to test's own best threshold, not to the one you chose": (
-                same(got, (thresholds[right], test.mean(0).max()))
-            ),
+            "the test split chose the threshold: it can no longer judge": (thresholds[on_test], by_test),
+            "the Dice to report is that of the test pictures": (thresholds[right], by_val),
+            "this Dice is at test's own best threshold, not at yours": (thresholds[right], by_test),
             "that is the number of the column: thresholds[...] turns it into a threshold": got[0] == right,
-            "every picture got its own best threshold: there is one for all": same(
-                got[1], test.max(1).mean()
-            ),
+            "every picture got its own best threshold: one for all": same(got[1], test.max(1).mean()),
             "the right two numbers in the wrong order: the threshold first": case.expected[::-1],
-            "val and test chose together: only validation may choose": (
-                both != right and same(got[0], thresholds[both])
-            ),
+            "val and test chose together: only validation may choose": by_both,
             "the mean Dice over the pictures decides, not the median": same(got[0], thresholds[of_median]),
         }
         otherwise = "mean over pictures, highest column of val; then look that column up in test"
@@ -279,32 +231,21 @@ def find_mirrored(answer):
         mirrored = sorted(rng.choice(8, int(rng.integers(1, 6)), replace=False).tolist())
         labels[mirrored] = labels[mirrored][:, :, ::-1].copy()
         given = f"8 predictions and 8 masks of {labels.shape[1:]}, of {labels.sum()} pixels together"
-        case, result = Case(mirrored, given), answer(preds.copy(), labels.copy())
+        case, result = Case(mirrored, given), answer(preds, labels)
         if isinstance(result, tuple) and len(result) == 1:
             result = result[0]  # as np.where has it
-        flags = np.asarray(result).dtype == bool
-        try:
-            got = sorted(int(i) for i in result)
-        except (TypeError, ValueError):
-            case.refuse(result, "the positions of the pictures")
-        if flags or (len(got) == 8 and set(got) <= {0, 1}):
-            hint = "one True or False for each picture: np.flatnonzero turns them into positions"
-            case.wrong(hint, result)
-        turned = labels[:, ::-1]
+        places = case.listed(result, "the positions of the pictures")
+        got = sorted(map(int, places))
+        if np.asarray(places).dtype == bool or (len(got) == 8 and set(got) <= {0, 1}):
+            case.wrong("np.flatnonzero turns True and False into positions", result)
+        turned, others = labels[:, ::-1], sorted(set(range(8)) - set(mirrored))
         upside_down = np.flatnonzero((preds & turned).sum((1, 2)) > (preds & labels).sum((1, 2)))
         mistakes = {
-            "these are the ones that fit: the comparison is the wrong way round": (
-                sorted(set(range(8)) - set(mirrored))
-            ),
-            "that turns pictures upside down: left and right are the last axis, [:, ::-1] of one mask": (
-                upside_down
-            ),
+            "these are the ones that fit: the comparison is the wrong way round": others,
+            "that turns pictures upside down: left and right are the last axis, [:, ::-1]": upside_down,
             "some fit and some do not: compare picture by picture": got in ([], list(range(8))),
         }
-        otherwise = (
-            "a mask is suspect where its mirror image overlaps the prediction more than it does itself"
-        )
-        case.compare(got, mistakes, otherwise)
+        case.compare(got, mistakes, "a mask is suspect where its mirror image overlaps more than it does")
 
 
 CASES = {

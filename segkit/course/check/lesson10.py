@@ -8,13 +8,6 @@ from scipy.special import stdtrit
 from segkit.course.check.core import Case, draws, exercise, same
 
 
-def _listed(case: Case, result, what: str) -> list:
-    try:
-        return list(result)
-    except TypeError:
-        case.refuse(result, what)
-
-
 @exercise
 def grid_points(answer):
     for settings in (
@@ -23,25 +16,18 @@ def grid_points(answer):
     ):
         points = [dict(zip(settings, p, strict=True)) for p in itertools.product(*settings.values())]
         case = Case(points, settings)
-        got = _listed(
-            case, answer({key: list(values) for key, values in settings.items()}), "a list of dictionaries"
-        )
+        got = case.listed(answer(settings), "a list of dictionaries")
         lengths = [len(values) for values in settings.values()]
+        bare, rows = (all(isinstance(point, kind) for point in got) for kind in (tuple, dict))
+        another_order = sorted(map(str, got)) == sorted(map(str, points))
         mistakes = {
-            "these are bare tuples: zip the names to them, dict(zip(settings, point))": (
-                all(isinstance(point, tuple) for point in got)
-            ),
-            "each point is a dictionary {name: value}": not all(isinstance(point, dict) for point in got),
-            "walking along all lists at once leaves most combinations out: use a product": len(got)
-            == max(lengths),
+            "these are bare tuples: zip the names to them, dict(zip(settings, point))": bare,
+            "each point is a dictionary {name: value}": not rows,
+            "all lists at once leave most combinations out: use a product": len(got) == max(lengths),
             "one setting at a time misses how settings act together: combine them": len(got) == sum(lengths),
-            "all points are there; the last name should vary fastest, as the digits of a counter do": (
-                sorted(map(str, got)) == sorted(map(str, points))
-            ),
+            "all points are there; the last name varies fastest, as a counter's digits do": another_order,
         }
-        case.compare(
-            got, mistakes, "every combination of one value per name: itertools.product(*settings.values())"
-        )
+        case.compare(got, mistakes, "one value per name, in every way: itertools.product(*settings.values())")
 
 
 @exercise
@@ -50,17 +36,13 @@ def mean_and_spread(answer):
         scores = rng.normal(0.6, 0.03, int(rng.integers(2, 6)))
         count, mean, sd = len(scores), scores.mean(), scores.std(ddof=1)
         case = Case((mean, sd), scores)
-        got = case.numbers(answer(scores.copy()), 2, "2 numbers: mean and standard deviation")
+        got = case.numbers(answer(scores), 2, "2 numbers: mean and standard deviation")
+        variance = same(got, (mean, sd**2)) or same(got, (mean, scores.var()))
         mistakes = {
             "the right two numbers in the wrong order: the mean first": (sd, mean),
-            "numpy divides by n. The mean was made from these very scores and lies too near to them: "
-            "divide by n - 1 (ddof=1). For two seeds that is a factor of 1.4": (mean, scores.std()),
-            "that is the variance: the spread is its square root": (
-                same(got, (mean, sd**2)) or same(got, (mean, scores.var()))
-            ),
-            "that is the standard error, how well the mean is known; asked is how far single runs spread": (
-                (mean, sd / np.sqrt(count))
-            ),
+            "divide by n - 1 (ddof=1): the mean lies too near to its own scores": (mean, scores.std()),
+            "that is the variance: the spread is its square root": variance,
+            "the standard error is of the mean; asked is that of single runs": (mean, sd / np.sqrt(count)),
             "the range grows with every further seed: take the standard deviation": (mean, np.ptp(scores)),
         }
         case.compare(got, mistakes, "the mean, and the standard deviation that divides by n - 1", atol=1e-8)
@@ -76,20 +58,17 @@ def still_to_run(answer):
         known[(seed + 1) % 6], known[(seed + 2) % 6] = "failed", None
         finished = [points[i] for i in rng.permutation(6) if known[i] == "finished"]
         failed = [points[i] for i in rng.permutation(6) if known[i] == "failed"]
-        case = Case([points[i] for i in range(6) if known[i] != "finished"])
-        case.given = f"{len(points)} points, finished {finished}, failed {failed}"
-        result = answer(*([dict(p) for p in some] for some in (points, finished, failed)))
-        got = _listed(case, result, "a list of points")
+        given = f"{len(points)} points, finished {finished}, failed {failed}"
+        case = Case([points[i] for i in range(6) if known[i] != "finished"], given)
+        got = case.listed(answer(points, finished, failed), "a list of points")
+        never_again = [point for point in case.expected if point not in failed]
+        these = len(got) == len(case.expected) and all(point in case.expected for point in got)
         mistakes = {
-            "what failed is not done: it may have been a full disk, so it is tried again": (
-                got == [p for p in case.expected if p not in failed]
-            ),
+            "what failed is not done: it may have been a full disk, so try again": got == never_again,
             "only what failed is there: what never started has to run as well": got == failed,
             "the finished ones would be paid for twice: leave them out": got == points,
             "these are the finished ones: asked are the others": got == [p for p in points if p in finished],
-            "the right points; keep the order of the grid": (
-                len(got) == len(case.expected) and all(point in case.expected for point in got)
-            ),
+            "the right points; keep the order of the grid": these,
         }
         case.compare(got, mistakes, "all points that are not finished, in the order of the grid")
 
@@ -102,38 +81,26 @@ def difference_interval(answer):
         one, other = (mean + common + rng.normal(0, 0.004, count) for mean in (0.60, 0.61))
         gap = other - one
         error = gap.std(ddof=1) / np.sqrt(count)
-        half = stdtrit(count - 1, 0.975) * error
+        t = stdtrit(count - 1, 0.975)
+        half = t * error
         case = Case((gap.mean() - half, gap.mean() + half), f"one {one.round(3)}, other {other.round(3)}")
-        got = case.numbers(answer(one.copy(), other.copy()), 2, "2 numbers: low and high")
+        got = case.numbers(answer(one, other), 2, "2 numbers: low and high")
         middle, width = (got[0] + got[1]) / 2, (got[1] - got[0]) / 2
         apart = np.sqrt(one.var(ddof=1) / count + other.var(ddof=1) / count)
+        unpaired = apart * np.array([t, stdtrit(2 * count - 2, 0.975), 1.96])
+        widths = {
+            f"1.96 is for many runs: with {count} it is t = {t:.2f}, stats.t.ppf(0.975, n - 1)": 1.96 * error,
+            "divide by the square root of the count: the mean is surer than a run": half * np.sqrt(count),
+            "the standard deviation of a few divides by n - 1: ddof=1": half * np.sqrt(1 - 1 / count),
+            "0.95 leaves 5 % at each end, which makes 90 %: take 0.975": stdtrit(count - 1, 0.95) * error,
+            "one degree of freedom went into the mean: n - 1": stdtrit(count, 0.975) * error,
+            "both had the same seeds: subtract first, and what a seed does cancels": unpaired,
+        }
         mistakes = {
             "the sign: asked is the other minus the one": np.isclose(middle, -gap.mean()),
             "the interval must lie around the mean difference": not np.isclose(middle, gap.mean()),
             "low first": width < 0,
-            f"1.96 is for many runs: with {count} it is t = {half / error:.2f}, stats.t.ppf(0.975, n - 1)": (
-                np.isclose(width, 1.96 * error, rtol=1e-3)
-            ),
-            "divide the spread by the square root of the number of seeds: the mean is surer than one run": (
-                np.isclose(width, half * np.sqrt(count))
-            ),
-            "the standard deviation of a few divides by n - 1: ddof=1": (
-                np.isclose(width, half * np.sqrt((count - 1) / count))
-            ),
-            "0.95 leaves 5 % at each end, which makes 90 %: take 0.975": (
-                np.isclose(width, stdtrit(count - 1, 0.95) * error)
-            ),
-            "one degree of freedom went into the mean: n - 1": np.isclose(
-                width, stdtrit(count, 0.975) * error
-            ),
-            "both had the same seeds, so what a seed does to both cancels in the difference: "
-            "subtract first, then take the spread": (
-                np.isclose(width, stdtrit([count - 1, 2 * count - 2], 0.975) * apart).any()
-                or np.isclose(width, 1.96 * apart, rtol=1e-3)
-            ),
+            **{hint: np.isclose(width, wrong, rtol=1e-3).any() for hint, wrong in widths.items()},
         }
-        case.compare(
-            got,
-            mistakes,
-            "the differences seed by seed; then mean plus and minus t times their standard error",
-        )
+        otherwise = "the differences seed by seed; then mean plus and minus t times their standard error"
+        case.compare(got, mistakes, otherwise)

@@ -14,12 +14,11 @@ def atrous_width(answer):
     for kernel, rate in ((3, 1), (3, 2), (3, 6), (5, 4), (1, 9), *rng.integers(1, 12, (8, 2)).tolist()):
         case = Case((kernel - 1) * rate + 1, f"kernel={kernel}, rate={rate}")
         got = case.number(answer(kernel, rate))
+        without_end, one_more = (kernel - 1) * rate, (kernel - 1) * (rate + 1) + 1
         mistakes = {
             "three points have two gaps between them, not three": kernel * rate,
-            "that is from the first point to the last; the last point itself is a cell too": (kernel - 1)
-            * rate,
-            "rate 1 is the ordinary kernel: its points are neighbours, one apart": (kernel - 1) * (rate + 1)
-            + 1,
+            "that is from the first point to the last; the last point itself is a cell too": without_end,
+            "rate 1 is the ordinary kernel: its points are neighbours, one apart": one_more,
             "that is the number of points; how far apart does rate put them?": kernel,
         }
         case.compare(got, mistakes, "count the gaps between the points of a row, and how wide each is")
@@ -34,27 +33,20 @@ def attend(answer):
         weigh = nn.Conv2d(inner, 1, 1).requires_grad_(False)
         weigh.weight.copy_(torch.randn(weigh.weight.shape, generator=generator))
         scores = weigh((a + b).relu())
-        case = Case(skip * scores.sigmoid())
-        result = untouched(
-            answer, skip, a, b, weigh, hint="skip itself was changed: multiply into a new tensor"
-        )
-        case.given = f"skip {tuple(skip.shape)}, a and b {tuple(a.shape)}"
+        case = Case(skip * scores.sigmoid(), f"skip {tuple(skip.shape)}, a and b {tuple(a.shape)}")
         shapes = {
             (n, channels + 1, side, side): "the weights are not joined to skip, they multiply it",
             tuple(scores.shape): "these are the weights; the gate returns the skip connection times them",
         }
+        result = untouched(answer, skip, a, b, weigh)
         got = case.array(result, "a tensor of the shape of skip", shapes, Tensor)
+        linear, around_each = weigh(a + b), weigh(a.relu() + b.relu())
+        competing = scores.flatten(2).softmax(2).view_as(scores)
         mistakes = {
-            "weigh was given a and b as they are: a ReLU comes between, or two linear steps stay one": (
-                skip * weigh(a + b).sigmoid()
-            ),
-            "the ReLU belongs around the sum of a and b, not around each: one may cancel the other": (
-                skip * weigh(a.relu() + b.relu()).sigmoid()
-            ),
+            "a ReLU comes between a + b and weigh, or two linear steps stay one": skip * linear.sigmoid(),
+            "the ReLU belongs around the sum of a and b, not around each": skip * around_each.sigmoid(),
             "the scores must become weights between 0 and 1: a sigmoid is missing": skip * scores,
-            "a softmax lets the places compete for one whole; a gate opens each place by itself": (
-                skip * scores.flatten(2).softmax(2).view_as(scores)
-            ),
+            "in a softmax the places compete; a gate opens each place by itself": skip * competing,
             "a and b meet as a sum, not as a product": skip * weigh((a * b).relu()).sigmoid(),
             "the skip connection is weighed, nothing is added to it": skip + scores.sigmoid(),
         }
@@ -78,27 +70,22 @@ def distillation_loss(answer):
         def mixed(hard, soft, share=share):
             return ((1 - share) * hard + share * soft).item()
 
-        hard, soft = bce(logits, masks), bce(logits, teacher)
+        hard, soft, cut = bce(logits, masks), bce(logits, teacher), bce(logits, (teacher > 0.5).float())
         given = f"share={share}, logits, masks and teacher of shape {tuple(logits.shape)}"
         case, result = Case(mixed(hard, soft), given), answer(free, masks, teacher, share)
         got = case.number(result)
+        of_probs, twice = mixed(bce(probs, masks), bce(probs, teacher)), bce(logits, teacher.sigmoid())
         mistakes = {
             "swapped: share is the teacher's part, 1 - share that of the masks": mixed(soft, hard),
-            "the teacher was cut at 0.5: its doubt is what there is to learn": (
-                mixed(hard, bce(logits, (teacher > 0.5).float()))
-            ),
-            "these are logits: take binary_cross_entropy_with_logits": (
-                mixed(bce(probs, masks), bce(probs, teacher))
-            ),
-            "teacher holds probabilities already: no sigmoid for it": mixed(
-                hard, bce(logits, teacher.sigmoid())
-            ),
+            "the teacher was cut at 0.5: its doubt is what there is to learn": mixed(hard, cut),
+            "these are logits: take binary_cross_entropy_with_logits": of_probs,
+            "teacher holds probabilities already: no sigmoid for it": mixed(hard, twice),
             "that learns from the masks alone": hard.item(),
             "that learns from the teacher alone": soft.item(),
             "both parts in full: weigh the masks by 1 - share": (hard + share * soft).item(),
         }
         case.compare(got, mistakes, "two cross-entropies of the same logits, mixed", rtol=0, atol=1e-4)
-        slope = _gradients(result, [free])[0] if isinstance(result, Tensor) else None
+        (slope,) = _gradients(result, [free])
         if slope is None:
             case.wrong("return the loss as a tensor that gradients flow through, not a number", result)
         wanted = (probs - (1 - share) * masks - share * teacher) / logits.numel()
@@ -106,9 +93,9 @@ def distillation_loss(answer):
             case.wrong("the value is right, its gradient is not: part of the loss was cut off")
 
 
-def _gradients(result: Tensor, parts: list[Tensor]) -> tuple[Tensor | None, ...]:
+def _gradients(result, parts: list[Tensor]) -> tuple[Tensor | None, ...]:
     """Of the result's sum with respect to each part; None where it does not depend on it."""
-    if not result.requires_grad:
+    if not isinstance(result, Tensor) or not result.requires_grad:
         return (None,) * len(parts)
     return torch.autograd.grad(result.sum(), parts, allow_unused=True)
 
@@ -135,30 +122,20 @@ def choose_network(answer):
         rows = {f"net{i}": (int(rng.integers(32, 64)) / 64, float(times[i])) for i in range(6)}
         cases.append((table(**rows), float(rng.integers(10, 60)), float(rng.choice([0.0, 0.125, 0.25]))))
     for rows, most_ms, noise in cases:
-        case, got = Case(_choice(rows, most_ms, noise)), answer(list(rows), most_ms, noise)
-        case.given = f"most_ms={most_ms:.0f}, noise={noise}, " + ", ".join(
-            f"{row['name']} {row['dice']:.3f} in {row['ms']:.0f} ms" for row in rows
-        )
-        if got == case.expected:
-            continue
-        fast, exact = [row for row in rows if row["ms"] <= most_ms], {row["ms"] for row in rows}
-        if case.expected is None:
-            case.expected = "None"
-            case.wrong("nothing is fast enough: return None", got)
+        table = ", ".join(f"{row['name']} {row['dice']:.3f} in {row['ms']:.0f} ms" for row in rows)
+        case = Case(_choice(rows, most_ms, noise), f"most_ms={most_ms:.0f}, noise={noise}, {table}")
+        got = answer(rows, most_ms, noise)
+        fast = [row for row in rows if row["ms"] <= most_ms]
+        best = max(fast or rows, key=lambda row: row["dice"])["name"]
+        fastest = min(rows, key=lambda row: row["ms"])["name"]
+        below = got == _choice(rows, most_ms - 1e-6, noise) and most_ms in {row["ms"] for row in rows}
         mistakes = {
-            "a network that takes exactly most_ms is within the budget": (
-                most_ms in exact and got == _choice(rows, most_ms - 1e-6, noise)
-            ),
+            "nothing is fast enough: return None": not fast,
+            "a network that takes exactly most_ms is within the budget": below,
             "at least one network is within the budget": got is None,
             "return the name, not the whole row": isinstance(got, dict),
-            "it is over the budget: leave out first what is too slow": got
-            == _choice(rows, float("inf"), noise),
-            "the best Dice within the budget; but a faster one lies within the noise of it": (
-                got == max(fast, key=lambda row: row["dice"])["name"]
-            ),
-            "the fastest of all; it may lie far behind the best one that the budget allows": (
-                got == min(rows, key=lambda row: row["ms"])["name"]
-            ),
+            "it is over the budget: leave out what is too slow": _choice(rows, float("inf"), noise),
+            "the best Dice within the budget; but a faster one lies within the noise of it": best,
+            "the fastest of all; it may lie far behind the best one that the budget allows": fastest,
         }
-        hint = "keep what is fast enough, find the best Dice, and take the fastest within noise of it"
-        case.compare(got, mistakes, hint)
+        case.compare(got, mistakes, "of what is fast enough take the fastest within noise of the best Dice")

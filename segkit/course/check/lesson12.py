@@ -8,9 +8,7 @@ from segkit.course.check.core import Case, as_number, as_numbers, draws, exercis
 @exercise
 def steady_time(answer):
     """answer(times, warm_up): the median of the times without the first warm_up ones."""
-    for (seed, rng), warm_up in zip(
-        draws(5), (2, 2, 0, 1, 3), strict=True
-    ):  # an odd and an even number are left
+    for (seed, rng), warm_up in zip(draws(5), (2, 2, 0, 1, 3), strict=True):  # odd and even many are left
         times = rng.permutation(np.linspace(8, 9, 11 + seed)).round(2)
         # The first calls are slow, but for one that is fast; some later ones were disturbed.
         times[:warm_up] = rng.uniform(40, 90, warm_up).round(2)
@@ -39,12 +37,10 @@ def to_int8(answer):
         weights[1, 2] = (-1) ** seed * np.float32(1.27 * (1 + seed))
         largest = np.abs(weights).max()
         case = Case(largest / 127, weights)
-        numbers, scale = case.items(answer(weights.copy()), 2, "two things: the whole numbers and the scale")
+        numbers, scale = case.items(answer(weights), 2, "two things: the whole numbers and the scale")
         numbers, scale = np.asarray(numbers), as_number(scale)
         if numbers.shape != weights.shape or scale is None:
-            case.wrong(
-                "one whole number for each weight, and one scale for all of them, in this order.", numbers
-            )
+            case.wrong("one whole number for each weight, and one scale for all, in this order.", numbers)
         mistakes = {
             "the largest weight may be negative: take np.abs first.": weights.max() / 127,
             "+128 does not exist in int8: divide by 127.": largest / 128,
@@ -55,8 +51,7 @@ def to_int8(answer):
         }
         shown = f"scale {scale:.6g}", f"scale {case.expected:.6g}"
         case.compare(scale, mistakes, "scale = np.abs(weights).max() / 127.", shown, rtol=1e-4)
-        if numbers.dtype != np.int8:
-            case.wrong("end with .astype(np.int8), or nothing was saved.", numbers.dtype, "int8")
+        case.dtype(numbers, "int8", "end with .astype(np.int8), or nothing was saved.")
         case.expected = np.round(weights / case.expected).astype(np.int8)
         if np.array_equal(numbers, (weights / scale).astype(np.int8)):
             case.wrong(".astype cuts the decimals off: np.round first.", numbers)
@@ -77,17 +72,17 @@ def fold_norm(answer):
         root = np.sqrt(var + eps)
         share, no_eps = gamma / root, gamma / np.sqrt(var)
         given = f"weight of shape {weight.shape}, gamma, beta, mean and var of shape ({out},), eps {eps}"
+        of_weight = Case(weight * share[:, None, None, None], given)
         of_bias = Case(beta - mean * share, given)
-        result = answer(*(array.copy() for array in (weight, gamma, beta, mean, var)), eps)
+        result = answer(weight, gamma, beta, mean, var, eps)
         got = of_bias.items(result, 2, "two things: the new weight and the new bias")
+        what = "the new weight: as the old, share[:, None, None, None] lines up with the first axis"
+        new_weight = of_weight.array(got[0], what)
+        new_bias = of_bias.array(got[1], "the new bias: one number per output channel, as gamma")
 
         def scaled(by, weight=weight):
             return weight * by[:, None, None, None]
 
-        of_weight = Case(scaled(share), given)
-        what = "the new weight: as the old, share[:, None, None, None] lines up with the first axis"
-        new_weight = of_weight.array(got[0], what)
-        new_bias = of_bias.array(got[1], "the new bias: one number per output channel, as gamma")
         mistakes = {
             "divide by the square root: np.sqrt(var + eps).": scaled(gamma / (var + eps)),
             "the weight must shrink and grow as well: times gamma / sqrt(var + eps).": weight,
@@ -119,20 +114,14 @@ def frames_kept(answer):
         if got is None:
             case.refuse(result, "the numbers of the frames, a list such as [0, 2, 4]")
         got, every = list(got), list(range(count))
-        step = max(1, round(ms * fps / 1000))
+        in_steps = got in (every[:: max(1, round(ms * fps / 1000))], every[:: int(ms * fps / 1000) + 1])
         mistakes = {
             "every frame is kept: then the queue grows, and the picture lags.": every,
             "frame 0 is there at the start, and the network is free: keep it.": got[:1] not in ([], [0]),
             f"there are only {count} frames: 0 to {count - 1}.": any(number >= count for number in got),
-            "a fixed step is not it: when the network is free, it takes the newest frame there is, or "
-            "waits for the next one if it has seen that.": (
-                got in (every[::step], every[:: int(ms * fps / 1000) + 1])
-            ),
+            "not in fixed steps: when free, it takes the newest frame, or waits if it saw that.": in_steps,
         }
-        otherwise = (
-            "keep `free`, the time when the network is free. The newest frame then has the number "
-            "int(free * fps / 1000); if that one was seen already, wait for the next."
-        )
+        otherwise = "when the network is free, the newest frame is int(free * fps / 1000); if seen, wait."
         case.compare(got, mistakes, otherwise)
 
 

@@ -1,28 +1,27 @@
 """Checks of lesson 13: video."""
 
+import itertools
+
 import numpy as np
 
-from segkit.course.check.core import Case, draws, exercise, same, untouched
+from segkit.course.check.core import Case, draws, exercise, mask_rows, same, untouched
 from segkit.video.smooth import flicker, temporal_iou
 
 
 def _clips():
-    """Small clips of a block that walks and blinks, of several lengths and sizes: lists of bool (H, W)."""
+    """Small clips of a block that walks and blinks, of several lengths and sizes: bool (T, H, W)."""
     for _, rng in draws(4):
         frames, height, width = (int(rng.integers(low, low + 3)) for low in (4, 5, 7))
         masks = rng.random((frames, height, width)) < 0.2
         for t, mask in enumerate(masks):
             left = t % (width - 3)
             mask[1:4, left : left + 3] = True
-        yield rng, list(masks)
+        yield rng, masks
 
 
-def _drawn(*piles) -> str:
+def _drawn(masks) -> str:
     """Masks as text, a frame after the other: # is person, / starts a new row."""
-    frames = [
-        ["/".join("".join(".#"[int(p)] for p in row) for row in mask) for mask in pile] for pile in piles
-    ]
-    return " | ".join(" ".join(pile) for pile in frames)
+    return " ".join("/".join(mask_rows(mask)) for mask in masks)
 
 
 def _iou(a, b):
@@ -36,28 +35,21 @@ def mean_temporal_iou(answer):
     for _, masks in _clips():
         nobody, dot = np.zeros_like(masks[0]), np.zeros_like(masks[0])
         dot[0, 0] = True
-        masks = [*masks, nobody, nobody, dot]  # the person leaves; a speck comes
+        masks = np.stack([*masks, nobody, nobody, dot])  # the person leaves; a speck comes
         case = Case(temporal_iou(masks), _drawn(masks))
-        got = case.number(answer([mask.copy() for mask in masks]))
-        steps = range(1, len(masks))
-        pairs = [_iou(masks[t], masks[t - 1]) for t in steps]
+        got = case.number(answer(list(masks)))
+        pairs = np.array([_iou(before, now) for before, now in itertools.pairwise(masks)])
+        nothing = np.isnan(got) or same(got, np.mean([*pairs[:-2], 0, 0]))
+        against_first = np.mean([_iou(masks[0], mask) for mask in masks[1:]])
         mistakes = {
-            "two empty masks agree: their IoU is 1, not 0 and not 0 / 0.": (
-                np.isnan(got) or same(got, np.mean([*pairs[:-2], 0, 0]))
-            ),
+            "two empty masks agree: their IoU is 1, not 0 and not 0 / 0.": nothing,
             "two empty masks agree: they count as 1, and are not left out.": np.mean([*pairs[:-2], 0]),
             "divided by the number of masks: there is one pair of neighbours less.": sum(pairs) / len(masks),
-            "this is Dice: IoU is the overlap over the union.": np.mean(
-                [2 * one / (1 + one) for one in pairs]
-            ),
-            "every mask against the first: compare with the one just before.": (
-                np.mean([_iou(masks[t], masks[0]) for t in steps])
-            ),
+            "this is Dice: IoU is the overlap over the union.": np.mean(2 * pairs / (1 + pairs)),
+            "every mask against the first: compare with the one just before.": against_first,
             "this is 1 - IoU: 1 should mean that nothing changes.": 1 - case.expected,
             "this is the sum: divide by the number of pairs.": sum(pairs),
-            "this is the share of equal pixels: background counts for nothing in IoU.": (
-                np.mean([(masks[t] == masks[t - 1]).mean() for t in steps])
-            ),
+            "this is the share of equal pixels: IoU has no background.": np.mean(masks[1:] == masks[:-1]),
         }
         case.compare(got, mistakes, "overlap over union of each pair of neighbours, then the mean.")
 
@@ -66,34 +58,26 @@ def mean_temporal_iou(answer):
 def count_flicker(answer):
     """answer(masks, truth): unexplained changes per step, over the mean size of the true person."""
     for rng, truth in _clips():
-        wrong = [mask ^ (rng.random(mask.shape) < 0.25) for mask in truth]
-        for masks in (wrong, truth, truth[:1] * len(truth)):  # one that flickers, perfect, frozen
+        wrong = truth ^ (rng.random(truth.shape) < 0.25)
+        for masks in (wrong, truth, np.stack([truth[0]] * len(truth))):  # one flickers, perfect, frozen
             _one_flicker(answer, masks, truth)
 
 
 def _one_flicker(answer, masks, truth) -> None:
-    right = flicker(masks, truth)
+    right, steps, size = flicker(masks, truth), len(masks) - 1, truth.sum() / len(truth)
+    ours, true = masks[1:] ^ masks[:-1], truth[1:] ^ truth[:-1]
     case = Case(right, f"masks {_drawn(masks)}, truth {_drawn(truth)}")
-    got = case.number(answer([m.copy() for m in masks], [m.copy() for m in truth]))
-    steps, size = range(1, len(masks)), np.mean([mask.sum() for mask in truth])
-    changes = [(masks[t] ^ masks[t - 1], truth[t] ^ truth[t - 1]) for t in steps]
-    wrong_pixels = np.mean([(m ^ t).sum() for m, t in zip(masks, truth, strict=True)])
-
-    def share(rule):
-        return np.mean([rule(ours, true).sum() for ours, true in changes]) / size
-
+    got = case.number(answer(list(masks), list(truth)))
     mistakes = {
-        "these are the wrong pixels: count changes from frame to frame.": wrong_pixels / size,
-        "every change counts here: leave out those that the truth makes too.": share(lambda a, b: a),
-        "a change that only the truth makes is counted too: that is no flicker.": share(lambda a, b: a ^ b),
-        "these are the changes that the truth explains: take the others.": share(lambda a, b: a & b),
+        "these are the wrong pixels: count changes from frame to frame.": (masks ^ truth).sum() / truth.sum(),
+        "every change counts here: leave out those that the truth makes too.": ours.sum() / steps / size,
+        "a change of the truth alone is counted too: no flicker.": (ours ^ true).sum() / steps / size,
+        "these are the changes that the truth explains: take the others.": (ours & true).sum() / steps / size,
         "divided by the whole picture: divide by the size of the true person.": right * size / truth[0].size,
         "this is a number of pixels: divide by the mean size of the true person.": right * size,
-        "divided by the size of our mask: divide by the size of the true person.": (
-            right * size / np.mean([mask.sum() for mask in masks])
-        ),
-        "divided by the number of masks: there is one step less.": right * len(steps) / len(masks),
-        "added up over the clip: take the mean per step.": right * len(steps),
+        "divided by our mask: divide by the size of the true person.": right * truth.sum() / masks.sum(),
+        "divided by the number of masks: there is one step less.": right * steps / len(masks),
+        "added up over the clip: take the mean per step.": right * steps,
     }
     otherwise = "masks[t] ^ masks[t-1] and not truth[t] ^ truth[t-1], the mean number over the mean size."
     case.compare(got, mistakes, otherwise)
@@ -107,30 +91,20 @@ def smooth_over_time(answer):
         probs = rng.random((count, height, width)).astype(np.float32)
         strength = float(rng.choice([0.3, 0.6, 0.8]))
         case = Case(_mixed(probs, strength), f"{count} maps of shape {(height, width)}, strength {strength}")
-        handed = [prob.copy() for prob in probs]
-        result = answer(handed, strength)
-        if not same(handed, probs):
-            case.wrong("the probabilities that were given have changed: make new arrays.")
+        result = untouched(answer, list(probs), strength)
         got = case.array(result, "one map per frame, the first one too, and each keeps its shape")
+        raw_past = np.concatenate([probs[:1], strength * probs[:-1] + (1 - strength) * probs[1:]])
+        from_zero = _mixed([np.zeros_like(probs[0]), *probs], strength)[1:]
+        average = np.cumsum(probs, axis=0) / np.arange(1, count + 1)[:, None, None]
         mistakes = {
             "the weights have changed places: the strength belongs to the past.": _mixed(probs, 1 - strength),
-            "mixed with the raw frame before: the smoothed one remembers all of the past.": (
-                np.concatenate([probs[:1], strength * probs[:-1] + (1 - strength) * probs[1:]])
-            ),
+            "mixed with the raw frame before: the smoothed one remembers all of the past.": raw_past,
             "nothing has changed: mix each frame with what was believed before.": probs,
-            "the first frame was mixed with zeros: it has no past, keep it as it is.": (
-                _mixed([np.zeros_like(probs[0]), *probs], strength)[1:]
-            ),
-            "thresholded first: smooth the probabilities, cut last.": _mixed(
-                np.float32(probs > 0.5), strength
-            ),
-            "a plain average of all frames so far: new frames hardly count at the end.": (
-                np.cumsum(probs, axis=0) / np.arange(1, count + 1)[:, None, None]
-            ),
+            "the first frame was mixed with zeros: it has no past, keep it as it is.": from_zero,
+            "cut first: smooth the probabilities, cut last.": _mixed(np.float32(probs > 0.5), strength),
+            "a plain average of all frames so far: new frames hardly count at the end.": average,
             "these are masks: return the smoothed probabilities, uncut.": case.expected > 0.5,
-            "time runs backwards here: a frame may only look at those before it.": (
-                _mixed(probs[::-1], strength)[::-1]
-            ),
+            "time runs backwards: a frame may only look back.": _mixed(probs[::-1], strength)[::-1],
         }
         otherwise = "belief = strength * belief + (1 - strength) * prob, frame by frame."
         _compare_maps(case, got, probs, mistakes, otherwise)
@@ -151,21 +125,15 @@ def same_memory(answer):
         given = f"strength {strength} at {fps}, wanted at {new_fps} frames per second"
         case = Case(strength ** (fps / new_fps), given)
         got = case.number(answer(strength, fps, new_fps))
+        linear = 1 - (1 - strength) * fps / new_fps
         mistakes = {
             "at the same frame rate the strength stays as it is.": fps == new_fps,
             "the wrong way round: more frames per second must each forget less.": strength ** (new_fps / fps),
-            "weights of the past multiply from frame to frame, they do not add: use a power.": (
-                strength * new_fps / fps
-            ),
-            "a higher frame rate needs a higher strength, and weights multiply: use a power.": (
-                strength * fps / new_fps
-            ),
-            "what is forgotten does not simply scale: what is left after one second is strength ** fps.": (
-                1 - (1 - strength) * fps / new_fps
-            ),
+            "weights of the past multiply, they do not add: use a power.": strength * new_fps / fps,
+            "a higher frame rate needs a higher strength: use a power.": strength * fps / new_fps,
+            "forgetting does not simply scale: what is left after a second is strength ** fps.": linear,
             "the same strength forgets faster in seconds when frames come faster.": strength,
-            "this is what is left after a second: take the root that makes new_fps frames of it.": strength
-            ** fps,
+            "this is what is left after a second: take the root for new_fps frames.": strength**fps,
         }
         case.compare(got, mistakes, "after one second the past weighs strength ** fps: keep that.")
 
@@ -180,21 +148,14 @@ def gated_mix(answer):
         strength = float(rng.choice([0.4, 0.7, 0.9]))
         weight, moving = strength * still, strength * (1 - still)
         case = Case(weight * past + (1 - weight) * prob, f"maps of shape {prob.shape}, strength {strength}")
-        result = untouched(
-            answer, *maps, strength, hint="the maps that were given have changed: make a new one."
-        )
-        got = case.array(result, "one number for every pixel")
+        got = case.array(untouched(answer, *maps, strength), "one number for every pixel")
+        ungated, half_given = strength * past + (1 - strength) * prob, weight * past + (1 - strength) * prob
         mistakes = {
-            "the gate is the wrong way round: keep the past where it is still.": (
-                moving * past + (1 - moving) * prob
-            ),
+            "the gate is the wrong way round: keep what is still.": moving * past + (1 - moving) * prob,
             "past and present have changed places.": weight * prob + (1 - weight) * past,
-            "this has no gate: multiply the strength by the stillness.": strength * past
-            + (1 - strength) * prob,
+            "this has no gate: multiply the strength by the stillness.": ungated,
             "the stillness alone decides: multiply it by the strength.": still * past + (1 - still) * prob,
-            "the weights do not add up to 1: what the past loses, the present gets.": (
-                weight * past + (1 - strength) * prob
-            ),
+            "the weights do not add up to 1: what the past loses, the present gets.": half_given,
         }
         otherwise = "weight = strength * still; weight * past + (1 - weight) * prob."
         _compare_maps(case, got, maps, mistakes, otherwise, "prob, past, stillness")

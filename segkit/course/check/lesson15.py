@@ -1,7 +1,6 @@
 """Other domains: the exercises of notebook 15."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -19,28 +18,20 @@ def window(answer) -> None:
         share = (values - (centre - width / 2)) / width
         given = f"values from {values.min():.0f} to {values.max():.0f}, centre {centre}, width {width}"
         case = Case(share.clip(0, 1) * 255, given)
-        got = case.array(
-            answer(values.copy(), centre, width), "a picture of the same shape, uint8", kind=np.ndarray
-        )
+        got = case.array(answer(values, centre, width), "a picture of the same shape, uint8", kind=np.ndarray)
+        stretched = (values - values.min()) / np.ptp(values) * 255
+        wrapped = ((share * 255).astype(np.int64) & 255).astype(float)
         mistakes = {
             "some values are no numbers.": not np.isfinite(got).all(),
             "these lie between 0 and 1: a picture of uint8 goes to 255.": share.clip(0, 1),
-            "the window is twice as wide: it goes from centre - width / 2 to centre + width / 2.": (
-                (share / 2 + 0.25).clip(0, 1) * 255
-            ),
-            "this stretches whatever range the picture has: the same tissue then looks different in every "
-            "scan. Use the window.": (values - values.min()) / np.ptp(values) * 255,
+            "twice as wide: it goes from centre - width / 2.": (share / 2 + 0.25).clip(0, 1) * 255,
+            "stretched by its own range, the same tissue looks different in every scan.": stretched,
             "black and white are exchanged.": 255 - case.expected,
-            "values outside of the window wrap around in uint8: clip before you convert.": (
-                (share * 255).astype(np.int64) & 255
-            ).astype(float),
+            "values outside of the window wrap around in uint8: clip before you convert.": wrapped,
         }
-        otherwise = (
-            "black at centre - width / 2 and below, white at centre + width / 2 and above, even between."
-        )
+        otherwise = "black at centre - width / 2 and below, white at centre + width / 2 and above."
         case.compare(got, mistakes, otherwise, (got, case.expected.round()), rtol=0, atol=1)
-        if got.dtype != np.uint8:
-            case.wrong("the values are right; convert them to uint8.", got.dtype, "uint8")
+        case.dtype(got, "uint8", "the values are right; convert them to uint8.")
 
 
 @exercise
@@ -52,29 +43,23 @@ def split_patients(answer) -> None:
         names = [names[-1], *rng.permutation(names[:-1]).tolist()]  # the last patient comes first
         first = {f"p{number:02}" for number in numbers[:count]}
         expected = {name for name in names if name[:3] in first}
-        case = Case(f"{len(expected)} names, all of {', '.join(sorted(first))}")
-        case.given = f"{len(names)} names of the patients {numbers}, such as {names[0]} first; count {count}"
-        result = answer(list(names), count)
-        if not isinstance(result, Iterable) or isinstance(result, str):
-            case.refuse(result, "a list of names")
-        got = list(map(str, result))
+        given = f"{len(names)} names of the patients {numbers}, such as {names[0]} first; count {count}"
+        case = Case(f"{len(expected)} names, all of {', '.join(sorted(first))}", given)
+        got = list(map(str, case.listed(answer(names, count), "a list of names")))
         test, patients = set(got), {name[:3] for name in got}
         shown = f"{len(got)} names of {', '.join(sorted(patients)) or 'nobody'}"
         if test and test <= {name[:3] for name in names}:
             case.wrong("these are patients: return the names of all their slices.", sorted(test))
         if not test <= set(names):
             case.wrong("some of these names were not given.", sorted(test - set(names))[:3])
-        if len(test) < len(got):
-            case.wrong("some names come twice: each picture is tested once.", shown)
-        if cut := sorted(patients & {name[:3] for name in set(names) - test}):
-            hint = f"{', '.join(cut)} has slices on both sides: the network then knows who is tested."
-            case.wrong(hint, shown)
-        if len(patients) != count:
-            case.wrong("the number of patients is not the one asked for.", shown)
-        if test != expected:
-            case.wrong(
-                "whole patients, but not the first by number: in `names` they come in any order.", shown
-            )
+        cut = patients & {name[:3] for name in set(names) - test}
+        mistakes = {
+            "some names come twice: each picture is tested once.": len(test) < len(got),
+            "a patient has slices on both sides: the network then knows who is tested.": bool(cut),
+            "the number of patients is not the one asked for.": len(patients) != count,
+        }
+        otherwise = "whole patients, but not the first by number: in `names` they come in any order."
+        Case(sorted(expected), given).compare(sorted(got), mistakes, otherwise, (shown, case.expected))
 
 
 @exercise
@@ -95,12 +80,12 @@ def millilitres(answer) -> None:
         voxel, count, diagonal = np.prod(np.abs(sizes)), int(mask.sum()), np.prod(np.diag(axes))
         given = f"{count} of {mask.size} voxels are marked, affine {affine.round(2).tolist()}"
         case = Case(count * voxel / 1000, given)
-        got = case.number(answer(mask.copy(), affine.copy()))
+        got = case.number(answer(mask, affine))
+        of_diagonal = np.isclose(abs(got), abs(count * diagonal / 1000))
         mistakes = {
             "these are cubic millimetres: a millilitre is a thousand of them.": count * voxel,
             "a volume is not negative: this scanner counts one axis backwards.": -count * voxel / 1000,
-            "the diagonal is the spacing only where no axis is turned: take the length of each column, "
-            "or the determinant.": np.isclose(abs(got), abs(count * diagonal / 1000)),
+            "the diagonal is the spacing only where no axis is turned: take the determinant.": of_diagonal,
             "these are voxels: each has a size in mm, in the affine.": count,
             "these are all voxels: count the marked ones.": mask.size * voxel / 1000,
         }
@@ -125,25 +110,18 @@ def hausdorff_in_mm(answer) -> None:
         pred, target = _two_discs(seed)
         there, back = surface_distances(pred, target, spacing)
         case = Case(hausdorff(pred, target, spacing=spacing), f"two masks {pred.shape}, spacing {spacing} mm")
-        got = case.number(answer(pred.copy(), target.copy(), spacing))
+        got = case.number(answer(pred, target, spacing))
+        turned = hausdorff(pred, target, spacing=spacing[::-1])
         mistakes = {
-            "this looks one way only, from target to pred. A stray piece of pred is then never seen.": (
-                back.max()
-            ),
+            "this looks one way only: a stray piece of pred is then never seen.": back.max(),
             "these are pixels: a step down or across has its own length in mm.": hausdorff(pred, target),
-            "the spacing is the wrong way round: first down, then across.": (
-                hausdorff(pred, target, spacing=spacing[::-1])
-            ),
+            "the spacing is the wrong way round: first down, then across.": turned,
             "this is the mean distance. Hausdorff is the worst one.": np.concatenate([there, back]).mean(),
-            "this is HD95. Here the worst pixel counts, however lonely.": hausdorff(
-                pred, target, 95, spacing
-            ),
+            "this is HD95. Here the worst pixel counts.": hausdorff(pred, target, 95, spacing),
             "the two ways are added: take the larger.": there.max() + back.max(),
             "this is the smaller of the two ways: take the larger.": min(there.max(), back.max()),
         }
-        otherwise = (
-            "the farthest that any surface pixel of one is from the nearest of the other, both ways, in mm."
-        )
+        otherwise = "the farthest from a surface pixel of one to the nearest of the other, both ways, in mm."
         case.compare(got, mistakes, otherwise, rtol=1e-4)
 
 
@@ -174,16 +152,16 @@ def lesions_found(answer) -> None:
         found = len(set(true[pred]) - {0})
         alarms = calls - len(set(called[target]) - {0})
         case = Case((found, alarms), f"{trues} true lesions, {calls} predicted")
-        got = case.numbers(answer(pred.copy(), target.copy()), 2, "two numbers: found, false_alarms")
+        got = case.numbers(answer(pred, target), 2, "two numbers: found, false_alarms")
         touched = len(set(_pieces(target, connectivity=4)[1][pred]) - {0})
+        pixels, overlaps = (
+            (int((pred & target).sum()), int((pred & ~target).sum())),
+            _pieces(pred & target)[0],
+        )
         mistakes = {
             "the two numbers are exchanged.": (alarms, found),
-            "two predicted pieces may touch one lesion: it is found once.": (
-                (_pieces(pred & target)[0], alarms)
-            ),
-            "these are pixels: count pieces. cv2.connectedComponents numbers them.": (
-                (int((pred & target).sum()), int((pred & ~target).sum()))
-            ),
+            "two predicted pieces may touch one lesion: it is found once.": (overlaps, alarms),
+            "these are pixels: count pieces. cv2.connectedComponents numbers them.": pixels,
             "two predicted pieces may touch one lesion: count those that touch none.": (found, calls - found),
             "pixels that meet at a corner are one lesion: connectivity 8.": got[0] == touched != found,
             "piece 0 is the ground, not a lesion: start at 1.": got[0] == found + 1 or got[1] == alarms + 1,
@@ -203,47 +181,33 @@ def _enough(counts, means, allowed) -> int:
 
 
 def _curves() -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, int]]]:
-    """Counts, scores and what each known mistake makes of them: until every mistake has shown twice."""
-    shown, seed = Counter(), from_start(0)
-    while not shown or min(shown.values()) < 2:
-        rng = np.random.default_rng(seed)
-        seed += 1
+    """Counts, scores and what each known mistake makes of them."""
+    for _, rng in draws(60):
         counts = np.sort(rng.choice(np.arange(2, 90), 6, replace=False))
         curve = 0.9 - 0.4 * np.exp(-np.arange(6) / rng.uniform(0.8, 2.5))
         curve[rng.integers(0, 6)] += rng.uniform(-0.1, 0.1)  # a curve may fall
         dice = (curve[:, None] + rng.normal(0, rng.uniform(0.005, 0.06, (6, 1)), (6, 4))).clip(0, 1).round(3)
         means, spreads = dice.mean(1), dice.std(1)
         best = int(means.argmax())
-        right = _enough(counts, means, spreads[best])
+        spread = spreads[best]
+        right = _enough(counts, means, spread)
         if _enough(counts, means, dice.std(1, ddof=1)[best]) != right:
             continue  # either form of the standard deviation is right
-        near = means >= means[best] - spreads[best]
+        by_own = counts[means >= means[best] - spreads].min()
         mistakes = {
-            "this is the best mean. Fewer pictures may do as well, within what seeds alone change.": counts[
-                best
-            ],
+            "this is the best mean. Fewer pictures may do as well, within the noise of seeds.": counts[best],
             "this is the place in the list, not the count.": (counts == right).argmax(),
             "the highest single run is luck: compare means.": counts[dice.max(1).argmax()],
             "these are all pictures there are.": counts[-1],
-            "the spread is that of the best count's seeds, not of each count's own.": (
-                counts[means >= means[best] - spreads].min()
+            "the spread is that of the best count's seeds, not of each count's own.": by_own,
+            "the spread is of the best count's seeds, not over all runs.": _enough(counts, means, dice.std()),
+            "this allows two standard deviations, one is asked for.": _enough(counts, means, 2 * spread),
+            "this allows the standard error: do not divide the deviation.": _enough(
+                counts, means, spread / 2
             ),
-            "the spread is over the seeds of the best count, not over all runs.": (
-                _enough(counts, means, dice.std())
-            ),
-            "this allows two standard deviations, one is asked for.": (
-                _enough(counts, means, 2 * spreads[best])
-            ),
-            "this allows the standard error: the deviation of the seeds is not divided here.": (
-                _enough(counts, means, spreads[best] / 2)
-            ),
-            "this is the largest count that is good enough: the smallest is asked for.": counts[near].max(),
+            "this is the largest count that is good enough.": counts[means >= means[best] - spread].max(),
         }
-        mistakes = {hint: int(value) for hint, value in mistakes.items()}
-        useful = [hint for hint, value in mistakes.items() if value != right and shown[hint] < 2]
-        shown.update(dict.fromkeys(mistakes, 0) | dict.fromkeys(useful, 1))
-        if useful:
-            yield counts, dice, {"": right, **mistakes}
+        yield counts, dice, {"": right, **mistakes}
 
 
 @exercise
@@ -254,7 +218,7 @@ def enough_pictures(answer) -> None:
     at most one standard deviation of the best count's seeds below the best mean.
     """
     cases = list(_curves())
-    got = [Case(right[""]).number(answer(counts.copy(), dice.copy())) for counts, dice, right in cases]
+    got = [Case(right[""]).number(answer(counts, dice)) for counts, dice, right in cases]
     wrong = [i for i, (_, _, answers) in enumerate(cases) if got[i] != answers[""]]
     if not wrong:
         return
@@ -263,7 +227,5 @@ def enough_pictures(answer) -> None:
     given += f"spread of the best {dice.std(1)[dice.mean(1).argmax()]:.3f}"
     # One curve fits several mistakes: the one that fits them all is meant.
     fits = {hint: got == [right[hint] for _, _, right in cases] for hint in answers}
-    otherwise = (
-        "means over seeds; the best mean minus its standard deviation; the smallest count at or above."
-    )
+    otherwise = "means over seeds; the best mean minus its deviation; the smallest count at or above."
     Case(answers[""], given).compare(got[wrong[0]], fits, otherwise)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from segkit.course.check.core import Case, as_numbers, draws, exercise, same
+from segkit.course.check.core import Case, as_numbers, draws, exercise, mask_rows, same
 
 
 def _finite(case: Case, result, what: str) -> np.ndarray:
@@ -28,32 +28,24 @@ def pure_colour(answer):
         taken_out = mixed - (1 - share) * behind
         case = Case(np.where(share > 0, (taken_out / safe).clip(0, 255), mixed))
         with np.errstate(all="ignore"):
-            got = _finite(case, answer(mixed.copy(), alpha.copy(), behind.copy()), "the person's colours")
+            got = _finite(case, answer(mixed, alpha, behind), "the person's colours")
         off = np.argwhere(np.abs(got - case.expected).max(2) > 0.51)
         if not len(off):
             continue
         at = tuple(off[0])
         given = f"pixel {np.round(mixed[at], 1)}, alpha {alpha[at]}, behind {behind[at]}"
         of_pixel = Case(case.expected[at], given)
-        otherwise = "solve pixel = alpha * person + (1 - alpha) * behind for person"
+        unclipped = same(got, np.where(share > 0, taken_out / safe, mixed), atol=0.51)
+        swapped, divided = ((mixed - share * behind) / safe)[at].clip(0, 255), (mixed / safe)[at].clip(0, 255)
         mistakes = {
-            f"that is the pixel as it was, with the old background still in it; {otherwise}": same(
-                got, mixed
-            ),
+            "that is the pixel as it was, with the old background still in it": same(got, mixed),
             "where alpha is 0 nothing of the person is seen: leave the pixel as it is": alpha[at] == 0,
-            "right, but a colour below 0 or above 255 does not exist: clip it": (
-                same(got, np.where(share > 0, taken_out / safe, mixed), atol=0.51)
-            ),
-            "the background is taken out; what is left is alpha * person, still to be divided by alpha": (
-                taken_out[at]
-            ),
-            "alpha is the share of the person: the background has 1 - alpha": (
-                ((mixed - share * behind) / safe)[at].clip(0, 255)
-            ),
-            "dividing alone makes it brighter: first take (1 - alpha) * behind away": (
-                (mixed / safe)[at].clip(0, 255)
-            ),
+            "right, but a colour below 0 or above 255 does not exist: clip it": unclipped,
+            "the background is taken out; alpha * person is left, to be divided by alpha": taken_out[at],
+            "alpha is the share of the person: the background has 1 - alpha": swapped,
+            "dividing alone makes it brighter: first take (1 - alpha) * behind away": divided,
         }
+        otherwise = "solve pixel = alpha * person + (1 - alpha) * behind for person"
         of_pixel.compare(got[at], mistakes, otherwise, atol=0.51)
 
 
@@ -71,25 +63,20 @@ def run_lengths(answer):
     some = [rng.random((3, 5)) < 0.5 for _, rng in draws(8)]
     plain = np.zeros((2, 3), bool)
     for mask in (np.eye(3, 4) == 0, np.eye(3, 4) > 0, corner, *some, plain, ~plain):
-        rows = ("".join(".#"[int(v)] for v in row) for row in mask)
-        case = Case(_counts(mask), "\n".join(["# is person", *rows]).replace("\n", "\n" + " " * 11))
-        result = answer(mask.copy())
+        case = Case(_counts(mask), "\n".join(["# is person", *mask_rows(mask)]))
+        result = answer(mask)
         got = as_numbers(result)
         if got is None or any(number != int(number) for number in got):
             case.refuse(result, "a list of whole numbers")
         got, runs = list(got), case.expected
         otherwise = "go down the columns and count how long each run of equal pixels is, background first"
         mistakes = {
-            "these are rows; COCO goes down the columns: the order Fortran keeps arrays in": _counts(
-                mask, "C"
-            ),
+            "these are rows; COCO goes down the columns, as Fortran keeps arrays": _counts(mask, "C"),
             "the first number counts background, even where there is none: then it is 0": [0, *got] == runs,
             "the last run is missing: it ends with the picture, where nothing changes any more": runs[:-1],
             "background and person are swapped: the first run is background": _counts(~mask),
-            "only the runs of person are counted; the ones of background between them belong in too": (
-                sum(got) == mask.sum()
-            ),
-            f"all runs together must be all {mask.size} pixels: {otherwise}": sum(got) != mask.size,
+            "only the runs of person are counted; those of background belong in too": sum(got) == mask.sum(),
+            f"all runs together must be all {mask.size} pixels": sum(got) != mask.size,
         }
         case.compare(got, mistakes, otherwise)
 
@@ -103,7 +90,8 @@ def expected_dice(answer):
         cut = prob > 0.5
         overlap, sizes = prob[mask].sum(), prob.sum() + mask.sum()
         case = Case(2 * overlap / sizes, f"prob {prob.round(2).tolist()}, mask {mask.astype(int).tolist()}")
-        got = case.number(answer(prob.copy(), mask.copy()))
+        got = case.number(answer(prob, mask))
+        of_cut = 2 * prob[cut].sum() / (prob.sum() + cut.sum())
         mistakes = {
             "that is the mean probability inside the mask: what it left out is not seen": prob[mask].mean(),
             "that is a share of the picture, no overlap": np.isclose(got, [prob.mean(), mask.mean()]).any(),
@@ -111,14 +99,9 @@ def expected_dice(answer):
             "not every pixel of the mask is right: each is with its probability": 2 * mask.sum() / sizes,
             "that is the IoU that is to be expected; asked is Dice": overlap / (sizes - overlap),
             "that is expected accuracy: easy background makes it flatter": np.maximum(prob, 1 - prob).mean(),
-            "take the mask that is given, wherever it was cut": 2
-            * prob[cut].sum()
-            / (prob.sum() + cut.sum()),
+            "take the mask that is given, wherever it was cut": of_cut,
         }
-        otherwise = (
-            "2 * overlap / (size + size), with the sum of probabilities for what nobody knows: the true mask"
-        )
-        case.compare(got, mistakes, otherwise)
+        case.compare(got, mistakes, "2 * overlap / (size + size), with probabilities for the true mask")
 
 
 def _blur(x: np.ndarray) -> np.ndarray:
@@ -137,17 +120,12 @@ def blur_around_person(answer):
     striped = np.where(rows[..., None] % 6 == 0, flat * 0.5, flat)
     outside, far, near = alpha == 0, away > 24, (alpha == 0) & (away < 12)
     for name, behind in {"a striped": striped, "an even": flat}.items():
-        images = {
-            colour: np.where(alpha[..., None] > 0, np.float32(colour), behind)
-            for colour in ((255, 0, 0), (0, 0, 0), (0, 255, 255))
-        }
-        image = images[255, 0, 0]
+        colours = np.float32([(255, 0, 0), (0, 0, 0), (0, 255, 255)])
+        images = [np.where(alpha[..., None] > 0, colour, behind) for colour in colours]
+        image, what = images[0], "a picture of the same shape"
         case = Case(image, f"a round person before {name} background of colour {behind[1, 0].astype(int)}")
         with np.errstate(all="ignore"):
-            red, black, cyan = (
-                _finite(case, answer(one.copy(), alpha.copy(), _blur), "a picture of the same shape")
-                for one in images.values()
-            )
+            red, black, cyan = (_finite(case, answer(one, alpha, _blur), what) for one in images)
         case.expected = f"about {flat[0, 1].round()}" if name == "an even" else None
         shown = f"beside a red person, on average {red[near].mean(0).round()}"
         other_colour = np.maximum(np.abs(red - black), np.abs(cyan - black))

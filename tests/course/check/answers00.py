@@ -80,7 +80,7 @@ WRONG = [
     ("mask_for_file", lambda m: m * 255, "the type is not"),
     ("mask_for_file", lambda m: m.astype(np.uint8) * 128, "255, all others 0"),
     ("mask_for_file", lambda m: None, "returns nothing"),
-    ("paint_background", paint_in_place, "paint on a copy"),
+    ("paint_background", paint_in_place, "work on a copy"),
     ("paint_background", lambda i, m, c: i.copy(), "nothing was painted"),
     ("paint_background", lambda i, m, c: paint(i, ~m, c), "you painted the person"),
     ("paint_background", lambda i, m, c: i * m[..., None], "the background is black"),

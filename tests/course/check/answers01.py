@@ -142,6 +142,6 @@ WRONG = [
         "place in the list",
     ),
     ("best_threshold", lambda masks, thresholds: 0.5, "one of the thresholds"),
-    ("best_threshold", lambda masks, thresholds: thresholds[-1], "each threshold"),
+    ("best_threshold", lambda masks, thresholds: thresholds[-1], "the best threshold"),
     ("best_threshold", lambda masks, thresholds: None, "return"),
 ]

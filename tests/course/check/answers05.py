@@ -191,7 +191,7 @@ WRONG = {
         (lambda x, y, gamma: x.sum() * 0, "not zero"),
         (lambda x, y, gamma: focal(x, y, gamma).item(), "no gradient flows"),
         (lambda x, y, gamma: focal(x.detach(), y, gamma) + 0 * x.sum(), "its slope is not"),
-        (naive_focal, "logarithm of 0"),
+        (naive_focal, "log(0)"),
     ],
 }
 

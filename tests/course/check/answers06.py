@@ -140,7 +140,7 @@ WRONG = {
         (lambda image, mask: (image, mask), "array[:, ::-1]"),
         (lambda image, mask: image[:, ::-1], "two arrays"),
         (lambda image, mask: None, "two arrays"),
-        (flip_in_place, "have changed"),
+        (flip_in_place, "work on a copy"),
     ],
     "moves_the_mask": [
         ({"flip", "rotate", "crop", "shear", "blur"}, "smears colours"),

@@ -168,7 +168,7 @@ RIGHT = {
 
 WRONG = [
     ("network_input", lambda i, m, s: flat(i, m, s), "permute(2, 0, 1)[None]"),
-    ("network_input", lambda i, m, s: flat(i, m, s)[None], "channels are still last"),
+    ("network_input", lambda i, m, s: flat(i, m, s)[None], "channels still last"),
     ("network_input", lambda i, m, s: chw(flat(i, m, s))[0], "a batch, even of one"),
     ("network_input", lambda i, m, s: flat(i, m, s).transpose(2, 1, 0)[None], "rows and columns"),
     ("network_input", lambda i, m, s: chw(flat(i, m, s)).astype(float), "float32"),
@@ -183,7 +183,7 @@ WRONG = [
     ("full_size_mask", lambda p, h, w, t: p > t, "network's size"),
     ("full_size_mask", lambda p, h, w, t: cv2.resize(p, (h, w)) > t, "on its side"),
     ("full_size_mask", lambda p, h, w, t: cv2.resize(p, (w, h)), "still probabilities"),
-    ("full_size_mask", lambda p, h, w, t: (cv2.resize(p, (w, h)) > t).astype(np.uint8), "True, False"),
+    ("full_size_mask", lambda p, h, w, t: (cv2.resize(p, (w, h)) > t).astype(np.uint8), "True and False"),
     ("full_size_mask", lambda p, h, w, t: cv2.resize(p, (w, h)) > 0.5, "cuts at 0.5"),
     ("full_size_mask", lambda p, h, w, t: cv2.resize(p, (w, h)) < t, "changed places"),
     (
@@ -207,13 +207,13 @@ WRONG = [
     ("put_behind", lambda i, a, b: (i * a[..., None]).astype(np.uint8), "on black"),
     ("put_behind", lambda i, a, b: i * a[..., None] + b, "shines through"),
     ("put_behind", lambda i, a, b: i * a[..., None] + b * (1 - a[..., None]), "uint8"),
-    ("put_behind", lambda i, a, b: i + b, "start again at 0"),
+    ("put_behind", lambda i, a, b: i + b, "starts again at 0"),
     ("put_behind", lambda i, a, b: a, "same shape"),
     ("keep_shape", squeeze, "squeezed"),
     ("keep_shape", crop, "do not crop"),
     ("keep_shape", padding_left_on, "cut the padding off"),
     ("keep_shape", not_square, "takes a square"),
-    ("keep_shape", small_answer, "back to the photograph's size"),
+    ("keep_shape", small_answer, "of the photograph's size"),
     ("keep_shape", lambda f, i, s: np.zeros(i.shape[:2]), "never called"),
     ("keep_shape", lambda f, i, s: solution.keep_shape(f, i, s) > 0.5, "floats"),
     ("keep_shape", lambda f, i, s: (solution.keep_shape(f, i, s) > 0.5).astype(float), "uncut"),

@@ -92,7 +92,7 @@ WRONG = [
     ("attend", lambda s, a, b, w: s * w((a * b).relu()).sigmoid(), "not as a product"),
     ("attend", lambda s, a, b, w: s + w((a + b).relu()).sigmoid(), "nothing is added"),
     ("attend", lambda s, a, b, w: 0 * s, "sigmoid(weigh"),
-    ("attend", changes_skip, "skip itself was changed"),
+    ("attend", changes_skip, "work on a copy"),
     ("attend", lambda s, a, b, w: s * w((a - b).relu()).sigmoid(), "sigmoid(weigh"),
     ("attend", lambda s, a, b, w: s * w((a + b).relu()).sigmoid().detach(), "nothing detached"),
     ("distillation_loss", lambda *args: softplus_loss(*args).item(), "not a number"),
@@ -118,5 +118,5 @@ WRONG = [
     ("choose_network", never_empty, "return None"),
     ("choose_network", lambda rows, ms, noise: None, "at least one"),
     ("choose_network", lambda rows, ms, noise: rows[0], "not the whole row"),
-    ("choose_network", lambda rows, ms, noise: "unet", "keep what is fast"),
+    ("choose_network", lambda rows, ms, noise: "unet", "of what is fast enough"),
 ]  # fmt: skip

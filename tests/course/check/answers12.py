@@ -163,9 +163,9 @@ WRONG = [
     (
         "frames_kept",
         lambda fps, ms, count: list(range(0, count, int(ms * fps / 1000) + 1)),
-        "a fixed step",
+        "not in fixed steps",
     ),
-    ("frames_kept", lambda fps, ms, count: [0], "keep `free`"),
-    ("frames_kept", never_waits, "keep `free`"),
+    ("frames_kept", lambda fps, ms, count: [0], "the newest frame is"),
+    ("frames_kept", never_waits, "the newest frame is"),
     ("frames_kept", lambda fps, ms, count: "0, 1", "return the numbers"),
 ]

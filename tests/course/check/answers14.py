@@ -97,7 +97,7 @@ def one_sided(preds, targets, classes):
 
 WRONG = {
     "softmax_by_hand": [
-        (torch.sigmoid, "every class for itself"),
+        (torch.sigmoid, "share one whole"),
         (lambda x: x.exp() / x.exp().sum(), "over all pixels"),
         (lambda x: x.exp() / x.exp().sum((1, 2), keepdim=True), "pixels of each class"),
         (torch.exp, "do not sum to 1"),
