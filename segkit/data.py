@@ -432,7 +432,7 @@ def read_classes(path: Path, classes: tuple[str, ...]) -> np.ndarray:
     return labels
 
 
-def displayed_size(path: Path) -> tuple[int, int]:
+def displayed_size(path: str | Path | bytes) -> tuple[int, int]:
     """(height, width) after the EXIF rotation, read from the header alone.   Raises: UserError."""
     with open_picture(path) as picture:
         width, height = picture.size

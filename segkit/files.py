@@ -7,14 +7,14 @@ import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 from platformdirs import user_cache_path
 
 IMAGE_SUFFIXES = (
@@ -37,6 +37,12 @@ UNNAMED = 254
 # Pillow warns of odd EXIF, and at 90 megapixels; here MAX_PIXELS is the limit, and it is an error.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
+# Some programs write megabytes of words into a PNG.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
+
+Picture = str | Path | bytes | BytesIO | Image.Image
+"""Where a picture comes from: a path, the bytes of a file, or a Pillow image."""
+
 COLOUR = 1 << 24
 """Added to 0xRRGGBB, so that the blue #0000ff of a colour mask is not taken for the grey value 255."""
 
@@ -45,7 +51,7 @@ class UserError(Exception):
     """Something a user can put right. Its one sentence says what was found, where, and what to do."""
 
 
-def read_image(path: str | Path | BytesIO, at_least: int | None = None) -> np.ndarray:
+def read_image(source: Picture, at_least: int | None = None) -> np.ndarray:
     """Read any picture as the person who took it sees it.
 
     The EXIF rotation is applied, and colours of another profile become sRGB. Grey, palette, CMYK, 16-bit
@@ -55,13 +61,13 @@ def read_image(path: str | Path | BytesIO, at_least: int | None = None) -> np.nd
     several times faster); None keeps the full size.
     Returns: uint8 RGB (H, W, 3).   Raises: UserError.   Introduced in notebook 08.
     """
-    with open_picture(path) as picture:
+    with open_picture(source) as picture:
         if at_least is not None:
             picture.draft("RGB", (at_least, at_least))
         profile = picture.info.get("icc_profile")
         picture = _upright(picture)
         if picture.mode[0] in "IF":  # more than 8 bits: Pillow would clip instead of scaling
-            picture = Image.fromarray(_eight_bits(np.asarray(picture), path))
+            picture = Image.fromarray(_eight_bits(np.asarray(picture), _named(source)))
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
         elif picture.mode not in ("L", "CMYK"):
@@ -90,7 +96,7 @@ def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
             values = np.asarray(picture)
             if 255 < values.max(initial=0) < 32_768:  # scaled to 8 bits, the first of them would be nobody
                 raise UserError(f"mask '{path}' holds {_span(values)}: save it in 8 bits, marked as 255.")
-            return _eight_bits(values, path)
+            return _eight_bits(values, _named(path))
         if picture.mode in ("1", "L") and not picture.has_transparency_data:
             return np.array(picture.convert("L"))
         rgba = np.array(picture.convert("RGBA"))
@@ -164,16 +170,19 @@ def _upright(picture: Image.Image) -> Image.Image:
     return picture.transpose(turns[found - 2]) if found > 1 else picture
 
 
-def _eight_bits(values: np.ndarray, path) -> np.ndarray:
-    """16-bit, 32-bit or float (H, W) -> uint8 (H, W).   Raises: UserError when the range says nothing."""
+def _eight_bits(values: np.ndarray, name: str) -> np.ndarray:
+    """12 to 32 bits or float (H, W) -> uint8 (H, W).   Raises: UserError when the range says nothing.
+
+    Many cameras put 12 bits into 16. Taken as 16, they would be nearly black.
+    """
     low, high = values.min(), values.max()
     if values.dtype.kind == "f" and low >= 0 and high <= 1:
         return (values * 255).round().astype(np.uint8)
     if low >= 0 and high <= 255:
         return values.round().astype(np.uint8)
     if values.dtype.kind != "f" and low >= 0 and high <= 65535:
-        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    raise UserError(f"'{path}' holds {_span(values)}: expected 0 to 1, 0 to 255, or 16 bits.")
+        return (values / (4095 if high < 4096 else 65535) * 255).round().astype(np.uint8)
+    raise UserError(f"{name} holds {_span(values)}: expected 0 to 1, 0 to 255, or 16 bits.")
 
 
 def _span(values: np.ndarray) -> str:
@@ -199,30 +208,38 @@ def _opened_mask(path: str | Path) -> Iterator[Image.Image]:
 
 
 @contextmanager
-def open_picture(path: str | Path | BytesIO) -> Iterator[Image.Image]:
+def open_picture(source: Picture) -> Iterator[Image.Image]:
     """Open a picture; every way this can fail becomes one sentence that names the file (UserError)."""
+    name, source = _named(source), BytesIO(source) if isinstance(source, bytes) else source
     try:
-        with Image.open(path, formats=_formats()) as picture:
+        if isinstance(source, str | Path) and (Path(source).is_fifo() or Path(source).is_char_device()):
+            raise UserError(f"{name} is a pipe, not a file: segkit predict - reads a picture from a pipe.")
+        given = isinstance(source, Image.Image)
+        with nullcontext(source) if given else Image.open(source, formats=_formats()) as picture:
             width, height = picture.size
             if width * height > MAX_PIXELS:
                 raise UserError(
-                    f"'{path}' is {width}x{height} pixels: at most {MAX_PIXELS:,} are read. Make it smaller."
+                    f"{name} is {width}x{height} pixels: at most {MAX_PIXELS:,} are read. Make it smaller."
                 )
             yield picture
     except UserError:
         raise
     except FileNotFoundError:
-        raise UserError(f"'{path}' does not exist.") from None
+        raise UserError(f"{name} does not exist.") from None
     except IsADirectoryError:
-        raise UserError(f"'{path}' is a folder, not a picture.") from None
+        raise UserError(f"{name} is a folder, not a picture.") from None
     except PermissionError:
-        raise UserError(f"'{path}' may not be read: check its permissions.") from None
+        raise UserError(f"{name} may not be read: check its permissions.") from None
     except Image.DecompressionBombError:
-        raise UserError(f"'{path}' has more than {MAX_PIXELS:,} pixels. Make it smaller.") from None
+        raise UserError(f"{name} has more than {MAX_PIXELS:,} pixels. Make it smaller.") from None
     except UnidentifiedImageError:
-        raise UserError(f"'{path}' is not a picture that can be read ({_guess_at(path)}).") from None
+        raise UserError(f"{name} is not a picture that can be read ({_guess_at(source)}).") from None
     except Exception as error:  # a broken file may break Pillow in any way
-        raise UserError(f"'{path}' is damaged and cannot be read ({error or repr(error)}).") from None
+        raise UserError(f"{name} is damaged and cannot be read ({error or repr(error)}).") from None
+
+
+def _named(source: Picture) -> str:
+    return f"'{source}'" if isinstance(source, str | Path) else "the file"
 
 
 @cache
@@ -235,14 +252,15 @@ def _formats() -> tuple[str, ...]:
     return (*FORMATS, "HEIF")
 
 
-def _guess_at(path: str | Path | BytesIO) -> str:
-    with BytesIO(path.getvalue()) if isinstance(path, BytesIO) else open(path, "rb") as file:
+def _guess_at(source: str | Path | BytesIO) -> str:
+    with BytesIO(source.getvalue()) if isinstance(source, BytesIO) else open(source, "rb") as file:
         start = file.read(64)
     if not start:
         return "the file is empty"
     if start[4:8] == b"ftyp" and "HEIF" not in _formats():
         return "if it is HEIC: pip install 'segkit-course[heic]'"
-    return "it holds text" if start.isascii() and start.decode("ascii").isprintable() else "unknown format"
+    words = b"".join(start.split())
+    return "it holds text" if words.isascii() and words.decode("ascii").isprintable() else "unknown format"
 
 
 def require(*packages: str, extra: str, otherwise: str = "") -> None:

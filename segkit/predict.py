@@ -2,10 +2,9 @@
 
 import itertools
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,7 +14,7 @@ from torch import nn
 from segkit.checkpoint import CheckpointInfo, find_checkpoint, load_checkpoint
 from segkit.data import resize_smoothly
 from segkit.device import best_device, check_device
-from segkit.files import UserError
+from segkit.files import Picture, UserError, read_image
 from segkit.models import to_probs
 
 if TYPE_CHECKING:
@@ -35,30 +34,6 @@ SURE = 0.7
 if hasattr(os, "register_at_fork"):
     # The threads that calculate do not come along into a forked process, which would wait for them for ever.
     os.register_at_fork(after_in_child=lambda: (torch.set_num_threads(1), cv2.setNumThreads(0)))
-
-
-@dataclass
-class PicturesReport:
-    """What came of many pictures. Whatever goes wrong with one picture is that picture's."""
-
-    failed: dict[Path, str] = field(default_factory=dict, kw_only=True)
-    """The picture, and why it was left out."""
-
-    def attempt(self, path: Path, work: Callable[..., Any], *arguments: Any) -> Any:
-        """What the work gives; None where it fails."""
-        try:
-            return work(*arguments)
-        except Exception as error:
-            odd = f"'{path}' could not be worked on ({error!r})."
-            self.failed[path] = str(error) if isinstance(error, UserError) else odd
-
-    def attempt_together(self, paths: Sequence[Path], images: list[np.ndarray], work: Callable) -> list:
-        """What the work makes of images; where it fails, of each alone, and None for the one to blame."""
-        try:
-            return work(images) if images else []
-        except Exception:
-            alone = [self.attempt(path, work, [image]) for path, image in zip(paths, images, strict=True)]
-            return [found and found[0] for found in alone]
 
 
 class Segmenter:
@@ -145,17 +120,20 @@ class Segmenter:
         precision = "" if self.dtype == torch.float32 else f", {str(self.dtype).removeprefix('torch.')}"
         return f"PyTorch {torch.__version__.split('+')[0]}, {self.device}{precision}"
 
-    def __call__(self, image: np.ndarray, flip: bool = False, scales: Sequence[float] = (1.0,)) -> np.ndarray:
+    def __call__(
+        self, image: np.ndarray | Picture, flip: bool = False, scales: Sequence[float] = (1.0,)
+    ) -> np.ndarray:
         """Probability of person for every pixel, at the photograph's own size.
 
-        image: uint8 RGB (H, W, 3).   flip, scales: test-time augmentation, see predict_batch.
+        image: uint8 RGB (H, W, 3), or what read_image reads: a path, bytes, a Pillow image.
+        flip, scales: test-time augmentation, see predict_batch.
         Returns: float32 (H, W) in [0, 1]; of a network with C classes (C, H, W), which sum to 1.
         """
         return self.predict_batch([image], flip, scales)[0]
 
     @torch.inference_mode()
     def predict_batch(
-        self, images: Sequence[np.ndarray], flip: bool = False, scales: Sequence[float] = (1.0,)
+        self, images: Sequence[np.ndarray | Picture], flip: bool = False, scales: Sequence[float] = (1.0,)
     ) -> list[np.ndarray]:
         """Probabilities of several photographs, which may differ in size, in one pass (two with look_closer).
 
@@ -164,6 +142,7 @@ class Segmenter:
         Returns: one float32 (H, W) in [0, 1] per photograph, or (C, H, W) with several classes.
         Raises: UserError for other arrays.
         """
+        images = [image if isinstance(image, np.ndarray) else read_image(image) for image in images]
         for image in images:
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
                 raise UserError(

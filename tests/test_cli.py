@@ -1,7 +1,9 @@
 import csv
+import io
 import json
 import shutil
 import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -39,6 +41,14 @@ def trained(tmp_path_factory):
 def test_every_help_shows_an_example(capsys, command):
     code, out, _ = call(capsys, command, "--help")
     assert code == 0 and "Example: segkit" in " ".join(out.split())
+
+
+def test_a_name_that_this_terminal_cannot_show_is_shown_in_parts(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), "ascii"))
+    with pytest.raises(SystemExit):
+        main(["--completion", "caf\u00e9"])
+    sys.stderr.flush()
+    assert b"found 'caf\\xe9'" in sys.stderr.buffer.getvalue()
 
 
 def test_without_a_command_the_help_is_shown(capsys):

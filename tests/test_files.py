@@ -1,7 +1,9 @@
+import io
 import os
 import struct
 import sys
 import unicodedata
+import zlib
 
 import numpy as np
 import pytest
@@ -49,7 +51,7 @@ def test_every_kind_of_picture_becomes_rgb(tmp_path, photo, mode):
         assert np.abs(image.astype(int) - photo).mean() < 6
 
 
-@pytest.mark.parametrize("most", [np.uint16(65535), np.float32(1)])
+@pytest.mark.parametrize("most", [np.uint16(65535), np.uint16(4095), np.float32(1)])
 def test_sixteen_bits_and_floats_are_scaled_not_clipped(tmp_path, most):
     ramp = np.linspace(0, most, 256, dtype=most.dtype)[None].repeat(4, 0)
     image = read_image(save(tmp_path / ("a.png" if most > 1 else "a.tif"), ramp))
@@ -68,7 +70,9 @@ def test_the_exif_rotation_is_applied(tmp_path, photo, orientation, k):
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = save(tmp_path / "a.png", photo, exif=exif)
-    assert (read_image(path) == np.rot90(photo, k)).all()
+    upright = np.rot90(photo, k)
+    for source in (path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes()), Image.open(path)):
+        assert (read_image(source) == upright).all()
 
 
 def test_decoding_small_keeps_both_sides_long_enough(tmp_path, astronaut):
@@ -83,7 +87,7 @@ def test_the_first_frame_of_an_animation_is_read(tmp_path, photo):
 
 
 def test_what_is_no_picture_is_said_in_one_sentence(tmp_path, photo, monkeypatch):
-    (tmp_path / "notes.jpg").write_text("shopping list")
+    (tmp_path / "notes.jpg").write_text("shopping\n\tlist")
     (tmp_path / "empty.png").touch()
     cut = save(tmp_path / "cut.jpg", photo)
     cut.write_bytes(cut.read_bytes()[:900])
@@ -92,6 +96,10 @@ def test_what_is_no_picture_is_said_in_one_sentence(tmp_path, photo, monkeypatch
         with pytest.raises(UserError, match=words) as error:
             read_image(tmp_path / name)
         assert str(tmp_path / name) in str(error.value)
+    if hasattr(os, "mkfifo"):  # to open one would wait for a writer for ever
+        os.mkfifo(tmp_path / "pipe.jpg")
+        with pytest.raises(UserError, match="a pipe, not a file: segkit predict -"):
+            read_image(tmp_path / "pipe.jpg")
     monkeypatch.setattr("segkit.files.MAX_PIXELS", 1000)
     with pytest.raises(UserError, match="200x120"):
         read_image(save(tmp_path / "big.png", photo))
@@ -225,6 +233,14 @@ CURVE = SRGB.index(b"para")
 LINEAR = SRGB.replace(SRGB[CURVE : CURVE + 16], b"para\0\0\0\0" + struct.pack(">HHi", 0, 0, 1 << 16))
 LINEAR = LINEAR.replace(b"s\0R\0G\0B", b"l\0i\0n\0e")
 """A display whose light grows with the number: sRGB's profile with a curve of power 1 and another name."""
+
+
+def test_megabytes_of_words_do_not_spoil_a_picture(tmp_path, photo):
+    path = save(tmp_path / "a.png", photo)
+    data, words = path.read_bytes(), b"zTXtworkflow\0\0" + zlib.compress(bytes(3_000_000))
+    length, check = struct.pack(">I", len(words) - 4), struct.pack(">I", zlib.crc32(words))
+    path.write_bytes(data[:33] + length + words + check + data[33:])
+    assert (read_image(path) == photo).all()
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])

@@ -8,11 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 from skimage.morphology import reconstruction
 
 from segkit.checkpoint import CheckpointInfo, save_checkpoint
 from segkit.data import Preprocessing
-from segkit.files import UserError
+from segkit.files import UserError, write_image
 from segkit.matting.compose import cover, cutout, replace_background, soft_alpha
 from segkit.plots import overlay
 from segkit.predict import SURE, Segmenter, part_with_person, settle
@@ -115,6 +116,13 @@ def test_probabilities_are_resized_before_thresholding(bright):
     edge = (bright(image) > 0.5).sum(1)
     assert edge.std() == 0
     assert abs(edge[0] - 320) <= 3
+
+
+def test_a_path_bytes_and_pillows_picture_are_photographs_too(person, astronaut, tmp_path):
+    path = write_image(tmp_path / "a.png", astronaut[:64])
+    expected = person(astronaut[:64])
+    for given in (path, str(path), path.read_bytes(), Image.open(path)):
+        assert (person(given) == expected).all()
 
 
 def test_a_batch_gives_what_single_photographs_give(person, astronaut):

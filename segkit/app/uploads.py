@@ -1,7 +1,5 @@
 """Pictures that a client sends: read within limits, never written to a disk. Introduced in notebook 16."""
 
-from io import BytesIO
-
 import numpy as np
 
 from segkit.data import displayed_size
@@ -14,25 +12,14 @@ MOST_PIXELS = 50_000_000
 """Of a picture that is sent; its memory is needed for one at a time only."""
 
 
-class Upload(BytesIO):
-    """The bytes of a file that somebody sent; messages call it "the file"."""
-
-    def __str__(self) -> str:
-        return "the file"
-
-
 def read_upload(data: bytes) -> np.ndarray:
     """read_image within the limits: uint8 RGB (H, W, 3).   Raises: UserError."""
     if len(data) > MOST_MEGABYTES * 1e6:
         raise UserError(f"the file is larger than {MOST_MEGABYTES} MB: send a smaller one.")
-    file = Upload(data)
-    try:
-        height, width = displayed_size(file)
-        if height * width > MOST_PIXELS:
-            raise UserError(
-                f"the picture has {width} x {height} pixels, more than {MOST_PIXELS // 10**6} million: "
-                "send a smaller one."
-            )
-        return read_image(file)
-    except UserError as error:
-        raise UserError(str(error).replace("'the file'", "the file")) from None
+    height, width = displayed_size(data)
+    if height * width > MOST_PIXELS:
+        raise UserError(
+            f"the picture has {width} x {height} pixels, more than {MOST_PIXELS // 10**6} million: "
+            "send a smaller one."
+        )
+    return read_image(data)

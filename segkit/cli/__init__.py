@@ -88,6 +88,9 @@ def main(argv: list[str] | None = None) -> None:
         )
         sys.exit(2)
     _end_as_ctrl_c_does()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a file's name may hold what this terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
     command = None
     gc.set_threshold(100_000)  # importing makes many objects and no rubbish: looking for it costs .2 s
     try:

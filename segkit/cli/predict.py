@@ -10,7 +10,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from segkit.cli.common import add_engine, add_looks, add_model, add_threshold, load_segmenter, read_background
-from segkit.files import UserError, parse_colour
+from segkit.files import UserError, parse_colour, same_name
 
 EXAMPLE = "segkit predict photos/ -o out --write mask,overlay,cutout --background blur"
 
@@ -92,21 +92,26 @@ def _watch(args, cut_out: Callable, kinds: list[str]) -> int:
     if len(args.input) != 1 or not Path(args.input[0]).is_dir():
         raise UserError("--watch takes one folder: segkit predict --watch inbox -o out")
     cut_out([], args.out, progress=False)  # says now what is wrong with the settings
-    out, count = Path(args.out), Counter()
+    out, count, owners = Path(args.out), Counter(), {}
 
     def place_of(path: Path) -> Path:  # the folders below are kept
         return out / path.relative_to(args.input[0]).parent
 
+    def owner(path: Path) -> Path:  # of a.jpg and a.png, the first one has the name of the results
+        first = owners.setdefault((place_of(path), same_name(path.stem)), path)
+        return first if first.exists() else path
+
     def work(path: Path, again: bool) -> FolderReport:
         try:
+            if owner(path) != path:
+                raise UserError(f"its results would replace those of '{owner(path)}': give it another name.")
             return cut_out([path], place_of(path), overwrite=args.overwrite or again, progress=False)
         except UserError as error:
             return FolderReport(failed={path: str(error)})
 
     def finished(path: Path) -> bool:
-        return not args.overwrite and all(
-            (place_of(path) / f"{path.stem}_{ENDINGS[kind]}").exists() for kind in kinds
-        )
+        results = (place_of(path) / f"{path.stem}_{ENDINGS[kind]}" for kind in kinds)
+        return not args.overwrite and all(file.exists() for file in results) and owner(path) == path
 
     with suppress(KeyboardInterrupt):
         for path, report in watch_folder(args.input[0], out, work, finished):

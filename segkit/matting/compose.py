@@ -3,13 +3,12 @@
 import io
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from segkit.files import UserError, read_image
+from segkit.files import Picture, UserError, read_image
 from segkit.matting.edges import clean_colours, refine_alpha, shrink
 from segkit.matting.effects import background_alone, portrait
 from segkit.predict import Segmenter
@@ -95,9 +94,7 @@ def _loaded(model: str) -> Segmenter:
     return Segmenter.load(model)
 
 
-def remove(
-    picture: np.ndarray | Image.Image | bytes | str | Path, model: str = "person-base"
-) -> np.ndarray | Image.Image | bytes:
+def remove(picture: np.ndarray | Picture, model: str = "person-base") -> np.ndarray | Image.Image | bytes:
     """The people of a photograph on nothing, in one call.
 
     picture: uint8 RGB (H, W, 3), a Pillow image, the bytes of a file, or a path.
@@ -105,14 +102,7 @@ def remove(
     Returns: uint8 RGBA (H, W, 4); a Pillow image for one, and the bytes of a PNG file for bytes.
     Raises: UserError.   Introduced in notebook 16.
     """
-    if isinstance(picture, np.ndarray):
-        image = picture
-    elif isinstance(picture, Image.Image):
-        file = io.BytesIO()  # read as any other file is
-        picture.save(file, "PNG", icc_profile=picture.info.get("icc_profile"))
-        image = read_image(file)
-    else:
-        image = read_image(io.BytesIO(picture) if isinstance(picture, bytes) else picture)
+    image = picture if isinstance(picture, np.ndarray) else read_image(picture)
     person = _loaded(model)
     alone = cutout(*on_its_own(image, person.foreground(person(image)), person.threshold))
     if isinstance(picture, Image.Image):

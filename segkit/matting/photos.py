@@ -1,14 +1,15 @@
 """Photographs in, masks and cut-outs out: whole folders. Introduced in notebook 08."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import ImageCms
+from PIL import Image, ImageCms
 from tqdm.auto import tqdm
 
 from segkit.data import displayed_size
@@ -24,15 +25,42 @@ from segkit.files import (
 from segkit.matting.compose import cutout, on_its_own, replace_background
 from segkit.matting.effects import recolour_classes
 from segkit.plots import colour_classes, overlay
-from segkit.predict import PicturesReport, Segmenter
+from segkit.predict import Segmenter
 
 OUTPUTS = ("mask", "overlay", "cutout")
 
 ENDINGS = {"mask": "mask.png", "overlay": "overlay.jpg", "cutout": "cutout.png"}
 ENDINGS |= {"background": "background.jpg", "recoloured": "recoloured.jpg"}
 
+DESCRIBING = {270, 271, 272, 305, 306, 315, 33432, 0x8769, 0x8825}
+"""The tags of a TIFF that tell of the photograph: words, camera, program, day, author, rights, EXIF, GPS."""
+
 BATCH_PIXELS = 16_000_000
 """So many pixels go through the network together; three batches are in memory at most."""
+
+
+@dataclass
+class PicturesReport:
+    """What came of many pictures. Whatever goes wrong with one picture is that picture's."""
+
+    failed: dict[Path, str] = field(default_factory=dict, kw_only=True)
+    """The picture, and why it was left out."""
+
+    def attempt(self, path: Path, work: Callable[..., Any], *arguments: Any) -> Any:
+        """What the work gives; None where it fails."""
+        try:
+            return work(*arguments)
+        except Exception as error:
+            odd = f"'{path}' could not be worked on ({error!r})."
+            self.failed[path] = str(error) if isinstance(error, UserError) else odd
+
+    def attempt_together(self, paths: Sequence[Path], images: list[np.ndarray], work: Callable) -> list:
+        """What the work makes of images; where it fails, of each alone, and None for the one to blame."""
+        try:
+            return work(images) if images else []
+        except Exception:
+            alone = [self.attempt(path, work, [image]) for path, image in zip(paths, images, strict=True)]
+            return [found and found[0] for found in alone]
 
 
 @dataclass
@@ -89,7 +117,11 @@ def predict_files(
 
     def write(path: Path, files: dict[str, Path], image: np.ndarray, prob: np.ndarray) -> None:
         labels, foreground = person.labels(prob), person.foreground(prob)
-        several, metadata = len(person.classes) > 1, kept_metadata(path)
+        several = len(person.classes) > 1
+        with open_picture(path) as picture:
+            metadata, count = kept_metadata(picture), getattr(picture, "n_frames", 1)
+        several_pictures = count > 1 and picture.format != "MPO"  # an MPO's second one is a small copy
+        said = [f"it holds {count} pictures, and the first was taken"] if several_pictures else []
         alone = cache(lambda: on_its_own(image, foreground, person.threshold))
         pictures = {
             "mask": lambda: labels if several else labels * 255,
@@ -99,7 +131,9 @@ def predict_files(
             "recoloured": lambda: recolour_classes(image, prob, person.classes, recolour),
         }
         if unseen := [name for name in recolour or {} if not (labels == person.classes.index(name)).any()]:
-            report.notes[path] = f"no {' and no '.join(unseen)} was found, so nothing there has a new colour"
+            said.append(f"no {' and no '.join(unseen)} was found, so nothing there has a new colour")
+        if said:
+            report.notes[path] = "; ".join(said)
         for kind, file in files.items():
             pixels = pictures[kind]()
             profile = (
@@ -169,25 +203,26 @@ def _batches(jobs: list[tuple[Path, dict]], most: int) -> Iterator[list[tuple[Pa
         yield batch
 
 
-def kept_metadata(path: Path) -> dict:
+def kept_metadata(picture: Image.Image) -> dict:
     """What goes on from a photograph to its results, as options of write_image.
 
-    EXIF without the orientation, since results are upright; the resolution; and the profile sRGB where the
-    photograph had a profile, since read_image turned its colours into sRGB.
+    EXIF without the orientation, since results are upright, and without what only says how a TIFF is stored;
+    the resolution; and the profile sRGB where the photograph had a profile, since read_image turned its
+    colours into sRGB.
     """
     kept = {}
-    with open_picture(path) as picture:
-        if picture.info.get("icc_profile"):
-            kept["icc_profile"] = srgb_profile()
-        with suppress(Exception):  # odd EXIF stays behind
-            exif = picture.getexif()
-            exif.pop(0x0112, None)
-            if len(data := exif.tobytes()) < 65_000 and len(exif):  # more than that, JPEG cannot hold
-                kept["exif"] = data
-        with suppress(Exception):
-            dpi = tuple(float(value) for value in picture.info["dpi"])
-            if len(dpi) == 2 and all(1 <= value <= 30_000 for value in dpi):
-                kept["dpi"] = dpi
+    if picture.info.get("icc_profile"):
+        kept["icc_profile"] = srgb_profile()
+    with suppress(Exception):  # odd EXIF stays behind
+        exif = picture.getexif()
+        for tag in [0x0112, *(set(exif) - DESCRIBING if picture.format == "TIFF" else ())]:
+            exif.pop(tag, None)
+        if len(data := exif.tobytes()) < 65_000 and len(exif):  # more than that, JPEG cannot hold
+            kept["exif"] = data
+    with suppress(Exception):
+        dpi = tuple(float(value) for value in picture.info["dpi"])
+        if len(dpi) == 2 and all(1 <= value <= 30_000 for value in dpi):
+            kept["dpi"] = dpi
     return kept
 
 

@@ -20,8 +20,9 @@ from tqdm.auto import tqdm
 
 from segkit.data import write_class_name
 from segkit.files import UserError, atomic_path, list_images, read_image, unique_names
+from segkit.matting.photos import PicturesReport
 from segkit.plots import overlay
-from segkit.predict import PicturesReport, Segmenter
+from segkit.predict import Segmenter
 from segkit.sets.exporters import Annotated, check_formats, coco_shape, cut_pieces, write_formats, write_text
 from segkit.sets.importers import write_pair
 

@@ -158,13 +158,15 @@ def test_results_are_upright_and_keep_exif_resolution_and_profile(tmp_path):
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "Camera"
     photo = Image.fromarray(np.full((30, 50, 3), 200, np.uint8))
-    photo.save(tmp_path / "a.jpg", exif=exif, dpi=(300, 300), icc_profile=srgb_profile())
-    outputs = ("mask", "overlay", "cutout")
-    for path in predict_files(Bright(), [tmp_path / "a.jpg"], tmp_path / "out", outputs).written:
+    options = {"exif": exif, "dpi": (300, 300), "icc_profile": srgb_profile()}
+    photo.save(tmp_path / "a.jpg", **options)
+    photo.convert("CMYK").save(tmp_path / "b.tif", **options)
+    photos, outputs = [tmp_path / "a.jpg", tmp_path / "b.tif"], ("mask", "overlay", "cutout")
+    for path in predict_files(Bright(), photos, tmp_path / "out", outputs).written:
         with Image.open(path) as result:
             assert result.size == (30, 50)
             kept = result.getexif()
-            assert kept[0x010F] == "Camera" and 0x0112 not in kept
+            assert kept[0x010F] == "Camera" and not {0x0112, 256, 262, 273} & set(kept)
             assert [round(value) for value in result.info["dpi"]] == [300, 300]
             if "mask" in path.name:  # its numbers are no colours
                 assert "icc_profile" not in result.info
@@ -211,10 +213,16 @@ def test_a_folder_keeps_the_folders_below_it_and_says_what_is_no_picture(tmp_pat
     for name in ("a.png", "x/a.png", "x/y/b.1.png"):
         write_image(tmp_path / "in" / name, np.zeros((9, 9, 3), np.uint8))
     (tmp_path / "in" / "a.cr3").touch()
+    picture = Image.new("RGB", (9, 9))
+    picture.save(tmp_path / "in" / "c.gif", save_all=True, append_images=[Image.new("RGB", (9, 9), "white")])
+    picture.save(tmp_path / "in" / "d.jpg", "MPO", save_all=True, append_images=[picture])  # a phone's
     report = predict_files(Bright(), [tmp_path / "in"], tmp_path / "out")
     names = {path.relative_to(tmp_path / "out").as_posix() for path in report.written}
-    assert names == {"a_mask.png", "x/a_mask.png", "x/y/b.1_mask.png"}
-    assert report.notes == {tmp_path / "in": "not taken from there: 1 .cr3"}
+    assert names == {"a_mask.png", "c_mask.png", "d_mask.png", "x/a_mask.png", "x/y/b.1_mask.png"}
+    assert report.notes == {
+        tmp_path / "in": "not taken from there: 1 .cr3",
+        tmp_path / "in" / "c.gif": "it holds 2 pictures, and the first was taken",
+    }
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no pictures"):
         predict_files(Bright(), [tmp_path / "empty"], tmp_path / "out")

@@ -96,6 +96,7 @@ def test_the_command_names_each_picture_and_ends_in_one_sentence(
     coming = [
         lambda: write_image(inbox / "below" / "new.png", np.zeros((8, 8, 3), np.uint8)),
         lambda: (inbox / "text.jpg").write_text("hello"),
+        lambda: (inbox / "old.jpg").write_bytes((inbox / "old.png").read_bytes()),
         nothing,
         nothing,
     ]
@@ -107,14 +108,16 @@ def test_the_command_names_each_picture_and_ends_in_one_sentence(
 
     monkeypatch.setattr(watch_folder, "__defaults__", (*watch_folder.__defaults__[:-1], step))
     call = ["predict", "--watch", str(inbox), "-m", str(weights), "-o", str(tmp_path / "out")]
-    for wanted in ("2 cut out, 1 left out", "0 cut out, 0 left out"):
+    for wanted in ("2 cut out, 2 left out", "0 cut out, 0 left out"):
         with pytest.raises(SystemExit) as stopped:
             main(call)
         out, err = capsys.readouterr()
         assert f"stopped watching {inbox}: {wanted}" in out
         assert "Traceback" not in err
-        assert stopped.value.code == (1 if "1 left" in wanted else 0)
-        (inbox / "text.jpg").unlink(missing_ok=True)
+        assert stopped.value.code == (1 if "2 left" in wanted else 0)
+        assert ("its results would replace those of" in err) == ("2 left" in wanted)
+        for name in ("text.jpg", "old.jpg"):
+            (inbox / name).unlink(missing_ok=True)
     written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")}
     assert written == {"below/new_cutout.png", "old_cutout.png"}
     with pytest.raises(SystemExit):
