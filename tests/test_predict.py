@@ -121,8 +121,8 @@ def test_probabilities_are_resized_before_thresholding(bright):
 def test_a_path_bytes_and_pillows_picture_are_photographs_too(person, astronaut, tmp_path):
     path = write_image(tmp_path / "a.png", astronaut[:64])
     expected = person(astronaut[:64])
-    for given in (path, str(path), path.read_bytes(), Image.open(path)):
-        assert (person(given) == expected).all()
+    for source in (path, str(path), path.read_bytes(), Image.open(path)):
+        assert (person(source) == expected).all()
 
 
 def test_a_batch_gives_what_single_photographs_give(person, astronaut):
