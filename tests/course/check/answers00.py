@@ -1,7 +1,6 @@
 """Right and common wrong answers to the exercises of lesson 00; test_answers.py asks the checks."""
 
 import numpy as np
-import torch
 
 THRESHOLDS = np.arange(1, 20) / 20
 
@@ -52,51 +51,48 @@ RIGHT = {
     "mask_from_prob": [lambda p, t: np.where(p > t, True, False), lambda p, t: np.logical_not(p <= t)],
     "mask_for_file": [lambda m: np.where(m, 255, 0).astype(np.uint8), lambda m: (m * 255).astype(np.uint8)],
     "paint_background": [paint_a_copy, paint_by_sums],
-    "highest_dice_threshold": [
-        best_in_a_loop,
-        lambda p, t: float(best(p, t)) + 1e-12,
-        lambda p, t: torch.tensor([best(p, t)]),
-        lambda p, t: max(np.arange(0.05, 0.96, 0.05), key=lambda c: dice(p > c, t)),
-    ],
+    "highest_dice_threshold": [best_in_a_loop, lambda p, t: float(best(p, t)) + 1e-12],
 }
 
-WRONG = [
-    ("mask_from_prob", lambda p, t: p < t, "this is the background"),
-    ("mask_from_prob", lambda p, t: p > 0.5, "always cut at 0.5"),
-    ("mask_from_prob", lambda p, t: p >= t, "not over it"),
-    ("mask_from_prob", lambda p, t: p > 127, "scales"),
-    ("mask_from_prob", lambda p, t: p * 255 > t, "scales"),
-    ("mask_from_prob", lambda p, t: (p > t).astype(np.uint8), "holds True and False"),
-    ("mask_from_prob", lambda p, t: np.round(p), "holds True and False"),
-    ("mask_from_prob", lambda p, t: None, "returns nothing"),
-    ("mask_from_prob", lambda p, t: (p > t).mean(), "an array, not a float64"),
-    ("mask_from_prob", lambda p, t: (p > t)[None], "keep height and width"),
-    ("mask_from_prob", lambda p, t: p.no_such_thing, "AttributeError"),
-    ("mask_for_file", lambda m: m, "still True and False"),
-    ("mask_for_file", lambda m: m.astype(np.uint8), "looks all black"),
-    ("mask_for_file", lambda m: m.astype(float), "looks all black"),
-    ("mask_for_file", lambda m: (~m).astype(np.uint8) * 255, "exchanged"),
-    ("mask_for_file", lambda m: (m * 256).astype(np.uint8), "256 does not fit"),
-    ("mask_for_file", lambda m: m * 255, "the type is not"),
-    ("mask_for_file", lambda m: m.astype(np.uint8) * 128, "255, all others 0"),
-    ("mask_for_file", lambda m: None, "returns nothing"),
-    ("paint_background", paint_in_place, "work on a copy"),
-    ("paint_background", lambda i, m, c: i.copy(), "nothing was painted"),
-    ("paint_background", lambda i, m, c: paint(i, ~m, c), "you painted the person"),
-    ("paint_background", lambda i, m, c: i * m[..., None], "the background is black"),
-    ("paint_background", lambda i, m, c: paint(i, m, c[::-1]), "red and blue"),
-    ("paint_background", lambda i, m, c: paint(i, m, c).astype(float), "keep uint8"),
-    ("paint_background", lambda i, m, c: paint(i, m, c)[..., 0], "keep height and width"),
-    ("paint_background", lambda i, m, c: paint(i, m, c) + 1, "outside it the colour"),
-    ("highest_dice_threshold", lambda p, t: 0.5, "good habit"),
-    ("highest_dice_threshold", lambda p, t: dice(p > best(p, t), t), "the highest Dice itself"),
-    ("highest_dice_threshold", lambda p, t: list(THRESHOLDS).index(best(p, t)), "place in the list"),
-    ("highest_dice_threshold", lambda p, t: 0.333, "none of the thresholds"),
-    ("highest_dice_threshold", best_of(lambda m, t: -dice(m, t)), "lowest Dice"),
-    ("highest_dice_threshold", best_of(lambda m, t: m[t].mean()), "highest recall"),
-    ("highest_dice_threshold", lambda p, t: max(THRESHOLDS[1:], key=lambda c: dice(p > c, t)), "try every"),
-    ("highest_dice_threshold", lambda p, t: max(THRESHOLDS[:-1], key=lambda c: dice(p > c, t)), "try every"),
-    ("highest_dice_threshold", lambda p, t: [0.5, 0.6], "one number"),
-    ("highest_dice_threshold", lambda p, t: "0.5", "one number"),
-    ("highest_dice_threshold", lambda p, t: None, "returns nothing"),
-]
+WRONG = {
+    "mask_from_prob": [
+        (lambda p, t: p < t, "this is the background"),
+        (lambda p, t: p > 0.5, "always cut at 0.5"),
+        (lambda p, t: p >= t, "not over it"),
+        (lambda p, t: p > 127, "scales"),
+        (lambda p, t: p * 255 > t, "scales"),
+        (lambda p, t: (p > t).astype(np.uint8), "holds True and False"),
+        (lambda p, t: (p > t).mean(), "an array, not a float64"),
+        (lambda p, t: (p > t)[None], "keep height and width"),
+        (lambda p, t: p.no_such_thing, "AttributeError"),
+    ],
+    "mask_for_file": [
+        (lambda m: m, "still True and False"),
+        (lambda m: m.astype(np.uint8), "looks all black"),
+        (lambda m: (~m).astype(np.uint8) * 255, "exchanged"),
+        (lambda m: (m * 256).astype(np.uint8), "256 does not fit"),
+        (lambda m: m * 255, "the type is not"),
+        (lambda m: m.astype(np.uint8) * 128, "255, all others 0"),
+    ],
+    "paint_background": [
+        (paint_in_place, "work on a copy"),
+        (lambda i, m, c: i.copy(), "nothing was painted"),
+        (lambda i, m, c: paint(i, ~m, c), "you painted the person"),
+        (lambda i, m, c: i * m[..., None], "the background is black"),
+        (lambda i, m, c: paint(i, m, c[::-1]), "red and blue"),
+        (lambda i, m, c: paint(i, m, c).astype(float), "keep uint8"),
+        (lambda i, m, c: paint(i, m, c)[..., 0], "keep height and width"),
+        (lambda i, m, c: paint(i, m, c) + 1, "outside it the colour"),
+    ],
+    "highest_dice_threshold": [
+        (lambda p, t: 0.5, "good habit"),
+        (lambda p, t: dice(p > best(p, t), t), "the highest Dice itself"),
+        (lambda p, t: list(THRESHOLDS).index(best(p, t)), "place in the list"),
+        (lambda p, t: 0.333, "none of the thresholds"),
+        (best_of(lambda m, t: -dice(m, t)), "lowest Dice"),
+        (best_of(lambda m, t: m[t].mean()), "highest recall"),
+        (lambda p, t: max(THRESHOLDS[1:], key=lambda c: dice(p > c, t)), "try every"),
+        (lambda p, t: max(THRESHOLDS[:-1], key=lambda c: dice(p > c, t)), "try every"),
+        (lambda p, t: [0.5, 0.6], "one number"),
+    ],
+}

@@ -23,6 +23,14 @@ def without_by_endings(images, masks):
     return tuple(sorted(found))
 
 
+def with_endings(images, masks):
+    return [name for name in sorted(images) if Path(name).stem in solution.without_mask(images, masks)]
+
+
+def up_to_the_first_dot(images, masks):
+    return sorted({name.split(".")[0] for name in images} - {name.split(".")[0] for name in masks})
+
+
 def four_characters_off(images, masks):
     return sorted({name[:-4] for name in images} - {name[:-4] for name in masks})
 
@@ -127,9 +135,8 @@ def pairs_with(
 
 class PairsByPillow(torch.utils.data.Dataset):
     def __init__(self, samples, size):
-        self.pairs = [
-            (Image.open(one.image).convert("RGB"), Image.open(one.mask).convert("L")) for one in samples
-        ]
+        files = [(Image.open(sample.image), Image.open(sample.mask)) for sample in samples]
+        self.pairs = [(image.convert("RGB"), mask.convert("L")) for image, mask in files]
         self.size = (size, size)
 
     def __len__(self):
@@ -156,13 +163,10 @@ class PairsReadAtOnce(torch.utils.data.Dataset):
 
 
 RIGHT = {
-    "without_mask": [
-        lambda images, masks: np.array(solution.without_mask(images, masks)),
-        without_by_endings,
-    ],
+    "without_mask": [lambda names, masks: np.array(solution.without_mask(names, masks)), without_by_endings],
     "split_by_scene": [
         split_by_md5,
-        lambda names: {name: split_at(random.Random(name[:5]).random()) for name in names},
+        lambda names: {n: split_at(random.Random(n[:5]).random()) for n in names},
     ],
     "clean_mask": [
         lambda labels: np.uint8(labels > 127) if labels.max() > 1 else labels.copy(),
@@ -175,99 +179,83 @@ RIGHT = {
     "find_twins": [lambda pictures: np.array(solution.find_twins(pictures)[::-1]), twins_by_hand],
     "pair_dataset": [pairs_with(), PairsByPillow, PairsReadAtOnce],
 }
-WRONG = [
-    ("without_mask", lambda images, masks: None, "return"),
-    ("without_mask", lambda images, masks: len(solution.without_mask(images, masks)), "list of names"),
-    ("without_mask", lambda images, masks: set(solution.without_mask(images, masks)), "sorted"),
-    ("without_mask", lambda images, masks: solution.without_mask(images, masks)[::-1], "sorted"),
-    ("without_mask", lambda images, masks: sorted(set(images) - set(masks)), "without their endings"),
-    (
-        "without_mask",
-        lambda images, masks: [
-            i for i in sorted(images) if Path(i).stem in solution.without_mask(images, masks)
-        ],
-        "ending out",
-    ),
-    ("without_mask", lambda images, masks: solution.without_mask(masks, images), "the reverse"),
-    (
-        "without_mask",
-        lambda images, masks: sorted({i.split(".")[0] for i in images} - {m.split(".")[0] for m in masks}),
-        "take away",
-    ),
-    ("without_mask", lambda images, masks: [], "take away"),
-    ("without_mask", four_characters_off, "four characters"),
-    ("without_mask", lambda images, masks: [1, 2], "strings"),
-    ("split_by_scene", lambda names: list(names), "dictionary"),
-    ("split_by_scene", lambda names: solution.split_by_scene(names[:9]), "every picture"),
-    ("split_by_scene", lambda names: {name[:-1]: "train" for name in names}, "under its own name"),
-    ("split_by_scene", lambda names: dict.fromkeys(names, "training"), "called train"),
-    ("split_by_scene", lambda names: {n: split_at(hash(n[:-1]) % 1000 / 1000) for n in names}, "hash()"),
-    ("split_by_scene", lambda names: {n: split_at(hash_in_a_helper(n[:-1])) for n in names}, "hash()"),
-    ("split_by_scene", lambda names: None, "return"),
-    ("split_by_scene", lambda names: {name: split_at(place(name)) for name in names}, "hash the scene"),
-    ("split_by_scene", shuffled, "its own name alone"),
-    ("split_by_scene", by_luck, "no luck"),
-    ("split_by_scene", lambda names: dict.fromkeys(names, "train"), "0.7 train"),
-    ("split_by_scene", lambda names: {n: split_at(place(n[:-1]), 0.8, 0.9) for n in names}, "0.7 train"),
-    ("clean_mask", lambda labels: None, "return"),
-    ("clean_mask", lambda labels: labels > 0, "wrong type"),
-    ("clean_mask", lambda labels: (labels > 0).astype(np.uint8), "all the dirt"),
-    ("clean_mask", lambda labels: (labels > 127).astype(np.uint8), "comes out empty"),
-    ("clean_mask", lambda labels: np.uint8(labels > labels.max() * 0.2), "half of the largest"),
-    (
-        "clean_mask",
-        lambda labels: np.uint8(labels > labels.max() * 0.84),
-        "half of the largest",
-    ),
-    ("clean_mask", lambda labels: labels / 255, "fractions"),
-    ("clean_mask", lambda labels: solution.clean_mask(labels) * 255, "0 and 255"),
-    ("clean_mask", lambda labels: (labels == max(1, labels.max())).astype(np.uint8), "exactly 255"),
-    ("clean_mask", lambda labels: solution.clean_mask(labels)[0], "keep the shape"),
-    ("clean_mask", lambda labels: solution.clean_mask(labels).astype(np.int64), "wrong type"),
-    ("clean_mask", lambda labels: 1 - solution.clean_mask(labels), "half of the largest"),
-    ("clean_mask", change_in_place, "changed"),
-    ("make_batch", lambda pairs: solution.make_batch(pairs)[0], "two tensors"),
-    ("make_batch", lambda pairs: solution.make_batch(pairs)[::-1], "images come first"),
-    ("make_batch", lambda pairs: tuple(part.numpy() for part in solution.make_batch(pairs)), "from_numpy"),
-    ("make_batch", batch_with(images=lambda x: x), "colours still come last"),
-    ("make_batch", batch_with(images=lambda x: x.permute(0, 3, 2, 1)), "rows and columns"),
-    ("make_batch", batch_with(images=lambda x: x[:1].permute(0, 3, 1, 2)), "images of shape (3, 3, 4, 6)"),
-    ("make_batch", batch_with(masks=lambda x: x), "one colour"),
-    ("make_batch", batch_with(images=lambda x: x.permute(0, 3, 1, 2) / 255), "memory"),
-    (
-        "make_batch",
-        batch_with(images=lambda x: x.reshape(len(x), 3, *x.shape[1:3])),
-        "permute",
-    ),
-    ("make_batch", batch_with(images=lambda x: x.permute(0, 3, 1, 2).flip(1)), "red and blue"),
-    ("make_batch", batch_with(masks=lambda x: 1 - x[:, None]), "not the right numbers"),
-    ("find_twins", lambda pictures: None, "return"),
-    ("find_twins", lambda pictures: 3, "list of pairs"),
-    ("find_twins", lambda pictures: pairs_above(correlations(pictures), lambda i, j: True), "its own twin"),
-    ("find_twins", lambda pictures: pairs_above(correlations(pictures), lambda i, j: i != j), "i < j"),
-    ("find_twins", lambda pictures: solution.find_twins(pictures) * 2, "more than once"),
-    ("find_twins", lambda pictures: pairs_above(np.abs(correlations(pictures))), "negative"),
-    ("find_twins", lambda pictures: pairs_above(cosine(pictures)), "mean away"),
-    ("find_twins", nearly_equal, "less contrast"),
-    ("find_twins", lambda pictures: [(0, 1), (0, 2)], "np.corrcoef"),
-    ("find_twins", lambda pictures: pairs_above(correlations(pictures), border=0.5), "0.98 is the border"),
-    ("find_twins", lambda pictures: solution.find_twins(pictures.mean(axis=1)), "over all pixels"),
-    ("find_twins", lambda pictures: solution.find_twins(pictures.mean(axis=2)), "over all pixels"),
-    ("find_twins", lambda pictures: [(i + 1, j + 1) for i, j in solution.find_twins(pictures)], "from 0"),
-    ("pair_dataset", pairs_with()([], 8), "the class itself"),
-    ("pair_dataset", lambda samples, size: [load_pair_full(one) for one in samples], "Dataset"),
-    ("pair_dataset", pairs_with(count=lambda samples: 1 + len(samples)), "number of pairs"),
-    ("pair_dataset", pairs_with(finish=lambda image, mask: image), "two tensors"),
-    ("pair_dataset", pairs_with(image=lambda image: image), "makes a tensor"),
-    ("pair_dataset", pairs_with(image=torch.from_numpy), "colours come first"),
-    ("pair_dataset", pairs_with(image=lambda i: torch.from_numpy(i).permute(2, 1, 0)), "axes"),
-    ("pair_dataset", pairs_with(image=lambda i: torch.from_numpy(i).permute(2, 0, 1).flip(0)), "RGB"),
-    ("pair_dataset", pairs_with(image=lambda i: torch.from_numpy(i).permute(2, 0, 1) / 255), "image whole"),
-    ("pair_dataset", pairs_with(mask=torch.from_numpy), "one colour"),
-    ("pair_dataset", pairs_with(area=cv2.INTER_NEAREST), "must average"),
-    ("pair_dataset", pairs_with(area=cv2.INTER_LINEAR), "must average"),
-    ("pair_dataset", pairs_with(nearest=cv2.INTER_NEAREST), "beside the person"),
-    ("pair_dataset", pairs_with(read=read_labels), "more than 0 and 1"),
-    ("pair_dataset", pairs_with(read=lambda path: 1 / 0), "ZeroDivisionError"),
-    ("pair_dataset", lambda samples, size: None, "Dataset"),
-]
+WRONG = {
+    "without_mask": [
+        (lambda images, masks: len(solution.without_mask(images, masks)), "list of names"),
+        (lambda images, masks: set(solution.without_mask(images, masks)), "sorted"),
+        (lambda images, masks: solution.without_mask(images, masks)[::-1], "sorted"),
+        (lambda images, masks: sorted(set(images) - set(masks)), "without their endings"),
+        (with_endings, "ending out"),
+        (lambda images, masks: solution.without_mask(masks, images), "the reverse"),
+        (up_to_the_first_dot, "take away"),
+        (four_characters_off, "four characters"),
+        (lambda images, masks: [1, 2], "strings"),
+    ],
+    "split_by_scene": [
+        (lambda names: list(names), "dictionary"),
+        (lambda names: {name[:-1]: "train" for name in names}, "under its own name"),
+        (lambda names: dict.fromkeys(names, "training"), "called train"),
+        (lambda names: {n: split_at(hash(n[:-1]) % 1000 / 1000) for n in names}, "hash()"),
+        (lambda names: {n: split_at(hash_in_a_helper(n[:-1])) for n in names}, "hash()"),
+        (lambda names: {name: split_at(place(name)) for name in names}, "hash the scene"),
+        (shuffled, "its own name alone"),
+        (by_luck, "no luck"),
+        (lambda names: {n: split_at(place(n[:-1]), 0.8, 0.9) for n in names}, "0.7 train"),
+    ],
+    "clean_mask": [
+        (lambda labels: labels > 0, "wrong type"),
+        (lambda labels: (labels > 0).astype(np.uint8), "all the dirt"),
+        (lambda labels: (labels > 127).astype(np.uint8), "comes out empty"),
+        (lambda labels: np.uint8(labels > labels.max() * 0.2), "half of the largest"),
+        (lambda labels: np.uint8(labels > labels.max() * 0.84), "half of the largest"),
+        (lambda labels: labels / 255, "fractions"),
+        (lambda labels: solution.clean_mask(labels) * 255, "0 and 255"),
+        (lambda labels: (labels == max(1, labels.max())).astype(np.uint8), "exactly 255"),
+        (lambda labels: solution.clean_mask(labels)[0], "keep the shape"),
+        (change_in_place, "changed"),
+    ],
+    "make_batch": [
+        (lambda pairs: solution.make_batch(pairs)[0], "two tensors"),
+        (lambda pairs: solution.make_batch(pairs)[::-1], "images come first"),
+        (lambda pairs: tuple(part.numpy() for part in solution.make_batch(pairs)), "from_numpy"),
+        (batch_with(images=lambda x: x), "colours still come last"),
+        (batch_with(images=lambda x: x.permute(0, 3, 2, 1)), "rows and columns"),
+        (batch_with(images=lambda x: x[:1].permute(0, 3, 1, 2)), "images of shape (3, 3, 4, 6)"),
+        (batch_with(masks=lambda x: x), "one colour"),
+        (batch_with(images=lambda x: x.permute(0, 3, 1, 2) / 255), "memory"),
+        (batch_with(images=lambda x: x.reshape(len(x), 3, *x.shape[1:3])), "permute"),
+        (batch_with(images=lambda x: x.permute(0, 3, 1, 2).flip(1)), "red and blue"),
+        (batch_with(masks=lambda x: 1 - x[:, None]), "not the right numbers"),
+    ],
+    "find_twins": [
+        (lambda pictures: 3, "list of pairs"),
+        (lambda pictures: pairs_above(correlations(pictures), lambda i, j: True), "its own twin"),
+        (lambda pictures: pairs_above(correlations(pictures), lambda i, j: i != j), "i < j"),
+        (lambda pictures: solution.find_twins(pictures) * 2, "more than once"),
+        (lambda pictures: pairs_above(np.abs(correlations(pictures))), "negative"),
+        (lambda pictures: pairs_above(cosine(pictures)), "mean away"),
+        (nearly_equal, "less contrast"),
+        (lambda pictures: [(0, 1), (0, 2)], "np.corrcoef"),
+        (lambda pictures: pairs_above(correlations(pictures), border=0.5), "0.98 is the border"),
+        (lambda pictures: solution.find_twins(pictures.mean(axis=1)), "over all pixels"),
+        (lambda pictures: solution.find_twins(pictures.mean(axis=2)), "over all pixels"),
+        (lambda pictures: [(i + 1, j + 1) for i, j in solution.find_twins(pictures)], "from 0"),
+    ],
+    "pair_dataset": [
+        (pairs_with()([], 8), "the class itself"),
+        (lambda samples, size: [load_pair_full(one) for one in samples], "Dataset"),
+        (pairs_with(count=lambda samples: 1 + len(samples)), "number of pairs"),
+        (pairs_with(finish=lambda image, mask: image), "two tensors"),
+        (pairs_with(image=lambda image: image), "makes a tensor"),
+        (pairs_with(image=torch.from_numpy), "colours come first"),
+        (pairs_with(image=lambda i: torch.from_numpy(i).permute(2, 1, 0)), "axes"),
+        (pairs_with(image=lambda i: torch.from_numpy(i).permute(2, 0, 1).flip(0)), "RGB"),
+        (pairs_with(image=lambda i: torch.from_numpy(i).permute(2, 0, 1) / 255), "image whole"),
+        (pairs_with(mask=torch.from_numpy), "one colour"),
+        (pairs_with(area=cv2.INTER_NEAREST), "must average"),
+        (pairs_with(area=cv2.INTER_LINEAR), "must average"),
+        (pairs_with(nearest=cv2.INTER_NEAREST), "beside the person"),
+        (pairs_with(read=read_labels), "more than 0 and 1"),
+        (pairs_with(read=lambda path: 1 / 0), "ZeroDivisionError"),
+    ],
+}

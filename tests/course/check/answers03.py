@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from solutions import solutions
 from torch import nn
 
+from segkit.models import count_parameters
 from segkit.unet import Block, UNet, UNetConfig, pad_to_multiple
 
 solution = solutions("03")
@@ -21,6 +22,11 @@ def field_with_own_stride(layers):
         step *= stride
         field += (kernel - 1) * step
     return field
+
+
+def field_by_products(layers):
+    steps = np.cumprod([1] + [stride for _, stride in layers])
+    return 1 + sum((kernel - 1) * step for (kernel, _), step in zip(layers, steps[:-1], strict=True))
 
 
 def pad_top_left(net, images, divisor):
@@ -60,14 +66,8 @@ def pad_with(fill):
 
 
 def convs(i, o, bias=False, act=nn.ReLU, padding=1):
-    return nn.Sequential(
-        nn.Conv2d(i, o, 3, padding=padding, bias=bias),
-        nn.BatchNorm2d(o),
-        nn.ReLU(),
-        nn.Conv2d(o, o, 3, padding=padding, bias=bias),
-        nn.BatchNorm2d(o),
-        act(),
-    )
+    first, second = (nn.Conv2d(n, o, 3, padding=padding, bias=bias) for n in (i, o))
+    return nn.Sequential(first, nn.BatchNorm2d(o), nn.ReLU(), second, nn.BatchNorm2d(o), act())
 
 
 class TwoConvs(nn.Module):
@@ -76,9 +76,7 @@ class TwoConvs(nn.Module):
     def __init__(self, i, o):
         super().__init__()
         self.norms = nn.ModuleList([nn.BatchNorm2d(o), nn.BatchNorm2d(o)])
-        self.convs = nn.ModuleList(
-            [nn.Conv2d(i, o, 3, 1, 1, bias=False), nn.Conv2d(o, o, 3, 1, 1, bias=False)]
-        )
+        self.convs = nn.ModuleList(nn.Conv2d(n, o, 3, padding=1, bias=False) for n in (i, o))
 
     def forward(self, x):
         for conv, norm in zip(self.convs, self.norms, strict=True):
@@ -150,107 +148,96 @@ class Stub(nn.Module):
 
 
 def group_block(i, o):
-    return nn.Sequential(
-        nn.Conv2d(i, o, 3, padding=1, bias=False), nn.ReLU(), nn.Conv2d(o, o, 3, padding=1, bias=False)
-    )
+    return nn.Sequential(*[part for part in convs(i, o) if not isinstance(part, nn.BatchNorm2d)])
 
 
 RIGHT = {
     "double_conv": [TwoConvs, lambda i, o: Block(i, o, 2, "batch")],
     "count_block": [
         lambda i, o: np.int64(9 * o * (i + o) + 4 * o),
-        lambda i, o: sum(p.numel() for p in convs(i, o).parameters()),
+        lambda i, o: count_parameters(convs(i, o)),
     ],
     "double_and_join": [
         lambda x, skip: torch.concat((skip, nn.UpsamplingBilinear2d(scale_factor=2)(x)), -3),
         lambda x, skip: torch.cat([skip, F.interpolate(x, skip.shape[2:], None, "bilinear", True)], 1),
     ],
-    "unet_class": [
-        MyUNet,
-        Backwards,
-        theirs,
-        lambda widths, bottleneck: like(block=staticmethod(TwoConvs))(widths, bottleneck),
-    ],
-    "field_of_view": [
-        lambda layers: np.array(solution.field_of_view(layers)),
-        lambda layers: (
-            1 + sum((k - 1) * int(np.prod([s for _, s in layers[:i]])) for i, (k, _) in enumerate(layers))
-        ),
-    ],
-    "pixels_to_add": [
-        lambda side, divisor: np.array([(divisor - side % divisor) % divisor]),
-        lambda side, divisor: -(-side // divisor) * divisor - side,
-    ],
+    "unet_class": [MyUNet, Backwards, like(block=staticmethod(TwoConvs))],
+    "field_of_view": [lambda layers: np.array(solution.field_of_view(layers)), field_by_products],
+    "pixels_to_add": [lambda s, d: np.array([(d - s % d) % d]), lambda s, d: -(-s // d) * d - s],
     "run_any_size": [reflect, resize_instead],
 }
 
-WRONG = [
-    ("double_conv", lambda i, o: convs(i, o, bias=True), "bias=False"),
-    ("double_conv", lambda i, o: convs(i, o, act=nn.Identity), "ReLU comes last"),
-    ("double_conv", lambda i, o: convs(i, o, padding=0), "padding=1"),
-    ("double_conv", group_block, "BatchNorm2d"),
-    ("double_conv", lambda i, o: nn.Sequential(*list(convs(i, o))[:3]), "missing"),
-    ("double_conv", lambda i, o: nn.Sequential(convs(i, o), convs(o, o)), "too many"),
-    ("double_conv", lambda i, o: convs(o, i), "other channels"),
-    ("double_conv", lambda i, o: convs(i, o)(torch.zeros(1, i, 4, 4)), "nn.Module"),
-    ("double_conv", lambda i, o: None, "nn.Module"),
-    ("count_block", lambda i, o: 9 * i * o + 9 * o * o, "factor and an offset"),
-    ("count_block", lambda i, o: 9 * i * o + 9 * o * o + 2 * o, "two normalisations"),
-    ("count_block", lambda i, o: 9 * i * o + 9 * o * o + 6 * o, "no bias"),
-    ("count_block", lambda i, o: 18 * i * o + 4 * o, "second convolution takes out_channels"),
-    ("count_block", lambda i, o: 9 * i * o + 2 * o, "a block has two"),
-    ("count_block", lambda i, o: i * o + o * o + 4 * o, "3 × 3"),
-    ("count_block", lambda i, o: 0, "add up"),
-    ("count_block", lambda i, o: [9 * i * o, 9 * o * o, 4 * o], "one number"),
-    ("count_block", lambda i, o: None, "one number"),
-    ("double_and_join", lambda x, skip: torch.cat([grow(x), skip], dim=1), "order is swapped"),
-    ("double_and_join", lambda x, skip: torch.cat([skip, grow(x, "nearest", None)], 1), "nearest"),
-    ("double_and_join", lambda x, skip: torch.cat([skip, grow(x, corners=False)], 1), "align_corners=True"),
-    ("double_and_join", lambda x, skip: skip + grow(x).sum(1, keepdim=True), "joined, not added"),
-    ("double_and_join", lambda x, skip: grow(x), "torch.cat"),
-    ("double_and_join", lambda x, skip: torch.cat([skip, 0 * grow(x)], 1), "values are not"),
-    ("double_and_join", lambda x, skip: None, "one tensor"),
-    ("unet_class", Stub, "not answered yet"),
-    ("unet_class", like(skip_first=False), "order is swapped"),
-    ("unet_class", like(last_first=False), "last skip that was kept"),
-    ("unet_class", like(head=2), "one channel"),
-    ("unet_class", like(double=lambda self, x: grow(x, corners=False)), "align_corners=True"),
-    ("unet_class", like(double=lambda self, x: grow(x, "nearest", None)), "not nearest"),
-    ("unet_class", like(end=lambda self, logits: logits.sigmoid()), "the sigmoid is"),
-    ("unet_class", like(end=lambda self, logits: F.max_pool2d(logits, 2)), "size of the images"),
-    ("unet_class", like(end=lambda self, logits: None), "one tensor"),
-    ("unet_class", like(block=staticmethod(lambda i, o: convs(i, o, bias=True))), "bias=False"),
-    ("unet_class", like(block=staticmethod(group_block)), "BatchNorm2d"),
-    ("unet_class", like(block=staticmethod(lambda i, o: convs(i, o, act=nn.Identity))), "one by one"),
-    ("unet_class", like(double=lambda self, x: grow(0 * x)), "one by one"),
-    ("unet_class", lambda widths, bottleneck: theirs(widths, widths[-1]), "missing"),
-    ("unet_class", lambda widths, bottleneck: theirs((4, 6), 8), "missing"),
-    ("unet_class", lambda widths: MyUNet(widths, 8), "read the error"),
-    ("unet_class", MyUNet((4, 6), 8), "the class itself"),
-    ("field_of_view", lambda layers: 1 + sum(k - 1 for k, _ in layers), "two pixels wide"),
-    ("field_of_view", field_with_own_stride, "those after it"),
-    ("field_of_view", lambda layers: solution.field_of_view(layers) - 1, "start with 1: without"),
-    ("field_of_view", lambda layers: sum(k for k, _ in layers) if len(layers) > 1 else 3, "overlap"),
-    ("field_of_view", lambda layers: 0, "times all strides"),
-    ("field_of_view", lambda layers: [solution.field_of_view(layers)] * 2, "one number"),
-    ("pixels_to_add", lambda s, d: d - s % d, "nothing is missing"),
-    ("pixels_to_add", lambda s, d: s % d, "left over"),
-    ("pixels_to_add", lambda s, d: s + -s % d, "side after padding"),
-    ("pixels_to_add", lambda s, d: 7, "smallest number"),
-    ("pixels_to_add", lambda s, d: np.zeros(2), "one number"),
-    ("pixels_to_add", lambda s, d: None, "one number"),
-    ("run_any_size", lambda net, images, d: net(images), "pad first"),
-    ("run_any_size", lambda net, images, d: net(pad_to_multiple(images, d)), "now crop"),
-    ("run_any_size", lambda net, images, d: images, "one channel"),
-    ("run_any_size", lambda net, images, d: images.sum(1, keepdim=True), "never called"),
-    ("run_any_size", pad_top_left, "not in the world"),
-    ("run_any_size", pad_with(torch.zeros_like), "not in the world"),
-    ("run_any_size", pad_with(torch.rand_like), "not in the world"),
-    (
-        "run_any_size",
-        lambda net, images, d: solution.run_any_size(net, images, d).roll(1, -1),
-        "where the picture starts",
-    ),
-    ("run_any_size", lambda net, images, d: resize_instead(net, images, d).flip(-1), "values moved"),
-    ("run_any_size", scribble, "work on a copy"),
-]
+WRONG = {
+    "double_conv": [
+        (lambda i, o: convs(i, o, bias=True), "bias=False"),
+        (lambda i, o: convs(i, o, act=nn.Identity), "ReLU comes last"),
+        (lambda i, o: convs(i, o, padding=0), "padding=1"),
+        (group_block, "BatchNorm2d"),
+        (lambda i, o: nn.Sequential(*list(convs(i, o))[:3]), "missing"),
+        (lambda i, o: nn.Sequential(convs(i, o), convs(o, o)), "too many"),
+        (lambda i, o: convs(o, i), "other channels"),
+        (lambda i, o: convs(i, o)(torch.zeros(1, i, 4, 4)), "nn.Module"),
+    ],
+    "count_block": [
+        (lambda i, o: 9 * i * o + 9 * o * o, "factor and an offset"),
+        (lambda i, o: 9 * i * o + 9 * o * o + 2 * o, "two normalisations"),
+        (lambda i, o: 9 * i * o + 9 * o * o + 6 * o, "no bias"),
+        (lambda i, o: 18 * i * o + 4 * o, "second convolution takes out_channels"),
+        (lambda i, o: 9 * i * o + 2 * o, "a block has two"),
+        (lambda i, o: i * o + o * o + 4 * o, "3 × 3"),
+        (lambda i, o: 0, "add up"),
+        (lambda i, o: [9 * i * o, 9 * o * o, 4 * o], "one number"),
+    ],
+    "double_and_join": [
+        (lambda x, skip: torch.cat([grow(x), skip], dim=1), "order is swapped"),
+        (lambda x, skip: torch.cat([skip, grow(x, "nearest", None)], 1), "nearest"),
+        (lambda x, skip: torch.cat([skip, grow(x, corners=False)], 1), "align_corners=True"),
+        (lambda x, skip: skip + grow(x).sum(1, keepdim=True), "joined, not added"),
+        (lambda x, skip: grow(x), "torch.cat"),
+        (lambda x, skip: torch.cat([skip, 0 * grow(x)], 1), "values are not"),
+    ],
+    "unet_class": [
+        (Stub, "not answered yet"),
+        (like(skip_first=False), "order is swapped"),
+        (like(last_first=False), "last skip that was kept"),
+        (like(head=2), "one channel"),
+        (like(double=lambda self, x: grow(x, corners=False)), "align_corners=True"),
+        (like(double=lambda self, x: grow(x, "nearest", None)), "not nearest"),
+        (like(end=lambda self, logits: logits.sigmoid()), "the sigmoid is"),
+        (like(end=lambda self, logits: F.max_pool2d(logits, 2)), "size of the images"),
+        (like(end=lambda self, logits: None), "one tensor"),
+        (like(block=staticmethod(lambda i, o: convs(i, o, bias=True))), "bias=False"),
+        (like(block=staticmethod(group_block)), "BatchNorm2d"),
+        (like(block=staticmethod(lambda i, o: convs(i, o, act=nn.Identity))), "one by one"),
+        (lambda widths, bottleneck: theirs(widths, widths[-1]), "missing"),
+        (lambda widths, bottleneck: theirs((4, 6), 8), "missing"),
+        (lambda widths: MyUNet(widths, 8), "read the error"),
+        (MyUNet((4, 6), 8), "the class itself"),
+    ],
+    "field_of_view": [
+        (lambda layers: 1 + sum(k - 1 for k, _ in layers), "two pixels wide"),
+        (field_with_own_stride, "those after it"),
+        (lambda layers: solution.field_of_view(layers) - 1, "start with 1: without"),
+        (lambda layers: sum(k for k, _ in layers) if len(layers) > 1 else 3, "overlap"),
+        (lambda layers: 0, "times all strides"),
+        (lambda layers: [solution.field_of_view(layers)] * 2, "one number"),
+    ],
+    "pixels_to_add": [
+        (lambda s, d: d - s % d, "nothing is missing"),
+        (lambda s, d: s % d, "left over"),
+        (lambda s, d: s + -s % d, "side after padding"),
+        (lambda s, d: 7, "smallest number"),
+        (lambda s, d: np.zeros(2), "one number"),
+    ],
+    "run_any_size": [
+        (lambda net, images, d: net(images), "pad first"),
+        (lambda net, images, d: net(pad_to_multiple(images, d)), "now crop"),
+        (lambda net, images, d: images, "one channel"),
+        (lambda net, images, d: images.sum(1, keepdim=True), "never called"),
+        (pad_top_left, "not in the world"),
+        (pad_with(torch.zeros_like), "not in the world"),
+        (lambda net, images, d: solution.run_any_size(net, images, d).roll(1, -1), "where the picture"),
+        (lambda net, images, d: resize_instead(net, images, d).flip(-1), "values moved"),
+        (scribble, "work on a copy"),
+    ],
+}

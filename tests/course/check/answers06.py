@@ -19,15 +19,9 @@ def one_hot(labels, height, width):
     return ids[np.argmax(soft, axis=0)]
 
 
-def by_index(labels, height, width):
-    rows = np.arange(height) * labels.shape[0] // height
-    return labels[rows][:, np.arange(width) * labels.shape[1] // width]
-
-
-def crop(image, mask, size, seed, room=1, same=False):
+def crop(image, mask, size, seed, room=1):
     rng = np.random.default_rng(seed)
     top, left = (int(rng.integers(0, max(1, side - size + room))) for side in mask.shape)
-    left = top if same else left
     square = np.s_[top : top + size, left : left + size]
     return image[square], mask[square]
 
@@ -62,21 +56,18 @@ def from_the_height(seed, rng, height, width, size):
     return int(rng.integers(0, height - size + 1)), int(rng.integers(0, height - size + 1))
 
 
-def paired(
-    image, mask, seed, way=cv2.INTER_NEAREST, mirrored=0.5, turned=True, light=0.3, clip=True, apart=False
-):
+def paired(image, mask, seed, way=cv2.INTER_NEAREST, mirrored=0.5, turned=True, light=0.3, clip=True):
     """A transform with a switch for each mistake."""
     rng = np.random.default_rng(seed)
     flip, angle = rng.random() < mirrored, rng.uniform(-12, 12) * turned
     zoom, bright = 1 + (rng.uniform(-0.2, 0.6)) * turned, 1 + rng.uniform(-light, light)
     middle = (image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2
     matrix = cv2.getRotationMatrix2D(middle, angle, zoom)
-    other = cv2.getRotationMatrix2D(middle, angle + 60 * apart, zoom)
     size = image.shape[1], image.shape[0]
     if flip:
         image, mask = image[:, ::-1].copy(), mask[:, ::-1].copy()
     image = cv2.warpAffine(image, matrix, size, borderMode=cv2.BORDER_REFLECT_101) * bright
-    mask = cv2.warpAffine(mask, other, size, flags=way, borderMode=cv2.BORDER_REFLECT_101)
+    mask = cv2.warpAffine(mask, matrix, size, flags=way, borderMode=cv2.BORDER_REFLECT_101)
     return (image.clip(0, 255) if clip else image.astype(np.int64)).astype(np.uint8), mask
 
 
@@ -113,19 +104,12 @@ RIGHT = {
         lambda image, mask: [np.fliplr(image), cv2.flip(mask, 1)],
         lambda image, mask: tuple(np.take(a, range(a.shape[1])[::-1], 1) for a in (image, mask)),
     ],
-    "moves_the_mask": [
-        {"flip", "rotate", "crop", "shear"},
-        ["crop", "flip", "shear", "rotate"],
-        ("Crop", "Flip", "shear", " rotate"),
-    ],
+    "moves_the_mask": [{"flip", "rotate", "crop", "shear"}, ("Crop", "Flip", "shear", " rotate")],
     "paired_transform": [paired, Plain(), lambda image, mask, seed: AUGMENT(image, mask, seed=seed)],
-    "resize_labels": [resized(cv2.INTER_NEAREST_EXACT), one_hot, by_index],
-    "crop_both": [
-        crop_by_choice,
-        crop_where(lambda seed, rng, h, w, size: rng.integers(0, [h - size + 1, w - size + 1])),
-    ],
+    "resize_labels": [resized(cv2.INTER_NEAREST_EXACT), one_hot],
+    "crop_both": [crop_by_choice, crop],
     "flip_average": [
-        lambda predict, images: (predict(images) + predict(images.flip(3)).flip(3)).mul(0.5),
+        lambda predict, x: (predict(x) + predict(x.flip(3)).flip(3)).mul(0.5),
         lambda predict, x: np.mean([predict(x), predict(x.flip(3)).flip(3)], axis=0),
     ],
 }
@@ -139,7 +123,6 @@ WRONG = {
         (lambda image, mask: (image[:, ::-1] / 1.0, mask[:, ::-1]), "keeps the type"),
         (lambda image, mask: (image, mask), "array[:, ::-1]"),
         (lambda image, mask: image[:, ::-1], "two arrays"),
-        (lambda image, mask: None, "two arrays"),
         (flip_in_place, "work on a copy"),
     ],
     "moves_the_mask": [
@@ -148,11 +131,9 @@ WRONG = {
         ({"flip", "rotate"}, "2 more"),
         ({"flip", "zoom"}, "not in the list: zoom"),
         ("flip", "a set of names"),
-        (set(), "4 more"),
     ],
     "paired_transform": [
         (two_draws, "have parted"),
-        (but(apart=True), "have parted"),
         (lambda image, mask, seed: (paired(image, mask, seed)[0], mask), "have parted"),
         (but(way=cv2.INTER_LINEAR), "labels have appeared"),
         (but(mirrored=0), "about half"),
@@ -161,7 +142,6 @@ WRONG = {
         (but(light=0), "light never changes"),
         (but(clip=False), "white turns black"),
         (lambda image, mask, seed: paired(image, mask, None), "another draw"),
-        (lambda image, mask, seed: paired(image, mask, 7), "hardly give different"),
         (lambda image, mask, seed: (image, mask), "hardly give different"),
         (lambda image, mask, seed: (paired(image, mask, seed)[0] / 255, mask), "stays uint8"),
         (lambda image, mask, seed: [a[:40, :40] for a in paired(image, mask, seed)], "another shape"),
@@ -171,42 +151,23 @@ WRONG = {
         (resized(cv2.INTER_LINEAR), "labels have appeared"),
         (lambda labels, height, width: cv2.resize(labels, (height, width)), "swapped"),
         (lambda labels, height, width: labels, "size that was asked for"),
-        (
-            lambda labels, height, width: resized(cv2.INTER_NEAREST)(labels, height, width) / 1.0,
-            "stay uint8",
-        ),
+        (lambda labels, height, width: resized(cv2.INTER_NEAREST)(labels, height, width) / 1.0, "stay uint8"),
         (lambda labels, height, width: np.full((height, width), labels[0, 0]), "not where they were"),
-        (lambda labels, height, width: np.resize(labels, (height, width)), "not where they were"),
-        (
-            lambda labels, height, width: np.pad(labels, ((0, 99), (0, 99)), "edge")[:height, :width],
-            "not where they were",
-        ),
+        (lambda labels, h, w: np.pad(labels, ((0, 99), (0, 99)), "edge")[:h, :w], "not where they were"),
     ],
     "crop_both": [
         (
-            lambda image, mask, size, seed: (
-                crop(image, mask, size, seed)[0],
-                crop(image, mask, size, seed + 1)[1],
-            ),
-            "at another place",
+            lambda i, m, size, seed: (crop(i, m, size, seed)[0], crop(i, m, size, seed + 1)[1]),
+            "another place",
         ),
         (lambda image, mask, size, seed: crop(image, mask, size, None), "the same seed gives another crop"),
         (lambda image, mask, size, seed: (image[:size, :size], mask[:size, :size]), "the same corner"),
-        (
-            crop_where(lambda seed, rng, h, w, size: (0, int(rng.integers(0, w - size + 1)))),
-            "top never changes",
-        ),
         (lambda image, mask, size, seed: crop(image, mask, size, seed, room=0), "the last place is"),
         (crop_where(tiles), "top never changes"),
         (crop_where(from_the_height), "left is never [3, 4, 5]"),
-        (lambda image, mask, size, seed: crop(image, mask, size, seed, same=True), "left is never"),
-        (crop_where(lambda seed, rng, h, w, size: (int(rng.integers(0, 3)),) * 2), "left is never"),
         (crop_where(by_turns), "this counts"),
         (lambda image, mask, size, seed: (image, mask), "another size"),
-        (
-            lambda image, mask, size, seed: (cv2.resize(image, (size, size)), cv2.resize(mask, (size, size))),
-            "do not resize",
-        ),
+        (lambda i, m, size, seed: [cv2.resize(one, (size, size)) for one in (i, m)], "do not resize"),
         (lambda image, mask, size, seed: image[:size, :size], "two arrays"),
     ],
     "flip_average": [
@@ -215,13 +176,8 @@ WRONG = {
         (lambda predict, images: predict(images), "plain answer"),
         (lambda predict, images: predict(images.flip(-1)).flip(-1), "alone: average"),
         (lambda predict, images: predict(images.flip(-1)), "still mirrored"),
-        (
-            lambda predict, images: (predict(images) + predict(images.flip(-2)).flip(-2)) / 2,
-            "on its head",
-        ),
+        (lambda predict, images: (predict(images) + predict(images.flip(-2)).flip(-2)) / 2, "on its head"),
         (lambda predict, images: predict(images) * 0, "flipped-back"),
         (lambda predict, images: images, "one probability per pixel"),
     ],
 }
-
-WRONG = [(name, *case) for name, cases in WRONG.items() for case in cases]

@@ -109,9 +109,8 @@ def pieces_by_slices(model, optimizer, images, masks, loss_fn, pieces):
 
 def pieces_cleared_after(model, optimizer, images, masks, loss_fn, pieces):
     total = 0
-    for some, truth in zip(
-        images.split(len(images) // pieces), masks.split(len(images) // pieces), strict=True
-    ):
+    count = len(images) // pieces
+    for some, truth in zip(images.split(count), masks.split(count), strict=True):
         loss = loss_fn(model(some), truth)
         (loss / pieces).backward()
         total += loss.item() / pieces
@@ -174,8 +173,9 @@ def loop_keeping_all(*args):
 
 
 def loop_with(
-    train=True, evaluate=True, slopes=False, keep=copy.deepcopy, by="val_dice", cut=0.0, one_step=True
-):
+    train=True, evaluate=True, slopes=False, keep=copy.deepcopy, by="val_dice", cut=0.0, one_step=True,
+    pool=torch.cat,
+):  # fmt: skip
     def answer(model, optimizer, train_batches, val_batches, loss_fn, num_epochs, pieces):
         history, best, kept = [], -9, None
         for epoch in range(num_epochs):
@@ -187,7 +187,7 @@ def loop_with(
                 model.eval()
             with torch.set_grad_enabled(slopes):
                 asked = [(model(images), masks) for images, masks in val_batches]
-            scores = torch.cat([dice_score(logits > cut, masks) for logits, masks in asked])
+            scores = pool([dice_score(logits > cut, masks) for logits, masks in asked])
             loss = float(np.mean([loss_fn(logits, masks).item() for logits, masks in asked]))
             row = {"train_loss": float(np.mean(losses)), "val_dice": scores.mean().item(), "val_loss": -loss}
             if row[by] > best:
@@ -198,18 +198,8 @@ def loop_with(
     return answer
 
 
-def mean_of_batch_means(model, optimizer, train_batches, val_batches, loss_fn, num_epochs, pieces):
-    history = []
-    for _ in range(num_epochs):
-        model.train()
-        losses = [
-            solution.step_in_pieces(model, optimizer, *batch, loss_fn, pieces) for batch in train_batches
-        ]
-        model.eval()
-        with torch.no_grad():
-            dice = [dice_score(model(images) > 0, masks).mean().item() for images, masks in val_batches]
-        history.append({"train_loss": np.mean(losses), "val_dice": np.mean(dice)})
-    return history, model.state_dict()
+def mean_of_means(scores):
+    return torch.stack([some.mean() for some in scores])
 
 
 def plateau_as_an_array(scores, lr, patience):
@@ -218,9 +208,8 @@ def plateau_as_an_array(scores, lr, patience):
 
 def plateau_of_torch(scores, lr, patience):
     optimizer, rates = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr), []
-    plan = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, mode="max", factor=0.5, patience=patience, threshold=0
-    )
+    way = {"mode": "max", "factor": 0.5, "threshold": 0}
+    plan = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=patience, **way)
     for score in scores:
         rates.append(optimizer.param_groups[0]["lr"])
         plan.step(score)
@@ -255,76 +244,83 @@ RIGHT = {
 }
 
 
-WRONG = [
-    ("training_step", step_with("zero", "step"), "loss.backward() is missing"),
-    ("training_step", step_with("zero", "backward"), "stood still: optimizer.step()"),
-    ("training_step", step_with("backward", "zero", "step"), "zero_grad() between"),
-    ("training_step", step_with("backward", "step"), "zero_grad() is missing"),
-    ("training_step", step_with("zero", "backward", "step", "tensor"), "return loss.item(), a plain number"),
-    ("training_step", step_with("zero", "backward", "step", "none"), "return the loss"),
-    ("training_step", step_with("zero", "backward", "step", "squash"), "takes logits"),
-    ("training_step", step_with("zero", "backward", "step", "step"), "once each"),
-    ("training_step", lambda *a: solution.training_step(*a) + 1, "before the step"),
-    ("training_step", lambda *a: f"{solution.training_step(*a):.4f}", "as a number"),
-    ("training_step", then(lambda model: model.eval()), "in the mode it was in"),
-    ("training_step", then(lambda model: model.train()), "in the mode it was in"),
-    ("step_in_pieces", lambda m, o, i, t, f, p: solution.training_step(m, o, i, t, f), "cut the batch"),
-    ("step_in_pieces", pieces_with(divide=False), "divide each piece's loss by pieces"),
-    ("step_in_pieces", pieces_with(clear="each"), "only the last piece counts"),
-    ("step_in_pieces", pieces_with(clear="never"), "the batch before are still there"),
-    ("step_in_pieces", pieces_with(step="each"), "one step for the whole batch"),
-    ("step_in_pieces", pieces_with(step="never"), "optimizer.step()"),
-    ("step_in_pieces", pieces_with(total=False), "the mean over its pieces"),
-    ("step_in_pieces", pieces_with(use=slice(-1)), "every piece goes through"),
-    ("step_in_pieces", lambda *a: str(solution.step_in_pieces(*a)), "as a number"),
-    ("step_in_pieces", lambda *a: solution.step_in_pieces(*a) and None, "return the loss"),
-    ("training_loop", lambda *a: solution.training_loop(*a)[0], "history, best_weights"),
-    ("training_loop", lambda *a: (solution.training_loop(*a)[0][:-1], {}), "one row, a dict, for each epoch"),
-    ("training_loop", lambda *a: ([{"train_loss": 1}] * a[5], {}), "no val_dice"),
-    ("training_loop", loop_with(train=False), "train in train mode"),
-    ("training_loop", loop_with(evaluate=False), "validate in eval mode"),
-    ("training_loop", loop_with(slopes=True), "inference_mode"),
-    ("training_loop", loop_with(keep=lambda state: state), "a window"),
-    ("training_loop", loop_with(by="val_loss"), "keep the best val_dice"),
-    ("training_loop", loop_with(cut=0.5), "cuts the logits at 0.5"),
-    ("training_loop", lambda *a: solution.training_loop(*a[:-1], 1), "in pieces"),
-    ("training_loop", loop_with(one_step=False), "one step for each training batch"),
-    ("training_loop", mean_of_batch_means, "average over pictures"),
-    (
-        "training_loop",
-        lambda *a: (solution.training_loop(*a)[0], "best.safetensors"),
-        "a copy of model.state_dict()",
-    ),
-    ("training_loop", lambda m, o, t, *rest: solution.training_loop(m, o, t[::-1], *rest), "in their order"),
-    ("halve_on_plateau", plateau_with(early=1), "too early"),
-    ("halve_on_plateau", plateau_with(against="last"), "best so far"),
-    ("halve_on_plateau", plateau_with(reset=False), "starts again at 0"),
-    ("halve_on_plateau", plateau_with(forgive=False), "a better score resets"),
-    ("halve_on_plateau", plateau_with(sign=-1), "higher is better"),
-    ("halve_on_plateau", plateau_with(after=True), "shifted by one"),
-    ("halve_on_plateau", plateau_with(tie=True), "a tie with the best"),
-    ("halve_on_plateau", lambda s, lr, p: ["lr"] * len(s), "a list of learning rates"),
-    ("halve_on_plateau", lambda s, lr, p: [lr], "one learning rate for each epoch"),
-    ("halve_on_plateau", lambda s, lr, p: [lr] * len(s), "never falls"),
-    ("halve_on_plateau", lambda s, lr, p: [lr / 2**i for i in range(len(s))], "count > patience"),
-    ("batch_norm", norm_with((0, 2, 3), when=True), "in eval mode"),
-    ("batch_norm", norm_with((0, 2, 3), when=False), "in training mode"),
-    ("batch_norm", norm_with((2, 3)), "instance norm"),
-    ("batch_norm", norm_with((0, 1, 2, 3)), "each channel has a mean"),
-    ("batch_norm", norm_with((0, 2, 3), correction=1), "not n - 1"),
-    ("batch_norm", norm_with((0, 2, 3), root=False), "square root"),
-    ("batch_norm", norm_with((0, 2, 3), epsilon=0), "the 1e-5 is missing"),
-    ("batch_norm", lambda x, m, v, t: x, "sqrt(var + 1e-5)"),
-    ("batch_norm", lambda x, m, v, t: x.mean(), "shape of x"),
-    ("adam_step", adam_with(sign=-1), "down the slope"),
-    ("adam_step", adam_with(correct=False), "too small at first"),
-    ("adam_step", adam_with(root=False), "take its square root"),
-    ("adam_step", adam_with(square=False), "not grad"),
-    ("adam_step", adam_with(betas=(0.999, 0.9)), "changed places"),
-    ("adam_step", adam_with(scale=False), "plain momentum"),
-    ("adam_step", adam_with(plain=True), "plain gradient descent"),
-    ("adam_step", adam_with(epsilon=0), "the 1e-8 is missing"),
-    ("adam_step", lambda w, *_: w, "three things"),
-    ("adam_step", lambda w, g, m, v, s, lr: (w, m, v), "sqrt(v)"),
-    ("adam_step", keeps_the_correction, "for this step only"),
-]
+WRONG = {
+    "training_step": [
+        (step_with("zero", "step"), "loss.backward() is missing"),
+        (step_with("zero", "backward"), "stood still: optimizer.step()"),
+        (step_with("backward", "zero", "step"), "zero_grad() between"),
+        (step_with("backward", "step"), "zero_grad() is missing"),
+        (step_with("zero", "backward", "step", "tensor"), "return loss.item(), a plain number"),
+        (step_with("zero", "backward", "step", "none"), "return the loss"),
+        (step_with("zero", "backward", "step", "squash"), "takes logits"),
+        (step_with("zero", "backward", "step", "step"), "once each"),
+        (lambda *a: solution.training_step(*a) + 1, "before the step"),
+        (lambda *a: f"{solution.training_step(*a):.4f}", "as a number"),
+        (then(lambda model: model.eval()), "in the mode it was in"),
+        (then(lambda model: model.train()), "in the mode it was in"),
+    ],
+    "step_in_pieces": [
+        (lambda m, o, i, t, f, p: solution.training_step(m, o, i, t, f), "cut the batch"),
+        (pieces_with(divide=False), "divide each piece's loss by pieces"),
+        (pieces_with(clear="each"), "only the last piece counts"),
+        (pieces_with(clear="never"), "the batch before are still there"),
+        (pieces_with(step="each"), "one step for the whole batch"),
+        (pieces_with(step="never"), "optimizer.step()"),
+        (pieces_with(total=False), "the mean over its pieces"),
+        (pieces_with(use=slice(-1)), "every piece goes through"),
+        (lambda *a: str(solution.step_in_pieces(*a)), "as a number"),
+        (lambda *a: solution.step_in_pieces(*a) and None, "return the loss"),
+    ],
+    "training_loop": [
+        (lambda *a: solution.training_loop(*a)[0], "history, best_weights"),
+        (lambda *a: (solution.training_loop(*a)[0][:-1], {}), "one row, a dict, for each epoch"),
+        (lambda *a: ([{"train_loss": 1}] * a[5], {}), "no val_dice"),
+        (loop_with(train=False), "train in train mode"),
+        (loop_with(evaluate=False), "validate in eval mode"),
+        (loop_with(slopes=True), "inference_mode"),
+        (loop_with(keep=lambda state: state), "a window"),
+        (loop_with(by="val_loss"), "keep the best val_dice"),
+        (loop_with(cut=0.5), "cuts the logits at 0.5"),
+        (lambda *a: solution.training_loop(*a[:-1], 1), "in pieces"),
+        (loop_with(one_step=False), "one step for each training batch"),
+        (loop_with(pool=mean_of_means), "average over pictures"),
+        (lambda *a: (solution.training_loop(*a)[0], "best.safetensors"), "a copy of model.state_dict()"),
+        (lambda m, o, t, *rest: solution.training_loop(m, o, t[::-1], *rest), "in their order"),
+    ],
+    "halve_on_plateau": [
+        (plateau_with(early=1), "too early"),
+        (plateau_with(against="last"), "best so far"),
+        (plateau_with(reset=False), "starts again at 0"),
+        (plateau_with(forgive=False), "a better score resets"),
+        (plateau_with(sign=-1), "higher is better"),
+        (plateau_with(after=True), "shifted by one"),
+        (plateau_with(tie=True), "a tie with the best"),
+        (lambda s, lr, p: [lr], "one learning rate for each epoch"),
+        (lambda s, lr, p: [lr] * len(s), "never falls"),
+        (lambda s, lr, p: [lr / 2**i for i in range(len(s))], "count > patience"),
+    ],
+    "batch_norm": [
+        (norm_with((0, 2, 3), when=True), "in eval mode"),
+        (norm_with((0, 2, 3), when=False), "in training mode"),
+        (norm_with((2, 3)), "instance norm"),
+        (norm_with((0, 1, 2, 3)), "each channel has a mean"),
+        (norm_with((0, 2, 3), correction=1), "not n - 1"),
+        (norm_with((0, 2, 3), root=False), "square root"),
+        (norm_with((0, 2, 3), epsilon=0), "the 1e-5 is missing"),
+        (lambda x, m, v, t: x, "sqrt(var + 1e-5)"),
+        (lambda x, m, v, t: x.mean(), "shape of x"),
+    ],
+    "adam_step": [
+        (adam_with(sign=-1), "down the slope"),
+        (adam_with(correct=False), "too small at first"),
+        (adam_with(root=False), "take its square root"),
+        (adam_with(square=False), "not grad"),
+        (adam_with(betas=(0.999, 0.9)), "changed places"),
+        (adam_with(scale=False), "plain momentum"),
+        (adam_with(plain=True), "plain gradient descent"),
+        (adam_with(epsilon=0), "the 1e-8 is missing"),
+        (lambda w, *_: w, "three things"),
+        (lambda w, g, m, v, s, lr: (w, m, v), "sqrt(v)"),
+        (keeps_the_correction, "for this step only"),
+    ],
+}

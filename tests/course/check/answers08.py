@@ -28,28 +28,24 @@ def crop(predict, image, size):
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    part = image[top : top + side, left : left + side]
-    prob = np.zeros((height, width), np.float32)
-    prob[top : top + side, left : left + side] = cv2.resize(
-        predict(cv2.resize(part, (size, size))), (side, side)
-    )
+    square, prob = np.s_[top : top + side, left : left + side], np.zeros((height, width), np.float32)
+    prob[square] = squeeze(predict, image[square], size)
     return prob
 
 
+def shrunk(image, size, way=cv2.INTER_LINEAR):
+    scale = size / max(image.shape[:2])
+    return cv2.resize(image, [round(side * scale) for side in image.shape[1::-1]], interpolation=way)
+
+
 def padding_left_on(predict, image, size):
-    height, width = image.shape[:2]
-    scale = size / max(height, width)
-    h, w = round(height * scale), round(width * scale)
-    square = np.zeros((size, size, 3), np.uint8)
-    square[:h, :w] = cv2.resize(image, (w, h))
-    return cv2.resize(predict(square), (width, height))
+    small, square = shrunk(image, size), np.zeros((size, size, 3), np.uint8)
+    square[: small.shape[0], : small.shape[1]] = small
+    return cv2.resize(predict(square), image.shape[1::-1])
 
 
 def not_square(predict, image, size):
-    height, width = image.shape[:2]
-    scale = size / max(height, width)
-    small = cv2.resize(image, (round(width * scale), round(height * scale)))
-    return cv2.resize(predict(small), (width, height))
+    return cv2.resize(predict(shrunk(image, size)), image.shape[1::-1])
 
 
 def small_answer(predict, image, size):
@@ -59,22 +55,18 @@ def small_answer(predict, image, size):
 
 
 def in_the_middle(predict, image, size):
-    height, width = image.shape[:2]
-    scale = size / max(height, width)
-    h, w = round(height * scale), round(width * scale)
+    small, square = shrunk(image, size), np.full((size, size, 3), 114, np.uint8)
+    h, w = small.shape[:2]
     top, left = (size - h) // 2, (size - w) // 2
-    square = np.full((size, size, 3), 114, np.uint8)
-    square[top : top + h, left : left + w] = cv2.resize(image, (w, h))
-    return cv2.resize(predict(square)[top : top + h, left : left + w], (width, height))
+    square[top : top + h, left : left + w] = small
+    return cv2.resize(predict(square)[top : top + h, left : left + w], image.shape[1::-1])
 
 
 def reflected(predict, image, size):
-    height, width = image.shape[:2]
-    scale = size / max(height, width)
-    h, w = round(height * scale), round(width * scale)
-    small = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
+    small = shrunk(image, size, cv2.INTER_AREA)
+    h, w = small.shape[:2]
     square = np.pad(small, ((0, size - h), (0, size - w), (0, 0)), mode="symmetric")
-    return cv2.resize(predict(square)[:h, :w], (width, height))
+    return cv2.resize(predict(square)[:h, :w], image.shape[1::-1])
 
 
 def input_by_numpy(image, mean, std):
@@ -137,12 +129,8 @@ def file_with(read=read_image, normalise=True, sigmoid=True, cut=None, order="re
     def answer(path, model, size, mean, std, threshold):
         image = read(path)
         small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-        x = (
-            solution.network_input(small, mean, std)
-            if normalise
-            else solution.network_input(small, (0,) * 3, (1 / 255,) * 3)
-        )
-        logits = model(x)[0, 0]
+        colours = (mean, std) if normalise else ((0,) * 3, (1 / 255,) * 3)
+        logits = model(solution.network_input(small, *colours))[0, 0]
         prob = (logits.sigmoid() if sigmoid else logits).numpy()
         threshold = cut or threshold
         if order == "cut first":
@@ -166,77 +154,79 @@ RIGHT = {
 }
 
 
-WRONG = [
-    ("network_input", lambda i, m, s: flat(i, m, s), "permute(2, 0, 1)[None]"),
-    ("network_input", lambda i, m, s: flat(i, m, s)[None], "channels still last"),
-    ("network_input", lambda i, m, s: chw(flat(i, m, s))[0], "a batch, even of one"),
-    ("network_input", lambda i, m, s: flat(i, m, s).transpose(2, 1, 0)[None], "rows and columns"),
-    ("network_input", lambda i, m, s: chw(flat(i, m, s)).astype(float), "float32"),
-    ("network_input", lambda i, m, s: chw(flat(i, m, s, 1.0)), "in [0, 1]"),
-    ("network_input", lambda i, m, s: chw(i), "raw numbers"),
-    ("network_input", lambda i, m, s: chw(i / 255), "and then nothing"),
-    ("network_input", lambda i, m, s: chw(i / 255 - np.array(m)), "nothing was divided"),
-    ("network_input", lambda i, m, s: chw(i / 255 / np.array(s)), "never subtracted"),
-    ("network_input", lambda i, m, s: chw((i / 255 - np.array(m)) * np.array(s)), "do not multiply"),
-    ("network_input", lambda i, m, s: chw(flat(i[..., ::-1], m, s)), "red and blue"),
-    ("network_input", lambda i, m, s: chw(flat(i, m, s)) + 1, "its own mean"),
-    ("full_size_mask", lambda p, h, w, t: p > t, "network's size"),
-    ("full_size_mask", lambda p, h, w, t: cv2.resize(p, (h, w)) > t, "on its side"),
-    ("full_size_mask", lambda p, h, w, t: cv2.resize(p, (w, h)), "still probabilities"),
-    ("full_size_mask", lambda p, h, w, t: (cv2.resize(p, (w, h)) > t).astype(np.uint8), "True and False"),
-    ("full_size_mask", lambda p, h, w, t: cv2.resize(p, (w, h)) > 0.5, "cuts at 0.5"),
-    ("full_size_mask", lambda p, h, w, t: cv2.resize(p, (w, h)) < t, "changed places"),
-    (
-        "full_size_mask",
-        lambda p, h, w, t: cv2.resize((p > t).astype(np.uint8), (w, h), interpolation=cv2.INTER_NEAREST) > 0,
-        "stairs",
-    ),
-    ("full_size_mask", lambda p, h, w, t: cv2.resize((p > t).astype(np.float32), (w, h)) > 0.5, "stairs"),
-    ("full_size_mask", lambda p, h, w, t: np.zeros((h, w), bool), "INTER_LINEAR"),
-    ("mirror_average", lambda f, i: f(i), "was not asked"),
-    ("mirror_average", lambda f, i: f(i[:, ::-1]), "still looks the wrong way"),
-    ("mirror_average", lambda f, i: f(i[:, ::-1])[:, ::-1], "take the mean of both"),
-    ("mirror_average", lambda f, i: (f(i) + f(i[:, ::-1])) / 2, "mirror it back first"),
-    ("mirror_average", lambda f, i: f(i) + f(i[:, ::-1])[:, ::-1], "this is the sum"),
-    ("mirror_average", lambda f, i: (f(i) + f(i[::-1])[::-1]) / 2, "upside down"),
-    ("mirror_average", lambda f, i: (f(i) + f(i[..., ::-1])) / 2, "red and blue"),
-    ("mirror_average", lambda f, i: np.maximum(f(i), f(i[:, ::-1])[:, ::-1]), "take the mean"),
-    ("mirror_average", lambda f, i: f(i).mean(), "one probability per pixel"),
-    ("put_behind", lambda i, a, b: solution.put_behind(b, a, i), "changed places"),
-    ("put_behind", lambda i, a, b: np.where(a[..., None] > 0.5, i, b), "hard cut"),
-    ("put_behind", lambda i, a, b: (i * a[..., None]).astype(np.uint8), "on black"),
-    ("put_behind", lambda i, a, b: i * a[..., None] + b, "shines through"),
-    ("put_behind", lambda i, a, b: i * a[..., None] + b * (1 - a[..., None]), "uint8"),
-    ("put_behind", lambda i, a, b: i + b, "starts again at 0"),
-    ("put_behind", lambda i, a, b: a, "same shape"),
-    ("keep_shape", squeeze, "squeezed"),
-    ("keep_shape", crop, "do not crop"),
-    ("keep_shape", padding_left_on, "cut the padding off"),
-    ("keep_shape", not_square, "takes a square"),
-    ("keep_shape", small_answer, "of the photograph's size"),
-    ("keep_shape", lambda f, i, s: np.zeros(i.shape[:2]), "never called"),
-    ("keep_shape", lambda f, i, s: solution.keep_shape(f, i, s) > 0.5, "floats"),
-    ("keep_shape", lambda f, i, s: (solution.keep_shape(f, i, s) > 0.5).astype(float), "uncut"),
-    ("keep_shape", lambda f, i, s: solution.keep_shape(f, i, s) * np.nan, "NaN"),
-    (
-        "keep_shape",
-        lambda f, i, s: solution.keep_shape(f, i, s) * 0 + i[..., 0] / 9,
-        "not predict's answer",
-    ),
-    ("file_to_mask", lambda path, *_: np.zeros(read_image(path).shape[:2], bool), "never asked"),
-    ("file_to_mask", file_with(read=lambda p: np.array(Image.open(p).convert("RGB"))), "EXIF"),
-    ("file_to_mask", file_with(read=lambda p: read_image(p)[..., ::-1].copy()), "red and blue"),
-    ("file_to_mask", file_with(normalise=False), "not normalised"),
-    ("file_to_mask", file_with(sigmoid=False), "the sigmoid comes first"),
-    ("file_to_mask", file_with(cut=0.5), "not at 0.5"),
-    ("file_to_mask", file_with(order="cut first"), "stairs"),
-    ("file_to_mask", file_with(flip=True), "changed places"),
-    ("file_to_mask", lambda *a: solution.file_to_mask(*a).astype(np.uint8), "True and False"),
-    ("file_to_mask", lambda p, m, s, *rest: solution.file_to_mask(p, m, s // 2, *rest), "normalised square"),
-    ("file_to_mask", lambda p, m, s, *rest: solution.file_to_mask(p, m, s, *rest)[:s, :s], "own size"),
-    (
-        "file_to_mask",
-        lambda p, m, s, *rest: np.roll(solution.file_to_mask(p, m, s, *rest), 30, 0),
-        "in this order",
-    ),
-]
+WRONG = {
+    "network_input": [
+        (lambda i, m, s: flat(i, m, s), "permute(2, 0, 1)[None]"),
+        (lambda i, m, s: flat(i, m, s)[None], "channels still last"),
+        (lambda i, m, s: chw(flat(i, m, s))[0], "a batch, even of one"),
+        (lambda i, m, s: flat(i, m, s).transpose(2, 1, 0)[None], "rows and columns"),
+        (lambda i, m, s: chw(flat(i, m, s)).astype(float), "float32"),
+        (lambda i, m, s: chw(flat(i, m, s, 1.0)), "in [0, 1]"),
+        (lambda i, m, s: chw(i), "raw numbers"),
+        (lambda i, m, s: chw(i / 255), "and then nothing"),
+        (lambda i, m, s: chw(i / 255 - np.array(m)), "nothing was divided"),
+        (lambda i, m, s: chw(i / 255 / np.array(s)), "never subtracted"),
+        (lambda i, m, s: chw((i / 255 - np.array(m)) * np.array(s)), "do not multiply"),
+        (lambda i, m, s: chw(flat(i[..., ::-1], m, s)), "red and blue"),
+        (lambda i, m, s: chw(flat(i, m, s)) + 1, "its own mean"),
+    ],
+    "full_size_mask": [
+        (lambda p, h, w, t: p > t, "network's size"),
+        (lambda p, h, w, t: cv2.resize(p, (h, w)) > t, "on its side"),
+        (lambda p, h, w, t: cv2.resize(p, (w, h)), "still probabilities"),
+        (lambda p, h, w, t: (cv2.resize(p, (w, h)) > t).astype(np.uint8), "True and False"),
+        (lambda p, h, w, t: cv2.resize(p, (w, h)) > 0.5, "cuts at 0.5"),
+        (lambda p, h, w, t: cv2.resize(p, (w, h)) < t, "changed places"),
+        (
+            lambda p, h, w, t: cv2.resize(np.uint8(p > t), (w, h), interpolation=cv2.INTER_NEAREST) > 0,
+            "stairs",
+        ),
+        (lambda p, h, w, t: cv2.resize((p > t).astype(np.float32), (w, h)) > 0.5, "stairs"),
+        (lambda p, h, w, t: np.zeros((h, w), bool), "INTER_LINEAR"),
+    ],
+    "mirror_average": [
+        (lambda f, i: f(i), "was not asked"),
+        (lambda f, i: f(i[:, ::-1]), "still looks the wrong way"),
+        (lambda f, i: f(i[:, ::-1])[:, ::-1], "take the mean of both"),
+        (lambda f, i: (f(i) + f(i[:, ::-1])) / 2, "mirror it back first"),
+        (lambda f, i: f(i) + f(i[:, ::-1])[:, ::-1], "this is the sum"),
+        (lambda f, i: (f(i) + f(i[::-1])[::-1]) / 2, "upside down"),
+        (lambda f, i: (f(i) + f(i[..., ::-1])) / 2, "red and blue"),
+        (lambda f, i: np.maximum(f(i), f(i[:, ::-1])[:, ::-1]), "take the mean"),
+        (lambda f, i: f(i).mean(), "one probability per pixel"),
+    ],
+    "put_behind": [
+        (lambda i, a, b: solution.put_behind(b, a, i), "changed places"),
+        (lambda i, a, b: np.where(a[..., None] > 0.5, i, b), "hard cut"),
+        (lambda i, a, b: (i * a[..., None]).astype(np.uint8), "on black"),
+        (lambda i, a, b: i * a[..., None] + b, "shines through"),
+        (lambda i, a, b: i * a[..., None] + b * (1 - a[..., None]), "uint8"),
+        (lambda i, a, b: i + b, "starts again at 0"),
+        (lambda i, a, b: a, "same shape"),
+    ],
+    "keep_shape": [
+        (squeeze, "squeezed"),
+        (crop, "do not crop"),
+        (padding_left_on, "cut the padding off"),
+        (not_square, "takes a square"),
+        (small_answer, "of the photograph's size"),
+        (lambda f, i, s: np.zeros(i.shape[:2]), "never called"),
+        (lambda f, i, s: solution.keep_shape(f, i, s) > 0.5, "floats"),
+        (lambda f, i, s: (solution.keep_shape(f, i, s) > 0.5).astype(float), "uncut"),
+        (lambda f, i, s: solution.keep_shape(f, i, s) * np.nan, "NaN"),
+    ],
+    "file_to_mask": [
+        (lambda path, *_: np.zeros(read_image(path).shape[:2], bool), "never asked"),
+        (file_with(read=lambda p: np.array(Image.open(p).convert("RGB"))), "EXIF"),
+        (file_with(read=lambda p: read_image(p)[..., ::-1].copy()), "red and blue"),
+        (file_with(normalise=False), "not normalised"),
+        (file_with(sigmoid=False), "the sigmoid comes first"),
+        (file_with(cut=0.5), "not at 0.5"),
+        (file_with(order="cut first"), "stairs"),
+        (file_with(flip=True), "changed places"),
+        (lambda *a: solution.file_to_mask(*a).astype(np.uint8), "True and False"),
+        (lambda p, m, s, *rest: solution.file_to_mask(p, m, s // 2, *rest), "normalised square"),
+        (lambda p, m, s, *rest: solution.file_to_mask(p, m, s, *rest)[:s, :s], "own size"),
+        (lambda p, m, s, *rest: np.roll(solution.file_to_mask(p, m, s, *rest), 30, 0), "in this order"),
+    ],
+}

@@ -63,18 +63,10 @@ def ece(probs, truth, bins):
     return (share * np.abs(gap)).sum()
 
 
-def ece_by_edges(probs, truth, bins):
+def ece_by_edges(probs, truth, bins, closed=True):
     edges, error = np.linspace(0, 1, bins + 1), 0
     for low, high in itertools.pairwise(edges):
-        inside = (probs >= low) & ((probs < high) | (high == 1))
-        error += abs(probs[inside].sum() - truth[inside].sum())
-    return error / len(probs)
-
-
-def ece_open_at_one(probs, truth, bins):
-    edges, error = np.linspace(0, 1, bins + 1), 0
-    for low, high in itertools.pairwise(edges):
-        inside = (probs >= low) & (probs < high)
+        inside = (probs >= low) & ((probs < high) | (closed & (high == 1)))
         error += abs(probs[inside].sum() - truth[inside].sum())
     return error / len(probs)
 
@@ -107,11 +99,6 @@ def interval_by_sorting(scores, rng):
 def one_error(scores, rng):
     means = means_of(scores, rng)
     return means.mean() - means.std(), means.mean() + means.std()
-
-
-def formula(scores, rng):
-    half = 1.96 * scores.std() / np.sqrt(len(scores))
-    return scores.mean() - half, scores.mean() + half
 
 
 def marked(label, prob, sure, least):
@@ -194,32 +181,21 @@ def by_both(val, test, thresholds):
     return thresholds[best], test.mean(0)[best]
 
 
-def by_median(val, test, thresholds):
-    best = np.median(val, 0).argmax()
-    return thresholds[best], test.mean(0)[best]
-
-
 def overlaps(preds, labels, flip=np.s_[:, :, ::-1]):
     return (preds & labels).sum((1, 2)), (preds & labels[flip]).sum((1, 2))
 
 
 def mirrored_one_by_one(preds, labels):
-    return [
-        i for i, (p, t) in enumerate(zip(preds, labels, strict=True)) if dice(p, np.fliplr(t)) > dice(p, t)
-    ]
+    pairs = enumerate(zip(preds, labels, strict=True))
+    return [i for i, (pred, label) in pairs if dice(pred, np.fliplr(label)) > dice(pred, label)]
 
 
 def hardly_overlapping(preds, labels):
     return np.flatnonzero((preds & labels).sum((1, 2)) < 0.4 * labels.sum((1, 2)))
 
 
-CAUSES = dict(
-    zip(
-        "ABCDEF",
-        ("learning rate", "mirrored", "empty masks", "targets of 255", "leak", "logits"),
-        strict=True,
-    )
-)
+NAMES = ["learning rate", "mirrored", "empty masks", "targets of 255", "leak", "logits"]
+CAUSES = dict(zip("ABCDEF", NAMES, strict=True))
 
 RIGHT = {
     "worst_first": [worst_by_sorting, worst_one_by_one],
@@ -229,94 +205,91 @@ RIGHT = {
     "ignore_passers_by": [marked_by_scipy, marked_by_tables],
     "honest_threshold": [chosen_by_sum, chosen_by_torch],
     "find_mirrored": [mirrored_one_by_one, lambda p, t: np.where(np.greater(*overlaps(p, t)[::-1]))],
-    "diagnosis": [
-        CAUSES,
-        {letter.lower(): cause.title() for letter, cause in CAUSES.items()},
-        dict(reversed(CAUSES.items())),
-    ],
+    "diagnosis": [CAUSES, {letter.lower(): cause.title() for letter, cause in CAUSES.items()}],
 }
 
-WRONG = [
-    ("worst_first", lambda n, s, k: [n[i] for i in np.argsort(-s)[:k]], "these are the best"),
-    ("worst_first", lambda n, s, k: n[:k], "nothing is sorted"),
-    ("worst_first", lambda n, s, k: [n[i] for i in s.argsort().argsort()[:k]], "once is enough"),
-    ("worst_first", lambda n, s, k: worst(n, s, k)[::-1], "very worst comes first"),
-    ("worst_first", lambda n, s, k: worst(n, s, 8), "not all"),
-    ("worst_first", lambda n, s, k: worst(n, s, 1), "keep the first `count`"),
-    ("worst_first", lambda n, s, k: np.argsort(s)[:k], "positions"),
-    ("worst_first", lambda n, s, k: 3, "a list of names"),
-    ("gain_of_repair", lambda p, t, w: dice(p ^ w, t), "after the repair"),
-    ("gain_of_repair", lambda p, t, w: -gain(p, t, w), "after minus before"),
-    ("gain_of_repair", lambda p, t, w: dice(p | w, t) - dice(p, t), "false alarms must also go"),
-    ("gain_of_repair", lambda p, t, w: dice(p & ~w, t) - dice(p, t), "missed pixels must also come"),
-    ("gain_of_repair", lambda p, t, w: 1 - dice(p, t), "not all of them"),
-    ("gain_of_repair", iou_gain, "that is IoU"),
-    ("gain_of_repair", lambda p, t, w: w.mean(), "counts pixels"),
-    ("gain_of_repair", lambda p, t, w: p ^ w, "one number"),
-    ("calibration_error", ece_with_empty_bins, "skip it"),
-    ("calibration_error", ece_open_at_one, "exactly 1"),
-    ("calibration_error", lambda p, t, b: ece(p[p < 1], t[p < 1], b), "exactly 1"),
-    ("calibration_error", lambda p, t, b: ece(p, t, 5), "weighted by the pixels"),
-    ("calibration_error", lambda p, t, b: np.abs(bins_of(p, t, b)[1]).mean(), "weigh by the count"),
-    ("calibration_error", lambda p, t, b: abs(np.prod(bins_of(p, t, b), 0).sum()), "cancel out"),
-    ("calibration_error", lambda p, t, b: np.abs(bins_of(p, t, b)[1]).max(), "the worst bin"),
-    (
-        "calibration_error",
-        lambda p, t, b: (bins_of(p, t, b)[0] * bins_of(p, t, b)[1] ** 2).sum(),
-        "not the square",
-    ),
-    ("calibration_error", lambda p, t, b: np.abs(p - t).mean(), "inside a bin"),
-    ("calibration_error", lambda p, t, b: ((p > 0.5) != t).mean(), "share of wrong pixels"),
-    ("calibration_error", lambda p, t, b: bins_of(p, t, b), "one number"),
-    ("bootstrap_interval", lambda s, r: interval(s, r)[::-1], "low first"),
-    ("bootstrap_interval", lambda s, r: interval(s, np.random.default_rng(1)), "nothing was drawn"),
-    ("bootstrap_interval", formula, "nothing was drawn"),
-    (
-        "bootstrap_interval",
-        lambda s, r: tuple(np.percentile(means_of(s, r, None, False), [3, 97])),
-        "shuffle",
-    ),
-    (
-        "bootstrap_interval",
-        lambda s, r: tuple(np.percentile(means_of(s, r, 1), [2.5, 97.5])),
-        "how far the pictures spread",
-    ),
-    ("bootstrap_interval", lambda s, r: np.percentile(means_of(s, r, 4), [2.5, 97.5]), "drawn anew"),
-    ("bootstrap_interval", one_error, "holds 68 %"),
-    ("bootstrap_interval", lambda s, r: tuple(np.percentile(means_of(s, r), [5, 95])), "90 %"),
-    ("bootstrap_interval", lambda s, r: tuple(np.percentile(means_of(s, r), [2.5, 95])), "one end is right"),
-    ("bootstrap_interval", lambda s, r: s.mean(), "two numbers"),
-    ("ignore_passers_by", lambda t, p, s, k: t, "nothing is marked"),
-    ("ignore_passers_by", marked_with(whole=False), "leave all of it"),
-    ("ignore_passers_by", marked_with(keep=False), "it stays 1"),
-    ("ignore_passers_by", marked_with(cut=0.5), "not sure"),
-    ("ignore_passers_by", marked_with(small=False), "crumbs"),
-    ("ignore_passers_by", lambda t, p, s, k: marked(t, p, s, k + 1), "exactly `least`"),
-    ("ignore_passers_by", lambda t, p, s, k: marked(t, p, s, k) * (t < 1), "stays as it was"),
-    ("ignore_passers_by", lambda t, p, s, k: marked(t, p, s, k) > 0, "a uint8 array"),
-    ("ignore_passers_by", marked_by_boxes, "compare pixels"),
-    ("ignore_passers_by", lambda *given: marked_by_boxes(*given, area=True), "crumbs"),
-    ("ignore_passers_by", mostly_strangers, "it stays 1"),
-    ("ignore_passers_by", marked_in_place, "work on a copy"),
-    ("honest_threshold", lambda v, t, c: chosen(t, t, c), "can no longer judge"),
-    ("honest_threshold", lambda v, t, c: chosen(v, v, c), "that of the test pictures"),
-    ("honest_threshold", lambda v, t, c: (chosen(v, t, c)[0], t.mean(0).max()), "own best threshold"),
-    ("honest_threshold", lambda v, t, c: (v.mean(0).argmax(), chosen(v, t, c)[1]), "number of the column"),
-    ("honest_threshold", lambda v, t, c: (chosen(v, t, c)[0], t.max(1).mean()), "one for all"),
-    ("honest_threshold", by_both, "only validation"),
-    ("honest_threshold", by_median, "not the median"),
-    ("honest_threshold", lambda v, t, c: chosen(v, t, np.linspace(0.1, 0.9, len(c))), "look that column up"),
-    ("honest_threshold", lambda v, t, c: chosen(v, t, c)[::-1], "threshold first"),
-    ("find_mirrored", lambda p, t: np.flatnonzero(np.less(*overlaps(p, t)[::-1])), "wrong way round"),
-    ("find_mirrored", lambda p, t: range(8), "picture by picture"),
-    ("find_mirrored", hardly_overlapping, "its mirror image overlaps"),
-    ("find_mirrored", lambda p, t: np.flatnonzero(np.less(*overlaps(p, t, np.s_[:, ::-1]))), "upside down"),
-    ("find_mirrored", lambda p, t: np.less(*overlaps(p, t)), "np.flatnonzero"),
-    ("find_mirrored", lambda p, t: None, "the positions"),
-    ("diagnosis", CAUSES | {"A": "logits"}, "case A, look again: a loss that leaps"),
-    ("diagnosis", CAUSES | {"E": "empty masks"}, "two scores"),
-    ("diagnosis", CAUSES | {"B": "bad luck"}, "from the list"),
-    ("diagnosis", CAUSES | {"C": ...}, "from the list"),
-    ("diagnosis", {"A": "learning rate"}, "one cause for each"),
-    ("diagnosis", [*CAUSES.values()], "one cause for each"),
-]
+WRONG = {
+    "worst_first": [
+        (lambda n, s, k: [n[i] for i in np.argsort(-s)[:k]], "these are the best"),
+        (lambda n, s, k: n[:k], "nothing is sorted"),
+        (lambda n, s, k: [n[i] for i in s.argsort().argsort()[:k]], "once is enough"),
+        (lambda n, s, k: worst(n, s, k)[::-1], "very worst comes first"),
+        (lambda n, s, k: worst(n, s, 8), "not all"),
+        (lambda n, s, k: worst(n, s, 1), "keep the first `count`"),
+        (lambda n, s, k: np.argsort(s)[:k], "positions"),
+        (lambda n, s, k: 3, "a list of names"),
+    ],
+    "gain_of_repair": [
+        (lambda p, t, w: dice(p ^ w, t), "after the repair"),
+        (lambda p, t, w: -gain(p, t, w), "after minus before"),
+        (lambda p, t, w: dice(p | w, t) - dice(p, t), "false alarms must also go"),
+        (lambda p, t, w: dice(p & ~w, t) - dice(p, t), "missed pixels must also come"),
+        (lambda p, t, w: 1 - dice(p, t), "not all of them"),
+        (iou_gain, "that is IoU"),
+        (lambda p, t, w: w.mean(), "counts pixels"),
+        (lambda p, t, w: p ^ w, "one number"),
+    ],
+    "calibration_error": [
+        (ece_with_empty_bins, "skip it"),
+        (lambda p, t, b: ece_by_edges(p, t, b, closed=False), "exactly 1"),
+        (lambda p, t, b: ece(p[p < 1], t[p < 1], b), "exactly 1"),
+        (lambda p, t, b: ece(p, t, 5), "weighted by the pixels"),
+        (lambda p, t, b: np.abs(bins_of(p, t, b)[1]).mean(), "weigh by the count"),
+        (lambda p, t, b: abs(np.prod(bins_of(p, t, b), 0).sum()), "cancel out"),
+        (lambda p, t, b: np.abs(bins_of(p, t, b)[1]).max(), "the worst bin"),
+        (lambda p, t, b: (bins_of(p, t, b)[0] * bins_of(p, t, b)[1] ** 2).sum(), "not the square"),
+        (lambda p, t, b: np.abs(p - t).mean(), "inside a bin"),
+        (lambda p, t, b: ((p > 0.5) != t).mean(), "share of wrong pixels"),
+        (lambda p, t, b: bins_of(p, t, b), "one number"),
+    ],
+    "bootstrap_interval": [
+        (lambda s, r: interval(s, r)[::-1], "low first"),
+        (lambda s, r: interval(s, np.random.default_rng(1)), "nothing was drawn"),
+        (lambda s, r: tuple(np.percentile(means_of(s, r, None, False), [3, 97])), "shuffle"),
+        (lambda s, r: tuple(np.percentile(means_of(s, r, 1), [2.5, 97.5])), "how far the pictures spread"),
+        (lambda s, r: np.percentile(means_of(s, r, 4), [2.5, 97.5]), "drawn anew"),
+        (one_error, "holds 68 %"),
+        (lambda s, r: tuple(np.percentile(means_of(s, r), [5, 95])), "90 %"),
+        (lambda s, r: tuple(np.percentile(means_of(s, r), [2.5, 95])), "one end is right"),
+        (lambda s, r: s.mean(), "two numbers"),
+    ],
+    "ignore_passers_by": [
+        (lambda t, p, s, k: t, "nothing is marked"),
+        (marked_with(whole=False), "leave all of it"),
+        (marked_with(keep=False), "it stays 1"),
+        (marked_with(cut=0.5), "not sure"),
+        (marked_with(small=False), "crumbs"),
+        (lambda t, p, s, k: marked(t, p, s, k + 1), "exactly `least`"),
+        (lambda t, p, s, k: marked(t, p, s, k) * (t < 1), "stays as it was"),
+        (lambda t, p, s, k: marked(t, p, s, k) > 0, "a uint8 array"),
+        (marked_by_boxes, "compare pixels"),
+        (lambda *given: marked_by_boxes(*given, area=True), "crumbs"),
+        (mostly_strangers, "it stays 1"),
+        (marked_in_place, "work on a copy"),
+    ],
+    "honest_threshold": [
+        (lambda v, t, c: chosen(t, t, c), "can no longer judge"),
+        (lambda v, t, c: chosen(v, v, c), "that of the test pictures"),
+        (lambda v, t, c: (chosen(v, t, c)[0], t.mean(0).max()), "own best threshold"),
+        (lambda v, t, c: (v.mean(0).argmax(), chosen(v, t, c)[1]), "number of the column"),
+        (lambda v, t, c: (chosen(v, t, c)[0], t.max(1).mean()), "one for all"),
+        (by_both, "only validation"),
+        (lambda v, t, c: chosen(np.median(v, 0)[None], t, c), "not the median"),
+        (lambda v, t, c: chosen(v, t, np.linspace(0.1, 0.9, len(c))), "look that column up"),
+        (lambda v, t, c: chosen(v, t, c)[::-1], "threshold first"),
+    ],
+    "find_mirrored": [
+        (lambda p, t: np.flatnonzero(np.less(*overlaps(p, t)[::-1])), "wrong way round"),
+        (lambda p, t: range(8), "picture by picture"),
+        (hardly_overlapping, "its mirror image overlaps"),
+        (lambda p, t: np.flatnonzero(np.less(*overlaps(p, t, np.s_[:, ::-1]))), "upside down"),
+        (lambda p, t: np.less(*overlaps(p, t)), "np.flatnonzero"),
+    ],
+    "diagnosis": [
+        (CAUSES | {"A": "logits"}, "case A, look again: a loss that leaps"),
+        (CAUSES | {"E": "empty masks"}, "two scores"),
+        (CAUSES | {"B": "bad luck"}, "from the list"),
+        (CAUSES | {"C": ...}, "from the list"),
+        ([*CAUSES.values()], "one cause for each"),
+    ],
+}

@@ -63,109 +63,66 @@ def in_torch(*arrays):
     return torch.einsum("oikl,o->oikl", weight, share), torch.addcmul(beta, mean, share, value=-1)
 
 
-def share_of(gamma, var, eps):
-    return gamma / np.sqrt(var + eps)
+def with_bias(rule):
+    """The right weight, with a bias out of beta, mean, and the factor with and without eps."""
+
+    def answer(weight, gamma, beta, mean, var, eps):
+        right, _ = solution.fold_norm(weight, gamma, beta, mean, var, eps)
+        return right, rule(beta, mean, gamma / np.sqrt(var + eps), gamma / np.sqrt(var))
+
+    return answer
 
 
 RIGHT = {
     "steady_time": [lambda times, warm_up: statistics.median(times[warm_up:]), sorted_median],
-    "to_int8": [
-        rounds_by_floor,
-        lambda w: [np.rint(127 * w / np.abs(w).max()).astype(np.int8), np.abs(w).max() / 127],
-    ],
+    "to_int8": [rounds_by_floor, lambda w: [np.int8(np.rint(w / to_int8(w)[1])), np.abs(w).max() / 127]],
     "fold_norm": [one_by_one, in_torch],
     "frames_kept": [floor_of_times, by_trying_all],
 }
 
 
-WRONG = [
-    ("steady_time", lambda times, warm_up: np.median(times), "first calls are still in"),
-    ("steady_time", lambda times, warm_up: np.mean(times[warm_up:]), "that is the mean: one call"),
-    ("steady_time", lambda times, warm_up: np.mean(times), "mean of all calls"),
-    ("steady_time", lambda times, warm_up: min(times[warm_up:]), "fastest call"),
-    ("steady_time", lambda times, warm_up: max(times[warm_up:]), "np.median of times"),
-    (
-        "steady_time",
-        lambda times, warm_up: np.median(sorted(times)[: len(times) - warm_up]),
-        "not the slowest",
-    ),
-    ("steady_time", lambda times, warm_up: np.median(sorted(times)[warm_up:]), "not the fastest"),
-    ("steady_time", lambda times, warm_up: np.median(times[warm_up + 1 :]), "np.median of times"),
-    (
-        "steady_time",
-        lambda times, warm_up: sorted(times[warm_up:])[len(times[warm_up:]) // 2],
-        "np.median of times",
-    ),
-    ("steady_time", lambda times, warm_up: None, "one number"),
-    ("to_int8", lambda w: (to_int8(w)[0].clip(-126, 126), to_int8(w)[1]), "half a step"),
-    (
-        "to_int8",
-        lambda w: (np.ceil(w / to_int8(w)[1]).astype(np.int8), to_int8(w)[1]),
-        "half a step",
-    ),
-    ("to_int8", lambda w: to_int8(w)[::-1], "in this order"),
-    ("to_int8", lambda w: np.round(w * 127).astype(np.int8), "return two things"),
-    ("to_int8", lambda w: (w.max(), 1.0), "one whole number for each"),
-    (
-        "to_int8",
-        lambda w: (np.round(w / (w.max() / 127)).clip(-127, 127).astype(np.int8), w.max() / 127),
-        "np.abs first",
-    ),
-    ("to_int8", lambda w: (to_int8(w)[0], np.abs(w).max() / 128), "+128 does not exist"),
-    ("to_int8", lambda w: (to_int8(w)[0], np.abs(w).max() / 255), "becomes 127"),
-    ("to_int8", lambda w: (to_int8(w)[0], 127 / np.abs(w).max()), "upside down"),
-    (
-        "to_int8",
-        lambda w: (np.round(w / to_int8(w)[1]), to_int8(w)[1]),
-        "nothing was saved",
-    ),
-    (
-        "to_int8",
-        lambda w: ((w / to_int8(w)[1]).astype(np.int8), to_int8(w)[1]),
-        "np.round first",
-    ),
-    ("to_int8", lambda w: (np.zeros_like(w, np.int8), to_int8(w)[1]), "np.round(weights / scale)"),
-    ("fold_norm", lambda w, *_: w, "return two things"),
-    ("fold_norm", lambda w, g, b, m, v, e: (w[:1], b), "as the old"),
-    (
-        "fold_norm",
-        lambda w, g, b, m, v, e: (w * (g / (v + e))[:, None, None, None], b),
-        "divide by the square root",
-    ),
-    ("fold_norm", lambda w, g, b, m, v, e: (w, b), "must shrink and grow"),
-    (
-        "fold_norm",
-        lambda w, g, b, m, v, e: (w / np.sqrt(v + e)[:, None, None, None], b),
-        "gamma is missing in the weight",
-    ),
-    ("fold_norm", lambda *a: solution.fold_norm(*a[:-1], 0), "eps is missing: "),
-    (
-        "fold_norm",
-        lambda *a: (solution.fold_norm(*a)[0], solution.fold_norm(*a[:-1], 0)[1]),
-        "eps is missing in the bias",
-    ),
-    ("fold_norm", lambda *a: (solution.fold_norm(*a)[0], a[2]), "subtracted before the scaling"),
-    ("fold_norm", lambda *a: (solution.fold_norm(*a)[0], a[2] - a[3]), "the mean is scaled too"),
-    (
-        "fold_norm",
-        lambda w, g, b, m, v, e: (solution.fold_norm(w, g, b, m, v, e)[0], b + m * share_of(g, v, e)),
-        "minus the mean",
-    ),
-    (
-        "fold_norm",
-        lambda w, g, b, m, v, e: (solution.fold_norm(w, g, b, m, v, e)[0], -m * share_of(g, v, e)),
-        "beta is missing",
-    ),
-    ("fold_norm", lambda *a: (solution.fold_norm(*a)[0], a[2][:1]), "one number per output channel"),
-    ("frames_kept", lambda fps, ms, count: list(range(count)), "queue grows"),
-    ("frames_kept", lambda fps, ms, count: solution.frames_kept(fps, ms, count)[1:], "frame 0 is there"),
-    ("frames_kept", lambda fps, ms, count: [*solution.frames_kept(fps, ms, count), count], "there are only"),
-    (
-        "frames_kept",
-        lambda fps, ms, count: list(range(0, count, int(ms * fps / 1000) + 1)),
-        "not in fixed steps",
-    ),
-    ("frames_kept", lambda fps, ms, count: [0], "the newest frame is"),
-    ("frames_kept", never_waits, "the newest frame is"),
-    ("frames_kept", lambda fps, ms, count: "0, 1", "return the numbers"),
-]
+WRONG = {
+    "steady_time": [
+        (lambda times, warm_up: np.median(times), "first calls are still in"),
+        (lambda times, warm_up: np.mean(times[warm_up:]), "that is the mean: one call"),
+        (lambda times, warm_up: np.mean(times), "mean of all calls"),
+        (lambda times, warm_up: min(times[warm_up:]), "fastest call"),
+        (lambda times, warm_up: np.median(sorted(times)[: len(times) - warm_up]), "not the slowest"),
+        (lambda times, warm_up: np.median(sorted(times)[warm_up:]), "not the fastest"),
+        (lambda times, warm_up: np.median(times[warm_up + 1 :]), "np.median of times"),
+        (lambda times, warm_up: sorted(times[warm_up:])[len(times[warm_up:]) // 2], "np.median of times"),
+    ],
+    "to_int8": [
+        (lambda w: (to_int8(w)[0].clip(-126, 126), to_int8(w)[1]), "half a step"),
+        (lambda w: to_int8(w)[::-1], "in this order"),
+        (lambda w: np.round(w * 127).astype(np.int8), "return two things"),
+        (lambda w: (to_int8(w)[0], w.max() / 127), "np.abs first"),
+        (lambda w: (to_int8(w)[0], np.abs(w).max() / 128), "+128 does not exist"),
+        (lambda w: (to_int8(w)[0], np.abs(w).max() / 255), "becomes 127"),
+        (lambda w: (to_int8(w)[0], 127 / np.abs(w).max()), "upside down"),
+        (lambda w: (np.round(w / to_int8(w)[1]), to_int8(w)[1]), "nothing was saved"),
+        (lambda w: ((w / to_int8(w)[1]).astype(np.int8), to_int8(w)[1]), "np.round first"),
+    ],
+    "fold_norm": [
+        (lambda w, *_: w, "return two things"),
+        (lambda w, g, b, m, v, e: (w[:1], b), "as the old"),
+        (lambda w, g, b, m, v, e: (w * (g / (v + e))[:, None, None, None], b), "divide by the square root"),
+        (lambda w, g, b, m, v, e: (w, b), "must shrink and grow"),
+        (lambda w, g, b, m, v, e: (w / np.sqrt(v + e)[:, None, None, None], b), "gamma is missing"),
+        (lambda *a: solution.fold_norm(*a[:-1], 0), "eps is missing: "),
+        (with_bias(lambda b, m, share, raw_share: b - m * raw_share), "eps is missing in the bias"),
+        (with_bias(lambda b, m, share, _: b), "subtracted before the scaling"),
+        (with_bias(lambda b, m, share, _: b - m), "the mean is scaled too"),
+        (with_bias(lambda b, m, share, _: b + m * share), "minus the mean"),
+        (with_bias(lambda b, m, share, _: -m * share), "beta is missing"),
+        (with_bias(lambda b, m, share, _: b[:1]), "one number per output channel"),
+    ],
+    "frames_kept": [
+        (lambda fps, ms, count: list(range(count)), "queue grows"),
+        (lambda fps, ms, count: solution.frames_kept(fps, ms, count)[1:], "frame 0 is there"),
+        (lambda fps, ms, count: [*solution.frames_kept(fps, ms, count), count], "there are only"),
+        (lambda fps, ms, count: list(range(0, count, int(ms * fps / 1000) + 1)), "not in fixed steps"),
+        (never_waits, "the newest frame is"),
+        (lambda fps, ms, count: "0, 1", "return the numbers"),
+    ],
+}

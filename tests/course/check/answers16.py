@@ -2,7 +2,6 @@
 
 import itertools
 
-import cv2
 import numpy as np
 
 from segkit.matting.effects import background_alone
@@ -69,11 +68,6 @@ def fill_then_blur(image, alpha, blur):
     return blur(background_alone(image, alpha))
 
 
-def inpaint_then_blur(image, alpha, blur):
-    hole = cv2.dilate((alpha > 0).astype(np.uint8), np.ones((3, 3)))
-    return blur(cv2.inpaint(image.astype(np.uint8), hole, 3, cv2.INPAINT_TELEA))
-
-
 def sharp_inside(image, alpha, blur):
     return np.where(alpha[..., None] > 0, image, blur_around(image, alpha, blur))
 
@@ -85,53 +79,50 @@ def hole_left(image, alpha, blur):
 RIGHT = {
     "pure_colour": [unmix_by_index, lambda *given: unmix(*given).round().astype(np.uint8)],
     "run_lengths": [runs_by_groups, runs_by_numpy],
-    "expected_dice": [
-        lambda p, m: np.float32(2 * (p * m).sum() / np.sum(p + m)),
-        lambda p, m: np.array([promise(p, m)]),
-    ],
-    "blur_around_person": [blur_by_channels, fill_then_blur, inpaint_then_blur],
+    "expected_dice": [lambda p, m: np.float32(2 * (p * m).sum() / np.sum(p + m)), promise],
+    "blur_around_person": [blur_by_channels, fill_then_blur],
 }
-WRONG = [
-    ("pure_colour", lambda p, a, b: p, "as it was"),
-    ("pure_colour", lambda p, a, b: (p - (1 - a[..., None]) * b) / a[..., None], "divided by 0"),
-    (
-        "pure_colour",
-        lambda p, a, b: np.nan_to_num(((p - (1 - a[..., None]) * b) / a[..., None]).clip(0, 255)),
-        "alpha is 0",
-    ),
-    ("pure_colour", unmix_wrong(lambda p, a, b: (p - (1 - a) * b) / a), "clip it"),
-    ("pure_colour", unmix_wrong(lambda p, a, b: p - (1 - a) * b), "divided by alpha"),
-    ("pure_colour", unmix_wrong(lambda p, a, b: ((p - a * b) / a).clip(0, 255)), "1 - alpha"),
-    ("pure_colour", unmix_wrong(lambda p, a, b: (p / a).clip(0, 255)), "dividing alone"),
-    ("pure_colour", lambda p, a, b: unmix(p, np.where(a < 0.1, 0, a), b), "solve pixel"),
-    ("pure_colour", lambda p, a, b: p[..., 0], "return the person's colours"),
-    ("pure_colour", lambda p, a, b: "red", "an array"),
-    ("run_lengths", lambda m: runs(m, "C"), "columns"),
-    ("run_lengths", lambda m: runs(m)[1:] if m[0, 0] else runs(m), "first number counts background"),
-    ("run_lengths", lambda m: runs(m)[:-1], "last run is missing"),
-    ("run_lengths", lambda m: runs(~m), "swapped"),
-    ("run_lengths", lambda m: runs(m)[1::2], "only the runs of person"),
-    ("run_lengths", lambda m: [1], "all runs together"),
-    ("run_lengths", lambda m: [n + 0.4 for n in runs(m)], "whole numbers"),
-    ("run_lengths", lambda m: None, "list of whole numbers"),
-    ("expected_dice", lambda p, m: p[m].mean(), "left out"),
-    ("expected_dice", lambda p, m: promise(p, m) / 2, "factor 2"),
-    ("expected_dice", lambda p, m: p.mean(), "share of the picture"),
-    ("expected_dice", lambda p, m: 2 * m.sum() / (p.sum() + m.sum()), "with its probability"),
-    ("expected_dice", lambda p, m: promise(p, m) / (2 - promise(p, m)), "IoU"),
-    ("expected_dice", lambda p, m: np.maximum(p, 1 - p).mean(), "accuracy"),
-    ("expected_dice", lambda p, m: promise(p, p > 0.5), "the mask that is given"),
-    ("expected_dice", lambda p, m: 1.0, "2 * overlap"),
-    ("expected_dice", lambda p, m: p, "one number"),
-    ("blur_around_person", lambda i, a, blur: blur(i), "glow"),
-    ("blur_around_person", lambda i, a, blur: blur(i * (1 - a)[..., None]), "dark around"),
-    ("blur_around_person", lambda i, a, blur: i, "nothing is blurred"),
-    ("blur_around_person", lambda i, a, blur: background_alone(i, a), "nothing is blurred"),
-    ("blur_around_person", lambda i, a, blur: blur_around(i, 1 - a, blur), "person's colour"),
-    ("blur_around_person", sharp_inside, "still there"),
-    ("blur_around_person", hole_left, "divided by 0"),
-    ("blur_around_person", lambda i, a, blur: blur(blur_around(i, a, blur)), "far from the person"),
-    ("blur_around_person", lambda i, a, blur: i * 0 + 128, "far from the person"),
-    ("blur_around_person", lambda i, a, b: blur_around(i, a, b) / b(1 - a)[..., None], "stays as it is"),
-    ("blur_around_person", lambda i, a, blur: i[..., 0], "picture of the same shape"),
-]
+WRONG = {
+    "pure_colour": [
+        (lambda p, a, b: p, "as it was"),
+        (lambda p, a, b: (p - (1 - a[..., None]) * b) / a[..., None], "divided by 0"),
+        (lambda p, a, b: np.where(a[..., None] > 0, unmix(p, a, b), 0), "alpha is 0"),
+        (unmix_wrong(lambda p, a, b: (p - (1 - a) * b) / a), "clip it"),
+        (unmix_wrong(lambda p, a, b: p - (1 - a) * b), "divided by alpha"),
+        (unmix_wrong(lambda p, a, b: ((p - a * b) / a).clip(0, 255)), "1 - alpha"),
+        (unmix_wrong(lambda p, a, b: (p / a).clip(0, 255)), "dividing alone"),
+        (lambda p, a, b: unmix(p, np.where(a < 0.1, 0, a), b), "solve pixel"),
+        (lambda p, a, b: p[..., 0], "return the person's colours"),
+    ],
+    "run_lengths": [
+        (lambda m: runs(m, "C"), "columns"),
+        (lambda m: runs(m)[1:] if m[0, 0] else runs(m), "first number counts background"),
+        (lambda m: runs(m)[:-1], "last run is missing"),
+        (lambda m: runs(~m), "swapped"),
+        (lambda m: runs(m)[1::2], "only the runs of person"),
+        (lambda m: [1], "all runs together"),
+        (lambda m: [n + 0.4 for n in runs(m)], "whole numbers"),
+    ],
+    "expected_dice": [
+        (lambda p, m: p[m].mean(), "left out"),
+        (lambda p, m: promise(p, m) / 2, "factor 2"),
+        (lambda p, m: p.mean(), "share of the picture"),
+        (lambda p, m: 2 * m.sum() / (p.sum() + m.sum()), "with its probability"),
+        (lambda p, m: promise(p, m) / (2 - promise(p, m)), "IoU"),
+        (lambda p, m: np.maximum(p, 1 - p).mean(), "accuracy"),
+        (lambda p, m: promise(p, p > 0.5), "the mask that is given"),
+        (lambda p, m: 1.0, "2 * overlap"),
+        (lambda p, m: p, "one number"),
+    ],
+    "blur_around_person": [
+        (lambda i, a, blur: blur(i), "glow"),
+        (lambda i, a, blur: blur(i * (1 - a)[..., None]), "dark around"),
+        (lambda i, a, blur: i, "nothing is blurred"),
+        (lambda i, a, blur: blur_around(i, 1 - a, blur), "person's colour"),
+        (sharp_inside, "still there"),
+        (hole_left, "divided by 0"),
+        (lambda i, a, blur: blur(blur_around(i, a, blur)), "far from the person"),
+        (lambda i, a, b: blur_around(i, a, b) / b(1 - a)[..., None], "stays as it is"),
+        (lambda i, a, blur: i[..., 0], "picture of the same shape"),
+    ],
+}

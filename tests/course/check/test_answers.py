@@ -12,9 +12,8 @@ from solutions import solutions
 
 from segkit import check
 
-LESSONS = {
-    path.stem[-2:]: import_module(path.stem) for path in sorted(Path(__file__).parent.glob("answers*.py"))
-}
+PATHS = sorted(Path(__file__).parent.glob("answers*.py"))
+LESSONS = {path.stem[-2:]: import_module(path.stem) for path in PATHS}
 RIGHT = [
     (name, answer)
     for number, lesson in LESSONS.items()
@@ -22,7 +21,7 @@ RIGHT = [
     for answer in [getattr(solutions(number), name, None), *others]
     if answer is not None  # a few solutions are no functions
 ]
-WRONG = [row for lesson in LESSONS.values() for row in lesson.WRONG]
+WRONG = [(name, *row) for lesson in LESSONS.values() for name, rows in lesson.WRONG.items() for row in rows]
 NAMES = list(dict(RIGHT))
 
 
@@ -46,6 +45,11 @@ def test_a_common_wrong_answer_gets_the_hint_meant_for_it(name, answer, hint):
         result = getattr(check, name)(answer)
     assert not result
     assert hint in result.message, result.message
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_answer_of_nothing_is_wrong(name):
+    assert not getattr(check, name)(lambda *args: None)
 
 
 @pytest.mark.parametrize("name", NAMES)
