@@ -1,4 +1,4 @@
-"""The right answer about Adam is what torch computes; those about the plateau and batch norm are tried on it."""
+"""The right answer about Adam is what torch computes."""
 
 import torch
 from solutions import solutions
