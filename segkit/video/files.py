@@ -7,6 +7,7 @@ which is what browsers and phones play, and it drops the sound and the times of 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -22,10 +23,22 @@ except ModuleNotFoundError:  # everything else of segkit works without
 
 BT709, LIMITED = 1, 1  # the numbers of the H.264 standard for HD colours, and for 16..235 levels
 
+PQ, HLG = 16, 18  # and for the two curves of HDR
+
+BT2020_TO_709 = np.float32(
+    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]
+)
+
+BRIGHTEST = 10000 / 203
+"""The most light that a file can ask for; 1 is a white page."""
+
+OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
+"""Tags that do not describe the film, but how it is stored."""
+
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file says about itself. Sizes are as the viewer sees them, after rotation."""
+    """What a video file says about itself. Sizes are as the viewer sees them, upright."""
 
     width: int
     height: int
@@ -34,8 +47,6 @@ class VideoInfo:
     frames: int | None
     """How many there should be, where the file says so."""
     seconds: float | None
-    rotation: int
-    """Degrees, counter-clockwise, that were applied to turn it upright."""
     time_base: Fraction
     """All times are whole multiples of this many seconds."""
     pixel_aspect: Fraction
@@ -67,6 +78,8 @@ class VideoReader:
         start = self._container.start_time
         step = Fraction(self._stream.time_base)
         self.origin = round(Fraction(start or 0, av.time_base) / step) * step
+        tags = self._container.metadata.items()
+        self.described = {name: text for name, text in tags if name.lower() not in OF_THE_FILE}
         self.info = self._look()
 
     def __enter__(self) -> "VideoReader":
@@ -82,10 +95,11 @@ class VideoReader:
         self.damaged = 0
         self._rewind()
         stream, container = self._stream, self._container
-        rotation = round(first.rotation / 90) * 90 % 360
+        matrix = first.side_data.get("DISPLAYMATRIX")
+        self._turn = np.frombuffer(matrix, np.int32) if matrix else np.eye(3, dtype=np.int32).ravel()
         aspect = stream.sample_aspect_ratio or Fraction(1)
         size = first.width, first.height
-        if rotation % 180:
+        if self._lies:
             size, aspect = size[::-1], 1 / aspect
         rates = (stream.average_rate, stream.guessed_rate)
         fps = next((rate for rate in rates if rate and rate <= 1000), Fraction(25))  # some files say nonsense
@@ -97,7 +111,6 @@ class VideoReader:
             fps=Fraction(fps).limit_denominator(1001),
             frames=stream.frames or (round(seconds * fps) if seconds else None),
             seconds=seconds,
-            rotation=rotation,
             time_base=Fraction(stream.time_base),
             pixel_aspect=Fraction(aspect),
             audio=tuple(s.codec_context.name for s in container.streams.audio if s.codec_context),
@@ -141,9 +154,10 @@ class VideoReader:
                 f"'{self.path}' should hold {self._stream.frames} frames, and {self.count} could be read."
             )
         end, slack = float(self.last + 1 / self.info.fps), 1.0 if self._stream.duration else 2.0
-        if self.info.seconds and end < self.info.seconds - max(slack, 0.02 * self.info.seconds):
+        early = end < (self.info.seconds or 0) - max(slack, 0.02 * (self.info.seconds or 0))
+        if early or self.path.stat().st_size < _declared_size(self.path):
             found.append(
-                f"'{self.path}' is cut off: it should be {self.info.seconds:.1f} s long, "
+                f"'{self.path}' is cut off: it should be {self.info.seconds or end:.1f} s long, "
                 f"and {end:.1f} s could be read."
             )
         return found
@@ -177,10 +191,69 @@ class VideoReader:
     def _upright(self, raw) -> np.ndarray:
         # Files that do not say which colours they hold mean the HD ones when they are HD, as players do.
         space = raw.colorspace if raw.colorspace in (1, 4, 5, 6, 7, 9) else (1 if raw.height >= 720 else 5)
-        image = raw.reformat(format="rgb24", src_colorspace=5 if space == 6 else space).to_ndarray()
-        image = np.ascontiguousarray(np.rot90(image, self.info.rotation // 90))
+        space = 5 if space == 6 else space
+        if raw.color_trc in (PQ, HLG):
+            image = to_sdr(raw.reformat(format="rgb48le", src_colorspace=space).to_ndarray(), raw.color_trc)
+        elif any(component.is_alpha for component in raw.format.components):  # white, as in a picture
+            rgba = raw.reformat(format="rgba", src_colorspace=space).to_ndarray()
+            alpha = rgba[..., 3] / np.float32(255)
+            image = cv2.blendLinear(
+                np.ascontiguousarray(rgba[..., :3]), np.full_like(rgba[..., :3], 255), alpha, 1 - alpha
+            )
+        else:
+            image = raw.reformat(format="rgb24", src_colorspace=space).to_ndarray()
+        across, down = self._turn[[3, 1]] if self._lies else self._turn[[0, 4]]
+        image = image.transpose(1, 0, 2) if self._lies else image
+        image = np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])
         size = self.info.width, self.info.height
         return image if image.shape[1::-1] == size else cv2.resize(image, size)
+
+    @property
+    def _lies(self) -> bool:
+        """Whether rows and columns change places to show it. A selfie may be mirrored as well."""
+        return abs(int(self._turn[1])) > abs(int(self._turn[0]))
+
+
+def to_sdr(wide: np.ndarray, curve: int) -> np.ndarray:
+    """What an HDR picture looks like on a common screen: uint16 (H, W, 3) in BT.2020 -> uint8 (H, W, 3).
+
+    curve: PQ (SMPTE ST 2084) or HLG (ARIB STD-B67). A white page, 203 cd/m2 (ITU-R BT.2408), becomes nearly
+    white, and what is brighter shares the rest.
+    """
+    linear, shown = _hdr_tables(curve)
+    light = cv2.transform(linear[wide], BT2020_TO_709)
+    return shown[np.sqrt(light.clip(0, BRIGHTEST) * (65535**2 / BRIGHTEST)).astype(np.uint16)]
+
+
+@cache
+def _hdr_tables(curve: int) -> tuple[np.ndarray, np.ndarray]:
+    """Stored number -> light, where 1 is a white page, float32 (65536,); root of light -> uint8 (65536,)."""
+    signal = np.linspace(0, 1, 65536)
+    if curve == PQ:
+        power = signal ** (1 / 78.84375)
+        nits = 10000 * ((power - 0.8359375).clip(0) / (18.8515625 - 18.6875 * power)) ** (1 / 0.1593017578125)
+    else:
+        scene = np.where(
+            signal <= 0.5, signal**2 / 3, (np.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12
+        )
+        nits = 1000 * scene**1.2
+    light = signal**2 * BRIGHTEST
+    soft = np.where(
+        light <= 0.8, light, 1 - 0.2 * np.exp((0.8 - light) / 0.2)
+    )  # a knee, and 1 is never reached
+    return (nits / 203).astype(np.float32), (255 * soft ** (1 / 2.4)).round().astype(np.uint8)
+
+
+def _declared_size(path: Path) -> int:
+    """How many bytes a Matroska or WebM file should have, as its Segment says; 0 where it does not say."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    at = head.find(b"\x18\x53\x80\x67") + 4
+    if not head.startswith(b"\x1a\x45\xdf\xa3") or at < 4:
+        return 0
+    length = 9 - head[at].bit_length()  # the first set bit says how long the number is
+    size = int.from_bytes(head[at : at + length]) - (1 << 7 * length)
+    return 0 if size == (1 << 7 * length) - 1 else at + length + size  # all ones: it was not known
 
 
 def packets_of(container, stream) -> Iterator:
@@ -218,7 +291,7 @@ def _open_video(path: Path):
         raise UserError(f"'{path}' does not exist.")
     if path.is_dir():
         raise UserError(f"'{path}' is a folder, not a video.")
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if path.suffix.lower() in IMAGE_SUFFIXES and path.suffix.lower() != ".gif":
         raise UserError(f"'{path}' is a picture, not a video. For pictures: segkit predict")
     if path.stat().st_size == 0:
         raise UserError(f"'{path}' is empty.")
@@ -379,6 +452,8 @@ class FolderWriter:
     def __init__(self, path: Path, start: int):
         self.path, self.start, self.count = path, start, 0
         path.mkdir(parents=True, exist_ok=True)
+        for half in path.glob(".*.png"):  # a killed run left it
+            half.unlink()
 
     def __enter__(self) -> "FolderWriter":
         return self

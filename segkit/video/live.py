@@ -87,7 +87,7 @@ def follow(
     report.fps = fps
     for i, image in enumerate(frames):
         here = start + i / fps if fps else clock()
-        if fps and clock() >= here + 1 / fps:  # the next frame is there already
+        if fps and report.shown and clock() >= here + 1 / fps:  # the next frame is there already
             report.dropped += 1
             continue
         if clock() < here:

@@ -296,6 +296,7 @@ class Parts:
             movable = self.out.suffix.lower() in (".mp4", ".m4v", ".mov")
             options = {"movflags": "+faststart"} if movable else {}
             target = opened.enter_context(av.open(str(temporary), "w", options=options))
+            target.metadata.update(reader.described)
             with open_container(self._piece(0)) as first:
                 video = target.add_stream_from_template(first.streams.video[0])
                 video.metadata.update(first.streams.video[0].metadata)

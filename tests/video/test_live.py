@@ -33,10 +33,14 @@ class Clock:
         self.now += seconds
 
 
-def run(ms: float, fps: float | None, count: int = 30, show=None):
+def run(ms: float, fps: float | None, count: int = 30, show=None, late: float = 0):
     clock = Clock(ms)
-    frames = (np.full((4, 6, 3), i, np.uint8) for i in range(count))
-    return follow(clock, frames, fps, show, clock=lambda: clock.now, sleep=clock.sleep)
+
+    def frames():
+        clock.now += late
+        yield from (np.full((4, 6, 3), i, np.uint8) for i in range(count))
+
+    return follow(clock, frames(), fps, show, clock=lambda: clock.now, sleep=clock.sleep)
 
 
 def test_a_fast_network_shows_every_frame_at_the_cameras_pace():
@@ -52,6 +56,7 @@ def test_a_slow_network_drops_frames_and_does_not_fall_behind():
     assert report.shown == [0, 2, 5, 8, 11, 13, 16, 19, 22, 24, 27]
     assert report.dropped == 19
     assert max(report.latencies) < 110 + 1000 / 25  # with a queue the last one would be 1,800 ms old
+    assert run(ms=10_000, fps=25, late=5).shown == [0]  # too late for all, and one is seen
 
 
 def test_what_is_shown_belongs_together():
