@@ -142,9 +142,8 @@ class Case:
             raise
         except Exception as error:
             fits = [hint for part, hint in (hints or {}).items() if part in str(error)]
-            self.wrong(
-                (*fits, "your code stopped here: read the error.")[0], f"{type(error).__name__}: {error}"
-            )
+            hint = (*fits, "your code stopped here: read the error.")[0]
+            self.wrong(hint, f"{type(error).__name__}: {error}")
         if result is ...:
             raise Unanswered
         return result

@@ -1,10 +1,8 @@
 """Checks of lesson 02: pairs, splits that stay put, clean masks, batches, twins."""
 
-import builtins
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
+from unittest import mock
 
 import numpy as np
 import torch
@@ -47,29 +45,19 @@ def without_mask(answer):
         case.compare(got, mistakes, "take the names of the pictures, and take away those that have a mask.")
 
 
-@contextmanager
-def _calls_of_hash() -> Iterator[list]:
-    """What is handed to Python's own `hash` in this thread meanwhile, by whatever function."""
-    plain, here, seen = builtins.hash, threading.get_ident(), []
-
-    def watched(value):
-        if threading.get_ident() == here and isinstance(value, str | bytes | tuple):
-            seen.append(value)
-        return plain(value)
-
-    builtins.hash = watched
-    try:
-        yield seen
-    finally:
-        builtins.hash = plain
-
-
 @exercise
 def split_by_scene(answer):
     """Names such as "s0342a" -> name -> split, whole scenes, 70/15/15, and nobody moves."""
     names = [f"s{number:04d}{view}" for number in range(3000) for view in "abcd"[: 1 + number % 4]]
     case = Case("a dictionary from name to split", f"{len(names)} names, such as {names[1]}")
-    with _calls_of_hash() as hashed:
+    plain, here, hashed = hash, threading.get_ident(), []
+
+    def watched(value):
+        if threading.get_ident() == here and isinstance(value, str | bytes | tuple):
+            hashed.append(value)
+        return plain(value)
+
+    with mock.patch("builtins.hash", watched):  # whatever function of the reader's calls it
         got = answer(names)
     if not isinstance(got, dict):
         case.refuse(got, "a dictionary from name to split")
@@ -232,10 +220,7 @@ def pair_dataset(answer):
         dataset, case = answer(chosen, size), Case(given=f"{count} samples, size {size}")
         if not isinstance(dataset, torch.utils.data.Dataset):
             case.wrong("derive it from torch.utils.data.Dataset, as the stub does.", dataset)
-        length = type(dataset).__len__(dataset)
-        if length is ...:
-            raise Unanswered
-        if length != count:
+        if (length := case.run(dataset.__len__)) != count:
             case.wrong("its length is the number of pairs.", length, count)
         preprocessing = Preprocessing(size=size)
         theirs = SegmentationDataset(chosen, preprocessing, cache="none")

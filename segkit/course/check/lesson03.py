@@ -33,12 +33,13 @@ STOPPED = {
 """Hints by a part of torch's error."""
 
 
-def _answered(net: nn.Module, images: Tensor, case: Case) -> Tensor:
-    """What the reader's network says, with the input beside its error."""
-    got = case.run(net, images.clone(), hints=STOPPED)
+def _check_shape(mine: nn.Module, theirs: nn.Module, images: Tensor, case: Case, of_size, of_channels):
+    """Raises: Wrong, with the input beside its error, where the reader's network says something else."""
+    got = case.run(mine, images.clone(), hints=STOPPED)
     if not isinstance(got, Tensor):
         case.refuse(got, "one tensor from forward")
-    return got
+    if got.shape != (right := theirs(images).shape):
+        case.wrong(of_channels if got.shape[2:] == right[2:] else of_size, tuple(got.shape), tuple(right))
 
 
 def _parts(net: nn.Module, images: Tensor) -> list[nn.Module]:
@@ -88,10 +89,7 @@ def double_conv(answer):
     for i, o in ((3, 8), (5, 4), (6, 6)):
         images, case = _random(2, i, 6, 7), Case(given=f"in_channels={i}, out_channels={o}")
         mine, theirs = _built(answer, case, i, o), Block(i, o, convs=2, norm="batch")
-        shape = tuple(_answered(mine, images, case).shape)
-        if shape != (2, o, 6, 7):
-            hint = "padding=1 keeps height and width" if shape[2:] != (6, 7) else "the channels are others"
-            case.wrong(hint, shape, (2, o, 6, 7))
+        _check_shape(mine, theirs, images, case, "padding=1 keeps both sides", "the channels are others")
         _give_weights(mine, theirs, images, case)
         got, case.expected = mine.eval()(images), theirs.eval()(images)
         mistakes = {"there are negative numbers: ReLU comes last": (got < 0).any().item()}
@@ -164,12 +162,9 @@ def unet_class(answer):
         mine = _built(answer, case, widths, bottleneck)
         theirs = UNet(UNetConfig(widths=widths, bottleneck=bottleneck))
         case.given += f", images {tuple(images.shape)}"
-        shape = tuple(_answered(mine, images, case).shape)
-        if shape != (2, 1, 24, 32):
-            hint = "logits have the size of the images and one channel"
-            if shape[2:] == (24, 32):
-                hint = "the head is a 1 × 1 convolution down to one channel"
-            case.wrong(hint, shape, (2, 1, 24, 32))
+        of_size = "logits have the size of the images and one channel"
+        of_channels = "the head is a 1 × 1 convolution down to one channel"
+        _check_shape(mine, theirs, images, case, of_size, of_channels)
         _give_weights(mine, theirs, images, case)
         case.given += ", with random weights"
         with torch.no_grad():

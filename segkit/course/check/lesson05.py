@@ -43,10 +43,8 @@ def _compare(answer, loss: Callable, inputs: tuple, mistakes: dict, otherwise: s
     case = Case(right.item())
     got = _loss_number(case, value)
     infinite = "log(0) is minus infinity. From the logit x, BCE is max(x, 0) - x * y + log(1 + e^-|x|)."
-    mistakes = {
-        "the loss of these logits is not zero.": got == 0,
-        infinite: not math.isfinite(got),
-    } | mistakes
+    zero = "the loss of these logits is not zero."
+    mistakes = {zero: got == 0, infinite: not math.isfinite(got)} | mistakes
     case.compare(got, mistakes, otherwise, rtol=1e-4, atol=1e-5)
     (wanted,) = torch.autograd.grad(right, leaf)
     slope = _slope(value, leaf)
@@ -196,9 +194,7 @@ def focal_loss(answer) -> None:
         outside = ((1 - right) ** gamma).mean() * bce.mean()
         return {
             "the factor turns down what is wrong, not what is right.": (right**gamma * bce).mean(),
-            "1 - p is for person pixels alone: on background p_true is 1 - p.": (
-                (1 - p) ** gamma * bce
-            ).mean(),
+            "p_true is p on person pixels alone, 1 - p on background.": ((1 - p) ** gamma * bce).mean(),
             "gamma is an exponent, not a factor.": (gamma * (1 - right) * bce).mean(),
             "the factor is outside of the mean: each pixel needs its own.": outside,
             "this is BCE: gamma does nothing yet.": bce.mean(),

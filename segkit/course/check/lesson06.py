@@ -126,9 +126,7 @@ def _moves_alike(answer, mask: np.ndarray, seeds: range) -> None:
         either = (bright | (moved > 0)).sum()
         overlaps.append((bright & (moved > 0)).sum() / either if either else 1.0)
     if np.mean(overlaps) < 0.85:
-        hint = (
-            "image and mask, the same shape in two paints, have parted: draw once, use the numbers for both."
-        )
+        hint = "image and mask, one shape in two paints, have parted: draw once, use the numbers for both."
         Case("above 0.85").wrong(hint, f"a mean overlap (IoU) of {np.mean(overlaps):.2f} over 60 seeds")
 
 
@@ -146,9 +144,7 @@ def _mirrors_about_half(answer, mask: np.ndarray, seeds: range) -> None:
             red, green, blue = (spot.mean(0) for spot in spots)
             (a, b), (c, d) = green - red, blue - red
             ways.append(a * d - b * c > 0)
-    share = 1 - np.mean(ways) if len(ways) >= 20 else 0.5
-    clockwise = (30 - 15) * (25 - 32) - (39 - 32) * (30 - 15) > 0
-    share = share if clockwise else 1 - share
+    share = np.mean(ways) if len(ways) >= 20 else 0.5
     if not 0.15 < share < 0.85:
         Case("half").wrong("mirror about half of the pictures.", f"{share:.0%} of 60 mirrored")
 

@@ -43,9 +43,7 @@ def network_input(answer):
             "red and blue have changed places.": (image[..., ::-1] / 255, mean, std),
         }
         made = {hint: _normalised(*parts) for hint, parts in mistakes.items()}
-        case.compare(
-            got, made, "each colour: divide by 255, minus its own mean, over its own std.", atol=1e-4
-        )
+        case.compare(got, made, "each colour: over 255, minus its own mean, over its own std.", atol=1e-4)
 
 
 def _normalised(image, mean, std):
@@ -104,18 +102,15 @@ def mirror_average(answer):
         plain, mirrored = predict(image), predict(image[:, ::-1])
         case = Case((plain + mirrored[:, ::-1]) / 2, f"an image of shape {image.shape}")
         got = case.array(answer(predict, image), "one probability per pixel")
-        upside_down, swapped = (
-            (plain + predict(image[::-1])[::-1]) / 2,
-            (plain + predict(image[..., ::-1])) / 2,
-        )
+        upside_down, swapped = predict(image[::-1])[::-1], predict(image[..., ::-1])
         mistakes = {
             "this is the plain answer: the mirror image was not asked.": plain,
             "this is the mirrored answer alone, and it still looks the wrong way.": mirrored,
             "this is the mirrored answer alone: take the mean of both.": mirrored[:, ::-1],
             "the second answer still looks the wrong way: mirror it back first.": (plain + mirrored) / 2,
             "this is the sum, and reaches 2: divide by two.": plain + mirrored[:, ::-1],
-            "that turns it upside down: the first axis is rows. Use [:, ::-1].": upside_down,
-            "that swaps red and blue: the last axis is colour. Use [:, ::-1].": swapped,
+            "that turns it upside down: the first axis is rows. Use [:, ::-1].": (plain + upside_down) / 2,
+            "that swaps red and blue: the last axis is colour. Use [:, ::-1].": (plain + swapped) / 2,
         }
         case.compare(got, mistakes, "predict both, mirror the second back, take the mean.", atol=1e-4)
 

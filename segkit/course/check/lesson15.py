@@ -154,10 +154,8 @@ def lesions_found(answer) -> None:
         case = Case((found, alarms), f"{trues} true lesions, {calls} predicted")
         got = case.numbers(answer(pred, target), 2, "two numbers: found, false_alarms")
         touched = len(set(_pieces(target, connectivity=4)[1][pred]) - {0})
-        pixels, overlaps = (
-            (int((pred & target).sum()), int((pred & ~target).sum())),
-            _pieces(pred & target)[0],
-        )
+        pixels = int((pred & target).sum()), int((pred & ~target).sum())
+        overlaps, _ = _pieces(pred & target)
         mistakes = {
             "the two numbers are exchanged.": (alarms, found),
             "two predicted pieces may touch one lesion: it is found once.": (overlaps, alarms),
@@ -202,9 +200,7 @@ def _curves() -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, int]]]:
             "the spread is that of the best count's seeds, not of each count's own.": by_own,
             "the spread is of the best count's seeds, not over all runs.": _enough(counts, means, dice.std()),
             "this allows two standard deviations, one is asked for.": _enough(counts, means, 2 * spread),
-            "this allows the standard error: do not divide the deviation.": _enough(
-                counts, means, spread / 2
-            ),
+            "this allows the standard error: do not divide.": _enough(counts, means, spread / 2),
             "this is the largest count that is good enough.": counts[means >= means[best] - spread].max(),
         }
         yield counts, dice, {"": right, **mistakes}
