@@ -102,10 +102,6 @@ def test_the_licence_lies_beside_the_files():
     assert "CC0 1.0 Universal" in (PEOPLE / "LICENSE").read_text()
 
 
-def test_there_are_two_or_three_clips():
-    assert len(CLIPS) in (2, 3)
-
-
 @pytest.mark.parametrize("clip", CLIPS, ids=lambda c: c.name)
 def test_a_clip_is_a_data_set_of_frames(clip):
     facts = json.loads((clip / "clip.json").read_text())

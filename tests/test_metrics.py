@@ -30,14 +30,6 @@ def test_dice_and_iou_are_tied_symmetric_and_bounded(a, b):
     assert ((iou >= 0) & (iou <= dice) & (dice <= 1)).all()
 
 
-@given(masks)
-def test_a_mask_agrees_with_itself(a):
-    counts = count_pixels(a, a)
-    for score in (counts.dice(), counts.iou(), counts.precision(), counts.recall(), counts.pixel_accuracy()):
-        assert (score == 1).all()
-    assert (boundary_f(a, a) == 1).all()
-
-
 def test_two_empty_masks_score_one_and_a_false_alarm_scores_zero():
     empty, one = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
     one[0, 0, 3:5, 3:5] = 1

@@ -286,6 +286,13 @@ def _copied(value):
     return value.copy() if isinstance(value, np.ndarray) else value
 
 
+def gradients(result, parts: list[torch.Tensor]) -> tuple[torch.Tensor | None, ...]:
+    """Of the result's sum with respect to each part; None where it does not depend on it."""
+    if not isinstance(result, torch.Tensor) or not result.requires_grad:
+        return (None,) * len(parts)
+    return torch.autograd.grad(result.sum(), parts, allow_unused=True)
+
+
 def as_array(value) -> np.ndarray | None:
     """Numbers, True and False as an array, whatever holds them; None for anything else, such as text."""
     if isinstance(value, torch.Tensor):

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segkit.course.check.core import Case, draws, exercise, torch_generator
+from segkit.course.check.core import Case, draws, exercise, gradients, torch_generator
 from segkit.losses import BCEDiceLoss, BCELoss, DiceLoss, FocalLoss
 
 
@@ -47,7 +47,10 @@ def _compare(answer, loss: Callable, inputs: tuple, mistakes: dict, otherwise: s
     mistakes = {zero: got == 0, infinite: not math.isfinite(got)} | mistakes
     case.compare(got, mistakes, otherwise, rtol=1e-4, atol=1e-5)
     (wanted,) = torch.autograd.grad(right, leaf)
-    slope = _slope(value, leaf)
+    (slope,) = gradients(value, [leaf])
+    if slope is None:
+        hint = "the value is right, but no gradient flows: stay with tensors, no .item(), no detach."
+        Case("a tensor that knows its gradient").wrong(hint, "a value without gradient")
     if not torch.allclose(slope, wanted, rtol=1e-3, atol=1e-3 * max(wanted.abs().max().item(), 1e-6)):
         hint = "the value is right, its slope is not: some part is detached, rounded, cut or clamped."
         case.wrong(hint, slope, wanted)
@@ -63,17 +66,6 @@ def _loss_number(case: Case, value) -> float:
     if isinstance(value, Tensor) and value.numel() > 1:
         case.wrong(f"this is {value.numel()} numbers. A loss is one: take the mean.", value, "one number")
     return case.number(value, "one number, as a loss is: here a tensor with a single element")
-
-
-def _slope(value, leaf: Tensor) -> Tensor:
-    """The gradient that flows from a loss back into its logits.   Raises: Wrong when none does."""
-    slope = None
-    if isinstance(value, Tensor) and value.requires_grad:
-        (slope,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)
-    if slope is None:
-        hint = "the value is right, but no gradient flows: stay with tensors, no .item(), no detach."
-        Case("a tensor that knows its gradient").wrong(hint, "a value without gradient")
-    return slope
 
 
 @exercise

@@ -184,20 +184,16 @@ def _certain_labels(labels: np.ndarray, height: int, width: int) -> tuple[np.nda
 
     Returns: bool (height, width), uint8 (height, width).
     """
-
-    def reach(old: int, new: int) -> list[slice]:
-        middles = (np.arange(new) + 0.5) * old / new - 0.5
-        radius = max(1.0, old / new / 2)
-        return [slice(max(0, int(m - radius)), int(np.ceil(m + radius)) + 1) for m in middles]
-
-    certain, label = np.zeros((height, width), bool), np.zeros((height, width), np.uint8)
-    for i, rows in enumerate(reach(labels.shape[0], height)):
-        for j, columns in enumerate(reach(labels.shape[1], width)):
-            near = labels[rows, columns]
-            label[i, j] = near[near.shape[0] // 2, near.shape[1] // 2]
-            certain[i, j] = (near == near[0, 0]).all()
-    certain[[0, 0, -1, -1], [0, -1, 0, -1]] = True  # a corner stays the corner
-    label[[0, 0, -1, -1], [0, -1, 0, -1]] = labels[[0, 0, -1, -1], [0, -1, 0, -1]]
+    reach = [
+        int(np.ceil(max(1, old / new / 2))) for old, new in zip(labels.shape, (height, width), strict=True)
+    ]
+    near = np.ones([2 * side + 1 for side in reach], np.uint8)
+    least, most, label = (
+        cv2.resize(array, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        for array in (cv2.erode(labels, near), cv2.dilate(labels, near), labels)
+    )
+    certain, corners = least == most, np.ix_([0, -1], [0, -1])
+    certain[corners] = True  # a corner stays the corner
     return certain, label
 
 

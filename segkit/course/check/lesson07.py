@@ -116,13 +116,7 @@ def _small_network(seed: int, norm: str) -> nn.Module:
 def _watched_sgd(model: nn.Module, lr: float = 0.5) -> tuple[torch.optim.Optimizer, collections.Counter]:
     """An optimiser, and how often it was asked for a step, and gradients reached the last layer."""
     optimizer, calls = torch.optim.SGD(model.parameters(), lr=lr), collections.Counter()
-    step = optimizer.step
-
-    def counted(*args, **kwargs):
-        calls["step"] += 1
-        return step(*args, **kwargs)
-
-    optimizer.step = counted
+    optimizer.register_step_post_hook(lambda *_: calls.update(["step"]))
     model[-1].weight.register_hook(lambda grad: calls.update(["backward"]))
     return optimizer, calls
 

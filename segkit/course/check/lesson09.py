@@ -4,7 +4,7 @@ import numpy as np
 
 from segkit.course.check.core import Case, draws, exercise, same, untouched
 from segkit.files import IGNORE
-from segkit.metrics import count_pixels
+from segkit.metrics import dice_score, iou_score
 
 
 @exercise
@@ -27,12 +27,8 @@ def worst_first(answer):
         case.compare(got, mistakes, "sort the pictures by score and keep the first `count` names")
 
 
-def _dice(pred: np.ndarray, true: np.ndarray) -> float:
-    return count_pixels(pred[None], true[None]).dice().item()
-
-
-def _iou(pred: np.ndarray, true: np.ndarray) -> float:
-    return (pred & true).sum() / (pred | true).sum()
+def _score(pred: np.ndarray, true: np.ndarray, score=dice_score) -> float:
+    return score(pred[None], true[None]).item()
 
 
 @exercise
@@ -45,19 +41,20 @@ def gain_of_repair(answer):
             wrong[:] = False  # nothing to repair
         if seed == 2:
             wrong = pred != true  # everything
-        before, after = _dice(pred, true), _dice(pred ^ wrong, true)
+        before, after = _score(pred, true), _score(pred ^ wrong, true)
         counts = f"{pred.sum()} predicted, {true.sum()} true, {(pred & true).sum()} in both"
         repaired = f"{(wrong & true).sum()} missed and {(wrong & pred).sum()} false"
         case = Case(after - before, f"masks of {shape}: {counts}; to repair are {repaired}")
         got = case.number(answer(pred, true, wrong))
-        only_added, only_removed = _dice(pred | wrong, true) - before, _dice(pred & ~wrong, true) - before
+        of_iou = _score(pred ^ wrong, true, iou_score) - _score(pred, true, iou_score)
+        only_added, only_removed = _score(pred | wrong, true) - before, _score(pred & ~wrong, true) - before
         mistakes = {
             "that is the Dice after the repair: asked is how much it gained": after,
             "the other way round: after minus before": before - after,
             "missed pixels were added; false alarms must also go: turn `wrong` over": only_added,
             "false alarms were removed; missed pixels must also come: turn `wrong` over": only_removed,
             "repair the pixels in `wrong` alone, not all of them": 1 - before,
-            "that is IoU: Dice is 2 * both / (pred + true)": _iou(pred ^ wrong, true) - _iou(pred, true),
+            "that is IoU: Dice is 2 * both / (pred + true)": of_iou,
             "that counts pixels: asked is what Dice gains": wrong.mean(),
         }
         case.compare(got, mistakes, "Dice of the repaired mask minus Dice of the mask as it is", atol=1e-5)

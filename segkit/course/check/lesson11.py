@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segkit.course.check.core import Case, draws, exercise, torch_generator, untouched
+from segkit.course.check.core import Case, draws, exercise, gradients, torch_generator, untouched
 
 
 @exercise
@@ -52,7 +52,7 @@ def attend(answer):
         }
         case.compare(got, mistakes, "sigmoid(weigh(relu(a + b))), times skip")
         parts = [part.clone().requires_grad_() for part in (skip, a, b)]
-        if any(part is None for part in _gradients(answer(*parts, weigh), parts)):
+        if any(part is None for part in gradients(answer(*parts, weigh), parts)):
             case.wrong("training must reach skip, a and b: nothing detached, no NumPy in between")
 
 
@@ -85,19 +85,12 @@ def distillation_loss(answer):
             "both parts in full: weigh the masks by 1 - share": (hard + share * soft).item(),
         }
         case.compare(got, mistakes, "two cross-entropies of the same logits, mixed", rtol=0, atol=1e-4)
-        (slope,) = _gradients(result, [free])
+        (slope,) = gradients(result, [free])
         if slope is None:
             case.wrong("return the loss as a tensor that gradients flow through, not a number", result)
         wanted = (probs - (1 - share) * masks - share * teacher) / logits.numel()
         if not torch.allclose(slope, wanted, atol=1e-6):
             case.wrong("the value is right, its gradient is not: part of the loss was cut off")
-
-
-def _gradients(result, parts: list[Tensor]) -> tuple[Tensor | None, ...]:
-    """Of the result's sum with respect to each part; None where it does not depend on it."""
-    if not isinstance(result, Tensor) or not result.requires_grad:
-        return (None,) * len(parts)
-    return torch.autograd.grad(result.sum(), parts, allow_unused=True)
 
 
 def _choice(rows: list[dict], most_ms: float, noise: float) -> str | None:

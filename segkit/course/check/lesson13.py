@@ -1,10 +1,9 @@
 """Checks of lesson 13: video."""
 
-import itertools
-
 import numpy as np
 
 from segkit.course.check.core import Case, draws, exercise, mask_rows, same, untouched
+from segkit.metrics import iou_score
 from segkit.video.smooth import flicker, temporal_iou
 
 
@@ -24,11 +23,6 @@ def _drawn(masks) -> str:
     return " ".join("/".join(mask_rows(mask)) for mask in masks)
 
 
-def _iou(a, b):
-    union = (a | b).sum()
-    return (a & b).sum() / union if union else 1.0
-
-
 @exercise
 def mean_temporal_iou(answer):
     """answer(masks): mean IoU of each mask with the one before; two empty masks agree."""
@@ -38,9 +32,9 @@ def mean_temporal_iou(answer):
         masks = np.stack([*masks, nobody, nobody, dot])  # the person leaves; a speck comes
         case = Case(temporal_iou(masks), _drawn(masks))
         got = case.number(answer(list(masks)))
-        pairs = np.array([_iou(before, now) for before, now in itertools.pairwise(masks)])
+        pairs = iou_score(masks[1:], masks[:-1]).numpy()
         nothing = np.isnan(got) or same(got, np.mean([*pairs[:-2], 0, 0]))
-        against_first = np.mean([_iou(masks[0], mask) for mask in masks[1:]])
+        against_first = iou_score(masks[1:], masks[:1].repeat(len(pairs), axis=0)).mean()
         mistakes = {
             "two empty masks agree: their IoU is 1, not 0 and not 0 / 0.": nothing,
             "two empty masks agree: they count as 1, and are not left out.": np.mean([*pairs[:-2], 0]),
