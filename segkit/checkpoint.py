@@ -21,6 +21,10 @@ from segkit.models import build_model
 
 FORMAT_VERSION = 1
 
+KINDS = {"format_version": int, "model": dict, "classes": list, "threshold": float | int, "look_closer": bool}
+KINDS |= {"trained_on": list, "scores": dict, "config": dict}
+"""What a description holds, by JSON's types."""
+
 
 @dataclass(frozen=True)
 class CheckpointInfo:
@@ -63,7 +67,9 @@ def read_description(path: str | Path, text: str) -> CheckpointInfo:
     """The other way round.   path: of the file it comes from, for the message.   Raises: UserError."""
     try:
         stored = json.loads(text)
-        if stored["format_version"] > FORMAT_VERSION:
+        if odd := [key for key, kind in KINDS.items() if not isinstance(stored.get(key, False), kind)]:
+            raise TypeError(f"{odd[0]}: {str(stored.get(odd[0]))[:80]}")
+        if not 1 <= stored["format_version"] <= FORMAT_VERSION:
             raise UserError(
                 f"it is in format {stored['format_version']}, "
                 f"written by segkit {stored['segkit_version']}. "
@@ -75,27 +81,26 @@ def read_description(path: str | Path, text: str) -> CheckpointInfo:
             preprocessing=Preprocessing(**stored["preprocessing"]),
             classes=tuple(stored["classes"]),
             threshold=float(stored["threshold"]),
-            look_closer=bool(stored.get("look_closer", False)),
+            look_closer=stored.get("look_closer", False),
             trained_on=tuple(stored["trained_on"]),
             scores=stored["scores"],
             config=stored["config"],
         )
+        network = info.model  # or, of an ensemble, the first of its members
+        while "members" in network:
+            network = network["members"][0]
+        network["name"], [line["name"] for line in info.trained_on]
     except UserError as error:
         raise UserError(f"'{path}': {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"'{path}' describes itself in a way that makes no sense ({error!r}).") from None
     if not 0 < info.threshold < 1:
         raise UserError(f"'{path}' says its threshold is {info.threshold}: it lies between 0 and 1.")
-    if not isinstance(stored["classes"], list) or not all(isinstance(name, str) for name in info.classes):
+    if not all(isinstance(name, str) for name in info.classes):
         raise UserError(f"'{path}' says its classes are {stored['classes']!r}: expected a list of names.")
-    kinds = {"model": dict, "trained_on": list, "scores": dict, "config": dict}
-    if odd := [key for key, kind in kinds.items() if not isinstance(stored[key], kind)] or [
-        "trained_on" for line in info.trained_on if not isinstance(line, dict) or "name" not in line
-    ]:
-        raise UserError(f"'{path}' describes itself in a way that makes no sense ('{odd[0]}').")
-    if info.model.get("num_classes", 1) != len(info.classes):
+    if (said := network.get("num_classes", 1)) != len(info.classes):
         raise UserError(
-            f"'{path}' says that its network has {info.model.get('num_classes', 1)} classes, and names "
+            f"'{path}' says that its network has {said} classes, and names "
             f"{len(info.classes)}: {', '.join(info.classes)}."
         )
     return info

@@ -58,6 +58,11 @@ class Sample:
     group: str = ""
     """What it belongs to, such as a film or a patient: the column group (or scene), else its own name."""
 
+    @property
+    def folder(self) -> Path:
+        """The data set that it belongs to: what holds images/."""
+        return self.image.parents[len(Path(self.name).parents)]
+
 
 def find_samples(
     folder: str | Path, seed: int = 0, labels: str = "masks", splits: str | Path | None = None
@@ -225,8 +230,8 @@ class Preprocessing:
         numbers = (*self.mean, *self.std)
         if len(self.mean) != 3 or len(numbers) != 6 or not all(isinstance(n, int | float) for n in numbers):
             raise UserError(f"mean and std must be three numbers each: {self.mean}, {self.std}.")
-        if not (np.isfinite(numbers).all() and min(self.std) > 0):
-            raise UserError(f"mean and std must be finite, std above 0: {self.mean}, {self.std}.")
+        if not (np.abs(numbers) < 1e6).all() or min(self.std) < 1e-6:  # or float32 has no such colours
+            raise UserError(f"mean and std are below a million, std 1e-6 or more: {self.mean}, {self.std}.")
 
     def resize(self, image: np.ndarray, size: int | None = None) -> np.ndarray:
         """uint8 RGB (H, W, 3) -> uint8 (size, size, 3). Shrinking averages, so thin things do not flicker."""
@@ -405,19 +410,21 @@ def load_pair_full(
     Raises: UserError when a file is unreadable or the sizes of image and mask differ.
     """
     mask = read_mask(sample.mask) if len(classes) == 1 else read_classes(sample.mask, classes)
+    with_ignore = len(classes) == 1 and _unasked(sample).exists()
+    unasked = read_mask(_unasked(sample)) if with_ignore else mask == IGNORE
     height, width = displayed_size(sample.image)
-    if mask.shape != (height, width):
-        raise UserError(
-            f"image '{sample.image}' is {width}x{height} but its mask is {mask.shape[1]}x{mask.shape[0]}: "
-            "they must be of one size."
-        )
-    if len(classes) == 1 and _unasked(sample).exists():
-        mask[read_mask(_unasked(sample)) > 0] = IGNORE
+    for what, found in (("mask", mask.shape), ("ignore/", unasked.shape)):
+        if found != (height, width):
+            raise UserError(
+                f"image '{sample.image}' is {width}x{height} but its {what} is {found[1]}x{found[0]}: "
+                "they must be of one size."
+            )
+    mask[unasked > 0] = IGNORE
     return read_image(sample.image, at_least), mask
 
 
 def _unasked(sample: Sample) -> Path:
-    return sample.image.parents[len(Path(sample.name).parents)] / "ignore" / f"{sample.name}.png"
+    return sample.folder / "ignore" / f"{sample.name}.png"
 
 
 def read_classes(path: Path, classes: tuple[str, ...]) -> np.ndarray:
@@ -463,6 +470,8 @@ def load_dataset(
         raise UserError(f"there is no split '{split}': the splits are {', '.join(SPLITS)}.")
     if labels not in ("masks", "parts"):
         raise UserError(f"labels are 'masks' or 'parts', found '{labels}'.")
+    if len({Path(folder).resolve() for folder in folders}) < len(folders):
+        raise UserError(f"one data set is given more than once: {name_some([str(f) for f in folders])}.")
     named = {folder: _classes_of(folder, labels) for folder in folders}
     if len(set(named.values())) > 1:
         words = "; ".join(f"'{folder}' {', '.join(names)}" for folder, names in named.items())
@@ -479,23 +488,3 @@ def load_dataset(
         samples = sorted(samples, key=lambda sample: _place(sample.name, seed))[:limit]
     preprocessing = preprocessing or Preprocessing(size=size)
     return SegmentationDataset(samples, preprocessing, transform, seed=seed, classes=classes, **settings)
-
-
-TINY = 64
-"""Pixels of the network's input: what covers fewer is hard to find."""
-
-
-def tiny_masks(dataset: SegmentationDataset, most: int = 100) -> list[str]:
-    """A sentence where the masks of a data set are tiny at the network's size; else none.
-
-    most: so many pictures are looked at.
-    """
-    chosen = np.linspace(0, len(dataset) - 1, min(most, len(dataset))).astype(int)
-    shares = [share for i in chosen if (share := (dataset.pair(i)[1] > 0).mean()) > 0]
-    size, pixels = dataset.preprocessing.size, np.median(shares or [1]) * dataset.preprocessing.size**2
-    if pixels >= TINY:
-        return []
-    return [
-        f"tiny masks: half of them cover {pixels:.0f} or fewer of the network's {size} x {size} pixels. "
-        "A larger --size, or pictures cropped around what is wanted, shows the network more of it."
-    ]

@@ -12,12 +12,15 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from segkit.data import SPLITS, Sample, find_samples, load_pair_full, read_class_names
-from segkit.files import IGNORE, UserError, atomic_path
+from segkit.files import IGNORE, UNNAMED, UserError, atomic_path
 from segkit.metrics import Counts, boundary_f, count_classes, count_pixels, interval, resampled_means
 from segkit.plots import colour_classes, contact_sheet, overlay, save_figure
 from segkit.predict import Segmenter
 
 SCORES = ("dice", "iou", "pixel_accuracy", "precision", "recall")
+
+FILES = ("per_image.csv", "worst.png")
+"""What an evaluation leaves in its folder."""
 
 
 @dataclass
@@ -119,7 +122,11 @@ def evaluate(
             batch = samples[start : start + batch_size]
             pairs = list(pool.map(lambda sample: load_pair_full(sample, classes=person.classes), batch))
             probs = person.predict_batch([image for image, _ in pairs], flip, scales)
-            for (_, mask), prob in zip(pairs, probs, strict=True):
+            for sample, (_, mask), prob in zip(batch, pairs, probs, strict=True):
+                if mask.min() >= UNNAMED:
+                    raise UserError(
+                        f"no pixel of '{sample.image}' is asked for: take it out of the data set."
+                    )
                 pred, true, asked = person.labels(prob)[None], mask[None], mask[None] != IGNORE
                 if several:
                     counts.append(count_classes(pred, true, len(person.classes)))

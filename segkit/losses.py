@@ -26,19 +26,26 @@ class _LossFromLogits(nn.Module):
         with torch.autocast(logits.device.type, enabled=False):
             unasked = targets == IGNORE
             # Where nothing is asked, a sure and right "no": it costs nothing and has no gradient.
-            return self.compute(
-                logits.float().masked_fill(unasked, -30), targets.masked_fill(unasked, 0).float()
-            )
+            logits = logits.float().masked_fill(unasked, -30)
+            answers = targets.masked_fill(unasked, 0).float()
+            return self.compute(logits, answers, targets.numel() / (~unasked).sum().clamp(min=1))
 
-    def compute(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def compute(self, logits: Tensor, targets: Tensor, per_asked: Tensor) -> Tensor:
+        """per_asked: what brings a mean over all pixels to one over those that are asked for."""
         raise AssertionError("each loss writes its own compute")
+
+
+def _check(low: float, high: float, **settings: float) -> None:
+    for name, value in settings.items():
+        if not low <= value <= high:
+            raise UserError(f"{name} goes from {low:g} to {high:g}, found {value}.")
 
 
 class BCELoss(_LossFromLogits):
     """Binary cross-entropy: every pixel votes, and votes alike."""
 
-    def compute(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return F.binary_cross_entropy_with_logits(logits, targets)
+    def compute(self, logits: Tensor, targets: Tensor, per_asked: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(logits, targets) * per_asked
 
 
 class TverskyLoss(_LossFromLogits):
@@ -54,9 +61,10 @@ class TverskyLoss(_LossFromLogits):
         self, fp_weight: float = 0.3, fn_weight: float = 0.7, smooth: float = 1.0, pooled: bool = False
     ):
         super().__init__()
+        _check(0, 1e6, fp_weight=fp_weight, fn_weight=fn_weight, smooth=smooth)
         self.fp_weight, self.fn_weight, self.smooth, self.pooled = fp_weight, fn_weight, smooth, pooled
 
-    def compute(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def compute(self, logits: Tensor, targets: Tensor, per_asked: Tensor) -> Tensor:
         probs = logits.sigmoid()
         pixels = (0, 2, 3) if self.pooled else (2, 3)
         tp = (probs * targets).sum(pixels)
@@ -74,9 +82,10 @@ class DiceLoss(_LossFromLogits):
 
     def __init__(self, smooth: float = 1.0, pooled: bool = False):
         super().__init__()
+        _check(0, 1e6, smooth=smooth)
         self.smooth, self.pooled = smooth, pooled
 
-    def compute(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def compute(self, logits: Tensor, targets: Tensor, per_asked: Tensor) -> Tensor:
         probs = logits.sigmoid()
         pixels = (0, 2, 3) if self.pooled else (2, 3)
         intersection = (probs * targets).sum(pixels)
@@ -93,15 +102,15 @@ class BCEDiceLoss(_LossFromLogits):
 
     def __init__(self, alpha: float = 0.5, smooth: float = 1.0, pooled: bool = False, outline: float = 0.0):
         super().__init__()
-        if not 0 <= alpha <= 1:
-            raise UserError(f"alpha goes from 0 (Dice alone) to 1 (BCE alone), found {alpha}.")
+        _check(0, 1, alpha=alpha)
+        _check(0, 1e6, outline=outline)
         self.alpha, self.outline = alpha, outline
         self.dice = DiceLoss(smooth, pooled)
 
-    def compute(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def compute(self, logits: Tensor, targets: Tensor, per_asked: Tensor) -> Tensor:
         weight = 1 + self.outline * (_dilate(targets) + _dilate(1 - targets) - 1)
         bce = F.binary_cross_entropy_with_logits(logits, targets, weight, reduction="sum") / weight.sum()
-        return self.alpha * bce + (1 - self.alpha) * self.dice.compute(logits, targets)
+        return self.alpha * bce * per_asked + (1 - self.alpha) * self.dice.compute(logits, targets, per_asked)
 
 
 def _dilate(mask: Tensor) -> Tensor:
@@ -139,16 +148,18 @@ class FocalLoss(_LossFromLogits):
 
     def __init__(self, gamma: float = 2.0, balance: float | None = None):
         super().__init__()
+        _check(0, 100, gamma=gamma)
+        _check(0, 1, balance=0.5 if balance is None else balance)
         self.gamma, self.balance = gamma, balance
 
-    def compute(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def compute(self, logits: Tensor, targets: Tensor, per_asked: Tensor) -> Tensor:
         bce = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
         # log(1 - p) straight from the logit: 1 - sigmoid would round to 0 and lose its gradient.
         log_wrong = F.logsigmoid(-logits * (2 * targets - 1))
         loss = (self.gamma * log_wrong).exp() * bce
         if self.balance is not None:
             loss = loss * (self.balance * targets + (1 - self.balance) * (1 - targets))
-        return loss.mean()
+        return loss.mean() * per_asked
 
 
 class CrossEntropyDiceLoss(nn.Module):
@@ -161,18 +172,19 @@ class CrossEntropyDiceLoss(nn.Module):
 
     def __init__(self, alpha: float = 0.5, smooth: float = 1.0, ignore: int = 255):
         super().__init__()
-        if not 0 <= alpha <= 1:
-            raise UserError(f"alpha goes from 0 (Dice alone) to 1 (cross-entropy alone), found {alpha}.")
+        _check(0, 1, alpha=alpha)
+        _check(0, 1e6, smooth=smooth)
         self.alpha, self.smooth, self.ignore = alpha, smooth, ignore
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        if targets.shape != (len(logits), 1, *logits.shape[2:]):
+        if targets.shape != (len(logits), 1, *logits.shape[2:]) or logits.shape[1] < 2:
             raise ValueError(
                 f"for logits {tuple(logits.shape)} the targets are ids of shape "
                 f"({len(logits)}, 1, {logits.shape[2]}, {logits.shape[3]}), found {tuple(targets.shape)}."
             )
         with torch.autocast(logits.device.type, enabled=False):
-            logs, ids = logits.float().log_softmax(1), targets[:, 0].long()
+            logs = logits.float().masked_fill(targets == self.ignore, 0).log_softmax(1)
+            ids = targets[:, 0].long()
             named, unnamed = (ids != self.ignore) & (ids != UNNAMED), ids == UNNAMED
             ids = ids.where(named, 0)
             # Whatever class it has: the probabilities of all but the background count together.
@@ -204,6 +216,8 @@ def build_loss(name: str, alpha: float = 0.5, num_classes: int = 1, outline: flo
     num_classes: with several classes, bce, dice and bce-dice stand for their forms with a softmax.
     Raises: UserError.
     """
+    if outline and (num_classes > 1 or name not in ("bce-dice", "deep")):
+        raise UserError(f"outline is for bce-dice and deep of one class: '{name}' would not use it.")
     if num_classes > 1:
         alphas = {"bce": 1.0, "dice": 0.0, "bce-dice": alpha}
         if name not in alphas:

@@ -25,7 +25,7 @@ class Counts:
     Scores are per image, in [0, 1]. `counts.dice().mean()` is the mean over images, in which a small
     person weighs as much as a large one; `counts.pooled().dice()` counts all pixels as one image.
     Two empty masks agree and score 1 everywhere. Among several classes, one that neither mask holds has no
-    score: nan.
+    score: nan. Nor has an image of which nothing is asked.
     """
 
     tp: Tensor
@@ -59,7 +59,7 @@ class Counts:
 
     def _share(self, part: Tensor, whole: Tensor) -> Tensor:
         both_empty = (self.tp + self.fp + self.fn) == 0
-        of_nothing = 1.0 if self.tp.ndim == 1 else math.nan
+        of_nothing = torch.where(self.tn > 0, 1.0, math.nan) if self.tp.ndim == 1 else math.nan
         return torch.where(both_empty, of_nothing, part.double() / whole.clamp(min=1))
 
     def over_classes(self, scores: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class Counts:
         """
         held = ((self.tp + self.fp + self.fn) > 0)[:, 1:]
         mean = scores[:, 1:].where(held, 0).sum(1) / held.sum(1).clamp(min=1)
-        return torch.where(held.any(1), mean, 1.0)
+        return torch.where(held.any(1), mean, torch.where(self.tp[:, 0] > 0, 1.0, math.nan))
 
     @staticmethod
     def cat(batches: "list[Counts]") -> "Counts":
@@ -86,10 +86,7 @@ def count_pixels(
     asked: the same, true where a pixel counts; None counts all.
     Raises: ValueError for other shapes or values, such as logits or probabilities.
     """
-    pred, target = _as_masks(pred, "pred"), _as_masks(target, "target")
-    if pred.shape != target.shape:
-        raise ValueError(f"pred {tuple(pred.shape)} and target {tuple(target.shape)} differ in shape.")
-    asked = torch.ones_like(pred) if asked is None else _as_masks(asked, "asked")
+    pred, target, asked = _alike(pred, target, asked)
     pairs = (pred & target, pred & ~target, ~pred & target, ~pred & ~target)
     return Counts(*((pair & asked).flatten(1).sum(1) for pair in pairs))
 
@@ -116,15 +113,17 @@ def confusion_matrix(
 
     pred, target: as in count_classes.   Raises: ValueError.   Introduced in notebook 14.
     """
-    pred, target = torch.as_tensor(pred).long(), torch.as_tensor(target).long()
+    pred, target = _tensor(pred), _tensor(target)
     if pred.shape != target.shape or pred.ndim not in (3, 4):
         raise ValueError(
             f"pred {tuple(pred.shape)} and target {tuple(target.shape)}: expected one shape, "
             "(N, 1, H, W) or (N, H, W)."
         )
+    whole = all((ids % 1 == 0).all() for ids in (pred, target) if ids.is_floating_point())
+    pred, target = pred.long(), target.long()
     asked = (target != ignore) & (target != UNNAMED)
     ids = torch.cat([pred.flatten(), target[asked]])
-    if ids.min() < 0 or ids.max() >= num_classes:
+    if not whole or (len(ids) and not 0 <= ids.min() <= ids.max() < num_classes):
         raise ValueError(f"class ids go from 0 to {num_classes - 1}: take the argmax of the logits first.")
     # One number per (image, true class, called class), then one histogram over all of them.
     image = torch.arange(len(pred), device=pred.device).view(-1, *[1] * (pred.ndim - 1))
@@ -133,9 +132,24 @@ def confusion_matrix(
     return counts.view(len(pred), num_classes, num_classes)
 
 
+def _tensor(values: Tensor | np.ndarray) -> Tensor:
+    # torch takes no mirrored array as it is.
+    return torch.as_tensor(np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values)
+
+
+def _alike(pred, target, asked) -> tuple[Tensor, Tensor, Tensor]:
+    """The three as boolean masks of one shape.   Raises: ValueError."""
+    pred, target = _as_masks(pred, "pred"), _as_masks(target, "target")
+    asked = torch.ones_like(pred) if asked is None else _as_masks(asked, "asked")
+    for name, other in (("target", target), ("asked", asked)):
+        if pred.shape != other.shape:
+            raise ValueError(f"pred {tuple(pred.shape)} and {name} {tuple(other.shape)} differ in shape.")
+    return pred, target, asked
+
+
 def _as_masks(masks: Tensor | np.ndarray, name: str) -> Tensor:
-    masks = torch.as_tensor(masks)
-    if masks.ndim not in (3, 4):
+    masks = _tensor(masks)
+    if masks.ndim not in (3, 4) or (masks.ndim == 4 and masks.shape[1] != 1):
         raise ValueError(f"{name} has shape {tuple(masks.shape)}: expected (N, 1, H, W) or (N, H, W).")
     if masks.dtype != torch.bool:
         if ((masks != 0) & (masks != 1)).any():
@@ -179,10 +193,9 @@ def boundary_f(
     asked: the same, true where a pixel counts; the edge of what does not is no outline either.
     Csurka, Larlus and Perronnin, "What is a good evaluation measure for semantic segmentation?" (2013).
     """
-    pred, target = _as_masks(pred, "pred"), _as_masks(target, "target")
-    if pred.shape != target.shape:
-        raise ValueError(f"pred {tuple(pred.shape)} and target {tuple(target.shape)} differ in shape.")
-    asked = torch.ones_like(pred) if asked is None else _as_masks(asked, "asked")
+    pred, target, asked = _alike(pred, target, asked)
+    if not tolerance >= 0:
+        raise ValueError(f"the tolerance is a number of pixels from 0 on, found {tolerance}.")
     height, width = pred.shape[-2:]
     images = zip(*(m.reshape(-1, height, width).cpu().numpy() for m in (pred, target, asked)), strict=True)
     return torch.tensor([_boundary_f(p, t, a, tolerance) for p, t, a in images], dtype=torch.float64)
@@ -238,7 +251,7 @@ def surface_distances(
     if pred.shape != target.shape:
         raise ValueError(f"pred {pred.shape} and target {target.shape} differ in shape.")
     spacing = np.broadcast_to(np.asarray(spacing, float), pred.ndim) if np.size(spacing) == 1 else spacing
-    if len(spacing) != pred.ndim or min(spacing) <= 0:
+    if len(spacing) != pred.ndim or not all(0 < step < math.inf for step in spacing):
         raise ValueError(f"spacing needs {pred.ndim} numbers above 0, found {tuple(spacing)}.")
     ours, theirs = surface(pred), surface(target)
     return _distance_to(theirs, spacing)[ours], _distance_to(ours, spacing)[theirs]
@@ -254,10 +267,8 @@ def hausdorff(
     Huttenlocher, Klanderman and Rucklidge (1993).
     """
     there, back = surface_distances(pred, target, spacing)
-    if not len(there) and not len(back):
-        return 0.0
     if not len(there) or not len(back):
-        return float("inf")
+        return math.inf if len(there) or len(back) else 0.0
     return float(max(np.percentile(there, percentile), np.percentile(back, percentile)))
 
 
@@ -269,10 +280,8 @@ def mean_surface_distance(
     Returns: 0 for two empty masks, inf when one of them is empty.
     """
     there, back = surface_distances(pred, target, spacing)
-    if not len(there) and not len(back):
-        return 0.0
     if not len(there) or not len(back):
-        return float("inf")
+        return math.inf if len(there) or len(back) else 0.0
     return float(np.concatenate([there, back]).mean())
 
 

@@ -73,6 +73,8 @@ class Ensemble(nn.Module):
 
     def __init__(self, members: list[dict]):
         super().__init__()
+        if not 1 <= len(members) <= 100:
+            raise UserError(f"an ensemble has 1 to 100 members, found {len(members)}.")
         self.members = nn.ModuleList(build_model(**member) for member in members)
         self.built_as = {"name": "ensemble", "members": members}
 

@@ -21,16 +21,17 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm.auto import tqdm
 
 from segkit.augment import Augmentation
-from segkit.checkpoint import CheckpointInfo, find_checkpoint, load_checkpoint, save_checkpoint
-from segkit.data import Preprocessing, SegmentationDataset, load_dataset, read_class_names, tiny_masks
+from segkit.checkpoint import save_checkpoint
+from segkit.data import SegmentationDataset, load_dataset, read_class_names
 from segkit.files import IGNORE, UserError
 from segkit.metrics import Counts, count_classes, count_pixels
-from segkit.models import IMAGENET, NORMALISATION, build_model, to_probs
+from segkit.models import to_probs
 from segkit.plots import plot_curves
+from segkit.training.advice import advice_on_nan, advice_on_zero, tiny_masks
 from segkit.training.runs import ResumeState, Run, alone_in, check_run_folder, write_history
 from segkit.training.sampler import sampling_weights
 from segkit.training.settings import Recipe, TrainConfig
-from segkit.training.setup import Setup, connect, prepare
+from segkit.training.setup import Setup, connect, network_of, prepare
 
 
 def train(
@@ -46,7 +47,7 @@ def train(
     check_run_folder(Path(run), resume)
     set_seed(config.seed)  # before the network is built: its first weights are random
     num_classes = 1 if recipe.labels == "masks" else len(read_class_names(folders[0]))
-    model, preprocessing = _build(recipe, num_classes)
+    model, preprocessing = network_of(recipe, num_classes)
     crop_to = recipe.size if recipe.zoom > 1 else None
     transform = Augmentation(recipe.augment, crop_to) if recipe.augment > 0 or crop_to else None
     common = {"preprocessing": preprocessing, "cache": recipe.cache, "seed": config.seed}
@@ -57,19 +58,6 @@ def train(
         train_set.weights = sampling_weights(train_set.samples, recipe.shares)
     val_set = load_dataset(*folders, split="val", **common)
     return fit(model, train_set, val_set, run, config, resume, recipe, [*leaks, *tiny_masks(train_set)])
-
-
-def _build(recipe: Recipe, num_classes: int) -> tuple[nn.Module, Preprocessing]:
-    if not recipe.start_from:
-        settings = recipe.model_settings | ({"num_classes": num_classes} if num_classes > 1 else {})
-        colours = NORMALISATION.get(recipe.model, IMAGENET)
-        return build_model(recipe.model, recipe.width, **settings), Preprocessing(recipe.size, **colours)
-    model, start = load_checkpoint(find_checkpoint(recipe.start_from))
-    if len(start.classes) != num_classes:  # everything but the last layer carries over
-        body = {k: v for k, v in model.state_dict().items() if not k.startswith("head.")}
-        model = build_model(**(start.model | {"num_classes": num_classes}))
-        model.load_state_dict(body, strict=False)
-    return model.requires_grad_(True), replace(start.preprocessing, size=recipe.size)
 
 
 def fit(
@@ -113,6 +101,9 @@ def _all_epochs(setup: Setup, config: TrainConfig, run: Path) -> None:
     forked = not accelerator.is_main_process or multiprocessing.parent_process() is not None
     quiet = forked or bool(os.environ.get("TQDM_DISABLE"))  # which tqdm's own bars of notebooks pass over
     for epoch in range(len(history) + 1, config.num_epochs + 1):
+        if history and len(history) - Run(run, history).best_epoch >= config.early_stop:
+            accelerator.print(f"no better validation Dice for {config.early_stop} epochs: stopping here.")
+            break
         started, images = time.perf_counter(), setup.sampler.count
         setup.train_set.set_epoch(epoch)
         setup.train_loader.set_epoch(epoch)  # reaches the sampler, which would start at 0 after a resume
@@ -120,9 +111,9 @@ def _all_epochs(setup: Setup, config: TrainConfig, run: Path) -> None:
         bar = tqdm(total=images, unit="img", desc=f"epoch {epoch:3}/{config.num_epochs}", disable=quiet)
         train_loss = train_epoch(setup, config, bar)
         seconds = time.perf_counter() - started
-        if not math.isfinite(train_loss):
-            raise UserError(_advice_on_nan(run, epoch, lr, setup.precision, history))
-        val_loss, counts = evaluate_loader(setup)
+        val_loss, counts = evaluate_loader(setup) if math.isfinite(train_loss) else (math.nan, None)
+        if not math.isfinite(val_loss):
+            raise UserError(advice_on_nan(run, epoch, lr, setup.precision, history))
         row = {
             "epoch": epoch,
             "train_loss": train_loss,
@@ -149,11 +140,8 @@ def _all_epochs(setup: Setup, config: TrainConfig, run: Path) -> None:
             # The state is written last: an epoch counts as done once everything else of it is on disk.
             write_history(run / "history.csv", history)
             ResumeState.write(run, setup)
-        if epoch - Run(run, history).best_epoch >= config.early_stop:
-            accelerator.print(f"no better validation Dice for {config.early_stop} epochs: stopping here.")
-            break
         if epoch == 5 and max(row["val_dice"] for row in history) < 0.01:
-            accelerator.print(_advice_on_zero(setup.info))
+            accelerator.print(advice_on_zero(setup.info))
 
 
 def train_epoch(setup: Setup, config: TrainConfig, bar: tqdm) -> float:
@@ -170,7 +158,8 @@ def train_epoch(setup: Setup, config: TrainConfig, bar: tqdm) -> float:
             if setup.teacher:  # it sees the photographs in the colours that it was trained with
                 with torch.no_grad():
                     wanted = to_probs(setup.teacher(setup.taught.preprocessing.normalise(photos)))
-                soft = F.binary_cross_entropy_with_logits(logits.float(), wanted)
+                cross_entropy = F.cross_entropy if wanted.shape[1] > 1 else F.binary_cross_entropy_with_logits
+                soft = cross_entropy(logits.float(), wanted)
                 loss = (1 - config.teacher_share) * loss + config.teacher_share * soft
             accelerator.backward(scaler.scale(loss))
             if accelerator.sync_gradients:  # the last piece of the batch
@@ -221,22 +210,4 @@ def evaluate_loader(setup: Setup) -> tuple[float, Counts]:
 
 
 def _mean_over_images(counts: Counts, scores: torch.Tensor) -> float:
-    return (counts.over_classes(scores) if scores.ndim == 2 else scores).mean().item()
-
-
-def _advice_on_zero(info: CheckpointInfo) -> str:
-    start = "" if info.config.get("start_from") else "--start_from person-base, "
-    return (
-        f"validation Dice is still 0 after 5 epochs: no {' or '.join(info.classes)} is found. What helps: "
-        f"{start}--steps_per_epoch 50 where the set is small, a larger --size where things are tiny; "
-        "and segkit doctor DATA --picture look.png shows whether the masks are right."
-    )
-
-
-def _advice_on_nan(run: Path, epoch: int, lr: float, precision: str, history: list[dict]) -> str:
-    kept = f"The best weights so far are kept in '{run / 'best.safetensors'}'. " if history else ""
-    narrower = "" if precision == "fp32" else ", or --precision fp32"
-    return (
-        f"the loss is no longer a number in epoch {epoch} (learning rate {lr:g}, {precision}). {kept}"
-        f"Try a learning rate ten times lower, --clip 1{narrower}."
-    )
+    return (counts.over_classes(scores) if scores.ndim == 2 else scores).nanmean().item()

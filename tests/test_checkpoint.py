@@ -81,14 +81,22 @@ def test_a_newer_format_is_refused_with_the_version_that_reads_it(saved):
 
 
 NAN, INF = float("nan"), float("inf")
-COLOURS = [{"mean": ["0.1", 0, 0]}, {"mean": [NAN, 0, 0]}, {"std": [INF, 1, 1]}]
+COLOURS = [{"mean": ["0.1", 0, 0]}, {"mean": [NAN, 0, 0]}, {"std": [INF, 1, 1]}, {"std": [1e-300, 1, 1]}]
+MANY = {"name": "ensemble", "members": [{"name": "unet"}] * 5000}
 HOSTILE = {
     # The first would need gigabytes.
-    "model": [{"widths": [4096] * 8, "bottleneck": 4096}, {"widths": "abc"}, {"name": "os.system"}, [1]],
+    "model": [
+        {"widths": [4096] * 8, "bottleneck": 4096},
+        {"widths": "abc"},
+        {"name": "os.system"},
+        [1],
+        MANY,
+    ],
     "preprocessing": [{"size": -4}, {"colour": "pink"}, [64], *COLOURS],
-    "threshold": ["high", NAN, INF, 2, -1],
+    "threshold": ["high", "0.5", NAN, INF, 2, -1],
+    "look_closer": ["no"],
     "classes": [None, "person", [1], ["background", "person"]],
-    "format_version": [None],
+    "format_version": [None, NAN, 0.5, 0, "1"],
     "trained_on": [3, [1]],
     "scores": [[1]],
 }

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,7 @@ import yaml
 from conftest import draw_dataset
 from PIL import Image
 
+from segkit.checkpoint import load_checkpoint, save_checkpoint
 from segkit.cli import COMMANDS, main
 from segkit.files import write_image
 
@@ -62,6 +64,9 @@ def test_train_evaluate_predict(trained, tmp_path, capsys):
     assert code == 0 and "dice" in out
     assert list(csv.DictReader((tmp_path / "scores" / "per_image.csv").open()))
 
+    code, _, err = call(capsys, "evaluate", run, folder, "--split", "test", "-o", tmp_path / "scores")
+    assert code == 1 and "--overwrite" in err
+
     call(capsys, "evaluate", run, folder, "--split", "val")
     assert (run / "evaluate-val" / "per_image.csv").is_file()  # in the run, unless told
 
@@ -69,6 +74,29 @@ def test_train_evaluate_predict(trained, tmp_path, capsys):
     code, said, _ = call(capsys, "predict", folder / "images", "-m", run, "-o", out, "--write", "mask,cutout")
     assert code == 0 and "32 files written" in said
     assert Image.open(out / "003_mask.png").size == (80, 96)
+
+
+def test_evaluate_says_which_pictures_the_network_was_trained_on(trained, tmp_path, capsys):
+    folder, run = trained
+    names = sorted(path.stem for path in (folder / "images").iterdir())
+    rows = [f"{name},{'train' if i % 2 else 'val'}" for i, name in enumerate(names)]
+    (tmp_path / "other.csv").write_text("\n".join(["name,split", *rows]) + "\n")
+    other = tmp_path / "other"
+    call(capsys, "train", folder, "-o", other, "--splits", tmp_path / "other.csv", "--num_epochs=1", *QUICK)
+    _, out, _ = call(capsys, "evaluate", other, folder)
+    assert f"8 of these pictures are of the train split: --splits {tmp_path / 'other.csv'}" in out
+    (tmp_path / "other.csv").unlink()
+    assert "cannot be told" in call(capsys, "evaluate", other, folder, "--split", "test")[1]
+    model, info = load_checkpoint(run / "best.safetensors")
+    save_checkpoint(tmp_path / "m.safetensors", model, replace(info, scores={"split": "out of fold"}))
+    assert (
+        "all of these pictures were trained on"
+        in call(capsys, "evaluate", tmp_path / "m.safetensors", folder)[1]
+    )
+    write_image(folder / "ignore" / f"{names[0]}.png", np.full((96, 80), 255, np.uint8))
+    code, _, err = call(capsys, "evaluate", run, folder)
+    (folder / "ignore" / f"{names[0]}.png").unlink()
+    assert code == 1 and "is asked for" in err and names[0] in err
 
 
 def test_settings_come_from_yaml_and_flags_go_before(make_dataset, tmp_path, capsys):
@@ -88,6 +116,15 @@ def test_settings_that_refer_to_themselves_are_refused_before_they_fill_the_memo
     assert code == 1 and "write each setting out" in err
 
 
+@pytest.mark.parametrize(
+    ("text", "said"), [("[" * 5000, "nested deeper"), ("resume: true", "cannot say resume")]
+)
+def test_a_settings_file_that_cannot_be_meant_is_one_sentence(tmp_path, capsys, text, said):
+    (tmp_path / "c.yaml").write_text(text)
+    code, _, err = call(capsys, "train", "x", "--config", tmp_path / "c.yaml")
+    assert code == 1 and said in err and len(err.splitlines()) == 1
+
+
 def test_data_sets_that_are_not_there_are_named_and_left_out(make_dataset, tmp_path, capsys):
     folder, run = make_dataset(16), tmp_path / "run"
     absent = tmp_path / "photographs"
@@ -105,7 +142,7 @@ def test_resume_takes_the_recorded_settings_and_all_data_sets_that_are_named(
     assert call(capsys, "train", "--resume", "-o", run, "--num_epochs=2")[0] == 0
     assert len((run / "history.csv").read_text().splitlines()) == 3
     more = make_dataset(8, "more")
-    assert call(capsys, "train", folder, more, "--resume", "-o", run, "--num_epochs=3")[0] == 0
+    assert call(capsys, "train", folder, more, "--resume", f"--out={run}", "--num_epochs=3")[0] == 0
     assert len(json.loads((run / "config.json").read_text())["data"]) == 2
 
 

@@ -153,8 +153,11 @@ def test_the_disk_cache_is_found_again_and_notices_changed_files(make_dataset, t
 def test_a_mask_of_another_size_is_refused_with_both_sizes(make_dataset):
     folder = make_dataset(3)
     write_image(folder / "masks" / "001.png", np.zeros((50, 60), np.uint8))
-    with pytest.raises(UserError, match=r"001.*80x96 .*60x50"):
+    with pytest.raises(UserError, match=r"001.*80x96 .*mask is 60x50"):
         [load_dataset(folder, split=s, size=32) for s in ("train", "val", "test")]
+    write_image(folder / "ignore" / "000.png", np.zeros((50, 60), np.uint8))
+    with pytest.raises(UserError, match=r"000.*80x96 .*ignore/ is 60x50"):
+        load_pair_full(find_samples(folder)[0])
 
 
 def test_resizing_a_mask_keeps_its_labels_and_its_place():
@@ -195,6 +198,7 @@ def test_empty_folders_and_wrong_words_are_refused(tmp_path, make_dataset):
         (lambda: load_dataset(one, split="val"), r"val split .* is empty \(1 pictures"),
         (lambda: SegmentationDataset([], cache="tape"), "cache"),
         (lambda: Preprocessing(size=0), "input size"),
+        (lambda: load_dataset(one, one.parent / "." / "one", split="train"), "more than once"),
     ):
         with pytest.raises(UserError, match=said):
             call()

@@ -80,6 +80,14 @@ def test_bad_settings_and_shapes_are_refused():
         BCEDiceLoss(1.5)
     with pytest.raises(UserError, match="bce-dice"):
         build_loss("hinge")
+    for make, settings in (
+        (DiceLoss, {"smooth": -1}),
+        (TverskyLoss, {"fn_weight": -1}),
+        (FocalLoss, {"balance": 2}),
+        (BCEDiceLoss, {"outline": float("nan")}),
+    ):
+        with pytest.raises(UserError, match=f"{next(iter(settings))} goes from"):
+            make(**settings)
     with pytest.raises(ValueError, match="differ in shape"):
         DiceLoss()(torch.zeros(1, 1, 4, 4), torch.zeros(1, 4, 4))
 
@@ -95,6 +103,9 @@ def test_pixels_that_nobody_asks_for_neither_cost_nor_pull(name):
         costs.append(build_loss(name)(answer, targets.masked_fill(unasked, 255)))
         pulls.append(torch.autograd.grad(costs[-1], answer)[0])
     assert costs[0] == costs[1] and all((pull[unasked] == 0).all() for pull in pulls)
+    if name in ("bce", "focal"):  # a mean over what is asked, as if the rest were cut off
+        asked = build_loss(name)(logits[..., 5:], targets[..., 5:])
+        assert costs[0].item() == pytest.approx(asked.item(), rel=1e-5)
     assert (pulls[0][~unasked] != 0).any()
 
 

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 
-from segkit.metrics import Counts, boundary_f, count_pixels, dice_score, iou_score
+from segkit.metrics import Counts, boundary_f, count_classes, count_pixels, dice_score, iou_score
 
 masks = arrays(np.bool_, (2, 1, 5, 6))
 
@@ -105,6 +105,28 @@ def test_logits_probabilities_and_255_masks_are_refused_with_advice():
         dice_score(torch.zeros(4, 4), target)
     with pytest.raises(ValueError, match="differ in shape"):
         dice_score(torch.zeros(1, 1, 4, 5), target)
+    with pytest.raises(ValueError, match="expected"):  # the background would count as person
+        dice_score(torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 4))
+    with pytest.raises(ValueError, match=r"asked .* differ in shape"):  # or it would be spread over all pairs
+        count_pixels(target, target, torch.ones(1, 4, 4))
+    for ids in (torch.full((1, 4, 4), 0.7), torch.full((1, 4, 4), float("nan")), torch.full((1, 4, 4), 9)):
+        with pytest.raises(ValueError, match="class ids go from 0 to 2"):
+            count_classes(ids, torch.zeros(1, 4, 4), 3)
+    for tolerance in (-1, float("nan")):
+        with pytest.raises(ValueError, match="tolerance"):
+            boundary_f(target, target, tolerance)
+
+
+def test_arrays_may_be_mirrored():
+    pred, target = np.random.default_rng(0).random((2, 3, 8, 8)) > 0.5
+    there = count_pixels(pred[..., ::-1], target[..., ::-1]).dice()
+    assert torch.equal(there, count_pixels(pred, target).dice())
+
+
+def test_an_image_of_which_nothing_is_asked_has_no_score():
+    nothing = count_pixels(np.ones((1, 4, 4)), np.ones((1, 4, 4)), np.zeros((1, 4, 4)))
+    classes = count_classes(np.ones((1, 4, 4)), np.full((1, 4, 4), 255), 3)
+    assert nothing.dice().isnan().all() and classes.over_classes(classes.dice()).isnan().all()
 
 
 def test_what_is_not_asked_counts_neither_in_pixels_nor_at_the_outline():

@@ -5,6 +5,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from segkit.cli.common import add_checkpoint, add_looks
+from segkit.files import check_outputs
 
 EXAMPLE = "segkit evaluate runs/first data/people --split test"
 
@@ -13,6 +14,10 @@ def add_arguments(command: ArgumentParser) -> None:
     add_checkpoint(command)
     command.add_argument("data", help="a data set")
     command.add_argument("--split", default="all", help="train, val, test or all")
+    command.add_argument("--splits", help="a CSV that deals the pictures, in place of the data set's own")
+    command.add_argument(
+        "--overwrite", action="store_true", help="replace what lies in the folder given by -o"
+    )
     command.add_argument(
         "-o", "--out", help="folder for per_image.csv and worst.png (default: evaluate-SPLIT in the run)"
     )
@@ -20,21 +25,34 @@ def add_arguments(command: ArgumentParser) -> None:
 
 
 def run(args) -> int:
-    from segkit.evaluate import evaluate, write_evaluation
+    from segkit.data import find_samples
+    from segkit.evaluate import FILES, evaluate, write_evaluation
     from segkit.predict import Segmenter
     from segkit.sets.groups import find_leaks
 
     person = Segmenter.load(args.checkpoint)
+    if args.out:
+        check_outputs([Path(args.out, name) for name in FILES], overwrite=args.overwrite)
     split = None if args.split == "all" else args.split
-    result = evaluate(person, args.data, split, args.flip, args.scales)
+    result = evaluate(person, args.data, split, args.flip, args.scales, splits=args.splits)
     print(f"{len(result.samples)} pictures of {args.data} ({args.split}), at their own size")
     print(f"looked for: {', '.join(name for name in person.classes if name != 'background')}")
     print(result.table())
     if Path(args.data).resolve().name in {one["name"] for one in person.info.trained_on}:
-        seen = sum(sample.split == "train" for sample in result.samples)
-        if seen and split is None:
-            print(f"{seen} of these pictures are of the train split: --split test scores on new ones")
-        for leak in find_leaks(args.data):
+        labels = "parts" if len(person.classes) > 1 else "masks"
+        dealt = person.info.config.get("splits")
+        if person.info.scores.get("split") == "out of fold":
+            print("all of these pictures were trained on: the cross-validation's own scores are fair")
+        elif dealt and not Path(dealt).is_file():
+            print(f"which of these pictures were trained on cannot be told: '{dealt}' is gone")
+        else:
+            found = find_samples(args.data, labels=labels, splits=dealt)
+            learned = {sample.name for sample in found if sample.split == "train"}
+            seen = sum(sample.name in learned for sample in result.samples)
+            if seen and split != "train":
+                how = f"--splits {dealt} --split test" if dealt else "--split test"
+                print(f"{seen} of these pictures are of the train split: {how} scores on new ones")
+        for leak in find_leaks(args.data, splits=args.splits, labels=labels):
             print(leak)
     run = Path(args.checkpoint)
     beside = run if run.is_dir() else run.parent if run.is_file() else Path("runs") / run.name

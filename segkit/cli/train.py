@@ -1,5 +1,6 @@
 """segkit train: Train a network."""
 
+import argparse
 import json
 import os
 import sys
@@ -16,14 +17,27 @@ WHEN_STOPPED = "Go on where it was with: segkit train --resume -o RUN"
 
 
 class SettingsFile(ActionConfigFile):
-    """Without YAML's aliases: a few lines of them can stand for more than any memory holds."""
+    """Without what has no end in YAML: aliases that stand for more than memory holds, and deep nesting."""
 
     def __call__(self, parser, found, path, option=None):
         import yaml
 
+        depth = 0
         with suppress(OSError, yaml.YAMLError):  # the parser says what is wrong
-            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(Path(path).read_text())):
-                raise UserError(f"'{path}' refers to itself by *: write each setting out.")
+            for event in yaml.parse(Path(path).read_text()):
+                depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
+                    event, yaml.CollectionEndEvent
+                )
+                if isinstance(event, yaml.AliasEvent):
+                    raise UserError(f"'{path}' refers to itself by *: write each setting out.")
+                if depth > 10:
+                    raise UserError(f"'{path}' is nested deeper than any setting.")
+                if (
+                    getattr(event, "value", None) == "resume"
+                ):  # the recorded settings are read before this file
+                    raise UserError(
+                        f"'{path}' cannot say resume: segkit train --resume -o RUN --config {path}"
+                    )
         super().__call__(parser, found, path, option)
 
 
@@ -56,9 +70,8 @@ def run(args) -> int:
     if args.parallel != 1:
         raise UserError("--parallel says how many folds train at a time: give --folds as well.")
     # Several processes train together: one of them looks and says.
-    leaks = (
-        [] if int(os.environ.get("RANK", 0)) else [x for f in args.data for x in find_leaks(f, recipe.splits)]
-    )
+    rank = int(os.environ.get("RANK", 0))
+    leaks = [] if rank else find_leaks(*args.data, splits=recipe.splits, labels=recipe.labels)
     run = train(args.data, args.out, recipe, config, args.resume, leaks)
     print(f"best validation Dice {run.best_dice:.4f} in epoch {run.best_epoch}: {run.checkpoint}")
     print(f"curves: {run.folder / 'curves.png'}")
@@ -71,7 +84,9 @@ def defaults(argv: list[str]) -> dict:
 
     if "--resume" not in argv:
         return {}
-    out = next((argv[i + 1] for i, a in enumerate(argv[:-1]) if a in ("-o", "--out")), None)
+    place = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    place.add_argument("-o", "--out", nargs="?")
+    out = place.parse_known_args(argv)[0].out
     if out is None:
         raise UserError("--resume needs the run folder: segkit train --resume -o runs/first")
     record = next((p for name in ("config.json", "cv.json") if (p := Path(out) / name).is_file()), None)

@@ -30,6 +30,7 @@ DEFAULT_PROFILE = "default"
 """The profile without a file: each notebook's own parameters."""
 
 SIMPLE_TYPES = {"bool": bool, "int": int, "float": (int, float), "str": str}
+SIMPLE_TYPES |= {"list": list, "tuple": (list, tuple), "dict": dict}
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,13 @@ def run_course(
     if not healthy:
         raise UserError("this machine lacks something:\n" + re.sub(r"(?m)^\[OK\].*\n?", "", health))
 
+    if table:
+        _text_with_place(table)
     run = out.absolute() / time.strftime("course-%Y%m%d-%H%M%S")
-    run.mkdir(parents=True)
+    try:
+        run.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"'{run}' cannot be made ({error.strerror}).") from None
     meaning = " (each notebook's own parameters)" if profile == DEFAULT_PROFILE else ""
     print(f"profile: {profile}{meaning}\nresults: {run}\n")
     outcomes: list[Outcome] = []
@@ -203,12 +209,12 @@ def read_profile(folder: Path, profile: str) -> dict[str, dict]:
     """
     if profile == DEFAULT_PROFILE:
         return {}
-    place = folder / "profiles" / profile
-    if not profile or not place.is_dir():
-        known = [DEFAULT_PROFILE, *sorted(p.name for p in place.parent.glob("*") if p.is_dir())]
-        raise UserError(f"there is no profile '{profile}': choose from {', '.join(known)}.")
+    known = sorted({path.parent.name for path in (folder / "profiles").glob("*/*.yaml")})
+    if profile not in known:
+        names = ", ".join([DEFAULT_PROFILE, *known])
+        raise UserError(f"there is no profile '{profile}': choose from {names}.")
     sections = {}
-    for path in sorted(place.glob("*.yaml")):
+    for path in sorted((folder / "profiles" / profile).glob("*.yaml")):
         try:
             notebooks = choose_notebooks(folder, [path.stem])
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -262,7 +268,7 @@ def _fit(value, kind: str, where: str):
     if isinstance(value, str):
         with suppress(ValueError, SyntaxError):  # what stays text is refused below where text does not fit
             value = ast.literal_eval({"true": "True", "false": "False", "null": "None"}.get(value, value))
-    wanted = SIMPLE_TYPES.get(kind, object)
+    wanted = SIMPLE_TYPES.get(kind.split("[")[0].lower(), object)
     if not isinstance(value, wanted) or (isinstance(value, bool) and kind in ("int", "float")):
         raise UserError(f"{where} must be {kind}, found {value!r}.")
     return value
@@ -338,9 +344,7 @@ def _write_table(path: Path, profile: str, outcomes: list[Outcome]) -> None:
     """Put the times between the two markers of a Markdown file."""
     if any(outcome.error for outcome in outcomes):
         raise UserError(f"'{path}' is left as it was: a table of times wants every notebook to run.")
-    text = path.read_text(encoding="utf-8")
-    if not re.search(TABLE, text):
-        raise UserError(f"'{path}' has no place for the table: add <!-- times --> and <!-- /times -->.")
+    text = _text_with_place(path)
     lines = ["| lesson | time | peak memory |", "|---|---|---|"]
     for o in outcomes:
         lines.append(f"| [{o.title}]({o.name}.ipynb) | {duration(o.seconds)} | {o.peak_bytes / 1e9:.2f} GB |")
@@ -353,6 +357,13 @@ def _write_table(path: Path, profile: str, outcomes: list[Outcome]) -> None:
 
 
 TABLE = r"(?s)<!-- times -->.*<!-- /times -->"
+
+
+def _text_with_place(path: Path) -> str:
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if not re.search(TABLE, text):
+        raise UserError(f"'{path}' has no place for the table: add <!-- times --> and <!-- /times -->.")
+    return text
 
 
 def _machine() -> str:

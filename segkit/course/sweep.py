@@ -90,7 +90,11 @@ def run_sweep(
     def keep(name: str, left: tuple[dict[str, bytes], str | None], seconds: float) -> str | None:
         files, error = left
         if not error:
-            own = {"result": json.loads(files.pop("result.json")), "seconds": round(seconds, 1)}
+            result = json.loads(files.pop("result.json"))
+            taken = {*runs[name], "seconds"}
+            if not isinstance(result, dict) or taken & result.keys():
+                return f"result.json must hold numbers by name, other names than {', '.join(sorted(taken))}"
+            own = {"result": result, "seconds": round(seconds, 1)}
             content = json.dumps(_identity(runs[name], text) | own, indent=1)
             files["result.json"] = content.encode()  # the last to be written: now the run is finished
         for file, content in files.items():
@@ -138,9 +142,15 @@ def _identity(wanted: dict, notebook: str) -> dict:
 
 def _finished(folder: Path, wanted: dict, notebook: str) -> dict | None:
     """What the run wrote; None unless it ended with these very parameters and this code."""
-    path = folder / "result.json"
-    content = json.loads(path.read_text()) if path.is_file() else {}
-    return content if _identity(wanted, notebook).items() <= content.items() else None
+    try:
+        content = json.loads((folder / "result.json").read_text())
+    except (OSError, ValueError):  # there is none, or it is not whole
+        return None
+    return (
+        content
+        if isinstance(content, dict) and _identity(wanted, notebook).items() <= content.items()
+        else None
+    )
 
 
 def _run_once(notebook: str, wanted: dict) -> tuple[dict[str, bytes], str | None]:

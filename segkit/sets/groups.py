@@ -14,6 +14,7 @@ import numpy as np
 from segkit.data import (
     SPLIT_SHARES,
     SPLITS,
+    Sample,
     assign_splits,
     find_samples,
     pictures_by_name,
@@ -149,13 +150,29 @@ def person_shares(folder: Path, names: list[str]) -> dict[str, float]:
     return {name: float((read_labels(masks[name]) > 127).mean()) for name in names if name in masks}
 
 
-def find_leaks(folder: str | Path, splits: str | Path | None = None) -> list[str]:
-    """What lies in one split of a data set and, as good as the same, in another: a sentence for each kind.
+def find_leaks(*folders: str | Path, splits: str | Path | None = None, labels: str = "masks") -> list[str]:
+    """What lies in one split of data sets and, as good as the same, in another: a sentence for each kind.
 
     Looked for are groups that were dealt apart, pictures whose pixels are (nearly) the same, and, where no
-    groups are given, names that look like a film or a series.   splits: in place of its splits.csv.
+    groups are given, names that look like a film or a series.   splits, labels: as in find_samples.
     """
-    samples, found = find_samples(folder, splits=splits), []
+    sets = {folder: find_samples(folder, labels=labels, splits=splits) for folder in folders}
+    found = [leak for folder, samples in sets.items() for leak in _leaks_in(folder, samples, splits)]
+    if len(sets) > 1 and sum(map(len, sets.values())) <= MOST_COMPARED:
+        samples = {str(s.image): s for samples in sets.values() for s in samples}
+        pairs = near_duplicates(thumbnails({path: s.image for path, s in samples.items()}))
+        for a, b in pairs:
+            if samples[a].folder != samples[b].folder and samples[a].split != samples[b].split:
+                found.append(
+                    f"leak: '{a}' ({samples[a].split}) and '{b}' ({samples[b].split}) of two data sets "
+                    "are nearly the same picture. The cure: take such pictures out of one of them."
+                )
+                break
+    return found
+
+
+def _leaks_in(folder: str | Path, samples: list[Sample], splits: str | Path | None) -> list[str]:
+    found = []
     split, groups = {s.name: s.split for s in samples}, {s.name: s.group for s in samples}
     dealt = Path(splits or Path(folder) / "splits.csv").exists()
     cure = f"segkit data split {folder}" + " --overwrite" * dealt

@@ -26,7 +26,7 @@ from segkit.sets.groups import (
 )
 from segkit.study.members import count_cores, in_own_process, run_members
 from segkit.train import Recipe, TrainConfig, train
-from segkit.training.runs import ResumeState
+from segkit.training.runs import ResumeState, check_run_folder
 
 
 @dataclass
@@ -70,9 +70,11 @@ def cross_validate(
         )
     folder, record = Path(folders[0]), out / "cv.json"
     content = {"data": [str(folder.resolve())], "folds": folds, "config": asdict(recipe) | asdict(config)}
-    if record.exists() and not resume:
+    if not record.exists():
+        check_run_folder(out, resume=False)
+    elif not resume:
         raise UserError(f"'{out}' holds a cross-validation: choose another folder, or go on by --resume.")
-    if record.exists() and json.loads(record.read_text()) != json.loads(json.dumps(content)):
+    elif json.loads(record.read_text()) != json.loads(json.dumps(content)):
         raise UserError(f"folds of one cross-validation are alike: resume '{out}' with the settings it has.")
     samples = find_samples(folder, labels=recipe.labels, splits=recipe.splits)
     groups = {sample.name: sample.group for sample in samples}

@@ -18,7 +18,7 @@ def build_optimizer(
     """
     parts = {"rest": [], "encoder": []}
     for key, parameter in model.named_parameters():
-        parts["encoder" if key.startswith("encoder.") else "rest"].append(parameter)
+        parts["encoder" if "encoder" in key.split(".") else "rest"].append(parameter)
     groups = [{"params": parts["rest"], "lr": lr}, {"params": parts["encoder"], "lr": lr * encoder_lr}]
     make = torch.optim.Adam if name == "adam" else torch.optim.AdamW
     return make([group for group in groups if group["params"]], lr=lr, weight_decay=weight_decay)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import platform
 from collections import Counter
 from contextlib import contextmanager
@@ -16,15 +17,21 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from segkit import __version__
 from segkit.checkpoint import CheckpointInfo, read_tensors, write_tensors
-from segkit.data import Sample, SegmentationDataset
+from segkit.data import SegmentationDataset
 from segkit.files import UserError, atomic_path
-from segkit.training.settings import Recipe, TrainConfig
+from segkit.training.settings import TrainConfig
 
 if TYPE_CHECKING:
     from segkit.training.setup import Setup
 
 CANNOT_CHANGE = ("model", "width", "model_settings", "start_from", "labels", "size", "splits", "seed")
 """Settings that a run keeps when it is resumed; the others take effect from the next epoch."""
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""Adam's memory of a parameter, beside its count of steps."""
+
+FILES = ("history.csv", "best.safetensors", "curves.png", "config.json", "cv.json", "last/state.safetensors")
+"""What a training or a cross-validation writes, and would replace."""
 
 
 @dataclass
@@ -55,7 +62,7 @@ class Run:
 
 @dataclass
 class ResumeState:
-    """All that an unbroken run would have had in memory after its last whole epoch.
+    """All that an unbroken run would have had in memory after its last whole epoch, or before its first.
 
     One safetensors file, written whole or not at all: weights, the optimiser's memory, the states of the
     random generators, and the rest as JSON. Order and augmentation follow from seed and epoch.
@@ -65,6 +72,8 @@ class ResumeState:
     lrs: list[float]
     scheduler: dict
     scaler: dict
+    remembered: int
+    """Of so many parameters the optimiser has a memory: of none before the first step."""
     history: list[dict]
     precision: str
     settings: dict
@@ -91,6 +100,7 @@ class ResumeState:
         rest = {name: getattr(setup, name) for name in names}
         rest |= {"scheduler": setup.scheduler.state_dict(), "scaler": setup.scaler.state_dict()}
         rest["lrs"] = [group["lr"] for group in state["param_groups"]]
+        rest["remembered"] = len(state["state"])
         write_tensors(cls.path(run), tensors, {"segkit_state": json.dumps(rest)})
 
     @classmethod
@@ -99,7 +109,7 @@ class ResumeState:
         tensors, metadata = read_tensors(cls.path(run))
         try:
             state = cls(tensors, **json.loads(metadata["segkit_state"]))
-            if min(row["val_dice"] for row in state.history) < 0 or min(state.lrs) < 0:
+            if min((row["val_dice"] for row in state.history), default=0) < 0 or min(state.lrs) < 0:
                 raise ValueError("a number below 0")
             tensors["generator/cpu"], state.settings.keys(), state.scheduler.keys(), iter(state.changes)
             return state
@@ -112,7 +122,7 @@ class ResumeState:
             network.load_state_dict(self._under(f"{name}/"))
         except RuntimeError:
             raise UserError(
-                "the run was made with another network: resume it with the same settings."
+                f"the run was made with another network, or lost its {name}: resume with the same settings."
             ) from None
 
     def restore(
@@ -120,20 +130,27 @@ class ResumeState:
     ) -> None:
         """Give them back what they remembered. What was given anew at this resume comes first."""
         slots: dict[int, dict] = {}
-        for key, tensor in self._under("adam/").items():
-            index, slot = key.split("/")
-            slots.setdefault(int(index), {})[slot] = tensor
-        # Its memory of past gradients alone: learning rate and weight decay are those of today.
+        for index, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"]):
+            kept = self._under(f"adam/{index}/")
+            if {slot: t.shape for slot, t in kept.items() if slot != "step"} == dict.fromkeys(
+                MOMENTS, parameter.shape
+            ):
+                slots[index] = kept
+        if len(slots) != self.remembered:
+            raise UserError(
+                "the run has lost the optimiser's memory of past gradients: train anew in another folder."
+            )
+        # That memory alone: learning rate and weight decay are those of today.
         optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
         if scaler.is_enabled() and self.scaler:
             scaler.load_state_dict(self.scaler)
-        if average and any(key.startswith("average/") for key in self.tensors):
+        if average and self.settings.get("ema"):
             self.load("average", average)
         if not isinstance(scheduler, ReduceLROnPlateau):
             return
         new = changes[-1] if changes and changes[-1]["from_epoch"] == len(self.history) + 1 else {}
         if "schedule" in new:
-            scheduler.best = max(row["val_dice"] for row in self.history)
+            scheduler.best = max((row["val_dice"] for row in self.history), default=-math.inf)
         else:
             scheduler.load_state_dict(self.scheduler | {"patience": config.plateau_patience})
         if not new.keys() & {"lr", "encoder_lr", "schedule"}:
@@ -151,14 +168,20 @@ class ResumeState:
 
 
 def check_run_folder(run: Path, resume: bool) -> None:
-    if resume and not ResumeState.path(run).exists():
-        raise UserError(f"'{run}' holds no last/state.safetensors to resume from: train without --resume.")
-    if resume and not (run / "best.safetensors").exists():
+    there = [name for name in FILES if (run / name).exists()]
+    goes_on = FILES[-1] in there
+    if resume and not goes_on:
+        cure = "train anew in another folder" if there else "train without --resume"
+        raise UserError(f"'{run}' holds no last/state.safetensors to resume from: {cure}.")
+    if resume and "history.csv" in there and "best.safetensors" not in there:
         raise UserError(
             f"'{run}' has lost its best.safetensors: copy it back, or train anew in another folder."
         )
-    if not resume and (run / "history.csv").exists():
-        raise UserError(f"'{run}' already holds a run: choose another folder, or go on with it by --resume.")
+    if there and not resume:
+        raise UserError(
+            f"'{run}' already holds {there[0]}: choose another folder"
+            + ", or go on with the run there by --resume." * goes_on
+        )
 
 
 @contextmanager
@@ -180,33 +203,26 @@ def alone_in(run: Path):
         ) from None
 
 
-def changed_settings(saved: ResumeState, config: TrainConfig, recipe: Recipe | None) -> list[dict]:
+def changed_settings(saved: ResumeState, settings: dict, made_by: str) -> list[dict]:
     """What was given anew, at this resume and those before.   Raises: UserError for what cannot change."""
-    if saved.made_by != ("train" if recipe else "fit"):
+    if saved.made_by != made_by:
         raise UserError(f"the run was made by `{saved.made_by}`: go on with it by that one.")
-    settings = json.loads(json.dumps((asdict(recipe) if recipe else {}) | asdict(config)))
+    settings = json.loads(json.dumps(settings))
     changed = {key: value for key, value in settings.items() if value != saved.settings.get(key)}
     if fixed := [f"{n} {saved.settings.get(n)!r}" for n in CANNOT_CHANGE if n in changed]:
         raise UserError(f"a run that is resumed keeps its {', '.join(fixed)}: train anew in another folder.")
     done = len(saved.history)
-    if changed and config.num_epochs <= done:
+    if changed and settings["num_epochs"] <= done:
         raise UserError(
             f"all {done} epochs are done, so {', '.join(changed)} would change nothing: raise num_epochs."
         )
     return saved.changes + ([{"from_epoch": done + 1, **changed}] if changed else [])
 
 
-def write_record(
-    run: Path,
-    record: dict,
-    info: CheckpointInfo,
-    train_set: SegmentationDataset,
-    val_set: SegmentationDataset,
-) -> None:
+def write_record(run: Path, record: dict, info: CheckpointInfo, val_set: SegmentationDataset) -> None:
     """config.json: everything that the run was made with and by."""
     versions = {"segkit": __version__, "torch": torch.__version__, "python": platform.python_version()}
     record |= {
-        "data": sorted({str(_folder_of(sample).resolve()) for sample in train_set.samples}),
         "model": info.model,
         "preprocessing": asdict(info.preprocessing),
         "trained_on": info.trained_on,
@@ -219,13 +235,12 @@ def write_record(
 
 def describe_set(dataset: SegmentationDataset) -> tuple[dict, ...]:
     """Which folders, and how many pictures of each."""
-    counts = Counter(_folder_of(sample).resolve().name for sample in dataset.samples)
+    counts = Counter(sample.folder.resolve().name for sample in dataset.samples)
     return tuple({"name": name, "images": count} for name, count in counts.items())
 
 
-def _folder_of(sample: Sample) -> Path:
-    """The data set a sample belongs to: what holds its masks/ or parts/."""
-    return next(parent.parent for parent in sample.mask.parents if parent.name in ("masks", "parts"))
+def folders_of(dataset: SegmentationDataset) -> list[str]:
+    return sorted({str(sample.folder.resolve()) for sample in dataset.samples})
 
 
 def write_history(path: Path, history: list[dict]) -> None:

@@ -42,6 +42,15 @@ class Recipe:
     """keep decoded pictures in memory, on disk, or none"""
 
     def __post_init__(self):
+        check_settings(
+            self, width=(1, 1024), size=(8, 4096), limit=(1, math.inf), augment=(0, 2), zoom=(1, 16),
+            paste=(0, 1), recolour=(0, 1),
+        )  # fmt: skip
+        shares = self.shares.values()
+        if not all(isinstance(share, int | float) and 0 <= share < math.inf for share in shares) or (
+            shares and not any(shares)
+        ):
+            raise UserError(f"shares are numbers from 0 on, and not all of them 0; found {self.shares}.")
         if self.start_from and (self.model or self.width or self.model_settings):
             raise UserError("start_from brings its own network: leave out model, width and model_settings.")
         if not self.start_from:
@@ -52,13 +61,9 @@ class Recipe:
                 raise UserError(
                     "width goes with the model unet alone, and not beside widths in model_settings."
                 )
-        check_settings(
-            self, width=(1, 1024), size=(8, 4096), limit=(1, math.inf), augment=(0, 2), zoom=(1, 16),
-            paste=(0, 1), recolour=(0, 1),
-        )  # fmt: skip
 
 
-@dataclass
+@dataclass(frozen=True)
 class TrainConfig:
     """How it is trained: all that `fit` uses."""
 
@@ -124,16 +129,21 @@ class TrainConfig:
 
 
 def check_settings(settings, **ranges: tuple[float, float]) -> None:
-    """Every word must be one of its Literal type, every number in its range.   Raises: UserError."""
+    """Every value must be of its type, or one of its Literal, and in its range.   Raises: UserError."""
     for f in fields(settings):
-        value = getattr(settings, f.name)
-        if get_origin(f.type) is Literal and value not in get_args(f.type):
-            choices = ", ".join(str(choice) for choice in get_args(f.type) if choice)
-            raise UserError(f"{f.name} is one of {choices}; found {value!r}.")
+        value, kind = getattr(settings, f.name), f.type
+        if get_origin(kind) is Literal:
+            if value not in get_args(kind):
+                choices = ", ".join(str(choice) for choice in get_args(kind) if choice)
+                raise UserError(f"{f.name} is one of {choices}; found {value!r}.")
+        elif not isinstance(value, int | float if kind is float else kind) or (
+            isinstance(value, bool) and kind is not bool  # to Python, a bool is a number
+        ):
+            raise UserError(f"{f.name} must be of type {getattr(kind, '__name__', kind)}, found {value!r}.")
         low, high = ranges.get(f.name, (None, None))
-        if low is None or (value is None and f.default is None):
+        if low is None or value is None:
             continue
-        if not isinstance(value, int | float) or not low <= value <= high:
+        if not low <= value <= high:
             said = f"at least {low}" if math.isinf(high) else f"from {low:g} to {high:.10g}"
             raise UserError(f"{f.name} must be {said}, found {value!r}.")
 

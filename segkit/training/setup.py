@@ -1,7 +1,7 @@
 """All that the training loop works with, made ready: loaders, optimiser, precision, teacher, records."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from segkit.checkpoint import CheckpointInfo, find_checkpoint, load_checkpoint
-from segkit.data import SegmentationDataset
+from segkit.data import Preprocessing, SegmentationDataset
 from segkit.device import best_device
 from segkit.files import UserError
 from segkit.losses import build_loss
-from segkit.models import count_parameters
+from segkit.models import IMAGENET, NORMALISATION, build_model, count_parameters
 from segkit.training.optim import build_optimizer, build_schedule, moving_average
-from segkit.training.runs import ResumeState, changed_settings, describe_set, write_record
+from segkit.training.runs import ResumeState, changed_settings, describe_set, folders_of, write_record
 from segkit.training.sampler import EpochSampler
 from segkit.training.settings import Recipe, TrainConfig
 from segkit.training.trial import check_network, choose_precision
@@ -56,6 +56,24 @@ class Setup:
     settings: dict
     made_by: str
     changes: list[dict]
+
+
+def network_of(recipe: Recipe, num_classes: int) -> tuple[nn.Module, Preprocessing]:
+    """The network that a recipe asks for, and how pictures are prepared for it.   Raises: UserError."""
+    if not recipe.start_from:
+        settings = recipe.model_settings | ({"num_classes": num_classes} if num_classes > 1 else {})
+        colours = NORMALISATION.get(recipe.model, IMAGENET)
+        return build_model(recipe.model, recipe.width, **settings), Preprocessing(recipe.size, **colours)
+    model, start = load_checkpoint(find_checkpoint(recipe.start_from))
+    if len(start.classes) != num_classes:  # everything but the last layer carries over
+        if "members" in start.model:
+            raise UserError(
+                f"'{recipe.start_from}' is the mean of several networks: start from one of its folds."
+            )
+        body = {k: v for k, v in model.state_dict().items() if not k.startswith("head.")}
+        model = build_model(**(start.model | {"num_classes": num_classes}))
+        model.load_state_dict(body, strict=False)
+    return model.requires_grad_(True), replace(start.preprocessing, size=recipe.size)
 
 
 def connect(config: TrainConfig, run: Path) -> Accelerator:
@@ -96,8 +114,10 @@ def prepare(
             f"in {config.accumulate} pieces each: choose a batch size that divides evenly."
         )
     teacher, taught = load_checkpoint(find_checkpoint(config.teacher)) if config.teacher else (None, None)
-    check_network(model, config, train_set, piece, taught)
-    changes = changed_settings(saved, config, recipe) if saved else []
+    check_network(model, config, train_set, val_set, piece, taught)
+    settings, data = (asdict(recipe) if recipe else {}) | asdict(config), folders_of(train_set)
+    made_by = "train" if recipe else "fit"
+    changes = changed_settings(saved, settings | {"data": data}, made_by) if saved else []
     set_seed(config.seed)
     sampler = EpochSampler(len(train_set), batch_size, config.seed, train_set.weights, config.steps_per_epoch)
     workers = {"num_workers": config.workers, "pin_memory": device.type == "cuda"}
@@ -133,8 +153,6 @@ def prepare(
         model = torch.compile(model)
     model, train_loader, val_loader = accelerator.prepare(model, train_loader, val_loader)
 
-    made_by = "train" if recipe else "fit"
-    settings = (asdict(recipe) if recipe else {}) | asdict(config)
     info = CheckpointInfo(
         model=bare_model.built_as,
         preprocessing=train_set.preprocessing,
@@ -142,22 +160,25 @@ def prepare(
         trained_on=describe_set(train_set),
         config=settings | {"precision": precision},
     )
-    if accelerator.is_main_process:
-        record = {"made_by": made_by, "changes": changes, "leaks": leaks, "config": settings}
-        record |= {"precision": precision, "parameters": count_parameters(bare_model)}
-        record |= {"device": str(device), "processes": processes}
-        write_record(run, record, info, train_set, val_set)
     for leak in leaks:
         accelerator.print(leak)
     if config.tensorboard:
         accelerator.init_trackers("tensorboard")
     if saved:
         saved.restore_generators()
-    return Setup(
+    setup = Setup(
         accelerator=accelerator, model=model, bare_model=bare_model, average=average, teacher=teacher,
         taught=taught, train_set=train_set, val_set=val_set, train_loader=train_loader, val_loader=val_loader,
         sampler=sampler, loss_fn=loss_fn,
         optimizer=optimizer, scheduler=scheduler, scaler=scaler, precision=precision,
         autocast=partial(torch.autocast, device.type, dtype, enabled=precision != "fp32"), info=info,
-        history=history, settings=settings, made_by=made_by, changes=changes,
+        history=history, settings=settings | {"data": data}, made_by=made_by, changes=changes,
     )  # fmt: skip
+    if accelerator.is_main_process:
+        if not saved:  # stopped in its first epoch, it goes on from here
+            ResumeState.write(run, setup)
+        record = {"made_by": made_by, "changes": changes, "leaks": leaks, "config": settings}
+        record |= {"precision": precision, "parameters": count_parameters(bare_model)}
+        record |= {"device": str(device), "processes": processes, "data": data}
+        write_record(run, record, info, val_set)
+    return setup

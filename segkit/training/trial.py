@@ -5,6 +5,7 @@ import time
 import torch
 from torch import nn
 
+from segkit.checkpoint import CheckpointInfo
 from segkit.data import SegmentationDataset
 from segkit.files import UserError
 from segkit.models import build_model
@@ -12,25 +13,38 @@ from segkit.training.settings import TrainConfig
 
 
 def check_network(
-    model: nn.Module, config: TrainConfig, train_set: SegmentationDataset, piece: int, taught
+    model: nn.Module,
+    config: TrainConfig,
+    train_set: SegmentationDataset,
+    val_set: SegmentationDataset,
+    piece: int,
+    taught: CheckpointInfo | None,
 ) -> None:
     """Run the network without numbers, on the device "meta": what cannot work is said before it starts."""
+    if not hasattr(model, "built_as"):
+        raise UserError("a network is made by build_model: its checkpoint says how to build it again.")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UserError("all weights are frozen, as load_checkpoint leaves them: model.requires_grad_(True).")
+    if not len(train_set) or not len(val_set):
+        raise UserError(f"there are {len(train_set)} pictures to train on and {len(val_set)} to validate.")
+    if (train_set.preprocessing, train_set.classes) != (val_set.preprocessing, val_set.classes):
+        raise UserError("training and validation set must be alike in size, colours (mean, std) and classes.")
     name, size, classes = model.built_as["name"], train_set.preprocessing.size, train_set.classes
     with torch.device("meta"):
         trial, images = build_model(**model.built_as).train(), torch.empty(piece, 3, size, size)
     try:
-        answers = trial(images).shape[1]
+        answers, known = trial(images).shape[1], trial.eval()(images).shape[1]
     except (ValueError, RuntimeError) as error:  # batch norm needs two numbers of each channel
         raise UserError(
             f"the network '{name}' cannot train on {piece} images at a time of {size}x{size} ({error}): "
             "take a larger batch_size or size."
         ) from None
-    if answers > len(classes) == 1 and (config.loss != "deep" or taught):
+    if known != len(classes):
+        raise UserError(f"the network knows {known} classes, the pictures {len(classes)}.")
+    if answers > known and (config.loss != "deep" or taught):
         raise UserError(
             f"with deep supervision the network gives {answers} answers: take the loss deep and no teacher."
         )
-    if len(classes) not in (1, answers):
-        raise UserError(f"the network knows {answers} classes, the pictures {len(classes)}.")
     if taught and taught.classes != classes:
         raise UserError(f"the teacher knows {', '.join(taught.classes)}, the pictures {', '.join(classes)}.")
 

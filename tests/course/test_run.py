@@ -15,7 +15,14 @@ from conftest import write_notebook
 from jupyter_client.session import Session
 
 from segkit.cli import main
-from segkit.course.run import MemoryWatch, WakefulChannel, choose_notebooks, run_course, run_notebook
+from segkit.course.run import (
+    MemoryWatch,
+    WakefulChannel,
+    choose_notebooks,
+    run_course,
+    run_notebook,
+    settings_for,
+)
 from segkit.files import UserError, write_image
 from segkit.study.members import duration
 
@@ -155,6 +162,8 @@ def test_a_profile_changes_parameters_and_p_goes_before_it(course):
     ("argv", "said"),
     [
         (["--profile", "gpu"], "there is no profile 'gpu': choose from default, fast"),
+        (["--profile", "."], "there is no profile '.': choose from default, fast"),
+        (["--profile", "../profiles/fast"], "there is no profile"),
         (["--only", "07"], "no notebook is called '07': choose from 00_first, 01_second"),
         (["--only", "01", "-p", "seed=1"], "has a parameter 'seed': 01_second has size (int)"),
         (["-p", "sede=1"], "00_first has seed (int), lr (float), data_dir (str), flip (bool); 01_second has"),
@@ -162,6 +171,7 @@ def test_a_profile_changes_parameters_and_p_goes_before_it(course):
         (["-p", "seed=one"], "00_first: seed must be int, found 'one'"),
         (["-p", "seed=true"], "00_first: seed must be int, found True"),
         (["--notebooks", "/"], "there are no notebooks in '/'"),
+        (["--table", "none.md"], "'none.md' has no place for the table"),
     ],
 )
 def test_a_mistake_is_one_sentence_before_anything_runs(course, tmp_path, argv, said):
@@ -170,6 +180,22 @@ def test_a_mistake_is_one_sentence_before_anything_runs(course, tmp_path, argv, 
     assert said in err
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [("list", "bce"), ("list[int]", "3"), ("dict", "[1]"), ("tuple", "(1"), ("bool", "yes"), ("int", "1.0")],
+)
+def test_a_parameter_is_of_the_kind_that_its_notebook_declares(tmp_path, kind, text):
+    path = write_notebook(tmp_path / "00_a.ipynb", "pass", parameters=f"a: {kind} = None")
+    with pytest.raises(UserError, match=re.escape(f"00_a: a must be {kind}, found")):
+        settings_for({"00_a": path}, {}, {"a": text})
+
+
+def test_a_place_that_no_folder_can_have_is_a_sentence(course, tmp_path):
+    (tmp_path / "runs").write_text("mine")
+    code, _, err, _ = course()
+    assert code == 1 and "cannot be made" in err and len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,26 @@ def test_every_point_runs_once_in_a_process_of_its_own_and_only_what_is_missing_
     assert other.skipped == []  # the same name, another run
 
 
+@pytest.mark.parametrize(
+    ("left", "made"),
+    [
+        ('{"val_dice": 0.5}', True),
+        ("[1]", False),
+        ('{"alpha": 9}', False),  # would stand in results.csv in place of the alpha that was set
+        ('{"seconds": 9}', False),
+        ("{", False),
+    ],
+)
+def test_what_a_run_leaves_is_checked_and_a_damaged_result_is_made_again(
+    notebook, tmp_path, monkeypatch, left, made
+):
+    (tmp_path / "sweep" / "alpha=1").mkdir(parents=True)
+    (tmp_path / "sweep" / "alpha=1" / "result.json").write_text("null")
+    monkeypatch.setattr("segkit.course.sweep._run_once", lambda *_: ({"result.json": left.encode()}, None))
+    sweep = run_sweep(grid(alpha=(1,)), tmp_path / "sweep", notebook, workers=1, say=quiet)
+    assert (len(sweep.rows), len(sweep.failed)) == ((1, 0) if made else (0, 1))
+
+
 @pytest.mark.slow
 def test_failures_are_named_keep_their_notebook_and_another_code_is_another_run(notebook, tmp_path):
     out, points = tmp_path / "sweep", grid(alpha=(-1, 7, 9, 0.6))

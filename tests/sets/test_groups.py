@@ -97,6 +97,14 @@ def test_the_same_picture_under_two_names_is_one_group(make_dataset):
     assert len({row["group"] for row in table(folder)}) == 20
 
 
+def test_the_same_picture_in_two_data_sets_is_a_leak(make_dataset):
+    first, second = make_dataset(12), make_dataset(12, name="second")
+    rename(second, lambda i: f"z{(i * 7919) % 97}x")
+    (leak,) = [leak for leak in find_leaks(first, second) if "two data sets" in leak]
+    assert str(first) in leak and str(second) in leak
+    assert not [leak for leak in find_leaks(first) if "two data sets" in leak]
+
+
 def test_a_group_that_is_torn_by_hand_is_said(make_dataset):
     folder = make_dataset(6)
     rows = [f"{i:03},{('train', 'val', 'test')[i % 3]},{i // 2}" for i in range(6)]

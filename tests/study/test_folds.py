@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from segkit.checkpoint import CheckpointInfo, save_checkpoint
 from segkit.data import find_samples, load_pair_full, read_table
 from segkit.files import UserError
 from segkit.metrics import count_pixels
@@ -14,6 +15,7 @@ from segkit.models import build_model, to_probs
 from segkit.predict import Segmenter
 from segkit.study.folds import cross_validate
 from segkit.train import Recipe, TrainConfig
+from segkit.training.setup import network_of
 
 RECIPE = Recipe(size=32, model_settings={"widths": (8, 16), "bottleneck": 16})
 CONFIG = TrainConfig(num_epochs=2, batch_size=4, precision="fp32", lr=5e-3)
@@ -33,7 +35,9 @@ def test_every_picture_gets_one_score_of_a_network_that_was_not_shown_it(grouped
     out = tmp_path / "cv"
     (out / "fold2").mkdir(parents=True)
     (out / "fold2" / "history.csv").touch()  # so that this fold fails
-    with pytest.raises(UserError, match=r"1 of 3 folds failed; .*--resume goes on .* fold2: .* holds a run"):
+    with pytest.raises(
+        UserError, match=r"1 of 3 folds failed; .*--resume goes on .* fold2: .* holds history"
+    ):
         cross_validate([grouped], out, 3, RECIPE, CONFIG)
     (out / "fold2" / "history.csv").unlink()
     kept = (out / "fold3" / "best.safetensors").stat().st_mtime_ns
@@ -79,6 +83,23 @@ def test_what_cannot_be_cross_validated_is_a_sentence(grouped, tmp_path):
         cross_validate([grouped], tmp_path / "b", 7, RECIPE, CONFIG)
     with pytest.raises(UserError, match="three parts or more"):
         cross_validate([grouped], tmp_path / "c", 2, RECIPE, CONFIG)
+
+
+def test_a_run_and_a_cross_validation_do_not_replace_each_other(grouped, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "best.safetensors").write_text("mine")
+    with pytest.raises(UserError, match=r"already holds best\.safetensors: choose another folder$"):
+        cross_validate([grouped], tmp_path / "run", 3, RECIPE, CONFIG)
+
+
+def test_the_mean_of_networks_of_several_classes_is_saved_and_loaded(tmp_path):
+    network = {"name": "unet", "widths": [8], "bottleneck": 8, "num_classes": 3}
+    mean = build_model("ensemble", members=[network] * 2)
+    info = CheckpointInfo(mean.built_as, classes=("background", "head", "arm"))
+    path = save_checkpoint(tmp_path / "best.safetensors", mean, info)
+    assert Segmenter.load(path).classes == info.classes
+    with pytest.raises(UserError, match="start from one of its folds"):
+        network_of(Recipe(start_from=str(path)), num_classes=1)
 
 
 def test_an_ensemble_of_several_classes_averages_their_probabilities():

@@ -219,10 +219,49 @@ def test_a_full_disk_during_a_checkpoint_stops_with_one_sentence_and_the_run_res
 def test_an_old_run_is_never_overwritten_and_resume_needs_one(make_dataset, tmp_path):
     folder = make_dataset(12)
     train([folder], tmp_path / "run", small(num_epochs=1))
-    with pytest.raises(UserError, match="already holds a run"):
+    with pytest.raises(UserError, match=r"already holds history\.csv: .* by --resume"):
         train([folder], tmp_path / "run", small(num_epochs=1))
+    (tmp_path / "run" / "last" / "state.safetensors").unlink()
+    with pytest.raises(UserError, match="train anew in another folder"):
+        train([folder], tmp_path / "run", small(num_epochs=1), resume=True)
     with pytest.raises(UserError, match="to resume from"):
         train([folder], tmp_path / "none", small(num_epochs=1), resume=True)
+
+
+@pytest.mark.parametrize("name", ["config.json", "best.safetensors", "curves.png", "cv.json"])
+def test_nobody_elses_file_is_replaced_by_a_run(make_dataset, tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(UserError, match=f"already holds {name}: choose another folder$"):
+        train([make_dataset(12, name="s")], tmp_path, small(num_epochs=1))
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_run_stopped_in_its_first_epoch_goes_on_from_the_start(make_dataset, tmp_path, monkeypatch):
+    folder = make_dataset(12)
+    whole = train([folder], tmp_path / "whole", small(num_epochs=2))
+    broken_off(monkeypatch, 1, [folder], tmp_path / "parts", small(num_epochs=2))
+    parts = train([folder], tmp_path / "parts", small(num_epochs=2), resume=True)
+    assert same(weights(whole.folder), weights(parts.folder))
+
+
+def test_a_run_that_stopped_early_trains_no_further_when_resumed(make_dataset, tmp_path):
+    settings = small(num_epochs=9, early_stop=1, lr=1e-9)
+    first = train([make_dataset(12)], tmp_path / "run", settings)
+    again = train([tmp_path / "drawn"], tmp_path / "run", settings, resume=True)
+    assert len(again.history) == len(first.history) < 9
+
+
+def test_another_data_set_at_a_resume_is_recorded_and_folders_may_have_any_name(make_dataset, tmp_path):
+    folder, other = make_dataset(12), make_dataset(16, name="other")
+    for kind in ("images", "masks"):  # a sub-folder that is called as the masks' own folder
+        (other / "moved").mkdir(exist_ok=True)
+        (other / kind).rename(other / "moved" / "masks")
+        (other / kind).mkdir()
+        (other / "moved" / "masks").rename(other / kind / "masks")
+    train([folder], tmp_path / "run", small(num_epochs=1))
+    train([other], tmp_path / "run", small(num_epochs=2), resume=True)
+    recorded = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert recorded["data"] == recorded["changes"][0]["data"] == [str(other)]
 
 
 FULL_RECIPE = {"optimizer": "adamw", "schedule": "cosine", "ema": 0.9, "paste": 0.5, "encoder_lr": 0.5}
@@ -242,7 +281,6 @@ def test_the_full_recipe_resumes_to_the_very_same_weights_too(make_dataset, tmp_
     "damage",
     [
         lambda state: state.pop("history"),
-        lambda state: state.update(history=[]),
         lambda state: state.update(history=[{"epoch": 1}]),
         lambda state: state.update(lrs="fast"),
         lambda state: state.update(settings=None),
@@ -259,6 +297,18 @@ def test_a_damaged_state_is_a_sentence(make_dataset, tmp_path, damage):
     write_tensors(path, tensors, {"segkit_state": json.dumps(state)})
     with pytest.raises(UserError, match=r"state\.safetensors' is no state that this segkit wrote"):
         train([folder], run, small(num_epochs=2), resume=True)
+
+
+@pytest.mark.parametrize("lost", ["adam/", "adam/3/", "adam/0/exp_avg", "average/", "model/"])
+def test_a_state_that_lost_some_of_its_memory_is_a_sentence(make_dataset, tmp_path, lost):
+    folder, run = make_dataset(12), tmp_path / "run"
+    train([folder], run, small(num_epochs=1, ema=0.9))
+    path = run / "last" / "state.safetensors"
+    tensors, metadata = read_tensors(path)
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(lost)}
+    write_tensors(path, tensors, {"segkit_state": metadata["segkit_state"]})
+    with pytest.raises(UserError, match=r"lost (the optimiser's memory|its model|its average)"):
+        train([folder], run, small(num_epochs=2, ema=0.9), resume=True)
 
 
 @pytest.mark.parametrize(

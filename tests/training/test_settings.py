@@ -1,8 +1,11 @@
 import pytest
 from small_runs import small, train
+from torch import nn
 
+from segkit.data import SegmentationDataset, load_dataset
 from segkit.files import UserError
-from segkit.train import TrainConfig
+from segkit.models import build_model
+from segkit.train import TrainConfig, fit
 
 
 @pytest.mark.parametrize(
@@ -19,6 +22,11 @@ from segkit.train import TrainConfig
         ({"alpha": float("nan")}, "alpha must be from 0 to 1"),
         ({"model": "unet-lite0", "width": 8, "model_settings": {}}, "width goes with the model unet"),
         ({"learning_rate": 1}, "no setting learning_rate"),
+        ({"size": 32.5}, "size must be of type int"),
+        ({"splits": 3}, "splits must be of type str"),
+        ({"shares": {"drawn": -1}}, "shares are numbers from 0"),
+        ({"shares": {"drawn": float("nan")}}, "shares are numbers from 0"),
+        ({"shares": {"drawn": 0}}, "not all of them 0"),
     ],
 )
 def test_words_and_numbers_are_checked_before_any_picture_is_opened(settings, said, tmp_path):
@@ -36,11 +44,39 @@ DEEP = {"model": "unet-lite0", "model_settings": {"deep": True, "decoder": [8, 8
         (DEEP | {"loss": "deep", "teacher": "person-small"}, "no teacher"),
         (DEEP | {"batch_size": 1, "size": 32, "loss": "deep"}, "cannot train on 1 images at a time of 32x32"),
         ({"teacher": "person-parts"}, "the teacher knows background"),
+        (
+            {"model_settings": {"widths": [8], "bottleneck": 8, "num_classes": 3}},
+            "the network knows 3 classes",
+        ),
+        ({"outline": 2.0, "loss": "focal"}, "'focal' would not use it"),
     ],
 )
 def test_a_network_that_cannot_train_so_is_refused_in_a_sentence(make_dataset, tmp_path, settings, said):
     with pytest.raises(UserError, match=said):
         train([make_dataset(12)], tmp_path / "run", small(num_epochs=1, **settings))
+
+
+def a_network():
+    return build_model("unet", widths=(8,), bottleneck=8)
+
+
+@pytest.mark.parametrize(
+    ("model", "val", "said"),
+    [
+        (lambda: a_network().requires_grad_(False), {}, "all weights are frozen"),
+        (lambda: nn.Conv2d(3, 1, 1), {}, "made by build_model"),
+        (a_network, {"size": 64}, "alike in size"),
+        (a_network, None, "0 to validate"),
+    ],
+)
+def test_what_fit_cannot_train_is_a_sentence(make_dataset, tmp_path, model, val, said):
+    folder = make_dataset(12)
+    train_set = load_dataset(folder, split="train", size=32)
+    val_set = (
+        SegmentationDataset([]) if val is None else load_dataset(folder, split="val", **{"size": 32} | val)
+    )
+    with pytest.raises(UserError, match=said):
+        fit(model(), train_set, val_set, tmp_path / "run", TrainConfig(batch_size=4, precision="fp32"))
 
 
 @pytest.mark.parametrize(
@@ -51,6 +87,9 @@ def test_a_network_that_cannot_train_so_is_refused_in_a_sentence(make_dataset, t
         ({"num_epochs": 0}, "num_epochs must be at least 1"),
         ({"precision": "int8"}, "precision"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"num_epochs": 1.5}, "num_epochs must be of type int"),
+        ({"seed": True}, "seed must be of type int"),
+        ({"compile": "no"}, "compile must be of type bool"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings, said):

@@ -1,0 +1,46 @@
+"""What to do when training goes wrong, or will, in a sentence."""
+
+from pathlib import Path
+
+import numpy as np
+
+from segkit.checkpoint import CheckpointInfo
+from segkit.data import SegmentationDataset
+
+
+def advice_on_zero(info: CheckpointInfo) -> str:
+    start = "" if info.config.get("start_from") else "--start_from person-base, "
+    return (
+        f"validation Dice is still 0 after 5 epochs: no {' or '.join(info.classes)} is found. What helps: "
+        f"{start}--steps_per_epoch 50 where the set is small, a larger --size where things are tiny; "
+        "and segkit doctor DATA --picture look.png shows whether the masks are right."
+    )
+
+
+def advice_on_nan(run: Path, epoch: int, lr: float, precision: str, history: list[dict]) -> str:
+    kept = f"The best weights so far are kept in '{run / 'best.safetensors'}'. " if history else ""
+    narrower = "" if precision == "fp32" else ", or --precision fp32"
+    return (
+        f"the loss is no longer a number in epoch {epoch} (learning rate {lr:g}, {precision}). {kept}"
+        f"Try a learning rate ten times lower, --clip 1{narrower}."
+    )
+
+
+TINY = 64
+"""Pixels of the network's input: what covers fewer is hard to find."""
+
+
+def tiny_masks(dataset: SegmentationDataset, most: int = 100) -> list[str]:
+    """A sentence where the masks of a data set are tiny at the network's size; else none.
+
+    most: so many pictures are looked at.
+    """
+    chosen = np.linspace(0, len(dataset) - 1, min(most, len(dataset))).astype(int)
+    shares = [share for i in chosen if (share := (dataset.pair(i)[1] > 0).mean()) > 0]
+    size, pixels = dataset.preprocessing.size, np.median(shares or [1]) * dataset.preprocessing.size**2
+    if pixels >= TINY:
+        return []
+    return [
+        f"tiny masks: half of them cover {pixels:.0f} or fewer of the network's {size} x {size} pixels. "
+        "A larger --size, or pictures cropped around what is wanted, shows the network more of it."
+    ]
