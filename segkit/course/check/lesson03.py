@@ -93,8 +93,7 @@ def double_conv(answer):
         _give_weights(mine, theirs, images, case)
         got, case.expected = mine.eval()(images), theirs.eval()(images)
         mistakes = {"there are negative numbers: ReLU comes last": (got < 0).any().item()}
-        hint = "the same weights give other numbers: convolution, normalisation, ReLU, and the same again"
-        case.compare(got, mistakes, hint, atol=1e-5)
+        case.compare(got, mistakes, "convolution, normalisation, ReLU, and the same again", atol=1e-5)
 
 
 @exercise
@@ -265,5 +264,4 @@ def run_any_size(answer):
         # A resized picture comes back nearly the same; a crop at the wrong place does not.
         allowed = 1e-4 if is_padded else 0.05
         if (got - case.expected).abs().mean() > allowed * case.expected.std():
-            hint = "the values moved: a pixel's logit stands at its place, so crop where the picture starts"
-            case.wrong(hint, got)
+            case.wrong("the values moved: crop where the picture starts", got)

@@ -158,8 +158,7 @@ def mean_and_pooled(answer):
             "the first is the pooled score again: the mean needs one Dice per picture": (pooled, pooled),
             "one picture is empty, and rightly called empty: it scores 1": empty,
         }
-        otherwise = "mean: one Dice per picture, then average. Pooled: add up all counts, then one Dice"
-        case.compare(got, mistakes, otherwise)
+        case.compare(got, mistakes, "mean: one Dice per picture. Pooled: all counts, then one Dice")
 
 
 @exercise

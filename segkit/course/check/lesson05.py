@@ -196,5 +196,4 @@ def focal_loss(answer) -> None:
     otherwise = "p_true is p on person, 1 - p elsewhere. Each BCE is multiplied by (1 - p_true)^gamma."
     _try(answer, FocalLoss, mistakes, otherwise, [(2.0,), (1.0,), (3.0,), (0.0,), (2.0,)])
     for logit, label in ((120.0, 0.0), (-120.0, 1.0)):
-        hint = "take each pixel's BCE from the logit."
-        _compare(answer, FocalLoss(2.0), (*_full(logit, label), 2.0), {}, hint)
+        _compare(answer, FocalLoss(2.0), (*_full(logit, label), 2.0), {}, "take each BCE from the logit.")

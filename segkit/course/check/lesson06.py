@@ -224,8 +224,7 @@ def crop_both(answer) -> None:
         hint = f"{missing} of {places} corners never come: draw top and left apart from one another."
         case.wrong(hint, sorted(set(corners)))
     if len(set(corners[:places])) == places:
-        hint = "seed after seed, every corner once, in turn: this counts. Draw, and some come twice."
-        case.wrong(hint, corners[:places])
+        case.wrong("every corner once, in turn: this counts. Draw, and some come twice.", corners[:places])
     _corner(answer, image[:size], mask[:size], size, start)  # as high as the square: one top is left
 
 
@@ -266,5 +265,4 @@ def flip_average(answer) -> None:
             "this is the mirrored look alone, and still mirrored.": mirrored,
             "this stands on its head: columns are the last axis.": upside_down,
         }
-        otherwise = "the mean of predict(images) and the flipped-back predict(flipped)."
-        case.compare(got, mistakes, otherwise, atol=1e-5)
+        case.compare(got, mistakes, "mean of predict(images) and flipped-back predict(flipped).", atol=1e-5)

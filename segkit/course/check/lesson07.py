@@ -323,8 +323,7 @@ def batch_norm(answer):
             }
         else:
             mistakes["in eval mode use the running mean and variance, not the batch's."] = _normalised(x)
-        otherwise = "(x - mean) / sqrt(var + 1e-5), one mean and variance for each channel."
-        case.compare(got, mistakes, otherwise, atol=1e-3)
+        case.compare(got, mistakes, "(x - mean) / sqrt(var + 1e-5), each channel by its own.", atol=1e-3)
 
 
 def _normalised(x, mean=None, var=None, dims=(0, 2, 3), correction=0, epsilon=1e-5, power=0.5):

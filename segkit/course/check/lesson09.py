@@ -167,8 +167,7 @@ def calibration_error(answer):
             "that is the share of wrong pixels: are the probabilities true?": ((probs > 0.5) != truth).mean(),
             "a probability of exactly 1 belongs to the last bin, and here it is in none": open_end,
         }
-        otherwise = "per bin: |mean probability - share that is true|, weighted by the pixels it holds"
-        case.compare(got, mistakes, otherwise)
+        case.compare(got, mistakes, "per bin |mean probability - true share|, weighted by its pixels")
 
 
 @exercise

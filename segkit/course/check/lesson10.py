@@ -102,5 +102,4 @@ def difference_interval(answer):
             "low first": width < 0,
             **{hint: np.isclose(width, wrong, rtol=1e-3).any() for hint, wrong in widths.items()},
         }
-        otherwise = "the differences seed by seed; then mean plus and minus t times their standard error"
-        case.compare(got, mistakes, otherwise)
+        case.compare(got, mistakes, "seed by seed; then mean plus and minus t times the standard error")

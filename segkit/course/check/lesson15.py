@@ -89,8 +89,7 @@ def millilitres(answer) -> None:
             "these are voxels: each has a size in mm, in the affine.": count,
             "these are all voxels: count the marked ones.": mask.size * voxel / 1000,
         }
-        otherwise = "the marked voxels, times the volume of one in mm, divided by 1000."
-        case.compare(got, mistakes, otherwise, rtol=1e-4)
+        case.compare(got, mistakes, "marked voxels, times the volume of one in mm, over 1000.", rtol=1e-4)
 
 
 def _two_discs(seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -112,7 +112,7 @@ WRONG = {
         (lambda p, t: (dice(p, t),) * 2, "pooled score again"),
         (lambda p, t: averages(p, t, divide_plain), "rightly called empty"),
         (lambda p, t: averages(p, t, zero_if_empty), "rightly called empty"),
-        (lambda p, t: averages(p, t, iou), "one Dice per picture, then average"),
+        (lambda p, t: averages(p, t, iou), "one Dice per picture. Pooled"),
         (lambda p, t: dice(p, t), "2 numbers"),
     ],
     "rank_flip": [

@@ -233,7 +233,7 @@ WRONG = {
         (ece_with_empty_bins, "skip it"),
         (lambda p, t, b: ece_by_edges(p, t, b, closed=False), "exactly 1"),
         (lambda p, t, b: ece(p[p < 1], t[p < 1], b), "exactly 1"),
-        (lambda p, t, b: ece(p, t, 5), "weighted by the pixels"),
+        (lambda p, t, b: ece(p, t, 5), "weighted by its pixels"),
         (lambda p, t, b: np.abs(bins_of(p, t, b)[1]).mean(), "weigh by the count"),
         (lambda p, t, b: abs(np.prod(bins_of(p, t, b), 0).sum()), "cancel out"),
         (lambda p, t, b: np.abs(bins_of(p, t, b)[1]).max(), "the worst bin"),

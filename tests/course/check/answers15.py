@@ -127,7 +127,7 @@ WRONG = {
         (lambda m, a: m.sum() * abs(np.diag(a)[:3].prod()) / 1000, "no axis is turned"),
         (lambda m, a: m.sum(), "voxels: each has a size"),
         (lambda m, a: volume(np.ones_like(m), a), "all voxels"),
-        (lambda m, a: m.sum() * np.prod(np.sqrt((a[:3, :3] ** 2).sum(1))) / 1000, "the marked voxels, times"),
+        (lambda m, a: m.sum() * np.prod(np.sqrt((a[:3, :3] ** 2).sum(1))) / 1000, "marked voxels, times"),
     ],
     "hausdorff_in_mm": [
         (lambda p, t, s: max(surface_distances(p, t, s)[1]), "one way only"),
