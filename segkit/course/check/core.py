@@ -219,25 +219,25 @@ def exercise(function: Callable) -> Callable:
             return Result(name, False, "… not answered yet: replace the three dots and run the cell again")
         except Wrong as wrong:
             given = call.given if wrong.given is None else wrong.given
-            return _not_yet(name, wrong.hint, given, wrong.got, wrong.expected)
+            parts = {"input": given, "got": wrong.got, "expected": wrong.expected, "hint": wrong.hint}
+            return _told(name, "✗ not yet", parts)
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
             if call.running:
-                message = f"✗ your code stopped with {what}"
-                return Result(name, False, f"{message}\n  input    {call.given}" if call.given else message)
+                return _told(name, f"✗ your code stopped with {what}", {"input": call.given or None})
             hint = f"this is not the kind of answer that the task asks for (the check met a {what})"
-            return _not_yet(name, hint, call.given, "None" if call.result is None else call.result)
+            got = "None" if call.result is None else call.result
+            return _told(name, "✗ not yet", {"input": call.given, "got": got, "hint": hint})
         return Result(name, True, "✓ right")
 
     CHECKS[name] = check
     return check
 
 
-def _not_yet(name: str, hint: str, given=None, got=None, expected=None) -> Result:
-    parts = {"input": given, "got": got, "expected": expected}
+def _told(name: str, head: str, parts: dict) -> Result:
+    """A message: its head, and under it the parts that are not None, each with its label."""
     lines = [f"  {label:<9}{show(value)}" for label, value in parts.items() if value is not None]
-    lines = [line.replace("\n", "\n" + " " * 11) for line in (*lines, f"  hint     {hint}")]
-    return Result(name, False, "\n".join(["✗ not yet", *lines]))
+    return Result(name, False, "\n".join([head, *(line.replace("\n", "\n" + " " * 11) for line in lines)]))
 
 
 @dataclass
