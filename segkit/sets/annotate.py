@@ -6,6 +6,7 @@ tools read them, a confidence for each picture, and a page that shows the least 
 
 import base64
 import csv
+import hashlib
 import html
 import json
 from collections.abc import Iterable, Sequence
@@ -67,7 +68,7 @@ class AnnotateReport(PicturesReport):
     """Of every picture by name, least sure first."""
     annotations: int = 0
     resumed: int = 0
-    """How many pictures an earlier run had done."""
+    """How many pictures earlier runs had done."""
 
     def __str__(self) -> str:
         unsure = sum(value < UNSURE for value in self.confidence.values())
@@ -100,12 +101,12 @@ def annotate_folder(
     batch_size: int = 8,
     progress: bool = True,
 ) -> AnnotateReport:
-    """Annotate every picture of a folder. Pictures that an earlier run has done are left as they are.
+    """Annotate every picture of a folder. What earlier runs have done is left as it is, and counts.
 
     out: becomes a data set: images/NAME.jpg|png, upright; masks/NAME.png; the files of config.format;
         confidence.csv; review.html; records/, where a run goes on.
-    A broken picture is reported and does not stop the rest. With several classes, all but the background
-    are person.
+    A broken picture is reported and does not stop the rest, and so is one that has changed since: its masks
+    may have been corrected. With several classes, all but the background are person.
     Raises: UserError when the folder holds no pictures, or `out` was made with other settings.
     """
     folder, out, config = Path(folder), Path(out), config or AnnotateConfig()
@@ -113,36 +114,39 @@ def annotate_folder(
         raise UserError(
             f"'{out}' lies inside '{folder}', the pictures to annotate. Choose a place outside it."
         )
-    paths = _names(folder)
+    paths = list_images(folder)
+    if not paths:
+        raise UserError(f"folder '{folder}' holds no pictures.")
     class_name = person.classes[0] if len(person.classes) == 1 else "person"
     threshold = person.threshold if config.threshold is None else config.threshold
-    settings = {**asdict(config), "threshold": threshold, "network": repr(person.info)}
+    settings = {**asdict(config), "threshold": threshold, "network": repr(person.info), "known_by": "sha256"}
     settings.pop("format")  # another one can be added at any time
     _check_settings(out, settings)
     report = AnnotateReport(out)
-    todo = [name for name, path in paths.items() if not _is_done(out, name, path)]
-    report.resumed = len(paths) - len(todo)
+    before = _records(out)
+    report.resumed = len(before)
+    stamps = {path: report.attempt(path, _stamp, folder, path) for path in paths}
+    todo = _names({path: stamp for path, stamp in stamps.items() if stamp}, before, out, report)
     bar = tqdm(total=len(todo), desc="annotating", unit="img", disable=not progress)
     with ThreadPoolExecutor() as pool, bar:
         for start in range(0, len(todo), batch_size):
-            batch = todo[start : start + batch_size]
-            reading = {name: pool.submit(read_image, paths[name]) for name in batch}
-            found = {name: report.attempt(paths[name], job.result) for name, job in reading.items()}
-            images = {name: image for name, image in found.items() if image is not None}
-            good = [paths[name] for name in images]
-            probs = report.attempt_together(good, list(images.values()), person.predict_batch)
+            batch = list(todo)[start : start + batch_size]
+            reading = {path: pool.submit(read_image, path) for path in batch}
+            found = {path: report.attempt(path, job.result) for path, job in reading.items()}
+            images = {path: image for path, image in found.items() if image is not None}
+            probs = report.attempt_together(list(images), list(images.values()), person.predict_batch)
             writing = {
                 path: pool.submit(
-                    _annotate_one, out, name, path, image, person.foreground(prob), threshold, config
+                    _annotate_one,
+                    *(out, todo[path], path, stamps[path], image, person.foreground(prob), threshold, config),
                 )
-                for path, (name, image), prob in zip(good, images.items(), probs, strict=True)
+                for (path, image), prob in zip(images.items(), probs, strict=True)
                 if prob is not None
             }
             for path, job in writing.items():
                 report.attempt(path, job.result)
             bar.update(len(batch))
-    done = [_record(out, name) for name, path in paths.items() if path not in report.failed]
-    records = [json.loads(record.read_text()) for record in done]
+    records = _records(out)
     if not records:
         why = next(iter(report.failed.values()))
         raise UserError(f"not one picture of '{folder}' was annotated: {why}")
@@ -158,16 +162,13 @@ def annotate_folder(
     return report
 
 
-def _annotate_one(out, name, path, image, prob, threshold, config) -> None:
+def _annotate_one(out, name, path, stamp, image, prob, threshold, config) -> None:
     pieces = cut_pieces(prob > threshold, config.per, config.least)
     mask = np.any(pieces, axis=0) if pieces else np.zeros(prob.shape, bool)
-    write_pair(out, name, path, image, mask)
-    copy = next(p for p in (out / "images" / f"{name}.jpg", out / "images" / f"{name}.png") if p.exists())
-    (out / "images" / f"{name}.json").unlink(missing_ok=True)  # of another picture that was here before
     record = {
         "name": name,
-        "file": copy.name,
-        "source": _stamp(path),
+        "file": write_pair(out, name, path, image, mask).name,
+        "source": stamp,
         "height": mask.shape[0],
         "width": mask.shape[1],
         "confidence": round(confidence(prob, mask), 4),
@@ -178,38 +179,39 @@ def _annotate_one(out, name, path, image, prob, threshold, config) -> None:
         "thumbnail": _thumbnail(image, mask),
     }
     # The record comes last: a picture counts as done once everything else of it is on disk.
-    write_text(_record(out, name), json.dumps(record))
+    write_text(out / "records" / f"{name}.json", json.dumps(record))
 
 
 # Files
 
 
-def _names(folder: Path) -> dict[str, Path]:
-    """A name for each picture, from its path, the same in every run."""
-    paths = list_images(folder)
-    if not paths:
-        raise UserError(f"folder '{folder}' holds no pictures.")
-    plain = ["_".join(path.relative_to(folder).with_suffix("").parts) for path in paths]
-    return dict(zip(unique_names(plain), paths, strict=True))
+def _stamp(folder: Path, path: Path) -> list[str]:
+    """What tells a picture from every other, wherever the folder is moved: its path there, its content."""
+    return [path.relative_to(folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()]
 
 
-def _record(out: Path, name: str) -> Path:
-    return out / "records" / f"{name}.json"
+def _records(out: Path) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted((out / "records").glob("*.json"))]
 
 
-def _stamp(path: Path) -> list:
-    stat = path.stat()
-    return [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
-
-
-def _is_done(out: Path, name: str, path: Path) -> bool:
-    record = _record(out, name)
-    return record.exists() and json.loads(record.read_text())["source"] == _stamp(path)
+def _names(stamps: dict[Path, list[str]], before: list[dict], out: Path, report: PicturesReport) -> dict:
+    """The pictures to do, each with a name that no other one has or had; one that has changed fails."""
+    done = {record["source"][0]: record for record in before}
+    todo = [path for path, (name, _) in stamps.items() if name not in done]
+    for path, stamp in stamps.items():
+        if stamp != (known := done.get(stamp[0], {"source": stamp}))["source"]:
+            report.failed[path] = (
+                f"'{path}' is another picture than '{out / 'images' / known['file']}', which an earlier run "
+                "annotated and somebody may have corrected: rename it, or choose another place for --out."
+            )
+    taken = [record["name"] for record in before]
+    plain = ["_".join(Path(stamps[path][0]).with_suffix("").parts) for path in todo]
+    return dict(zip(todo, unique_names(taken + plain)[len(taken) :], strict=True))
 
 
 def _check_settings(out: Path, settings: dict) -> None:
     """Pictures annotated in two ways must not mix.   Raises: UserError."""
-    place = out / "records" / "settings.json"
+    place = out / "settings.json"
     if place.exists():
         if json.loads(place.read_text()) != settings:
             raise UserError(

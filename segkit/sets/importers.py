@@ -225,10 +225,11 @@ def _orientation(path: Path) -> int:
 
 def write_pair(
     folder: Path, name: str, source: Path, pixels: np.ndarray, mask: np.ndarray, encode: bool = False
-) -> None:
-    """Write what `upright` gave, the picture as in write_picture and the mask."""
-    write_picture(folder, name, source, pixels, encode)
+) -> Path:
+    """Write what `upright` gave, the picture as in write_picture and the mask. Returns: its path."""
+    image = write_picture(folder, name, source, pixels, encode)
     write_image(folder / "masks" / f"{name}.png", mask.astype(np.uint8) * 255)
+    return image
 
 
 def write_picture(folder: Path, name: str, source: Path, pixels: np.ndarray, encode: bool = False) -> Path:

@@ -165,8 +165,22 @@ def test_an_interrupted_run_goes_on(person, photos, tmp_path, monkeypatch):
     assert report.resumed == 2 and len(report.confidence) == 5
     write_image(photos / "new.png", np.full((20, 30, 3), 255, np.uint8))
     assert annotate_folder(person, photos, out, progress=False).resumed == 5
-    write_image(photos / "new.png", np.full((20, 40, 3), 255, np.uint8))  # another picture now
-    assert annotate_folder(person, photos, out, progress=False).resumed == 5
+
+
+def test_another_run_keeps_corrections_and_names_and_counts_all_there_is(person, photos, tmp_path):
+    """The folder moved, one picture is gone, one came under a name that meets another's, one changed."""
+    out, corrected = tmp_path / "out", tmp_path / "out" / "images" / "two.json"
+    write_image(photos / "settings.png", np.zeros((20, 30, 3), np.uint8))
+    annotate_folder(person, photos, out, progress=False)
+    corrected.write_text("mine")
+    moved = photos.rename(tmp_path / "moved")
+    (moved / "nobody.png").unlink()
+    write_image(moved / "two.jpg", np.full((20, 30, 3), 255, np.uint8))
+    write_image(moved / "dim.png", np.full((20, 40, 3), 255, np.uint8))
+    report = annotate_folder(person, moved, out, progress=False)
+    assert corrected.read_text() == "mine" and report.resumed == 6 and len(report.confidence) == 7
+    assert [path.name for path in report.failed] == ["dim.png"] and "another picture" in str(report.failed)
+    assert {sample.name for sample in find_samples(out)} == report.confidence.keys() >= {"two", "two-2"}
 
 
 def test_other_settings_do_not_mix(person, photos, tmp_path):
