@@ -364,7 +364,7 @@ def find_images(folder: str | Path, suffixes: Container[str] = IMAGE_SUFFIXES) -
         if here in above:
             return
         for path in place.iterdir():
-            if path.name.startswith("."):
+            if path.name.startswith((".", "@eaDir", "__MACOSX")):  # thumbnails, and the rest of a zip
                 continue
             if path.is_dir():
                 look(path, above | {here})

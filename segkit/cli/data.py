@@ -1,5 +1,7 @@
 """segkit data: Work with data sets."""
 
+import sys
+
 from jsonargparse import ArgumentParser
 
 from segkit.cli import doctor
@@ -89,9 +91,13 @@ def run(args) -> int:
     if action == "export":
         from segkit.sets.exporters import export_dataset
 
-        count = export_dataset(args.folder, args.out, args.format)
-        print(f"{count} pictures written to {args.out} as {', '.join(args.format)}")
-        return 0
+        report = export_dataset(args.folder, args.out, args.format)
+        print(f"{report.written} pictures written to {args.out} as {', '.join(args.format)}")
+        if report.dropped:
+            print(f"note: these formats have no place for {', '.join(report.dropped)}")
+        for path, why in report.failed.items():
+            print(f"left out {path}: {why}", file=sys.stderr)
+        return 1 if report.failed else 0
     if action in ("list", "get"):
         from segkit.sets.sources import get_source, list_sources
 

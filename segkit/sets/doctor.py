@@ -17,7 +17,7 @@ from segkit.data import (
     read_table,
     splits_of,
 )
-from segkit.files import UserError, mask_values, read_image
+from segkit.files import UserError, mask_values, read_image, read_mask
 from segkit.plots import contact_sheet, overlay
 from segkit.sets.groups import LOOKS_LIKE_SERIES, near_duplicates, thumbnail, torn_groups, torn_series
 
@@ -105,7 +105,9 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
     """
     folder = Path(folder)
     images = pictures_by_name(folder / "images")
-    masks = pictures_by_name(folder / "masks") if (folder / "masks").is_dir() else {}
+    masks, unasked = (
+        pictures_by_name(folder / part) if (folder / part).is_dir() else {} for part in ("masks", "ignore")
+    )
     if not images:
         raise UserError(f"'{folder}' holds no pictures: expected images/NAME.jpg and masks/NAME.png in it.")
     report = DatasetReport(folder)
@@ -128,14 +130,15 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
         report.groups = {name: table[name]["group"] if table else name for name in images}
     for name in sorted(images.keys() - masks.keys()):
         note("error", "picture without mask", name, f"expected masks/{name}.png")
-    for name in sorted(masks.keys() - images.keys()):
-        note("warning", "mask without picture", name, f"'{masks[name].name}' is not used")
+    for name in sorted((masks.keys() | unasked.keys()) - images.keys()):
+        note("warning", "mask without picture", name, f"'{(masks | unasked)[name]}' is not used")
     for name in sorted(table.keys() - images.keys()):
         note("warning", "line of splits.csv without picture", name, "no picture here has this name")
 
     thumbnails = {}
     with ThreadPoolExecutor() as pool:
-        looks = pool.map(lambda name: _look_at(images[name], masks.get(name), of), sorted(images))
+        paths = [(images[name], masks.get(name), unasked.get(name)) for name in sorted(images)]
+        looks = pool.map(lambda three: _look_at(*three, of), paths)
         looks = tqdm(looks, "looking", len(images), unit="img", leave=False, delay=1)
         for name, (findings, size, share, small) in zip(sorted(images), looks, strict=True):
             report.findings += [Finding(level, kind, name, message) for level, kind, message in findings]
@@ -166,7 +169,7 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
     return report
 
 
-def _look_at(image_path: Path, mask_path: Path | None, of: str) -> tuple:
+def _look_at(image_path: Path, mask_path: Path | None, unasked: Path | None, of: str) -> tuple:
     """Findings, size, marked share and grey thumbnail of one pair; None for what cannot be had."""
     findings, size, share, small = [], None, None, None
     try:
@@ -178,6 +181,8 @@ def _look_at(image_path: Path, mask_path: Path | None, of: str) -> tuple:
         return findings, size, share, small
     try:
         labels = mask_values(mask_path, colours=False)
+        if unasked and read_mask(unasked).shape != labels.shape:
+            findings.append(("error", "sizes differ", f"the mask and '{unasked}'"))
     except UserError as error:
         return [*findings, ("error", "unreadable mask", str(error))], size, share, small
     if size and labels.shape != size:

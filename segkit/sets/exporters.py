@@ -5,23 +5,28 @@ Run lengths where the tool reads them, so that masks come back exactly; polygons
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
 import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
-from segkit.data import find_samples, read_class_name
-from segkit.files import UserError, atomic_path, read_labels, read_mask, unique_names
+from segkit.data import Sample, find_samples, read_class_name
+from segkit.files import UserError, atomic_path, open_picture, read_mask, unique_names
+from segkit.predict import PicturesReport
 from segkit.sets.importers import new_folder, upright, write_picture
 from segkit.sets.regions import brush_encode, codec, runs
 
 
 @dataclass(frozen=True)
 class Annotated:
-    """A picture and the people on it as COCO annotations; the confidence where a network drew them."""
+    """A picture and the people on it as COCO annotations; the confidence where a network drew them.
+
+    name, file: below images/, such as val/a and val/a.jpg.
+    """
 
     name: str
     file: str
@@ -37,32 +42,55 @@ class Annotated:
         return [runs(person["segmentation"]["counts"], size) for person in self.people]
 
 
-def export_dataset(folder: str | Path, out: str | Path, formats: Sequence[str], progress: bool = True) -> int:
-    """Write a data set as images/ and the files of annotation tools to the new folder `out`.
+@dataclass
+class ExportReport(PicturesReport):
+    """What an export did, and what of the set no format has a place for."""
 
-    People are those of instances/NAME.png where there is one, else the connected pieces of the mask.
-    Returns: the count of pictures.   Raises: UserError.
+    written: int = 0
+    dropped: list[str] = field(default_factory=list)
+
+
+def export_dataset(
+    folder: str | Path, out: str | Path, formats: Sequence[str], progress: bool = True
+) -> ExportReport:
+    """Write a data set as images/SPLIT/ and the files of annotation tools to the new folder `out`.
+
+    People are those of instances/NAME.png where there is one, else the connected pieces of the mask. What
+    is wrong with one picture does not stop the others.   Raises: UserError where nothing can be written.
     """
     check_formats(formats)
+    folder, report, pictures = Path(folder), ExportReport(), []
     samples, class_name = find_samples(folder), read_class_name(folder)
     names = unique_names([sample.name.replace("/", "_") for sample in samples])
-    pictures = []
+    report.dropped = [f"{part}/" for part in ("ignore", "parts") if (folder / part).is_dir()]
+    if len({sample.group for sample in samples}) < len(samples):
+        report.dropped.append("the groups of splits.csv")
     with new_folder(out, folder) as made:
         bar = tqdm(zip(samples, names, strict=True), "export", len(samples), unit="img", disable=not progress)
         for sample, name in bar:
-            pixels, mask, _ = upright(sample.image, read_mask(sample.mask) > 0)
-            people = cut_pieces(mask)
-            numbered = Path(folder) / "instances" / f"{sample.name}.png"
-            if numbered.is_file():
-                labels = read_labels(numbered)
-                if not np.array_equal(labels > 0, mask):
-                    raise UserError(f"'{numbered}' and '{sample.mask}' show different people: remove one.")
-                people = [labels == number for number in np.unique(labels[mask])]
-            image = write_picture(made, name, sample.image, pixels)
-            shapes = [coco_shape(person) for person in people]
-            pictures.append(Annotated(name, image.name, *mask.shape, shapes, split=sample.split))
+            inside = f"{sample.split}/{name}"
+            pictures.append(report.attempt(sample.image, _annotated, folder, made, sample, inside))
+        pictures = [picture for picture in pictures if picture]
+        if not pictures:
+            raise UserError(f"nothing of '{folder}' could be exported: {next(iter(report.failed.values()))}")
         write_formats(made, formats, pictures, class_name)
-    return len(pictures)
+    report.written = len(pictures)
+    return report
+
+
+def _annotated(folder: Path, out: Path, sample: Sample, name: str) -> Annotated:
+    """A picture of a data set with its people, once the picture is written.   Raises: UserError."""
+    pixels, mask, _ = upright(sample.image, read_mask(sample.mask) > 0)
+    people, numbered = cut_pieces(mask), folder / "instances" / f"{sample.name}.png"
+    if numbered.is_file():
+        with open_picture(numbered) as picture:
+            labels = np.array(picture)  # 16 bits where there are many
+        if not np.array_equal(labels > 0, mask):
+            raise UserError(f"'{numbered}' and '{sample.mask}' show different people: remove one.")
+        people = [labels == number for number in np.unique(labels[mask])]
+    image = write_picture(out, name, sample.image, pixels)
+    shapes = [coco_shape(person) for person in people]
+    return Annotated(name, f"{name}{image.suffix}", *mask.shape, shapes, split=sample.split)
 
 
 def check_formats(formats: Sequence[str]) -> None:
@@ -159,7 +187,7 @@ def _write_labelme(out: Path, pictures: Sequence[Annotated], tolerance: float, o
             about = {"label": of, "group_id": number if len(pieces) > 1 else None, "description": ""}
             about |= {"shape_type": "polygon", "flags": {}}
             shapes += [about | {"points": outline(piece, tolerance).tolist()} for piece in pieces]
-        about = {"imagePath": picture.file, "imageData": None}
+        about = {"imagePath": Path(picture.file).name, "imageData": None}
         about |= {"imageHeight": picture.height, "imageWidth": picture.width}
         write_text(path, json.dumps({"version": "5.5.0", "flags": {}, "shapes": shapes, **about}))
 
@@ -250,7 +278,7 @@ def _write_label_studio(out: Path, pictures: Sequence[Annotated], tolerance: flo
             }
             for mask in picture.masks()
         ]
-        address = f"/data/local-files/?d=images/{picture.file}"
+        address = f"/data/local-files/?d={quote(f'images/{picture.file}')}"
         tasks.append({"data": {"image": address}, "annotations": [{"result": results}]})
     write_text(out / "label-studio.json", json.dumps(tasks))
 

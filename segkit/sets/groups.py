@@ -1,5 +1,6 @@
 """What belongs together stays together: groups, copies, leaks across splits. Introduced in notebook 02."""
 
+import contextlib
 import csv
 import re
 from collections import Counter
@@ -20,7 +21,7 @@ from segkit.data import (
     pictures_by_name,
     read_table,
 )
-from segkit.files import UserError, atomic_path, read_image, read_labels
+from segkit.files import UserError, atomic_path, name_some, read_image, read_labels
 
 MOST_COMPARED = 20_000
 """Pictures: above this, comparing each with each takes minutes, and only the doctor does it."""
@@ -34,8 +35,8 @@ def deal_folder(folder: str | Path, seed: int = 0, group: str | None = None, ove
     """Write the splits.csv of a data set so that what belongs together lies in one split.
 
     group: a pattern on the names, whose first bracket names the group, such as (.+)_\\d+; "folder" for the
-        sub-folder of each picture; or a CSV with the columns name and group. None deals by name. Pictures
-        whose pixels are (nearly) the same are of one group in any case.
+        sub-folder of each picture; or a CSV with the columns name and group. None deals by name, or by the
+        groups that splits.csv has. Pictures whose pixels are (nearly) the same are of one group in any case.
     Returns: what was done, in sentences.   Raises: UserError.
     """
     folder = Path(folder)
@@ -43,8 +44,14 @@ def deal_folder(folder: str | Path, seed: int = 0, group: str | None = None, ove
     if not images:
         raise UserError(f"'{folder}' holds no pictures: expected images/NAME.jpg in it.")
     names = list(images)
-    groups = read_groups(folder, names, group) if group else {name: name for name in names}
-    groups = join_groups(groups, near_duplicates(thumbnails(images)))
+    known, table = {}, folder / "splits.csv"
+    if overwrite and not group and table.exists():
+        with contextlib.suppress(UserError):  # a table that contradicts itself is what is to be replaced
+            known = read_table(table)
+    groups = {name: known[name]["group"] if name in known else name for name in names}
+    groups = join_groups(
+        read_groups(folder, names, group) if group else groups, near_duplicates(thumbnails(images))
+    )
     count = len(set(groups.values()))
     if group:
         splits = deal_groups(groups, person_shares(folder, names), seed)
@@ -53,6 +60,9 @@ def deal_folder(folder: str | Path, seed: int = 0, group: str | None = None, ove
     grouped = bool(group) or count < len(names)
     path = write_splits(folder, splits, groups if grouped else None, overwrite)
     parts = [f"{path}: " + ", ".join(_said(splits, groups, split, grouped) for split in SPLITS)]
+    sizes = Counter(groups.values())
+    if group and (alone := [name for name in names if sizes[groups[name]] == 1]):
+        parts.append(f"{len(alone)} pictures stand alone by '{group}': {name_some(alone, 5)}")
     if not group and (pattern := torn_series(splits)):
         parts.append(f"{LOOKS_LIKE_SERIES}: segkit data split {folder} --overwrite --group '{pattern}'")
     return "\n".join(parts)
@@ -67,16 +77,17 @@ def _said(splits: dict[str, str], groups: dict[str, str], split: str, grouped: b
 def read_groups(folder: Path, names: list[str], group: str) -> dict[str, str]:
     """What each name belongs to, by a pattern, "folder" or a CSV; see deal_folder.   Raises: UserError."""
     if group == "folder":
-        return {name: name.rpartition("/")[0] or name for name in names}
-    if group.endswith(".csv"):
+        groups = {name: name.rpartition("/")[0] or name for name in names}
+    elif group.lower().endswith(".csv"):
         table = read_table(Path(group), needed=("name", "group"))
         if missing := sorted(set(names) - table.keys()):
             raise UserError(f"'{group}' has no line for {len(missing)} pictures, such as {missing[0]}.")
-        return {name: table[name]["group"] for name in names}
-    try:
-        groups = group_by_pattern(names, group)
-    except re.error as error:
-        raise UserError(f"'{group}' is no pattern ({error}): write one such as (.+)_\\d+") from None
+        groups = {name: table[name]["group"] for name in names}
+    else:
+        try:
+            groups = group_by_pattern(names, group)
+        except re.error as error:
+            raise UserError(f"'{group}' is no pattern ({error}): write one such as (.+)_\\d+") from None
     if len(set(groups.values())) == len(names):
         raise UserError(f"by '{group}' every picture of '{folder}' stands alone, such as {names[0]}.")
     return groups

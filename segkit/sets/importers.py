@@ -5,6 +5,7 @@ ambiguous is not guessed: it becomes an error or a line of the report. Introduce
 """
 
 import contextlib
+import csv
 import re
 import shutil
 import tempfile
@@ -164,9 +165,24 @@ def import_folder(
             write_splits(folder, splits, groups if grouped else None)
             listed = ", ".join(f"{split} {n}" for split, n in counts.items())
             report.notes.append(f"splits.csv keeps the splits of the source: {listed}")
+        else:
+            report.notes += _keep_folders(folder, named, report)
         write_class_name(folder, class_name)
         (folder / "import.txt").write_text(f"{report}\n", encoding="utf-8")
     return report
+
+
+def _keep_folders(folder: Path, named: Sequence[tuple[str, Example]], report: Report) -> list[str]:
+    """Write groups.csv where the pictures came from several folders; returns a note, if so."""
+    written, root = set(report.written), report.layout.root
+    folders = {n: e.image.parent.relative_to(root).as_posix() for n, e in named if n in written}
+    if not 1 < len(set(folders.values())) < len(folders):
+        return []
+    with (folder / "groups.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("name", "group"), *folders.items()])
+    cure = f"segkit data split {report.out} --group {report.out / 'groups.csv'}"
+    count = len(set(folders.values()))
+    return [f"groups.csv keeps the {count} folders of the pictures. If one is a film or a patient: {cure}"]
 
 
 # Reading and writing one pair

@@ -57,11 +57,19 @@ TITLES = {
 
 IMAGE_FOLDERS = {"images", "image", "imgs", "img", "photos"}
 
+IMAGE_WORDS = IMAGE_FOLDERS | {"im", "photo", "pictures", "picture", "original", "originals", "data"}
+
 MASK_FOLDERS = {"masks", "mask", "labels", "label", "mattes", "gt", "masks_human", "masks_machine"}
 
-MASK_FOLDERS |= {"masks_instances", "segmentationclass", "segmentationobject"}
+MASK_FOLDERS |= {"masks_instances", "segmentationclass", "segmentationobject", "segmentationclasspng"}
+
+MASK_WORDS = {"masks", "mask", "labels", "label", "mattes", "matte", "gt", "ground", "truth", "groundtruth"}
+
+MASK_WORDS |= {"ann", "anns", "anno", "annot", "annots", "annotation", "annotations"}
 
 MASK_ENDINGS = ("", "_mask", "-mask", ".mask", "_masks", "_label", "_seg", "_segmentation", "_matte", "_gt")
+
+MASK_ENDINGS += (".out", "_cutout", "-removebg-preview")  # of rembg, of segkit predict, of remove.bg
 
 ANNOTATIONS = (".json", ".xml", ".csv", ".txt", ".yaml", ".yml", ".ndjson", ".jsonl", ".names")
 """Endings of files that may hold annotations."""
@@ -137,8 +145,6 @@ def detect_layout(src: str | Path) -> Layout:
     if len(layouts) > 1:
         found = "; ".join(f"{name}: {layout}" for name, layout in layouts.items())
         raise UserError(f"'{src}' can be read in more than one way ({found}). Choose one with --layout NAME.")
-    if not layouts:
-        raise UserError(f"'{src}' holds no layout known here. Known are: {'; '.join(TITLES.values())}.")
     return next(iter(layouts.values()))
 
 
@@ -162,13 +168,17 @@ def find_layouts(src: Path, only: str | None = None) -> dict[str, Layout]:
     lost = [layout for layout in tried.values() if layout.failed and not found]
     if lost:  # annotations were there, and of not one the picture
         raise UserError(f"'{src}' looks like {TITLES[lost[0].name]}, but: {lost[0].failed[0]}")
-    if not found and not only and (layout := find_cutouts(tree)):
-        plain = re.compile("readme|licen[cs]e", re.I)
-        if foreign := [path for path in tree.rest_of(layout) if not plain.match(path.name)]:
-            raise UserError(
-                f"'{src}' holds {name_some([path.name for path in foreign], 3)}, which cannot be read as "
-                "annotations. If the pictures are cut-outs, say so with --layout cutouts."
-            )
+    if not found and only in (None, "folders") and (layout := find_folders(tree, loosely=True)):
+        found["folders"] = layout
+    if not found and not only:
+        foreign = [path.name for path in tree.files if not re.match("readme|licen[cs]e", path.name, re.I)]
+        unread = f"{name_some(foreign, 3)}, which cannot be read as annotations" if foreign else ""
+        if not (layout := find_cutouts(tree)):
+            known = "; ".join(TITLES.values())
+            raise UserError(f"'{src}' holds {unread or 'no layout known here'}. Known are: {known}.")
+        if foreign:
+            words = "If the pictures are cut-outs, say so with --layout cutouts."
+            raise UserError(f"'{src}' holds {unread}. {words}")
         found["cutouts"] = layout
     for layout in found.values():
         twice = [image.name for image, n in Counter(e.image for e in layout.examples).items() if n > 1]
@@ -201,11 +211,12 @@ class Tree:
         self.files = [src] if self.single else [path for path in found if path.suffix.lower() in ANNOTATIONS]
         self.by_name: dict[str, list[Path]] = defaultdict(list)
         self.by_stem: dict[Path, list[Path]] = defaultdict(list)
+        self.by_bare_name: dict[str, list[Path]] = defaultdict(list)
         for path in self.images:
+            self.by_bare_name[same_name(path.stem)].append(path)
             self.by_name[same_name(path.name)].append(path)
             self.by_stem[_key(path.with_suffix(""))].append(path)
         self.file_set = set(self.files)
-        self.stems = {same_name(path.stem) for path in self.images}
         self.kinds = {path: json_kind(path) for path in self.files_of(".json")}
 
     def files_of(self, *endings: str) -> list[Path]:
@@ -221,12 +232,15 @@ class Tree:
             raise UserError(f"'{near}' names the picture {name!r}: expected the name of a file.")
         parts = Path(name.replace("\\", "/")).parts
         last = same_name(parts[-1]) if parts else ""
-        found = self.by_name.get(last) or self.by_name.get(same_name(unquote(last)), [])
+        found = self.by_name.get(last) or self.by_name.get(same_name(unquote(last)))
+        # CVAT names the frames of a film without an ending, and pictures are converted after the drawing.
+        found = found or self.by_bare_name.get(last) or self.by_bare_name.get(Path(last).stem, [])
         tails = {path: shared_tail(path, parts) for path in found}
         for narrower in (
             [path for path in found if path.parent == near.parent],
             [path for path in found if tails[path] == max(tails.values())],
             [path for path in found if path.is_relative_to(near.parent)],
+            [path for path in found if self.split(path.parent) == self.split(near)],
             [path for path in found if not self.is_mask(path)],
             [path for path in found if path.name == parts[-1]],
         ):
@@ -322,7 +336,7 @@ CLASS_LIST = re.compile(
     re.I,
 )
 
-BACKGROUND = re.compile(r"[\W_]*(background|bg|unlabell?ed)[\W_]*", re.I)
+BACKGROUND = re.compile(r"[\W_]*(background|bg|unlabell?ed|ignore)[\W_]*", re.I)
 
 VOID = {255, COLOUR + 0xE0E0C0}
 """Values that leave a pixel out: labelme and VOC write 255, VOC in colour a pale outline."""
@@ -332,7 +346,7 @@ def read_class_list(path: Path, pictures: Set[str] = frozenset()) -> dict[int, s
     """Class names by mask value (COLOUR + 0xRRGGBB for colours), or in order where no value is given.
 
     None where the file is no class list, such as a table whose rows begin with the names of pictures.
-    Raises: UserError when a value has two names.
+    Raises: UserError when a value has two names, or the text is not UTF-8.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -342,6 +356,10 @@ def read_class_list(path: Path, pictures: Set[str] = frozenset()) -> dict[int, s
         rows = [line.strip() for line in text.splitlines() if line.strip() and line.strip()[0] != "#"]
         if path.suffix.lower() == ".csv":
             rows = [",".join(cell.strip() for cell in row) for row in csv.reader(rows)]
+    except UnicodeDecodeError:
+        raise UserError(
+            f"'{path}' is not text in UTF-8: save it as such, for it names the classes."
+        ) from None
     except (OSError, ValueError, csv.Error, yaml.YAMLError, RecursionError):
         return None
     if rows and not re.search(r"\d", rows[0]) and all(re.search(r"\d", row) for row in rows[1:]) and rows[1:]:
@@ -406,8 +424,10 @@ def find_class_list(tree: Tree, mask: Path, cache: dict, layout: Layout) -> dict
     for folder in mask.parents:
         if folder not in cache:
             paths = [p for p in tree.files if p.parent == folder and CLASS_LIST.fullmatch(p.name)]
-            found = {path: read_class_list(path, tree.stems) for path in paths}
+            found = {path: read_class_list(path, tree.by_bare_name.keys()) for path in paths}
             lists = {path: known for path, known in found.items() if known is not None}
+            if empty := [p for p in found if p.name == "labelmap.txt" and p not in lists]:
+                raise UserError(f"'{empty[0]}' names no class: expected lines such as person:192,128,128::")
             if len({str(known) for known in lists.values()}) > 1:
                 listed = name_some([repr(str(path)) for path in lists])
                 raise UserError(f"{listed} disagree about the classes: keep one.")
@@ -490,26 +510,33 @@ def value_name(value: int) -> str:
 
 def find_voc(tree: Tree) -> Layout | None:
     """SegmentationClass/NAME.png and the pictures of the same names, most often in JPEGImages."""
-    images, masks, splits = {}, {}, {}
+    images, masks, splits, lists = {}, defaultdict(list), {}, []
     by_stem = defaultdict(list)
     for path in tree.images:
         if not tree.is_mask(path):
             by_stem[same_name(path.stem)].append(path)
-    found = [p.parts for p in tree.images if "SegmentationClass" in p.relative_to(tree.root).parts]
-    lists = []
-    for base in sorted({Path(*parts[: parts.index("SegmentationClass")]) for parts in found}):
-        place = base.parts, ()
-        masks[place] = [path for path in tree.images if path.is_relative_to(base / "SegmentationClass")]
-        same = [by_stem[same_name(path.stem)] for path in masks[place]]
-        own = [path for path in tree.images if path.parent == base / "JPEGImages"]
-        pictures = own or [paths[0] for paths in same if len(paths) == 1]
-        images |= dict.fromkeys(pictures, place)
+    above = {folder for path in tree.images for folder in path.relative_to(tree.root).parents}
+    # Older versions of labelme write the second, and arrays into the first.
+    for folder in sorted(
+        tree.root / f for f in above if f.name in ("SegmentationClass", "SegmentationClassPNG")
+    ):
+        base, inside, there = folder.parent, folder.parent / "JPEGImages", {}
+        for path in [path for path in tree.images if path.is_relative_to(folder)]:
+            place = (*base.parts, *path.relative_to(folder).parent.parts)
+            masks[place].append(path)
+            same = by_stem[same_name(path.stem)]
+            there |= {same[0]: place} if len(same) == 1 else {}
+        own = [path for path in tree.images if path.is_relative_to(inside)]
+        there = {path: (*base.parts, *path.relative_to(inside).parent.parts) for path in own} or there
+        images |= there
         for path in [p for p in tree.files if p.parent.parent == base / "ImageSets" and p.suffix == ".txt"]:
             lists.append(path)
             if path.stem in ("train", "val", "test"):
-                lines = path.read_text("utf-8-sig", errors="replace").splitlines()
-                listed = {line.split()[0] for line in lines if line.strip()}
-                splits |= {image: path.stem for image in pictures if image.stem in listed}
+                lines = path.read_text("utf-8-sig", errors="replace").split("\n")
+                listed = {name for line in lines for name in (line.strip().strip('"'), line.split(" ")[0])}
+                for image in there:
+                    name = image.relative_to(inside if own else image.parent).with_suffix("").as_posix()
+                    splits |= {image: path.stem} if name in listed else {}
     if layout := _pair("voc", tree, images, masks, dict(enumerate(VOC_CLASSES))):
         layout.read.update(lists)
         layout.notes.append("void pixels (255, the pale outlines) count as background")
@@ -518,20 +545,22 @@ def find_voc(tree: Tree) -> Layout | None:
     return layout
 
 
-def find_folders(tree: Tree) -> Layout | None:
-    """images/ beside masks/ at any depth, with the same subfolders and stems in both."""
+def find_folders(tree: Tree, loosely: bool = False) -> Layout | None:
+    """images/ beside masks/ at any depth, with the same subfolders and stems in both.
+
+    loosely: under any names that say so, such as img_dir and ann_dir, or train and train_masks.
+    """
     images, masks = {}, defaultdict(list)
     for path in tree.images:
-        parts = path.relative_to(tree.root).parts
-        named = [i for i, part in enumerate(parts[:-1]) if part.lower() in MASK_FOLDERS | IMAGE_FOLDERS]
-        if not named:
-            continue
-        at = named[-1]
-        place = tuple(map(same_name, parts[:at])), tuple(map(same_name, parts[at + 1 : -1]))
-        if parts[at].lower() in IMAGE_FOLDERS:
+        roles = [_role(part, loosely) for part in path.relative_to(tree.root).parts[:-1]]
+        place = tuple(rest for _, rest in roles if rest)
+        role = next((role for role, _ in reversed(roles) if role), "image" if loosely else "")
+        if role == "image":
             images[path] = place
-        else:
+        elif role:
             masks[place].append(path)
+    if loosely:
+        images = {path: place for path, place in images.items() if place in masks}
     layout = _pair("folders", tree, images, masks)
     others = len(tree.images) - len(images) - sum(map(len, masks.values()))
     if layout and others:
@@ -547,6 +576,19 @@ def find_folders(tree: Tree) -> Layout | None:
     return layout
 
 
+def _role(folder: str, loosely: bool) -> tuple[str, str]:
+    """Whether the name of a folder says image or mask, or neither, and what else it says."""
+    for role, names in (("image", IMAGE_FOLDERS), ("mask", MASK_FOLDERS)):
+        if folder.lower() in names:
+            return role, ""
+    if not loosely:
+        return "", same_name(folder)
+    text = re.sub(r"(?<=[a-z])(?=[A-Z]|annot)", "_", folder)  # trainannot, PedMasks
+    words = [word for word in re.split(r"[\W_]+", same_name(text)) if word]
+    roles = [role for role, known in (("mask", MASK_WORDS), ("image", IMAGE_WORDS)) if known & {*words}]
+    return (*roles, "")[0], "_".join(word for word in words if word not in MASK_WORDS | IMAGE_WORDS)
+
+
 def find_beside(tree: Tree) -> Layout | None:
     """x.jpg beside x_mask.png, or x.jpg beside a grey x.png."""
     images, masks = {}, defaultdict(list)
@@ -555,21 +597,22 @@ def find_beside(tree: Tree) -> Layout | None:
         endings = [end for end in MASK_ENDINGS[1:] if stem.name.endswith(end) and stem.name != end]
         ended = any(tree.same_stem(stem.with_name(f"{stem.name[: -len(end)]}.x")) for end in endings)
         if ended or (path.suffix.lower() == ".png" and _is_grey_twin(path, tree)):
-            masks[path.parent, ()].append(path)
+            masks[path.parent.parts].append(path)
         else:
-            images[path] = (path.parent, ())
+            images[path] = path.parent.parts
     return _pair("beside", tree, images, masks)
 
 
 def _is_grey_twin(path: Path, tree: Tree) -> bool:
-    """Whether a PNG is the mask, or that of one object (x_0.png), of the JPEG x.jpg."""
+    """Whether a PNG is the mask, the cut-out, or the mask of one object (x_0.png), of the JPEG x.jpg."""
     stems = path.stem, re.sub(r"(?<=.)[_-]\d+$", "", path.stem)
     twins = [twin for stem in stems for twin in tree.same_stem(path.with_name(f"{stem}.x"))]
     if not any(twin.suffix.lower() in (".jpg", ".jpeg") for twin in twins):
         return False
     with contextlib.suppress(UserError), open_picture(path) as picture:
-        return picture.mode in ("1", "L", "P")
-    return False
+        if picture.mode in ("1", "L", "P"):
+            return True
+    return (_alpha_range(path) or (255,))[0] < 255  # a cut-out
 
 
 def _mask_names(path: Path) -> list[str]:
@@ -584,28 +627,30 @@ def _pair(
 ) -> Layout | None:
     """Give every picture the masks of its place and name: one for all, or one for each object.
 
-    masks: by place; below it a folder may stand for a picture or for a class.
+    masks: by place, which are the folders above; the last of them may stand for a picture or for a class.
     usual: the classes where no list names them.
     """
     layout, used, cache, by_class = Layout(name, tree.root), set(), {}, {}
     stems = {(place, same_name(image.stem)) for image, place in images.items()}
     exact, objects = defaultdict(list), defaultdict(list)
-    for (above, below), paths in masks.items():
+    for place, paths in masks.items():
+        up, folder = place[:-1], "".join(place[-1:])
         for path in paths:
-            place, names = (above, below), _mask_names(path)
+            names = _mask_names(path)
             owner = next((name for name in names if (place, name) in stems), None)
             if owner:
                 exact[place, owner].append(path)
                 continue
             names += _mask_names(Path(re.sub(r"[ _.-]*\(?\d+\)?$", "", names[-1]) + ".x"))
             numbered = next((name for name in names if (place, name) in stems), None)
-            up, folder = (above, below[:-1]) if below else place, same_name((below or above or ("",))[-1])
+            within = next((above for above in (up, place) if (above, folder) in stems), None)
+            classed = next((name for name in names if (up, name) in stems), None)
             if numbered:  # a_0.png
                 objects[place, numbered].append(path)
-            elif (up, folder) in stems:  # masks/a/0.png, or a/masks/0.png beside a/images/a.png
-                objects[up, folder].append(path)
-            elif below and (owner := next((name for name in names if (up, name) in stems), None)):
-                objects[up, owner].append(path)  # masks/person/a.png
+            elif within is not None:  # masks/a/0.png, or a/masks/0.png beside a/images/a.png
+                objects[within, folder].append(path)
+            elif folder == same_name(path.parent.name) and classed:  # masks/person/a.png
+                objects[up, classed].append(path)
                 by_class[path] = path.parent.name
     for image, place in images.items():
         key = (place, same_name(image.stem))
@@ -647,13 +692,15 @@ def _read_several(
             mask = read_mask(path) > 0 if wanted == OVER_127 else np.isin(mask_values(path), list(wanted))
         else:
             values = mask_values(path)
+            if values.max() <= 127 and len(np.unique(values[values > 0])) > 1:
+                raise UserError(f"mask '{path}' of class {named} holds several values: expected one.")
             mask = (values > (127 if values.max() > 127 else 0)) & (named in wanted)
         people = np.zeros(mask.shape, np.uint16) if people is None else people
         if people.shape != mask.shape:
             raise UserError(f"'{path}' and '{paths[0]}' belong to one picture and differ in size.")
         people[mask] = number
-    objects = paths[0].parent.parent / "SegmentationObject" / paths[0].name
-    if not objects.is_file():
+    objects = Path(str(paths[0]).replace("SegmentationClass", "SegmentationObject"))
+    if objects == paths[0] or not objects.is_file():
         return people
     values = rgb_codes(objects)
     if values.shape != people.shape:

@@ -75,13 +75,18 @@ def complete_splits(folder: str | Path, seed: int = 0) -> dict[str, int]:
             "score are the least. Twenty are a start."
         )
     splits = {sample.name: sample.split for sample in samples}
+    groups = {sample.name: sample.group for sample in samples}
     for missing, share in (("val", SPLIT_SHARES[1]), ("test", SPLIT_SHARES[2]), ("train", SPLIT_SHARES[0])):
         if missing in splits.values():
             continue
         givers = [name for name, split in splits.items() if split == "train"] or list(splits)
-        dealt = assign_splits(givers, seed)  # which names move depends on the names alone
-        order = sorted(givers, key=lambda name: (dealt[name] == "train", name))
-        splits |= dict.fromkeys(order[: max(1, round(share * len(givers)))], missing)
+        # Which groups move depends on their names alone; the last one stays.
+        dealt = assign_splits(sorted({groups[name] for name in givers}), seed)
+        order, moved = sorted(dealt, key=lambda group: (dealt[group] == "train", group)), []
+        while len(moved) < max(1, round(share * len(givers))) and len(order) > 1:
+            group = order.pop(0)
+            moved += [name for name in givers if groups[name] == group]
+        splits |= dict.fromkeys(moved, missing)
     if len(set(splits.values())) < len(SPLIT_SHARES):
         splits = assign_splits(sorted(splits), seed)
     write_splits(folder, splits, overwrite=True)

@@ -26,7 +26,15 @@ import yaml
 from PIL import Image
 
 from segkit.files import UserError, name_some, require, same_name
-from segkit.sets.layouts import Layout, Tree, load_json, named_split, read_class_list, shared_tail
+from segkit.sets.layouts import (
+    IMAGE_FOLDERS,
+    Layout,
+    Tree,
+    load_json,
+    named_split,
+    read_class_list,
+    shared_tail,
+)
 from segkit.sets.regions import Region, brush_decode, drawn, ellipse, number_regions, pasted, polygons, runs
 
 STRAY = "outline without an area"
@@ -106,6 +114,8 @@ def open_coco(path: Path) -> Any:
                     raise UserError(
                         f"'{path}': annotation {note.get('id', number)} has the {key} {note.get(key)!r}, "
                         "which nothing there has."
+                        + " Panoptic files (segments_info) are not read."
+                        * ("segments_info" in note)
                     )
                 note[key] = record["id"]
             note["id"] = number  # merged files repeat these, and nothing else refers to them
@@ -141,7 +151,7 @@ def coco_regions(coco: Any, image_id: Any) -> list[Region]:
     regions = []
     for note in coco.imgToAnns.get(image_id, []):
         label, shape = coco.cats[note["category_id"]]["name"], note.get("segmentation")
-        make = partial(Region, label, crowd=bool(note.get("iscrowd")))
+        make = partial(Region, label, crowd=_text(note.get("iscrowd")) in ("1", "True"))
         if isinstance(shape, dict):
             regions.append(make("run lengths", partial(_coco_runs, shape)))
         elif shape:
@@ -181,7 +191,13 @@ class Coco(Reader):
 
     def records(self, path: Path) -> Iterable[tuple[Path, tuple]]:
         coco, pictures = self.opened[path], {}
-        self.layout.classes.update({category["name"]: 0 for category in coco.cats.values()})
+        # Roboflow puts a class above the others that nothing belongs to.
+        above = {
+            one.get("supercategory") for one in coco.cats.values() if one.get("supercategory") != one["name"]
+        }
+        names = {key: one["name"] for key, one in coco.cats.items()}
+        names = {key: name for key, name in names.items() if coco.catToImgs[key] or name not in above}
+        self.layout.classes.update(dict.fromkeys(names.values(), 0))
         for record in coco.dataset["images"]:
             with self.layout.noting(path):
                 image = self.tree.picture(record["file_name"], near=path)
@@ -293,10 +309,11 @@ class Yolo(Reader):
         self._read_classes()
         for image in self.tree.images:
             parts = [*image.relative_to(self.tree.root).parts]
-            at = [i for i, part in enumerate(parts[:-1]) if part.lower() == "images"]
+            at = [i for i, part in enumerate(parts[:-1]) if part.lower() in IMAGE_FOLDERS]
             if at:
                 parts[at[-1]] = "labels"
-            places = (image.with_suffix(".txt"), self.tree.root.joinpath(*parts).with_suffix(".txt"))
+            places = (image, self.tree.root.joinpath(*parts), image.parent / "labels" / image.name)
+            places = [place.with_suffix(".txt") for place in places]
             path = next((path for path in places if path in self.tree.file_set), None)
             if path and not self.tree.is_mask(image):
                 lines = _numbers(path)
@@ -523,7 +540,7 @@ def _label_studio_regions(result: dict) -> list[Region]:
     if "rle" in value:
         region = Region("", "brush", partial(brush_decode, value["rle"]))
     elif "points" in value:
-        region = _outline("", value["points"], of=100)
+        region = _outline("", value["points"] if value.get("closed", True) else [], of=100)
     elif "radiusX" in value:
         numbers = (value[key] for key in ("x", "y", "radiusX", "radiusY"))
         region = Region("", "ellipse", ellipse(*numbers, value.get("rotation", 0), of=100))

@@ -3,6 +3,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from segkit.course.environment import check_environment
+from segkit.data import Sample, load_pair_full
 from segkit.files import UserError, read_image, write_image
 from segkit.sets.doctor import inspect_dataset, near_duplicates, picture_of_dataset
 
@@ -24,6 +25,8 @@ def planted(make_dataset):
     write_image(masks / "gone.png", np.zeros((96, 80), np.uint8) + 255)  # an orphan
     (images / "005.jpg").write_text("no picture")  # unreadable
     write_image(masks / "006.png", np.zeros((96, 80), np.uint8))  # empty
+    write_image(folder / "ignore" / "011.png", np.zeros((50, 50), np.uint8))  # of another size
+    write_image(folder / "ignore" / "lost.png", np.zeros((96, 80), np.uint8))  # an orphan
     write_image(masks / "007.png", (np.asarray(Image.open(masks / "007.png")) > 0).astype(np.uint8))  # 0/1
     brighter = np.clip(read_image(images / "008.jpg").astype(int) + 12, 0, 255).astype(np.uint8)
     write_image(images / "031.jpg", brighter, quality=70)  # saved again, brighter, in another split
@@ -44,6 +47,8 @@ def test_every_planted_fault_is_named_and_nothing_else(planted):
         ("002", "all person", "warning"),
         ("003", "picture without mask", "error"),
         ("gone", "mask without picture", "warning"),
+        ("lost", "mask without picture", "warning"),
+        ("011", "sizes differ", "error"),
         ("gone", "line of splits.csv without picture", "warning"),
         ("005", "unreadable picture", "error"),
         ("006", "empty mask", "warning"),
@@ -51,6 +56,8 @@ def test_every_planted_fault_is_named_and_nothing_else(planted):
         ("008", "same picture across splits", "error"),
     }
     assert not report.healthy
+    with pytest.raises(UserError, match="must be of one size"):
+        load_pair_full(Sample("011", planted / "images" / "011.jpg", planted / "masks" / "011.png", "train"))
     text = report.text()
     for words in ("001", "JPEG", "gone", "031", "train and val", "errors: mend these"):
         assert words in text

@@ -69,6 +69,9 @@ def test_a_film_by_a_pattern_a_folder_or_a_table_stays_whole(make_dataset, tmp_p
         assert "groups" in said and find_leaks(folder) == []
     with pytest.raises(UserError, match="--overwrite"):
         deal_folder(folder, group="folder")
+    deal_folder(folder, seed=1, overwrite=True)  # the groups that splits.csv has stay together
+    assert len({(s.group, s.split) for s in find_samples(folder)}) == 6
+    assert "4 pictures stand alone" in deal_folder(folder, group=r"(film[0-4])/", overwrite=True)
 
 
 def test_a_series_is_pointed_out_and_the_command_that_is_named_cures_it(make_dataset):
@@ -148,7 +151,8 @@ def test_pairs_join_groups_and_chains_of_pairs_too():
     [
         ("(", "no pattern"),
         (r"(.+)", "stands alone"),
-        ("no.csv", "no.csv' is not a table"),
+        ("folder", "stands alone"),
+        ("no.CSV", "no.CSV' is not a table"),
         (r"(\d)", "cannot fill 3 parts"),
     ],
 )
@@ -160,10 +164,10 @@ def test_what_deals_nothing_is_a_sentence(make_dataset, group, said):
 
 
 def test_a_table_of_groups_may_spell_accents_in_two_pieces_and_leave_groups_open(tmp_path):
-    names = ["Jos\u00e9", "b", "c"]
+    names = ["Jos\u00e9", "b", "c", "d"]
     table = tmp_path / "groups.csv"
-    table.write_text("name,group\nJose\u0301,g\nb,\nc,\n", encoding="utf-8")
-    assert read_groups(tmp_path, names, str(table)) == {"Jos\u00e9": "g", "b": "b", "c": "c"}
+    table.write_text("name,group\nJose\u0301,g\nb,\nc,\nd,g\n", encoding="utf-8")
+    assert read_groups(tmp_path, names, str(table)) == {"Jos\u00e9": "g", "b": "b", "c": "c", "d": "g"}
     table.write_text("name,group\nb,g\nb,h\n")
     with pytest.raises(UserError, match="puts 'b' into g and h"):
         read_groups(tmp_path, names, str(table))

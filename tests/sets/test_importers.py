@@ -70,9 +70,13 @@ def masks_of(report) -> dict[str, np.ndarray]:
 # Two folders, and side by side
 
 
-@pytest.mark.parametrize(
-    "folders", [("images", "masks"), ("img", "mask"), ("imgs", "labels"), ("Images", "Masks")]
-)
+USUAL = [("images", "masks"), ("img", "mask"), ("imgs", "labels"), ("Images", "Masks")]
+# mmsegmentation, SegNet's CamVid, Carvana, FiftyOne, CVC-ClinicDB, DUTS, pictures above their masks
+ELSEWHERE = [("img_dir/train", "ann_dir/train"), ("train", "trainannot"), ("train", "train_masks")]
+ELSEWHERE += [("data", "labels"), ("Original", "Ground Truth"), ("x/TR-Image", "x/TR-Mask"), (".", "masks")]
+
+
+@pytest.mark.parametrize("folders", USUAL + ELSEWHERE)
 @pytest.mark.parametrize("ending", ["", "_mask", ".jpg"])
 def test_two_folders_with_common_names(src, folders, ending):
     original = save(src / folders[0] / "a.jpg")
@@ -91,6 +95,33 @@ def test_image_and_mask_side_by_side(src):
     report = run(src)
     assert report.layout.name == "beside"
     assert {name: mask.sum() for name, mask in masks_of(report).items()} == dict.fromkeys("ab", SQUARE.sum())
+
+
+def test_a_cut_out_beside_its_photograph_is_a_mask_and_the_photograph_stays(src):
+    for name in ("a.png", "b.out.png"):
+        original = save(src / f"{name[0]}.jpg")
+        save(src / name, np.dstack([RNG.integers(0, 256, (H, W, 3), np.uint8), SQUARE * np.uint8(255)]))
+    report = run(src, empty="keep")
+    assert report.layout.name == "beside" and set(report.written) == {"a", "b"}
+    assert all(np.array_equal(mask, SQUARE) for mask in masks_of(report).values())
+    assert (report.out / "images" / "b.jpg").read_bytes() == original.read_bytes()
+
+
+def test_folders_that_may_be_patients_are_kept_for_the_split(src):
+    for name in ("P1/images/a", "P1/images/b", "P2/images/c"):
+        save(src / f"{name}.jpg")
+        save(src / f"{name.replace('images', 'masks')}.png", SQUARE * np.uint8(255))
+    report = run(src)
+    assert f"segkit data split {report.out} --group {report.out / 'groups.csv'}" in str(report)
+    rows = (report.out / "groups.csv").read_text().split()
+    assert rows == ["name,group", "a,P1/images", "b,P1/images", "c,P2/images"]
+
+
+def test_a_trimap_in_a_folder_is_no_class(src):
+    save(src / "images" / "a.jpg")
+    save(src / "masks" / "trimaps" / "a.png", np.where(SQUARE, 1, 2).astype(np.uint8))
+    with pytest.raises(UserError, match="class trimaps holds several values"):
+        run(src)
 
 
 def test_a_mask_of_one_class_id_is_written_as_255_and_it_says_so(src):
@@ -194,6 +225,7 @@ def test_images_without_an_annotation_are_named_and_left_out_unless_kept(src):
         save(src / "images" / f"{name}.jpg")
     save(src / "masks" / "a.png", SQUARE * np.uint8(255))
     save(src / "masks" / "lonely.png", SQUARE * np.uint8(255))
+    save(src / "images" / "@eaDir" / "a.jpg" / "SYNOPHOTO_THUMB_M.jpg")
     report = run(src)
     assert report.written == ["a"] and report.left_out == ["b.jpg", "c.jpg"]
     words = "2 without an annotation: b.jpg, c.jpg. --empty keep writes them as images without person."
@@ -229,6 +261,9 @@ def test_nothing_usable_leaves_no_folder(src):
 def test_an_unknown_folder_lists_what_is_known(src):
     save(src / "a.jpg")
     with pytest.raises(UserError, match=r"no layout known here.*labelme"):
+        detect_layout(src)
+    save_json(src / "results.json", [{"image_id": 1, "segmentation": []}])
+    with pytest.raises(UserError, match=r"results\.json, which cannot be read as annotations"):
         detect_layout(src)
     with pytest.raises(UserError, match="does not exist"):
         detect_layout(src / "nowhere")
@@ -447,6 +482,25 @@ def test_a_coco_object_without_an_outline_or_picture_fails_alone(coco, segmentat
     assert any(words in line and "a.jpg" in line for line in report.failed)
 
 
+def test_coco_files_of_one_split_each_name_the_pictures_of_theirs(src):
+    data = coco_data(("0001.JPG",))  # converted since
+    group = {"id": 9, "name": "ears", "supercategory": "none"}  # as Roboflow writes
+    data["categories"] = [group, {"id": 1, "name": "ear", "supercategory": "ears"}]
+    data["annotations"] = [data["annotations"][0] | {"iscrowd": "0"}]
+    for split, change in (("train", {}), ("val", {"annotations": []})):
+        save(src / "images" / split / "0001.jpg")
+        save_json(src / "annotations" / f"instances_{split}.json", data | change)
+    report = run(src, crowd="skip-image", empty="keep")
+    assert report.used == "ear" and not report.failed
+    assert {name: mask.any() for name, mask in masks_of(report).items()} == {
+        "images_train_0001": True,
+        "images_val_0001": False,
+    }
+    save_json(src / "annotations" / "p.json", data | {"annotations": [{"image_id": 1, "segments_info": []}]})
+    with pytest.raises(UserError, match="Panoptic"):
+        import_folder(src, src.parent / "again", progress=False)
+
+
 @pytest.mark.parametrize("nested", [False, True])
 def test_coco_corners_may_be_pairs_or_one_flat_list_and_names_percent_encoded(coco, nested):
     src, _ = coco
@@ -508,6 +562,27 @@ def test_voc_in_colour_is_read_by_its_labelmap(src):
     )
     report = run(src)
     assert np.array_equal(masks_of(report)["a"], SQUARE) and report.used == "person; not used: cat"
+
+
+@pytest.mark.parametrize("folder", ["SegmentationClass", "SegmentationClassPNG"])
+def test_voc_lists_may_name_folders_and_quote_and_a_labelmap_must_name_classes(src, folder):
+    numbers = SQUARE.astype(np.uint8)
+    numbers[4:12, 10:] *= 2
+    for name in ("d/a b", "e/a b"):
+        save(src / "JPEGImages" / f"{name}.jpg")
+        save(src / folder / f"{name}.png", SQUARE * np.uint8(15))
+        save_palette(src / folder.replace("Class", "Object") / f"{name}.png", numbers)
+    for split, line in (("train", '"d/a b"'), ("val", "e/a b")):
+        path = src / "ImageSets" / "Segmentation" / f"{split}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{line}\n")
+    report = run(src)
+    rows = (report.out / "splits.csv").read_text().splitlines()[1:]
+    assert rows == ["JPEGImages_d_a b,train", "JPEGImages_e_a b,val"]
+    assert Image.open(report.out / "instances" / "JPEGImages_d_a b.png").getextrema() == (0, 2)
+    (src / "labelmap.txt").write_text("# label:color_rgb:parts:actions\n")
+    with pytest.raises(UserError, match=r"labelmap\.txt' names no class"):
+        import_folder(src, src.parent / "again", progress=False)
 
 
 # labelme

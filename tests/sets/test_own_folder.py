@@ -152,15 +152,17 @@ def test_classes_say_what_is_meant_where_masks_hold_several_values(tmp_path):
     assert all(mask[:8].all() and not mask[8:].any() for mask in masks)
 
 
-def test_splits_that_are_there_stay(make_dataset):
+def test_splits_and_groups_that_are_there_stay(make_dataset):
     folder = make_dataset(30)
     names = [sample.name for sample in find_samples(folder)]
     given = {name: "val" if i < 4 else "train" for i, name in enumerate(names)}
-    (folder / "splits.csv").write_text("\n".join(["name,split", *map(",".join, given.items())]))
+    rows = [f"{name},{split},g{i // 2}" for i, (name, split) in enumerate(given.items())]
+    (folder / "splits.csv").write_text("\n".join(["name,split,group", *rows]))
     counts = complete_splits(folder)
     splits = {sample.name: sample.split for sample in find_samples(folder)}
     assert {name for name, split in splits.items() if split == "val"} == set(names[:4])
     assert counts == {"val": 4, "test": 4, "train": 22}
+    assert len({(sample.group, sample.split) for sample in find_samples(folder)}) == 15
     complete_splits(folder)
     assert {sample.name: sample.split for sample in find_samples(folder)} == splits
 

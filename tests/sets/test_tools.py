@@ -79,6 +79,17 @@ def test_masks_that_datumaro_wrote_for_cvat_are_read_exactly(src):
     assert [m.sum() for m in people(report, "a")] == [(RING & ~BLOCK).sum(), BLOCK.sum()]
 
 
+def test_frames_of_a_film_have_no_ending_in_cvat_and_groups_are_one_person(src):
+    corner = '<polygon label="person" points="{0},1;{1},1;{1},9" {2}/>'
+    grouped = [corner.format(at, at + 8, 'group_id="3"' if at < 20 else "") for at in (1, 11, 21)]
+    cvat(src, ("frame_000007", "".join(grouped)))
+    text = (src / "annotations.xml").read_text()
+    (src / "annotations.xml").write_text(text.replace("frame_000007.jpg", "frame_000007"))
+    (src / "images" / "a.jpg").rename(src / "images" / "frame_000007.PNG")
+    report = take(src)
+    assert report.written == ["frame_000007"] and len(people(report, "frame_000007")) == 2
+
+
 def test_subsets_of_cvat_are_splits_and_two_files_of_one_picture_are_refused(src):
     polygon = '<polygon label="person" points="1,1;9,1;9,9"/>'
     cvat(src, ("a", polygon, 'subset="Train"'), ("b", polygon, 'subset="Validation"'))
@@ -205,6 +216,17 @@ def test_a_wrong_line_of_yolo_fails_by_name(src, line, words):
     assert report.written == ["b"] and words in report.failed[0]
 
 
+@pytest.mark.parametrize(("image", "label"), [("a.jpg", "labels/a.txt"), ("img/a.jpg", "labels/a.txt")])
+def test_labels_of_yolo_lie_below_or_beside_their_pictures(src, image, label):
+    shutil.rmtree(src / "images")
+    picture(src / image)
+    write(src, {label: TRIANGLE, "data.yaml": "names: [person]"})
+    assert take(src).written == ["a"]
+    (src / "data.yaml").write_bytes("names: [F\u00fc\u00dfe]".encode("cp1252"))
+    with pytest.raises(UserError, match="not text in UTF-8"):
+        import_folder(src, src.parent / "again", progress=False)
+
+
 def test_key_points_of_yolo_are_not_taken_for_corners(src):
     write(src, {"labels/a.txt": "0 .5 .5 .2 .2 .1 .1 .2 .2\n"})
     write(src, {"data.yaml": "kpt_shape: [2, 2]\nnames: [person]\n"})
@@ -257,6 +279,8 @@ def test_label_studio_leaves_cancelled_work_out_and_says_which_of_several_counts
         {"result": new, "updated_at": "2025-02-01"},
         {"result": old, "updated_at": "2025-01-01"},
     ]
+    unfinished = [result(points=percent(rings[0]), polygonlabels=["person"], closed=False)]
+    done[1]["result"] = unfinished + new
     label_studio(src, {"id": 1, "data": {"image": "a.jpg"}, "annotations": done})
     report = take(src)
     assert within_a_pixel(masks(report)["a"], PAINTED) and "several annotations" in str(report)
@@ -507,7 +531,8 @@ def exported(tmp_path):
         picture(folder / "images" / f"{name}.jpg")
         write_image(folder / "masks" / f"{name}.png", (mask > 0) * np.uint8(255))
     write_image(folder / "instances" / "two.png", two)
-    assert export_dataset(folder, tmp_path / "out", list(FORMATS), progress=False) == 2
+    (folder / "splits.csv").write_text("name,split\ntwo,val\nring,val\n")
+    assert export_dataset(folder, tmp_path / "out", list(FORMATS), progress=False).written == 2
     return tmp_path / "out", {"two": [two == 1, two == 2], "ring": [RING]}
 
 
@@ -521,7 +546,7 @@ def test_pycocotools_reads_our_coco_file_to_the_same_masks(exported):
 
 def test_supervision_reads_our_yolo_files_to_the_same_masks(exported, sv):
     out, expected = exported
-    places = (str(out / part) for part in ("images", "labels", "data.yaml"))
+    places = (str(out / part) for part in ("images/val", "labels/val", "data.yaml"))
     for path, _, found in sv.DetectionDataset.from_yolo(*places, force_masks=True):
         for one, other in zip(found.mask, expected[Path(path).stem], strict=True):
             assert within_a_pixel(one, other) and one[18, 16] == other[18, 16], "the hole is kept"
@@ -578,11 +603,16 @@ def test_a_person_in_two_pieces_is_one_person_in_labelme_too(exported, tmp_path)
     assert within_a_pixel(people(report, "two")[1], apart == 2) and len(people(report, "two")) == 2
 
 
-def test_a_mask_of_another_size_is_not_exported(tmp_path):
-    picture(tmp_path / "set" / "images" / "a.jpg")
-    write_image(tmp_path / "set" / "masks" / "a.png", RING[1:] * np.uint8(255))
-    with pytest.raises(UserError, match="they must agree"):
-        export_dataset(tmp_path / "set", tmp_path / "out", ["coco"], progress=False)
+def test_a_mask_of_another_size_is_not_exported_and_the_rest_is(exported, tmp_path, capsys):
+    folder = tmp_path / "set"
+    write_image(folder / "masks" / "two.png", RING[1:] * np.uint8(255))
+    with pytest.raises(SystemExit) as done:
+        main(["data", "export", str(folder), "-o", str(tmp_path / "rest"), "--format", "coco"])
+    assert done.value.code == 1 and "they must agree" in capsys.readouterr().err
+    assert import_folder(tmp_path / "rest", tmp_path / "back", progress=False).written == ["ring"]
+    write_image(folder / "masks" / "ring.png", RING[1:] * np.uint8(255))
+    with pytest.raises(UserError, match=r"nothing of .* could be exported: .*they must agree"):
+        export_dataset(folder, tmp_path / "none", ["coco"], progress=False)
 
 
 def test_an_unknown_format_is_a_sentence(tmp_path):
@@ -590,14 +620,32 @@ def test_an_unknown_format_is_a_sentence(tmp_path):
         export_dataset(tmp_path, tmp_path / "out", ["voc"])
 
 
-@pytest.mark.parametrize("name", ["yolo", "cvat"])
-def test_the_splits_travel_where_a_format_has_them(exported, tmp_path, name):
-    _, expected = exported
-    table = [("name", "split"), ("two", "train"), ("ring", "val")]
-    with (tmp_path / "set" / "splits.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(table)
-    export_dataset(tmp_path / "set", tmp_path / "tool", [name], progress=False)
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_splits_travel_and_odd_names_with_them_and_what_is_dropped_is_said(tmp_path, name, capsys):
+    folder, names = tmp_path / "set", ["a?x=1", "100%41", "b#1", "c&d=e", "sub/it's", "k\u00f6, \u00e4"]
+    rows = [["name", "split", "group"]]
+    for i, one in enumerate(names):
+        picture(folder / "images" / f"{one}.jpg")
+        write_image(folder / "masks" / f"{one}.png", RING * np.uint8(255))
+        rows.append([one, ("train", "val", "test")[i % 3], "g"])
+    write_image(folder / "ignore" / "b#1.png", BLOCK * np.uint8(255))
+    with (folder / "splits.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    with pytest.raises(SystemExit):
+        main(["data", "export", str(folder), "-o", str(tmp_path / "tool"), "--format", name])
+    assert "no place for ignore/, the groups of splits.csv" in capsys.readouterr().out
     report = import_folder(tmp_path / "tool", tmp_path / "again", progress=False)
-    rows = list(csv.reader((tmp_path / "again" / "splits.csv").open()))
-    assert sorted(rows[1:]) == sorted([["two", "train"], ["ring", "val"]]) and len(expected) == 2
     assert not report.failed
+    with (tmp_path / "again" / "splits.csv").open(encoding="utf-8") as file:
+        found = sorted(csv.reader(file))
+    assert found == sorted([one.replace("/", "_"), split] for one, split, _ in rows)
+
+
+def test_more_people_than_eight_bits_can_count_are_exported(tmp_path):
+    numbers = np.zeros((40, 40), np.uint16)
+    numbers[::2, ::2] = np.arange(1, 401).reshape(20, 20)
+    write_image(tmp_path / "set" / "images" / "a.png", np.zeros((40, 40, 3), np.uint8))
+    write_image(tmp_path / "set" / "masks" / "a.png", (numbers > 0) * np.uint8(255))
+    write_image(tmp_path / "set" / "instances" / "a.png", numbers)
+    export_dataset(tmp_path / "set", tmp_path / "out", ["coco"], progress=False)
+    assert len(COCO(str(tmp_path / "out" / "annotations.json")).anns) == 400
