@@ -53,14 +53,16 @@ class ExportReport(PicturesReport):
 def export_dataset(
     folder: str | Path, out: str | Path, formats: Sequence[str], progress: bool = True
 ) -> ExportReport:
-    """Write a data set as images/SPLIT/ and the files of annotation tools to the new folder `out`.
+    """Write a data set as images/ and the files of annotation tools to the new folder `out`.
 
-    People are those of instances/NAME.png where there is one, else the connected pieces of the mask. What
-    is wrong with one picture does not stop the others.   Raises: UserError where nothing can be written.
+    Where splits.csv deals the pictures, each split has a folder below images/. People are those of
+    instances/NAME.png where there is one, else the connected pieces of the mask. What is wrong with one
+    picture does not stop the others.   Raises: UserError where nothing can be written.
     """
     check_formats(formats)
     folder, report, pictures = Path(folder), ExportReport(), []
     samples, class_name = find_samples(folder), read_class_name(folder)
+    dealt = (folder / "splits.csv").exists()
     names = unique_names([sample.name.replace("/", "_") for sample in samples])
     report.dropped = [f"{part}/" for part in ("ignore", "parts") if (folder / part).is_dir()]
     if len({sample.group for sample in samples}) < len(samples):
@@ -68,8 +70,8 @@ def export_dataset(
     with new_folder(out, folder) as made:
         bar = tqdm(zip(samples, names, strict=True), "export", len(samples), unit="img", disable=not progress)
         for sample, name in bar:
-            inside = f"{sample.split}/{name}"
-            pictures.append(report.attempt(sample.image, _annotated, folder, made, sample, inside))
+            name = f"{sample.split}/{name}" if dealt else name
+            pictures.append(report.attempt(sample.image, _annotated, folder, made, sample, name))
         pictures = [picture for picture in pictures if picture]
         if not pictures:
             raise UserError(f"nothing of '{folder}' could be exported: {next(iter(report.failed.values()))}")

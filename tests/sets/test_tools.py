@@ -531,7 +531,6 @@ def exported(tmp_path):
         picture(folder / "images" / f"{name}.jpg")
         write_image(folder / "masks" / f"{name}.png", (mask > 0) * np.uint8(255))
     write_image(folder / "instances" / "two.png", two)
-    (folder / "splits.csv").write_text("name,split\ntwo,val\nring,val\n")
     assert export_dataset(folder, tmp_path / "out", list(FORMATS), progress=False).written == 2
     return tmp_path / "out", {"two": [two == 1, two == 2], "ring": [RING]}
 
@@ -546,7 +545,7 @@ def test_pycocotools_reads_our_coco_file_to_the_same_masks(exported):
 
 def test_supervision_reads_our_yolo_files_to_the_same_masks(exported, sv):
     out, expected = exported
-    places = (str(out / part) for part in ("images/val", "labels/val", "data.yaml"))
+    places = (str(out / part) for part in ("images", "labels", "data.yaml"))
     for path, _, found in sv.DetectionDataset.from_yolo(*places, force_masks=True):
         for one, other in zip(found.mask, expected[Path(path).stem], strict=True):
             assert within_a_pixel(one, other) and one[18, 16] == other[18, 16], "the hole is kept"
