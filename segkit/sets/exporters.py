@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from segkit.data import Sample, find_samples, read_class_name
 from segkit.files import UserError, atomic_path, open_picture, read_mask, unique_names
-from segkit.predict import PicturesReport
+from segkit.matting.photos import PicturesReport
 from segkit.sets.importers import new_folder, upright, write_picture
 from segkit.sets.regions import brush_encode, codec, runs
 
