@@ -218,16 +218,6 @@ def test_a_shell_completes_commands_and_options(capsys, tmp_path):
     assert code == 1 and "bash, zsh" in err
 
 
-def test_folders_below_the_folder_are_kept_and_names_do_not_meet(trained, tmp_path, capsys):
-    folder, run = trained
-    for place in ("a", "b/c"):
-        (tmp_path / "photos" / place).mkdir(parents=True)
-        shutil.copy(folder / "images" / "001.jpg", tmp_path / "photos" / place)
-    code, *_ = call(capsys, "predict", tmp_path / "photos", "-m", run, "-o", tmp_path / "out")
-    written = [path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")]
-    assert code == 0 and sorted(written) == ["a/001_cutout.png", "b/c/001_cutout.png"]
-
-
 def test_a_wrong_flag_is_exit_code_2(capsys):
     assert call(capsys, "train", "x", "--learning_rate=1")[0] == 2
 
