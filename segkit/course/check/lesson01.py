@@ -50,7 +50,7 @@ def box_of_mask(answer) -> None:
         mask = _draw_mask(seed, discs=1 + seed % 3)
         rows, columns = np.flatnonzero(mask.any(1)).tolist(), np.flatnonzero(mask.any(0)).tolist()
         left, top, right, bottom = box = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-        case = Case(box, f"a mask of shape {mask.shape}")
+        case = Case(box)
         got = case.numbers(answer(mask), 4, "four numbers: left, top, right, bottom")
         end_inside, sides = (left, top, right - 1, bottom - 1), (left, top, right - left, bottom - top)
         mistakes = {
@@ -71,7 +71,7 @@ def box_of_mask(answer) -> None:
 def dice_of_all_person(answer) -> None:
     ((_, rng),) = draws(1)
     for share in [*rng.uniform(0.02, 0.9, 8).round(3).tolist(), 1.0, 0.0]:
-        case = Case(2 * share / (1 + share), f"share = {share}")
+        case = Case(2 * share / (1 + share))
         got = case.number(answer(share), "one number, the Dice")
         mistakes = {
             "that is IoU, and pixel accuracy: blue over blue and orange. Dice counts blue twice.": share,

@@ -99,7 +99,7 @@ def double_conv(answer):
 @exercise
 def count_block(answer):
     for i, o in ((3, 64), (64, 128), (5, 7), (16, 16)):
-        case = Case(count_parameters(Block(i, o, 2, "batch")), f"in_channels={i}, out_channels={o}")
+        case = Case(count_parameters(Block(i, o, 2, "batch")))
         got = case.number(answer(i, o))
         first, second, norms = 9 * i * o, 9 * o * o, 4 * o
         convs = first + second
@@ -123,8 +123,7 @@ def _grown(x: Tensor, mode: str = "bilinear", align_corners: bool = True) -> Ten
 def double_and_join(answer):
     for seed, (n, c, s, h, w) in enumerate(((1, 2, 3, 4, 4), (2, 5, 1, 3, 6), (3, 4, 4, 2, 5))):
         x, skip = _random(n, c, h, w, seed=2 * seed), _random(n, s, 2 * h, 2 * w, seed=2 * seed + 1)
-        given = f"x {tuple(x.shape)}, skip {tuple(skip.shape)}"
-        case = Case(torch.cat([skip, _grown(x)], dim=1), given)
+        case = Case(torch.cat([skip, _grown(x)], dim=1))
         shapes = {
             (n, s, 2 * h, 2 * w): "a skip is joined, not added: its channels stand beside those of x",
             (2 * n, c, 2 * h, 2 * w): "dim=0 joins pictures of a batch; channels are dim=1",
@@ -190,7 +189,7 @@ def field_of_view(answer):
     ((_, rng),) = draws(1)
     some = [[(int(k), int(s)) for k, s in rng.integers(1, 4, (n, 2))] for n in (2, 3, 4, 5, 6)]
     for layers in ([(3, 1)], [(3, 1), (3, 1)], [(3, 1), (3, 1), (2, 2), (3, 1)], [(1, 1)], *some):
-        case = Case(_field(layers), f"layers={layers}")
+        case = Case(_field(layers))
         got = case.number(answer(layers))
         without_strides, no_overlap = 1 + sum(k - 1 for k, _ in layers), sum(k for k, _ in layers)
         mistakes = {
@@ -206,7 +205,7 @@ def field_of_view(answer):
 def pixels_to_add(answer):
     ((_, rng),) = draws(1)
     for side, divisor in [(100, 16), (96, 16), (1, 8), *rng.integers(1, 400, (20, 2)).tolist()]:
-        case = Case(-side % divisor, f"side={side}, divisor={divisor}")
+        case = Case(-side % divisor)
         got = case.number(answer(side, divisor))
         whole_divisor = got == divisor and case.expected == 0
         mistakes = {
@@ -248,8 +247,7 @@ def run_any_size(answer):
         coarse = _random(2, 3, 3, 3, seed=height).abs() + 1
         images = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=True)
         net = _Strict(divisor, weights)
-        given = f"images {tuple(images.shape)}, divisor {divisor}"
-        case = Case((images * weights.view(1, 3, 1, 1)).sum(1, keepdim=True), given)
+        case = Case((images * weights.view(1, 3, 1, 1)).sum(1, keepdim=True))
         result = untouched(answer, net, images, divisor)
         padded = tuple(pad_to_multiple(images[:, :1], divisor).shape)
         shapes = {padded: "padded and run; now crop the logits to the size of the images"}

@@ -21,8 +21,7 @@ def network_input(answer):
         # Plain numbers, as a checkpoint holds them: torch makes float64 of NumPy's.
         # Plain numbers, as a checkpoint holds them: torch makes float64 of NumPy's.
         mean, std = (tuple(rng.uniform(*ends, 3).round(3).tolist()) for ends in ((0.3, 0.6), (0.15, 0.35)))
-        given = f"an image of shape {image.shape}, mean {mean}, std {std}"
-        case = Case(_normalised(image / 255, mean, std), given)
+        case = Case(_normalised(image / 255, mean, std))
         shapes = {
             (height, width, 3): "channels come first, and a batch axis before them: permute(2, 0, 1)[None].",
             (1, height, width, 3): "with a batch axis, and the channels still last: permute(2, 0, 1).",
@@ -58,12 +57,11 @@ def full_size_mask(answer):
         prob = noise.clip(0, 1)
         height, width = (int(side) for side in rng.choice([80, 97, 110, 131], 2, replace=False))
         threshold = float(rng.choice([0.3, 0.4, 0.6, 0.7]))
-        given = f"prob of shape (24, 24), height {height}, width {width}, threshold {threshold}"
 
         def enlarged(array, cut=threshold, how=cv2.INTER_LINEAR, size=(width, height)):
             return cv2.resize(array, size, interpolation=how) > cut
 
-        case, small = Case(enlarged(prob), given), (prob > threshold).astype(np.float32)
+        case, small = Case(enlarged(prob)), (prob > threshold).astype(np.float32)
         shapes = {
             (width, height): "turned on its side: cv2.resize takes (width, height), unlike arrays.",
             prob.shape: "the mask still has the network's size.",
@@ -122,8 +120,7 @@ def put_behind(answer):
         image, background = rng.integers(0, 256, (2, 5, 6, 3), dtype=np.uint8)
         alpha = rng.random((5, 6)).astype(np.float32)
         a = alpha[..., None]
-        given = "image and background of shape (5, 6, 3), alpha of shape (5, 6)"
-        case = Case(image * a + background * (1 - a), given)
+        case = Case(image * a + background * (1 - a))
         got = case.array(answer(image, alpha, background), "a picture of the same shape")
         mistakes = {
             "person and background have changed places.": image * (1 - a) + background * a,

@@ -146,8 +146,7 @@ def calibration_error(answer):
         if seed > 3:
             probs[:20], truth[:20] = 1.0, rng.random(20) < 0.5  # sure, and often wrong
             probs[20:30], truth[20:30] = 0.0, True
-        given = f"{count} probabilities from {probs.min():.3f} to {probs.max():.3f}, {bins} bins"
-        case = Case(_ece(probs, truth, bins), given)
+        case = Case(_ece(probs, truth, bins))
         with np.errstate(all="ignore"):
             got = case.number(answer(probs, truth.astype(float), bins))
         place = np.minimum((probs * bins).astype(int), bins - 1)
@@ -188,8 +187,7 @@ def honest_threshold(answer):
         both, of_median = np.concatenate([val, test]).mean(0).argmax(), np.median(val, 0).argmax()
         if right == on_test:
             continue  # this draw could not tell the mistakes apart
-        given = f"val {val.shape}, test {test.shape}, thresholds {np.round(thresholds, 4)}"
-        case = Case((thresholds[right], test.mean(0)[right]), given)
+        case = Case((thresholds[right], test.mean(0)[right]))
         result = answer(val, test, thresholds)
         got = case.numbers(result, 2, "two numbers: the threshold, the test Dice")
         by_val, by_test = (val.mean(0).max(), test.mean(0).max())
@@ -226,8 +224,7 @@ def find_mirrored(answer):
                 pred[top + 2 :] = False  # hardly found, but in its place
         mirrored = sorted(rng.choice(8, int(rng.integers(1, 6)), replace=False).tolist())
         labels[mirrored] = labels[mirrored][:, :, ::-1].copy()
-        given = f"8 predictions and 8 masks of {labels.shape[1:]}, of {labels.sum()} pixels together"
-        case, result = Case(mirrored, given), answer(preds, labels)
+        case, result = Case(mirrored), answer(preds, labels)
         if isinstance(result, tuple) and len(result) == 1:
             result = result[0]  # as np.where has it
         places = case.listed(result, "the positions of the pictures")

@@ -58,8 +58,7 @@ def still_to_run(answer):
         known[(seed + 1) % 6], known[(seed + 2) % 6] = "failed", None
         finished = [points[i] for i in rng.permutation(6) if known[i] == "finished"]
         failed = [points[i] for i in rng.permutation(6) if known[i] == "failed"]
-        given = f"{len(points)} points, finished {finished}, failed {failed}"
-        case = Case([points[i] for i in range(6) if known[i] != "finished"], given)
+        case = Case([points[i] for i in range(6) if known[i] != "finished"])
         got = case.listed(answer(points, finished, failed), "a list of points")
         never_again = [point for point in case.expected if point not in failed]
         these = len(got) == len(case.expected) and all(point in case.expected for point in got)
@@ -83,7 +82,7 @@ def difference_interval(answer):
         error = gap.std(ddof=1) / np.sqrt(count)
         t = stdtrit(count - 1, 0.975)
         half = t * error
-        case = Case((gap.mean() - half, gap.mean() + half), f"one {one.round(3)}, other {other.round(3)}")
+        case = Case((gap.mean() - half, gap.mean() + half))
         got = case.numbers(answer(one, other), 2, "2 numbers: low and high")
         middle, width = (got[0] + got[1]) / 2, (got[1] - got[0]) / 2
         apart = np.sqrt(one.var(ddof=1) / count + other.var(ddof=1) / count)

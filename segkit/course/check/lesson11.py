@@ -12,7 +12,7 @@ from segkit.course.check.core import Case, draws, exercise, gradients, torch_gen
 def atrous_width(answer):
     ((_, rng),) = draws(1)
     for kernel, rate in ((3, 1), (3, 2), (3, 6), (5, 4), (1, 9), *rng.integers(1, 12, (8, 2)).tolist()):
-        case = Case((kernel - 1) * rate + 1, f"kernel={kernel}, rate={rate}")
+        case = Case((kernel - 1) * rate + 1)
         got = case.number(answer(kernel, rate))
         without_end, one_more = (kernel - 1) * rate, (kernel - 1) * (rate + 1) + 1
         mistakes = {
@@ -71,8 +71,7 @@ def distillation_loss(answer):
             return ((1 - share) * hard + share * soft).item()
 
         hard, soft, cut = bce(logits, masks), bce(logits, teacher), bce(logits, (teacher > 0.5).float())
-        given = f"share={share}, logits, masks and teacher of shape {tuple(logits.shape)}"
-        case, result = Case(mixed(hard, soft), given), answer(free, masks, teacher, share)
+        case, result = Case(mixed(hard, soft)), answer(free, masks, teacher, share)
         got = case.number(result)
         of_probs, twice = mixed(bce(probs, masks), bce(probs, teacher)), bce(logits, teacher.sigmoid())
         mistakes = {

@@ -116,8 +116,7 @@ def same_memory(answer):
     """answer(strength, fps, new_fps): the strength that forgets as fast in seconds."""
     drawn = [(round(rng.uniform(0.3, 0.95), 2), 29.97, float(rng.integers(31, 90))) for _, rng in draws(2)]
     for strength, fps, new_fps in [(0.8, 24, 24), (0.7, 12, 24), (0.9, 30, 15), (0.5, 25, 60), *drawn]:
-        given = f"strength {strength} at {fps}, wanted at {new_fps} frames per second"
-        case = Case(strength ** (fps / new_fps), given)
+        case = Case(strength ** (fps / new_fps))
         got = case.number(answer(strength, fps, new_fps))
         linear = 1 - (1 - strength) * fps / new_fps
         mistakes = {

@@ -15,7 +15,7 @@ def softmax_by_hand(answer) -> None:
     """Probabilities from the logits of one picture, answer(logits): (C, H, W) -> (C, H, W)."""
     for seed in range(3):
         logits = 2 * torch.randn(3 + seed, 2, 2, generator=torch_generator(seed))
-        case, exp = Case(logits.softmax(0), f"logits {tuple(logits.shape)}"), logits.exp()
+        case, exp = Case(logits.softmax(0)), logits.exp()
         got = case.array(answer(logits), "one probability per logit")
         over_pixels = exp / exp.sum((1, 2), keepdim=True)
         mistakes = {
@@ -67,8 +67,7 @@ def cross_entropy_without(answer) -> None:
         as_ground = torch.where(asked, ids, 0)
         each = F.cross_entropy(logits, ids, ignore_index=IGNORE, reduction="none")
         right = each.sum() / asked.sum()
-        given = f"logits {tuple(logits.shape)}, {int((~asked).sum())} of {ids.numel()} pixels are 255"
-        case = Case(right.item(), given)
+        case = Case(right.item())
         got = case.number(answer(logits, ids), "one number, the mean")
         of_sigmoid = F.logsigmoid(logits).gather(1, as_ground[:, None])[:, 0]
         background, last = F.cross_entropy(logits, as_ground), F.cross_entropy(logits, ids.clamp(max=3))
