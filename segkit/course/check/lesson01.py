@@ -30,8 +30,7 @@ def foreground_share(answer) -> None:
         for name, given in {"True/False": mask > 0, "0/1": mask, "0/255": mask * np.uint8(255)}.items():
             share = mask.mean()
             case = Case(share, f"a {name} mask of shape {mask.shape} ({what})")
-            with np.errstate(all="ignore"):
-                got = case.number(untouched(answer, given), "one number, the share of the whole picture")
+            got = case.number(untouched(answer, given), "one number, the share of the whole picture")
             mistakes = {
                 "0 / 0: with nobody in the picture there is nothing to divide by.": np.isnan(got),
                 "in a 0/255 mask each person pixel counts 255 times: ask mask > 0 first.": 255 * share,

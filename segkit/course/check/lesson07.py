@@ -368,12 +368,11 @@ def _adam(
     epsilon=1e-8,
 ):  # fmt: skip
     m, v = np.zeros_like(w), np.zeros_like(w)
-    with np.errstate(invalid="ignore"):
-        for step, grad in enumerate(grads, start=1):
-            m = betas[0] * m + (1 - betas[0]) * grad
-            v = betas[1] * v + (1 - betas[1]) * (grad**2 if square else grad)
-            m_hat, v_hat = (m / (1 - betas[0] ** step), v / (1 - betas[1] ** step)) if correct else (m, v)
-            below = (np.sqrt(v_hat) if root else v_hat) + epsilon
-            move = grad if plain else m_hat / below if scale else m_hat
-            w = w - sign * 0.1 * move
+    for step, grad in enumerate(grads, start=1):
+        m = betas[0] * m + (1 - betas[0]) * grad
+        v = betas[1] * v + (1 - betas[1]) * (grad**2 if square else grad)
+        m_hat, v_hat = (m / (1 - betas[0] ** step), v / (1 - betas[1] ** step)) if correct else (m, v)
+        below = (np.sqrt(v_hat) if root else v_hat) + epsilon
+        move = grad if plain else m_hat / below if scale else m_hat
+        w = w - sign * 0.1 * move
     return w, m, v

@@ -147,8 +147,7 @@ def calibration_error(answer):
             probs[:20], truth[:20] = 1.0, rng.random(20) < 0.5  # sure, and often wrong
             probs[20:30], truth[20:30] = 0.0, True
         case = Case(_ece(probs, truth, bins))
-        with np.errstate(all="ignore"):
-            got = case.number(answer(probs, truth.astype(float), bins))
+        got = case.number(answer(probs, truth.astype(float), bins))
         place = np.minimum((probs * bins).astype(int), bins - 1)
         held = [place == b for b in range(bins) if (place == b).any()]
         gaps = np.array([probs[p].mean() - truth[p].mean() for p in held])

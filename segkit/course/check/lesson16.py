@@ -27,8 +27,7 @@ def pure_colour(answer):
         safe = np.where(share > 0, share, 1)
         taken_out = mixed - (1 - share) * behind
         case = Case(np.where(share > 0, (taken_out / safe).clip(0, 255), mixed))
-        with np.errstate(all="ignore"):
-            got = _finite(case, answer(mixed, alpha, behind), "the person's colours")
+        got = _finite(case, answer(mixed, alpha, behind), "the person's colours")
         off = np.argwhere(np.abs(got - case.expected).max(2) > 0.51)
         if not len(off):
             continue
@@ -124,8 +123,7 @@ def blur_around_person(answer):
         images = [np.where(alpha[..., None] > 0, colour, behind) for colour in colours]
         image, what = images[0], "a picture of the same shape"
         case = Case(image, f"a round person before {name} background of colour {behind[1, 0].astype(int)}")
-        with np.errstate(all="ignore"):
-            red, black, cyan = (_finite(case, answer(one, alpha, _blur), what) for one in images)
+        red, black, cyan = (_finite(case, answer(one, alpha, _blur), what) for one in images)
         case.expected = f"about {flat[0, 1].round()}" if name == "an even" else None
         shown = f"beside a red person, on average {red[near].mean(0).round()}"
         other_colour = np.maximum(np.abs(red - black), np.abs(cyan - black))

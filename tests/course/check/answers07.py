@@ -53,8 +53,7 @@ def adam_with(**settings):
         v = b2 * v + (1 - b2) * (grad**2 if settings.get("square", True) else grad)
         correct = settings.get("correct", True)
         m_hat, v_hat = (m / (1 - b1**step), v / (1 - b2**step)) if correct else (m, v)
-        with np.errstate(invalid="ignore"):
-            below = (np.sqrt(v_hat) if settings.get("root", True) else v_hat) + settings.get("epsilon", 1e-8)
+        below = (np.sqrt(v_hat) if settings.get("root", True) else v_hat) + settings.get("epsilon", 1e-8)
         move = grad if settings.get("plain") else m_hat / below if settings.get("scale", True) else m_hat
         return w - settings.get("sign", 1) * lr * move, m, v
 

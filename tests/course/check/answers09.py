@@ -71,7 +71,6 @@ def ece_by_edges(probs, truth, bins, closed=True):
     return error / len(probs)
 
 
-@np.errstate(invalid="ignore")
 def ece_with_empty_bins(probs, truth, bins):
     place = np.minimum((probs * bins).astype(int), bins - 1)
     count, said, true = (np.bincount(place, weights, bins) for weights in (None, probs, truth))

@@ -44,8 +44,7 @@ def by_matrix(preds, targets, classes):
     matrix = np.bincount(targets[asked] * classes + preds[asked], minlength=classes**2)
     matrix = matrix.reshape(classes, classes)
     tp = np.diag(matrix)
-    with np.errstate(invalid="ignore"):
-        return np.nanmean(tp / (matrix.sum(0) + matrix.sum(1) - tp))
+    return np.nanmean(tp / (matrix.sum(0) + matrix.sum(1) - tp))
 
 
 RIGHT = {
