@@ -211,6 +211,8 @@ def _opened_mask(path: str | Path) -> Iterator[Image.Image]:
 def open_picture(source: Picture) -> Iterator[Image.Image]:
     """Open a picture; every way this can fail becomes one sentence that names the file (UserError)."""
     name, source = _named(source), BytesIO(source) if isinstance(source, bytes) else source
+    if not isinstance(source, Picture) and not hasattr(source, "read"):
+        raise UserError(f"a picture is a path, bytes, a Pillow image or an array, found {type(source)}.")
     try:
         if isinstance(source, str | Path) and (Path(source).is_fifo() or Path(source).is_char_device()):
             raise UserError(f"{name} is a pipe, not a file: segkit predict - reads a picture from a pipe.")

@@ -143,10 +143,10 @@ def test_scales_average_the_views(person, astronaut):
 
 
 @pytest.mark.parametrize(
-    "wrong", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
+    "wrong", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8), None, [[1]]]
 )
 def test_other_arrays_are_refused_with_the_expected_form(person, wrong):
-    with pytest.raises(UserError, match=r"uint8 RGB of shape \(H, W, 3\)"):
+    with pytest.raises(UserError, match=r"uint8 RGB of shape \(H, W, 3\)|an array, found"):
         person(wrong)
 
 

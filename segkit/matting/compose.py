@@ -39,8 +39,10 @@ def cutout(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
     Where nothing is seen the colours are black: the old room is not in the file.
     """
-    opacity = (alpha * 255).round().astype(np.uint8)
-    return np.dstack([np.where(opacity[..., None] > 0, image, np.uint8(0)), opacity])
+    alone = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2RGBA)
+    alone[..., 3] = cv2.convertScaleAbs(alpha, alpha=255)
+    alone[alone[..., 3] == 0] = 0
+    return alone
 
 
 def replace_background(

@@ -144,6 +144,11 @@ def predict_files(
     def look(images: list[np.ndarray]) -> list[np.ndarray]:
         return person.predict_batch(images, flip, scales)
 
+    def finish(writing: dict[Path, Future]) -> dict:
+        for path, job in writing.items():
+            report.attempt(path, job.result)
+        return {}
+
     batches = list(_batches(list(zip(paths, targets, strict=True)), batch_size))
     bar = tqdm(total=len(paths), unit="img", desc="predicting", disable=not progress)
     with ThreadPoolExecutor() as pool, bar:
@@ -154,17 +159,18 @@ def predict_files(
             images = [report.attempt(path, job.result) for (path, _), job in zip(batch, reading, strict=True)]
             reading = [pool.submit(read_image, path) for path, _ in following]
             good = [(*job, image) for job, image in zip(batch, images, strict=True) if image is not None]
+            if sum(image.size for *_, image in good) > 3 * BATCH_PIXELS:  # a large one has the memory alone
+                writing = finish(writing)
             probs = report.attempt_together([job[0] for job in good], [job[-1] for job in good], look)
-            for path, job in writing.items():
-                report.attempt(path, job.result)
+            finish(writing)
             writing = {
                 path: pool.submit(write, path, files, image, prob)
                 for (path, files, image), prob in zip(good, probs, strict=True)
                 if prob is not None
             }
+            images = good = probs = ()  # what is written goes from the memory
             bar.update(len(batch))
-        for path, job in writing.items():
-            report.attempt(path, job.result)
+        finish(writing)
     return report
 
 
