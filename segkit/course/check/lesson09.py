@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from segkit.course.check.core import Case, draws, exercise, same, untouched
+from segkit.course.check.core import Case, as_numbers, draws, exercise, same, untouched
 from segkit.files import IGNORE
 from segkit.metrics import dice_score, iou_score
 
@@ -113,7 +113,8 @@ def ignore_passers_by(answer):
         case = Case(np.where(passer | exact | around, np.uint8(IGNORE), label), given)
         result = untouched(answer, label.astype(np.uint8), prob, sure, least)
         got = case.array(result, "the label with 255 in it")
-        case.dtype(got, "uint8", "return the label with 255 in it, a uint8 array")
+        if got.dtype == bool:
+            case.wrong("return the label with 255 in it, a uint8 array", got.dtype, "uint8")
         marked = got == IGNORE
         mistakes = {
             "nothing is marked: the passer-by becomes 255": not marked.any(),
@@ -226,10 +227,12 @@ def find_mirrored(answer):
         case, result = Case(mirrored), answer(preds, labels)
         if isinstance(result, tuple) and len(result) == 1:
             result = result[0]  # as np.where has it
-        places = case.listed(result, "the positions of the pictures")
-        got = sorted(map(int, places))
-        if np.asarray(places).dtype == bool or (len(got) == 8 and set(got) <= {0, 1}):
+        places = np.asarray(case.listed(result, "the positions of the pictures"))
+        if places.dtype == bool or (len(places) == 8 and set(places.tolist()) <= {0, 1}):
             case.wrong("np.flatnonzero turns True and False into positions", result)
+        if (numbers := as_numbers(places)) is None:
+            case.refuse(result, "the positions of the pictures")
+        got = sorted(numbers)
         turned, others = labels[:, ::-1], sorted(set(range(8)) - set(mirrored))
         upside_down = np.flatnonzero((preds & turned).sum((1, 2)) > (preds & labels).sum((1, 2)))
         mistakes = {
