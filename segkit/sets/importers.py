@@ -39,7 +39,6 @@ from segkit.sets.layouts import (
     Example,
     Layout,
     detect_layout,
-    find_layouts,
     read_cutout,
     turned,
     value_name,
@@ -108,9 +107,7 @@ def import_folder(
         classes = [text.strip() for text in classes.split(",")]
     if layout not in ("auto", *TITLES):
         raise UserError(f"layout '{layout}' is not known. Known are: auto, {', '.join(TITLES)}.")
-    found = detect_layout(src) if layout == "auto" else find_layouts(src, only=layout).get(layout)
-    if found is None:
-        raise UserError(f"'{src}' does not look like this: {TITLES[layout]}. Try --layout auto.")
+    found = detect_layout(src, None if layout == "auto" else layout)
     wanted, used = _choose(found, classes)
     class_name = class_name or _name_of(wanted)
     names = _names(found)
@@ -174,14 +171,14 @@ def import_folder(
 
 def _keep_folders(folder: Path, named: Sequence[tuple[str, Example]], report: Report) -> list[str]:
     """Write groups.csv where the pictures came from several folders; returns a note, if so."""
-    written, root = set(report.written), report.layout.root
-    folders = {n: e.image.parent.relative_to(root).as_posix() for n, e in named if n in written}
-    if not 1 < len(set(folders.values())) < len(folders):
+    folders = {name: one.image.parent.relative_to(report.layout.root).as_posix() for name, one in named}
+    rows = [(name, folders[name]) for name in report.written]
+    count = len({place for _, place in rows})
+    if not 1 < count < len(rows):
         return []
     with (folder / "groups.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("name", "group"), *folders.items()])
+        csv.writer(file).writerows([("name", "group"), *rows])
     cure = f"segkit data split {report.out} --group {report.out / 'groups.csv'}"
-    count = len(set(folders.values()))
     return [f"groups.csv keeps the {count} folders of the pictures. If one is a film or a patient: {cure}"]
 
 

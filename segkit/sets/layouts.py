@@ -136,20 +136,12 @@ class Layout:
         self.examples.append(Example(image, mask, split, crowds=crowds))
 
 
-def detect_layout(src: str | Path) -> Layout:
+def detect_layout(src: Path, only: str | None = None) -> Layout:
     """Find out how the pictures and annotations of a folder (or of one annotation file) are laid out.
 
+    only: the one layout to look for, a key of TITLES.
     Raises: UserError when nothing known is found, or more than one thing.
     """
-    layouts = find_layouts(Path(src))
-    if len(layouts) > 1:
-        found = "; ".join(f"{name}: {layout}" for name, layout in layouts.items())
-        raise UserError(f"'{src}' can be read in more than one way ({found}). Choose one with --layout NAME.")
-    return next(iter(layouts.values()))
-
-
-def find_layouts(src: Path, only: str | None = None) -> dict[str, Layout]:
-    """Every layout that fits.   Raises: UserError."""
     from segkit.sets.tools import TOOLS
 
     tree = Tree(src)
@@ -157,7 +149,8 @@ def find_layouts(src: Path, only: str | None = None) -> dict[str, Layout]:
     if not tree.single:
         finders |= {"voc": find_voc, "folders": find_folders, "beside": find_beside}
     if only:
-        finders = {only: (finders | {"cutouts": find_cutouts})[only]}
+        finders |= {"cutouts": find_cutouts}
+        finders = {only: finders[only]} if only in finders else {}
     tried: dict[str, Layout] = {}
     for name, find in finders.items():
         known = {name for name, layout in tried.items() if layout.examples}
@@ -168,33 +161,40 @@ def find_layouts(src: Path, only: str | None = None) -> dict[str, Layout]:
     lost = [layout for layout in tried.values() if layout.failed and not found]
     if lost:  # annotations were there, and of not one the picture
         raise UserError(f"'{src}' looks like {TITLES[lost[0].name]}, but: {lost[0].failed[0]}")
-    if not found and only in (None, "folders") and (layout := find_folders(tree, loosely=True)):
+    loosely = not (found or tree.single) and only in (None, "folders")
+    if loosely and (layout := find_folders(tree, loosely)):
         found["folders"] = layout
-    if not found and not only:
+    if not found and only:
+        raise UserError(f"'{src}' does not look like this: {TITLES[only]}. Try --layout auto.")
+    if not found:
         foreign = [path.name for path in tree.files if not re.match("readme|licen[cs]e", path.name, re.I)]
-        unread = f"{name_some(foreign, 3)}, which cannot be read as annotations" if foreign else ""
-        if not (layout := find_cutouts(tree)):
+        unread = foreign and f"{name_some(foreign, 3)}, which cannot be read as annotations"
+        layout = find_cutouts(tree)
+        if foreign or not layout:
             known = "; ".join(TITLES.values())
-            raise UserError(f"'{src}' holds {unread or 'no layout known here'}. Known are: {known}.")
-        if foreign:
-            words = "If the pictures are cut-outs, say so with --layout cutouts."
-            raise UserError(f"'{src}' holds {unread}. {words}")
+            words = f"Known are: {known} (among other files, by --layout cutouts)."
+            raise UserError(f"'{src}' holds {unread or 'no layout known here'}. {words}")
         found["cutouts"] = layout
-    for layout in found.values():
-        twice = [image.name for image, n in Counter(e.image for e in layout.examples).items() if n > 1]
-        if twice:
-            raise UserError(
-                f"several files or records in '{src}' annotate the same pictures ({name_some(twice)}): "
-                "keep one of each, or import the file you mean by its path."
-            )
-        if layout.unused:
-            listed = ", ".join(f"{kind} ({n})" for kind, n in layout.unused.items())
-            layout.notes.append(f"shapes without an area are not used: {listed}")
-        if rest := tree.rest_of(layout):
-            layout.notes.append(f"{len(rest)} files were not read: {name_some([p.name for p in rest], 5)}")
-        if tree.others:
-            layout.notes.append(f"not taken: {tree.others}")
-    return found
+    if len(found) > 1:
+        listed = "; ".join(f"{name}: {layout}" for name, layout in found.items())
+        raise UserError(
+            f"'{src}' can be read in more than one way ({listed}). Choose one with --layout NAME."
+        )
+    (layout,) = found.values()
+    twice = [image.name for image, n in Counter(e.image for e in layout.examples).items() if n > 1]
+    if twice:
+        raise UserError(
+            f"several files or records in '{src}' annotate the same pictures ({name_some(twice)}): "
+            "keep one of each, or import the file you mean by its path."
+        )
+    if layout.unused:
+        listed = ", ".join(f"{kind} ({n})" for kind, n in layout.unused.items())
+        layout.notes.append(f"shapes without an area are not used: {listed}")
+    if rest := [path for path in tree.files if path not in layout.read]:
+        layout.notes.append(f"{len(rest)} files were not read: {name_some([p.name for p in rest], 5)}")
+    if tree.others:
+        layout.notes.append(f"not taken: {tree.others}")
+    return layout
 
 
 class Tree:
@@ -221,10 +221,6 @@ class Tree:
 
     def files_of(self, *endings: str) -> list[Path]:
         return [path for path in self.files if path.suffix.lower() in endings]
-
-    def rest_of(self, layout: Layout) -> list[Path]:
-        """The files that may hold annotations and that a layout did not read."""
-        return [path for path in self.files if path not in layout.read]
 
     def picture(self, name: Any, near: Path) -> Path:
         """The one picture that an annotation file names.   Raises: UserError."""

@@ -458,6 +458,8 @@ def test_one_coco_file_can_be_named_where_several_would_clash(coco):
     one = src / "annotations" / "instances_default.json"
     report = import_folder(one, src.parent / "out", progress=False)
     assert np.array_equal(masks_of(report)["a"], expected)
+    with pytest.raises(UserError, match="does not look like this"):
+        import_folder(one, src.parent / "again", layout="voc")
 
 
 @pytest.mark.parametrize(
