@@ -9,6 +9,7 @@ import hashlib
 import os
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -42,7 +43,19 @@ PROVIDERS = {
 }
 
 
-class OnnxEngine:
+class Loaded:
+    """What engines have in common: one that is pickled is loaded again, in whichever process that is."""
+
+    def __new__(cls, *made_from, **settings):
+        self = super().__new__(cls)
+        self._again = partial(cls, *made_from, **settings)
+        return self
+
+    def __reduce__(self):
+        return self._again, ()
+
+
+class OnnxEngine(Loaded):
     """ONNX Runtime. device: "cpu", "cuda", or "tensorrt", which hands what TensorRT cannot do to CUDA."""
 
     def __init__(self, path: str | Path, device: str = "cpu", threads: int | None = None):
@@ -108,7 +121,7 @@ def tensorrt_settings(precision: str) -> dict:
     }
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(Loaded):
     """Intel's OpenVINO. device: "cpu", or one of its own names, such as "GPU".
 
     half: calculate in bf16 (processor) or fp16 (graphics), whatever the file holds.

@@ -10,11 +10,13 @@ the answer back. Under the key "segkit" stands what a checkpoint says of itself,
 `Segmenter.load("person.onnx")` needs nothing else.
 """
 
+import json
 import logging
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +206,8 @@ def read_metadata(path: str | Path) -> dict[str, str]:
             f"'{path}' ({path.stat().st_size:,} bytes) is not a whole .onnx file ({error}). Export it again."
         ) from None
     found = {entry.key: entry.value for entry in graph.metadata_props}
+    if found.pop("sha256", known := _checksum(graph, found)) != known:
+        raise UserError(f"'{path}' is damaged: its checksum does not fit. Copy it again, or export it again.")
     if "segkit" not in found or not found.get("divisor", "").isdigit():
         raise UserError(
             f"'{path}' does not say how to use it: it was not written by `segkit export`. "
@@ -217,9 +221,15 @@ def read_info(path: str | Path) -> CheckpointInfo:
     return read_description(path, read_metadata(path)["segkit"])
 
 
-def _save(graph, out: str | Path, metadata: dict[str, str]) -> None:
+def _checksum(graph, metadata: dict[str, str]) -> str:
+    """SHA-256 of a graph, and of all metadata but the checksum.   metadata_props of the graph is emptied."""
     del graph.metadata_props[:]
-    for key, value in metadata.items():
+    said = json.dumps({key: text for key, text in metadata.items() if key != "sha256"}, sort_keys=True)
+    return sha256(said.encode() + graph.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _save(graph, out: str | Path, metadata: dict[str, str]) -> None:
+    for key, value in (metadata | {"sha256": _checksum(graph, metadata)}).items():
         graph.metadata_props.add(key=key, value=value)
     with atomic_path(out) as temporary:
         temporary.write_bytes(graph.SerializeToString())

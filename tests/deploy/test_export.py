@@ -1,5 +1,6 @@
 """Another engine gives torch's answers, and what was asked for is what runs."""
 
+import pickle
 import shutil
 import subprocess
 import sys
@@ -157,14 +158,24 @@ def test_a_set_without_validation_pictures_cannot_calibrate(make_dataset):
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(None, "there is no file"), (b"\xff" * 50, "not a whole .onnx file"), ("foreign", "segkit export")],
+    [
+        (None, "there is no file"),
+        (b"\xff" * 50, "not a whole .onnx file"),
+        ("foreign", "segkit export"),
+        ("changed", "its checksum does not fit"),
+    ],
 )
-def test_a_file_that_is_none_of_ours_is_one_sentence(tmp_path, content, sentence):
+def test_a_file_that_is_none_of_ours_is_one_sentence(tmp_path, whole, content, sentence):
     path = tmp_path / "x.onnx"
     if content == "foreign":
         node = onnx.helper.make_node("Relu", ["x"], ["y"])
         ends = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1]) for n in "xy"]
         onnx.save(onnx.helper.make_model(onnx.helper.make_graph([node], "g", ends[:1], ends[1:])), path)
+    elif content == "changed":
+        graph = onnx.load(whole)
+        weights = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+        weights.raw_data = bytes([weights.raw_data[0] ^ 1]) + weights.raw_data[1:]
+        onnx.save(graph, path)
     elif content:
         path.write_bytes(content)
     with pytest.raises(UserError, match=sentence):
@@ -182,6 +193,7 @@ def test_an_engine_gives_the_answers_of_torch(cached, checkpoint, astronaut, eng
         assert got.dtype == np.float32
         assert np.abs(expected - got).max() < 1e-4
     assert theirs(astronaut).std() > 0.05  # the answers say something
+    assert (pickle.loads(pickle.dumps(theirs))(astronaut) == theirs(astronaut)).all()
     assert theirs.threshold == 0.4
     assert theirs.classes == ("person",)
 
