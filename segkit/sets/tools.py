@@ -25,7 +25,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from segkit.files import UserError, name_some, require, same_name
+from segkit.files import IMAGE_SUFFIXES, UserError, name_some, require, same_name
 from segkit.sets.layouts import (
     IMAGE_FOLDERS,
     Layout,
@@ -346,8 +346,11 @@ class Yolo(Reader):
                 given = data.get(key) or []
                 for entry in [given] if isinstance(given, str) else given:
                     for image, rank in self._images_of(str(entry)).items():
-                        ranks[image] = max(ranks.get(image, (0, "")), (rank, named_split(key)))
-        self.splits = {image: split for image, (_, split) in ranks.items()}
+                        ranks.setdefault(image, set()).add((rank, named_split(key)))
+        best = {i: [split for rank, split in found if rank == max(found)[0]] for i, found in ranks.items()}
+        self.splits = {image: max(splits) for image, splits in best.items()}
+        if several := [image.name for image, splits in best.items() if len(splits) > 1]:
+            self.layout.notes.append(f"in more than one split, and counted in one: {name_some(several)}")
 
     def _images_of(self, entry: str) -> dict[Path, int]:
         """The pictures of an entry of data.yaml, a folder or a list of them, and how well the paths agree.
@@ -485,7 +488,7 @@ class LabelStudio(Reader):
         texts = [str(task.get("file_upload") or ""), *map(str, task["data"].values())]
         names = [Path(unquote(re.split(r"[?&]d=", text)[-1].split("?")[0])).name for text in texts]
         found = set()
-        for name in names:
+        for name in (name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES):
             for one in (name, re.sub(r"^[0-9a-f]{8}-", "", name)):
                 with contextlib.suppress(UserError):
                     found.add(self.tree.picture(one, path))

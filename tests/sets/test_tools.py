@@ -179,9 +179,10 @@ def test_yolo_files_that_supervision_wrote_are_read_within_a_pixel(src, sv):
 
 def test_splits_of_yolo_are_kept_by_folder_and_by_list(src):
     write(src, {"labels/a.txt": TRIANGLE, "labels/b.txt": "", "held.txt": "./images/b.jpg\n"})
-    write(src, {"data.yaml": "train: [none]\nval: held.txt\nnames: [person]\n"})
+    write(src, {"data.yaml": "train: [none, held.txt]\nval: held.txt\nnames: [person]\n"})
     report = take(src)
     assert report.empty == 1 and [e.split for e in report.layout.examples] == ["", "val"]
+    assert "in more than one split, and counted in one: b.jpg" in report.notes
 
 
 @pytest.mark.parametrize(
@@ -291,7 +292,7 @@ def test_label_studio_leaves_cancelled_work_out_and_says_which_of_several_counts
 def test_a_label_studio_task_without_one_picture_fails_alone(src, pictures):
     quad = [result(points=percent(QUAD), polygonlabels=["standing", "person"])]  # each label counts
     done = {"id": 7, "annotations": [{"result": quad}]}
-    tasks = {"data": {"x": "a.jpg"}, **done}, {"data": pictures, **done}
+    tasks = {"data": {"x": "a.jpg", "next frame": "b"}, **done}, {"data": pictures, **done}
     label_studio(src, {"id": 1, "data": {"image": "b.jpg"}, "predictions": []}, *tasks)
     report = take(src)
     assert report.written == ["a"] and masks(report)["a"].any() and report.left_out == ["b.jpg"]
