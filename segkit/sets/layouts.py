@@ -229,8 +229,7 @@ class Tree:
         parts = Path(name.replace("\\", "/")).parts
         last = same_name(parts[-1]) if parts else ""
         found = self.by_name.get(last) or self.by_name.get(same_name(unquote(last)))
-        # CVAT names the frames of a film without an ending, and pictures are converted after the drawing.
-        found = found or self.by_bare_name.get(last) or self.by_bare_name.get(Path(last).stem, [])
+        found = found or self.by_bare_name.get(last, [])  # as CVAT names the frames of a film
         tails = {path: shared_tail(path, parts) for path in found}
         for narrower in (
             [path for path in found if path.parent == near.parent],

@@ -485,7 +485,7 @@ def test_a_coco_object_without_an_outline_or_picture_fails_alone(coco, segmentat
 
 
 def test_coco_files_of_one_split_each_name_the_pictures_of_theirs(src):
-    data = coco_data(("0001.JPG",))  # converted since
+    data = coco_data(("0001.jpg",))
     group = {"id": 9, "name": "ears", "supercategory": "none"}  # as Roboflow writes
     data["categories"] = [group, {"id": 1, "name": "ear", "supercategory": "ears"}]
     data["annotations"] = [data["annotations"][0] | {"iscrowd": "0"}]
