@@ -5,6 +5,7 @@ A server on your own machine can be reached by every web site that you open. Int
 
 import signal
 import socket
+from contextlib import suppress
 
 import psutil
 import uvicorn
@@ -13,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -84,7 +86,8 @@ class Guard:
             app = PlainTextResponse("Too many ask at once: try again.", 503, {"Retry-After": "5"})
         self.running += 1
         try:
-            await app(scope, receive, with_headers)
+            with suppress(ClientDisconnect):  # nobody is left to be answered
+                await app(scope, receive, with_headers)
         finally:
             self.running -= 1
 

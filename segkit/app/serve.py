@@ -69,6 +69,10 @@ def build_api(person: Segmenter, host: str = "127.0.0.1") -> FastAPI:
         ] = None,
     ) -> Response:
         """Cut the people out of the picture that is the body of the request."""
+        if request.headers.get("content-type", "").startswith("multipart/"):
+            raise HTTPException(
+                400, "the picture itself is the body, not a form: curl --data-binary @photo.jpg"
+            )
         data = await request.body()
 
         def answer() -> bytes:

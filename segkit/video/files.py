@@ -80,6 +80,7 @@ class VideoReader:
         self.origin = round(Fraction(start or 0, av.time_base) / step) * step
         tags = self._container.metadata.items()
         self.described = {name: text for name, text in tags if name.lower() not in OF_THE_FILE}
+        self.subtitles = bool(self._container.streams.subtitles)
         self.info = self._look()
 
     def __enter__(self) -> "VideoReader":

@@ -159,6 +159,7 @@ def replace_in_video(
                         part.write(paint(frame.image, alpha), frame.time, past)
                         bar.update()
         report.audio, lost = parts.assemble(reader)
+        report.audio += ", subtitles left out" if reader.subtitles else ""
         report.frames, report.problems = parts.frames, reader.problems() + lost
     report.seconds = time.perf_counter() - began
     return report
@@ -357,7 +358,12 @@ class Part:
 def _copied(source, track, target, codec: str, origin: Fraction) -> Iterator:
     """The packets of a sound track as they are."""
     out = target.add_stream_from_template(track)
+    out.metadata.update(_words_of(track))
     return _moved(packets_of(source, track), out, round(origin / track.time_base))
+
+
+def _words_of(track) -> dict[str, str]:
+    return {name: text for name, text in track.metadata.items() if name in ("language", "title")}
 
 
 def _moved(packets: Iterator, out, shift: int) -> Iterator:
@@ -373,6 +379,7 @@ def _encoded(source, track, target, codec: str, origin: Fraction) -> Iterator:
     """The sound of a track, encoded anew."""
     layout = "mono" if track.codec_context.channels == 1 else "stereo"
     out = target.add_stream(codec, rate=48000, layout=layout)
+    out.metadata.update(_words_of(track))
     return _sound(source, track, out, origin)
 
 

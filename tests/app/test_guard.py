@@ -1,5 +1,6 @@
 """Who may ask a server on this machine, and how much."""
 
+import asyncio
 import socket
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ pytest.importorskip("uvicorn")
 
 from asking import ask, running
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
@@ -58,6 +60,16 @@ def test_a_body_beyond_the_limit_is_refused_before_it_is_read(address):
     with socket.create_connection(urlsplit(address).netloc.split(":")) as wire:
         wire.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 400000000\r\n\r\n")
         assert b" 413 " in wire.recv(100)  # not one byte of the body was sent
+
+
+def test_who_goes_away_while_sending_is_no_error_of_ours():
+    async def gone(scope, receive, send):
+        raise ClientDisconnect
+
+    asked = {"type": "http", "headers": []}
+    asyncio.run(guard.Guard(gone)(asked, None, None))
+    with pytest.raises(TypeError):  # any other is
+        asyncio.run(guard.Guard(None)(asked, None, None))
 
 
 def test_too_many_at_once_are_asked_to_come_again(address, monkeypatch):

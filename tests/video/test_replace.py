@@ -71,6 +71,8 @@ def make_video(path, count=20, fps=10, times=None, size=(96, 64), audio=None, ro
         if rotation:
             video.set_display_rotation(rotation)
         sound = out.add_stream(audio, rate=48000, layout="mono") if audio else None
+        if sound:
+            sound.metadata["language"] = "deu"
         for number, when in enumerate(times):
             frame = av.VideoFrame.from_ndarray(draw(number, *size), "rgb24")
             frame.pts, frame.time_base = when, base
@@ -95,6 +97,7 @@ def read(path):
 
 def sound_of(path):
     with av.open(str(path)) as file:
+        assert file.streams.audio[0].metadata["language"] in ("deu", "ger")
         return [(p.pts * p.time_base, bytes(p)) for p in file.demux(audio=0) if p.dts is not None]
 
 
@@ -315,6 +318,23 @@ def test_sound_that_the_output_cannot_hold_is_encoded_anew_and_stays_in_step(tmp
     assert abs(float(sound[-1][0]) - 2.0) < 0.1
     report = replace_in_video(bright, source, tmp_path / "b.webm", GREEN)
     assert (read(tmp_path / "b.webm")[0].audio, report.audio) == (("opus",), "sound encoded anew")
+
+
+def test_subtitles_that_are_left_out_are_said(tmp_path, bright):
+    (tmp_path / "a.srt").write_text("1\n00:00:00,100 --> 00:00:00,900\nhello\n")
+    with (
+        av.open(str(make_video(tmp_path / "v.mp4"))) as film,
+        av.open(str(tmp_path / "a.srt")) as words,
+        av.open(str(tmp_path / "a.mkv"), "w") as out,
+    ):
+        tracks = [(file, out.add_stream_from_template(file.streams[0])) for file in (film, words)]
+        for file, track in tracks:
+            for packet in file.demux():
+                if packet.dts is not None:
+                    packet.stream = track
+                    out.mux(packet)
+    report = replace_in_video(bright, tmp_path / "a.mkv", tmp_path / "b.mp4", GREEN)
+    assert report.frames == 20 and report.audio == "no sound, subtitles left out"
 
 
 def test_sound_of_a_broadcast_recording_fits_into_mp4(tmp_path, bright):
