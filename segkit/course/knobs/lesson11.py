@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from segkit.course.knobs.chart import Chart
 from segkit.course.knobs.explorer import HEIGHT, Explorer, beside, panel, slider
-from segkit.plots import BLUE, GREY, ORANGE, rgb, show_row
+from segkit.plots import BLUE, GREY, ORANGE, contact_sheet, rgb
 from segkit.study.anatomy import used_points
 
 CELL = 16
@@ -69,7 +69,7 @@ class AtrousExplorer(Explorer):
         """The landing points for several pairs of rate and picture size."""
         used = "rate {}, {} px\n{:.1f} of 9 points used"
         titles = [used.format(rate, size, used_points(rate, size // CELL)) for rate, size in settings]
-        return show_row([self._picture(*setting) for setting in settings], titles, 2.6)
+        return contact_sheet([self._picture(*setting) for setting in settings], titles, columns=2)
 
     def _picture(self, rate: int | None = None, size: int | None = None) -> np.ndarray:
         """The photograph amid its padding, its cells, and the nine points."""

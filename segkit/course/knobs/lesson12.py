@@ -109,12 +109,17 @@ class SpeedExplorer(Explorer):
         for (engine, by_size), colour in zip(self.times.items(), (BLUE, GREEN, GREY, ORANGE), strict=False):
             times = [by_size[size] for size in sizes]
             axes.plot(times, dice, "o-", color=colour, ms=4, label=engine)
-        for size, score in zip(sizes, dice, strict=True):
-            fastest = min(by_size[size] for by_size in self.times.values())
-            axes.annotate(str(size), (fastest, score), (5, -9), textcoords="offset points", fontsize=8)
         most = max(max(by_size.values()) for by_size in self.times.values())
         if self.budget <= 1.3 * most:
             axes.axvline(self.budget, color=GREY, lw=1)
         axes.set(xlabel="ms for one photograph", ylabel="mean Dice", xlim=(0, 1.1 * most))
         axes.margins(y=0.12)
+        axes.autoscale_view()
+        last = -np.inf
+        for size, score in zip(sizes, dice, strict=True):
+            place = min(by_size[size] for by_size in self.times.values()), score
+            here = axes.transData.transform(place)
+            if np.hypot(*(here - last)) > 28:  # pixels: labels do not overlap
+                axes.annotate(str(size), place, (5, -9), textcoords="offset points", fontsize=8)
+                last = here
         axes.legend(frameon=False, fontsize=8, loc="lower right")

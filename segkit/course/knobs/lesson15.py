@@ -90,21 +90,22 @@ class VolumeExplorer(Explorer):
         return f"this slice {dice:.3f} · whole volume: {values}"
 
     def figure(self, slices: Sequence[int] | None = None) -> Figure:
-        """Some slices with their mistakes, and the curve of all."""
+        """Some slices with their mistakes above the curve of all."""
         depth, threshold = len(self.images), round(self.threshold.value, 2)
         slices = [0, depth // 2, depth - 1] if slices is None else slices
-        shape = self.images.shape[2] / self.images.shape[1]
-        figure = Picture(figsize=(2.6 * shape * len(slices) + 4.2, 2.9), layout="constrained")
-        parts = figure.subplots(1, len(slices) + 1, width_ratios=[2.6 * shape] * len(slices) + [4.2])
+        count, shape = len(slices), self.images.shape[2] / self.images.shape[1]
+        figure = Picture(figsize=(2.2 * shape * count, 5), layout="constrained")
+        parts = figure.subplot_mosaic([list(range(count)), ["curve"] * count], height_ratios=[2.6, 2.4])
+        curve = parts.pop("curve")
         dice = self.slice_dice(threshold)
-        for axes, number in zip(parts, slices, strict=False):
+        for axes, number in zip(parts.values(), slices, strict=True):
             axes.imshow(self._mistakes(number, threshold))
             axes.set_title(f"slice {number}: {dice[number]:.2f}", fontsize=10)
             axes.axis("off")
-            parts[-1].axvline(number, color=GREY, lw=0.8)
-        self._frame(parts[-1])
-        parts[-1].plot(dice, "o-", color=BLUE, ms=3)
-        parts[-1].axhline(self._scores_at(threshold)["Dice"], color=ORANGE)
+            curve.axvline(number, color=GREY, lw=0.8)
+        self._frame(curve)
+        curve.plot(dice, "o-", color=BLUE, ms=3)
+        curve.axhline(self._scores_at(threshold)["Dice"], color=ORANGE)
         return figure
 
     def _mistakes(self, number: int, threshold: float) -> np.ndarray:

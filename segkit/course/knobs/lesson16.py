@@ -12,7 +12,7 @@ from segkit.course.knobs.chart import Chart
 from segkit.course.knobs.explorer import Explorer, beside, panel, shrink, slider
 from segkit.matting.compose import replace_background
 from segkit.matting.effects import class_share, portrait, recolour
-from segkit.plots import BLUE, GREY, ORANGE, Picture, colour_classes, show_row
+from segkit.plots import BLUE, GREY, ORANGE, Picture, colour_classes, contact_sheet, show_row
 
 SIDE = 340
 """Height of the pictures."""
@@ -68,7 +68,8 @@ class RecolourExplorer(Explorer):
     ) -> Figure:
         """The photograph, and the class in several colours."""
         shown = [self.image, *(self.recoloured(colour) for colour in colours)]
-        return show_row(shown, ["photograph", *("#{:02x}{:02x}{:02x}".format(*colour) for colour in colours)])
+        titles = ["photograph", *("#{:02x}{:02x}{:02x}".format(*colour) for colour in colours)]
+        return contact_sheet(shown, titles, columns=3)
 
 
 def lab_colour(light: float, strength: float, hue: float) -> tuple[int, int, int]:
