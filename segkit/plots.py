@@ -102,9 +102,11 @@ def contact_sheet(
     images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 6, title: str = ""
 ) -> Figure:
     """Many pictures at a glance, each with a short caption."""
-    rows = max(1, -(-len(images) // columns))
-    figure = Picture(figsize=(2.1 * columns, 2.4 * rows + (0.5 if title else 0)), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    shapes = np.array([image.shape[:2] for image in images] or [(1, 1)])
+    parts = np.split(shapes[:, 0] / shapes[:, 1], range(columns, len(shapes), columns))
+    heights = [2.1 * min(1, part.max()) + 0.3 for part in parts]  # wide pictures leave no gap below them
+    figure = Picture(figsize=(2.1 * columns, sum(heights) + (0.5 if title else 0)), layout="constrained")
+    grid = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights).ravel()
     for axes in grid:
         axes.axis("off")
     for axes, image, caption in zip(grid, images, titles, strict=False):
