@@ -2,10 +2,13 @@ import csv
 import io
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from conftest import draw_dataset
 from PIL import Image
 
 from segkit.checkpoint import load_checkpoint, save_checkpoint
-from segkit.cli import COMMANDS, main
+from segkit.cli import COMMANDS, _once_more, main
 from segkit.files import write_image
 
 QUICK = ["--size=32", "--batch_size=4", "--width=8", "--precision=fp32"]
@@ -37,6 +40,16 @@ def trained(tmp_path_factory):
     with pytest.raises(SystemExit, match="0"):
         main(["train", str(folder), "-o", str(run), "--num_epochs=1", *QUICK])
     return folder, run
+
+
+def test_ctrl_c_that_python_loses_while_it_forks_comes_again():
+    before = signal.getsignal(signal.SIGALRM)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _once_more(SimpleNamespace(exc_type=KeyboardInterrupt))
+            time.sleep(30)
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -122,6 +122,17 @@ def _end_as_ctrl_c_does() -> None:
         which = getattr(signal, name, None)  # Windows has no SIGHUP
         if which and signal.getsignal(which) == signal.SIG_DFL:
             signal.signal(which, signal.default_int_handler)
+    if hasattr(signal, "setitimer"):  # Windows has none, and does not fork either
+        sys.unraisablehook = _once_more
+
+
+def _once_more(lost) -> None:
+    """Python loses what is raised while it forks, such as Ctrl-C: then the same once more, a moment later."""
+    if lost.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(lost)
+        return
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
 
 
 def _help() -> str:

@@ -4,12 +4,15 @@ What is finished is not done again, several go at a time, and one that fails sto
 """
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import closing
 from functools import cache, partial
-from multiprocessing import get_context
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
 from typing import Any
 
 from segkit.files import UserError, require
@@ -60,11 +63,13 @@ def _outcomes(
     to_do: dict[str, Any], job: Callable[[Any], Any], workers: int | None, cluster: str | None
 ) -> Iterator[tuple[str, Callable[[], tuple[Any, float]]]]:
     """The members as they end: the name, and what gives its result and seconds, or raises."""
+    if lifeline()[1].closed:  # by an interruption before
+        lifeline.cache_clear()
+    lifeline()  # made once, before several threads ask for it
     if workers == 1 and cluster is None:
         for name, given in to_do.items():
             yield name, partial(_timed, job, given)
         return
-    lifeline()  # made once, before several threads ask for it
     with _connect(cluster) if cluster else ThreadPoolExecutor(workers or count_cores()) as place:
         executor = place.get_executor(pure=False) if cluster else place
         jobs = {executor.submit(_timed, job, given): name for name, given in to_do.items()}
@@ -72,8 +77,7 @@ def _outcomes(
             for done in as_completed(jobs):
                 yield jobs[done], done.result
         except BaseException:  # Ctrl-C, SIGTERM: nothing more is begun, and what is at work ends
-            os.close(lifeline()[1])
-            lifeline.cache_clear()
+            lifeline()[1].close()
             raise
         finally:
             for one in jobs:
@@ -81,9 +85,9 @@ def _outcomes(
 
 
 @cache
-def lifeline() -> tuple[int, int]:
+def lifeline() -> tuple[Connection, Connection]:
     """A pipe into which nobody writes: who reads it sees when this process has ended, also by SIGKILL."""
-    return os.pipe()
+    return Pipe(duplex=False)
 
 
 def _connect(cluster: str):
@@ -103,11 +107,18 @@ def _timed(job: Callable[[Any], Any], given: Any) -> tuple[Any, float]:
 
 def in_own_process(job: Callable[[Any], Any], threads: int, given: Any) -> Any:
     """What a job gives in a fresh Python of so many processor threads. If that dies, this one lives."""
+    begin = {"initializer": _begin, "initargs": (threads, lifeline()[0])}
+    with ProcessPoolExecutor(1, get_context("spawn"), **begin) as process:
+        return process.submit(job, given).result()
+
+
+def _begin(threads: int, alive: Connection) -> None:
+    """In the fresh process: it ends with the one that started it, which alone answers to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=lambda: (alive.poll(None), os._exit(1)), daemon=True).start()
     import torch
 
-    fresh = get_context("spawn")
-    with ProcessPoolExecutor(1, fresh, initializer=torch.set_num_threads, initargs=(threads,)) as process:
-        return process.submit(job, given).result()
+    torch.set_num_threads(threads)
 
 
 def count_cores() -> int:

@@ -180,7 +180,8 @@ def check_run_folder(run: Path, resume: bool) -> None:
     if there and not resume:
         raise UserError(
             f"'{run}' already holds {there[0]}: choose another folder"
-            + ", or go on with the run there by --resume." * goes_on
+            + ", or go on with the run there by --resume" * goes_on
+            + "."
         )
 
 

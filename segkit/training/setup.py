@@ -63,7 +63,11 @@ def network_of(recipe: Recipe, num_classes: int) -> tuple[nn.Module, Preprocessi
     if not recipe.start_from:
         settings = recipe.model_settings | ({"num_classes": num_classes} if num_classes > 1 else {})
         colours = NORMALISATION.get(recipe.model, IMAGENET)
-        return build_model(recipe.model, recipe.width, **settings), Preprocessing(recipe.size, **colours)
+        try:
+            model = build_model(recipe.model, recipe.width, **settings)
+        except TypeError as error:
+            raise UserError(f"no network has the settings {settings} ({error}).") from None
+        return model, Preprocessing(recipe.size, **colours)
     model, start = load_checkpoint(find_checkpoint(recipe.start_from))
     if len(start.classes) != num_classes:  # everything but the last layer carries over
         if "members" in start.model:

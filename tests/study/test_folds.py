@@ -88,7 +88,7 @@ def test_what_cannot_be_cross_validated_is_a_sentence(grouped, tmp_path):
 def test_a_run_and_a_cross_validation_do_not_replace_each_other(grouped, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "best.safetensors").write_text("mine")
-    with pytest.raises(UserError, match=r"already holds best\.safetensors: choose another folder$"):
+    with pytest.raises(UserError, match=r"already holds best\.safetensors: choose another folder\.$"):
         cross_validate([grouped], tmp_path / "run", 3, RECIPE, CONFIG)
 
 

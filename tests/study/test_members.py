@@ -1,12 +1,36 @@
 """The engine of sweeps and folds: the finished are skipped, several go at a time, failures stop no other."""
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 
+import psutil
 import pytest
 
 from segkit.files import UserError
 from segkit.study.members import in_own_process, run_members
+
+WAITING = """
+from functools import partial
+from time import sleep
+from segkit.study.members import in_own_process, run_members
+run_members({"a": 600, "b": 600}, partial(in_own_process, sleep, 1), lambda _: False, print, 2)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_processes_of_their_own_end_with_the_one_that_started_them(how):
+    with subprocess.Popen([sys.executable, "-c", WAITING], stderr=subprocess.PIPE) as waiting:
+        below = []
+        while len(below) < 3:  # two members, and what counts their semaphores
+            below = psutil.Process(waiting.pid).children(recursive=True)
+        waiting.send_signal(how)
+        assert waiting.wait(60) != 0
+        _gone, alive = psutil.wait_procs(below, 60)
+        assert not alive
 
 
 def double(given: int) -> int:

@@ -231,7 +231,7 @@ def test_an_old_run_is_never_overwritten_and_resume_needs_one(make_dataset, tmp_
 @pytest.mark.parametrize("name", ["config.json", "best.safetensors", "curves.png", "cv.json"])
 def test_nobody_elses_file_is_replaced_by_a_run(make_dataset, tmp_path, name):
     (tmp_path / name).write_text("mine")
-    with pytest.raises(UserError, match=f"already holds {name}: choose another folder$"):
+    with pytest.raises(UserError, match=rf"already holds {name}: choose another folder\.$"):
         train([make_dataset(12, name="s")], tmp_path, small(num_epochs=1))
     assert (tmp_path / name).read_text() == "mine"
 
