@@ -12,6 +12,7 @@ from functools import cache
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
@@ -40,8 +41,8 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 # Some programs write megabytes of words into a PNG.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
-Picture = str | Path | bytes | BytesIO | Image.Image
-"""Where a picture comes from: a path, the bytes of a file, or a Pillow image."""
+Picture = str | Path | bytes | BinaryIO | Image.Image
+"""Where a picture comes from: a path, the bytes of a file, an open file, or a Pillow image."""
 
 COLOUR = 1 << 24
 """Added to 0xRRGGBB, so that the blue #0000ff of a colour mask is not taken for the grey value 255."""
@@ -75,9 +76,7 @@ def read_image(source: Picture, at_least: int | None = None) -> np.ndarray:
         if profile:
             picture = to_srgb(picture, profile)
         if picture.mode == "RGBA":
-            white = Image.new("RGB", picture.size, "white")
-            white.paste(picture, mask=picture.getchannel("A"))
-            picture = white
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
         return np.array(picture.convert("RGB"))  # a copy: np.asarray of a Pillow picture is read-only
 
 
@@ -211,7 +210,7 @@ def _opened_mask(path: str | Path) -> Iterator[Image.Image]:
 def open_picture(source: Picture) -> Iterator[Image.Image]:
     """Open a picture; every way this can fail becomes one sentence that names the file (UserError)."""
     name, source = _named(source), BytesIO(source) if isinstance(source, bytes) else source
-    if not isinstance(source, Picture) and not hasattr(source, "read"):
+    if not isinstance(source, str | Path | Image.Image) and not hasattr(source, "read"):
         raise UserError(f"a picture is a path, bytes, a Pillow image or an array, found {type(source)}.")
     try:
         if isinstance(source, str | Path) and (Path(source).is_fifo() or Path(source).is_char_device()):
@@ -254,8 +253,9 @@ def _formats() -> tuple[str, ...]:
     return (*FORMATS, "HEIF")
 
 
-def _guess_at(source: str | Path | BytesIO) -> str:
-    with BytesIO(source.getvalue()) if isinstance(source, BytesIO) else open(source, "rb") as file:
+def _guess_at(source: str | Path | BinaryIO) -> str:
+    with nullcontext(source) if hasattr(source, "read") else open(source, "rb") as file:
+        file.seek(0)
         start = file.read(64)
     if not start:
         return "the file is empty"

@@ -96,6 +96,8 @@ def test_what_is_no_picture_is_said_in_one_sentence(tmp_path, photo, monkeypatch
         with pytest.raises(UserError, match=words) as error:
             read_image(tmp_path / name)
         assert str(tmp_path / name) in str(error.value)
+    with (tmp_path / "notes.jpg").open("rb") as file, pytest.raises(UserError, match="it holds text"):
+        read_image(file)
     if hasattr(os, "mkfifo"):  # to open one would wait for a writer for ever
         os.mkfifo(tmp_path / "pipe.jpg")
         with pytest.raises(UserError, match="a pipe, not a file: segkit predict -"):
