@@ -24,14 +24,14 @@ from segkit.training.settings import split_settings
 HERE = Path(__file__).parent
 STAGES = {
     "person-base": (*(f"person-base-{n}" for n in range(1, 6)), "person-base"),
-    "person-small": ("person-small-1", "person-small"),
+    "person-small": ("person-small-1", "person-small-2", "person-small"),
     "person-unet": ("person-unet-1", "person-unet-2", "person-unet-3"),
     "person-parts": ("person-parts-1", "person-parts"),
 }
 """Recipes in their order."""
 CHOSEN = {
     "person-base": ["--mix", "runs/person-base-5", "--size", "384", "--look_closer"],
-    "person-small": ["--mix", "runs/person-small-1", "--size", "288"],
+    "person-small": ["--mix", "runs/person-small-2", "--size", "288"],
     "person-unet": ["--mix", "runs/person-unet-2", "--size", "256"],
     "person-parts": ["--size", "384"],
 }
