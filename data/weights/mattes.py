@@ -3,6 +3,7 @@
     pip install pymatting
     python data/weights/mattes.py people-more --count 12
     python data/weights/mattes.py people-more --estimators          # ours alone, on all portraits
+    python data/weights/mattes.py people-more --estimators --weights person-small
 
 An estimator is told what is person and what is not (a trimap) and finds alpha in between: here, everything
 further from the mask's edge than a share of the longer side, `--radius` in turn. People: the portraits with a
@@ -83,9 +84,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="of each kind, spread over all of them")
     parser.add_argument("--estimators", nargs="*", default=["cf", "lbdm", "rw", "knn"])
     parser.add_argument("--radius", type=float, nargs="+", default=[0.01, 0.02])
+    parser.add_argument("--weights", default="person-base")
     parser.add_argument("--flip", action="store_true", help="masks averaged with the mirror image's")
     given = parser.parse_args()
-    person = Segmenter.load("person-base", "cpu")
+    person = Segmenter.load(given.weights, "cpu")
     kinds = {"portraits": list(portraits(given.folder)), "rendered": list(rendered())}
     if given.count:
         kinds = {k: v[:: -(-len(v) // given.count)] for k, v in kinds.items()}
