@@ -137,14 +137,6 @@ def read_class_name(folder: str | Path) -> str:
     return name
 
 
-def write_class_name(folder: str | Path, name: str) -> None:
-    """Say in dataset.yaml what the masks show; for person, none is needed."""
-    if name != "person":
-        with atomic_path(Path(folder) / "dataset.yaml") as temporary:
-            temporary.write_text(yaml.safe_dump({"class": name}, allow_unicode=True), encoding="utf-8")
-        read_class_name(folder)
-
-
 def pictures_by_name(folder: Path) -> dict[str, Path]:
     """The pictures of a folder by their names without suffix.   Raises: UserError if two share a name."""
     found: dict[str, Path] = {}

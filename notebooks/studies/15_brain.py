@@ -20,10 +20,10 @@ import numpy as np
 import torch
 
 from segkit import Segmenter, load_dataset
-from segkit.data import write_class_name
 from segkit.files import write_image
 from segkit.metrics import count_pixels
 from segkit.sets.brain import SLICES, load_brain, make_patient
+from segkit.sets.importers import write_class_name
 from segkit.study.few_pictures import fine_tune, starting_network
 
 SEED = 271

@@ -19,13 +19,12 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
-from segkit.data import write_class_name
 from segkit.files import UserError, atomic_path, list_images, read_image, unique_names
 from segkit.matting.photos import PicturesReport
 from segkit.plots import overlay
 from segkit.predict import Segmenter
 from segkit.sets.exporters import Annotated, check_formats, coco_shape, cut_pieces, write_formats, write_text
-from segkit.sets.importers import write_pair
+from segkit.sets.importers import write_class_name, write_pair
 
 THUMBNAIL = 240
 """Longer side of the pictures on the review page."""

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from segkit.data import write_class_name
 from segkit.files import UserError, require, write_image
 from segkit.sets.groups import deal_folder
+from segkit.sets.importers import write_class_name
 from segkit.sets.own_folder import FEWEST
 
 # --- a medical set --------------------------------------------------------------------------------------

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import yaml
 from tqdm.auto import tqdm
 
-from segkit.data import write_class_name
+from segkit.data import read_class_name
 from segkit.files import (
     COLOUR,
     UserError,
@@ -293,6 +294,14 @@ def new_folder(out: str | Path, source: str | Path | None = None) -> Iterator[Pa
         raise UserError(f"'{out}' could not be written ({error.strerror or error}).") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_class_name(folder: str | Path, name: str) -> None:
+    """Say in dataset.yaml what the masks show; for person, none is needed."""
+    if name != "person":
+        with atomic_path(Path(folder) / "dataset.yaml") as temporary:
+            temporary.write_text(yaml.safe_dump({"class": name}, allow_unicode=True), encoding="utf-8")
+        read_class_name(folder)
 
 
 def _names(layout: Layout) -> list[str]:
