@@ -207,7 +207,7 @@ def fit_temperature(
 
     def cross_entropy(log_temperature: float) -> float:
         given = temper(prob, np.exp(log_temperature))
-        return -np.log(np.where(true, given, 1 - given)).mean()
+        return -np.log(np.where(true, given, 1 - given).clip(1e-12)).mean()
 
     # One valley: the loss is convex in 1 / temperature.
     found = minimize_scalar(cross_entropy, bounds=np.log([0.05, 20]), method="bounded")
