@@ -1,7 +1,6 @@
-import contextlib
-
 """The engine of sweeps and folds: the finished are skipped, several go at a time, failures stop no other."""
 
+import contextlib
 import os
 import signal
 import subprocess
