@@ -23,13 +23,11 @@ if TYPE_CHECKING:
 ENGINES = ("torch", "onnx", "openvino", "tensorrt")
 PRECISIONS = ("fp32", "half", "int8")
 
-CLOSER, MARGIN, LARGEST, SMALLEST = 0.7, 0.4, 0.7, 80
+CLOSER, MARGIN, LARGEST, SMALLEST, SURE = 0.7, 0.4, 0.7, 80, 0.7
 """Of a second look: its share in the answer; the margin around the person as a share of the person's longer
 side; the largest part of the photograph that is worth it, and the fewest pixels of a side that hold more to
-see. Chosen on validation photographs: data/weights/closer.py."""
-
-SURE = 0.7
-"""What an island of the answer must reach somewhere: see settle."""
+see. What an island of the answer must reach somewhere: see settle. Chosen on validation photographs:
+data/weights/making.md."""
 
 if hasattr(os, "register_at_fork"):
     # The threads that calculate do not come along into a forked process, which would wait for them for ever.
@@ -156,11 +154,13 @@ class Segmenter:
         if not self.look_closer:
             return probs
         parts = [part_with_person(self.foreground(prob)) for prob in probs]
-        again = [image[part or ...] for image, part in zip(images, parts, strict=True)]
-        seconds = self.look_once(again, flip, scales, mirrored=True)
-        for prob, part, second in zip(probs, parts, seconds, strict=True):
-            first = prob[..., *part] if part else prob
-            first += (CLOSER if part else 0.5) * (second - first)
+        again = [i for i, part in enumerate(parts) if part or not flip]  # flip has seen the mirror image
+        views = [images[i][parts[i] or ...] for i in again]
+        seconds = self.look_once(views, flip, scales, mirrored=True) if again else []
+        for i, second in zip(again, seconds, strict=True):
+            first = probs[i][..., *parts[i]] if parts[i] else probs[i]
+            first += (CLOSER if parts[i] else 0.5) * (second - first)
+        for prob in probs:
             if prob.ndim == 2:
                 settle(prob)
         return probs

@@ -74,6 +74,7 @@ def test_a_second_look_sees_the_mirror_image(person, astronaut):
     expected = (once + mirrored[:, ::-1]) / 2
     settle(expected)
     assert np.allclose(person(face), expected, atol=1e-5)
+    assert np.allclose(person(face, flip=True), expected, atol=1e-5)  # which sees the same two
 
 
 def test_an_island_and_a_hole_that_are_sure_nowhere_become_what_surrounds_them():

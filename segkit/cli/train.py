@@ -25,19 +25,16 @@ class SettingsFile(ActionConfigFile):
         depth = 0
         with suppress(OSError, yaml.YAMLError):  # the parser says what is wrong
             for event in yaml.parse(Path(path).read_text()):
-                depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
-                    event, yaml.CollectionEndEvent
-                )
+                depth += isinstance(event, yaml.CollectionStartEvent)
+                depth -= isinstance(event, yaml.CollectionEndEvent)
                 if isinstance(event, yaml.AliasEvent):
                     raise UserError(f"'{path}' refers to itself by *: write each setting out.")
                 if depth > 10:
                     raise UserError(f"'{path}' is nested deeper than any setting.")
-                if (
-                    getattr(event, "value", None) == "resume"
-                ):  # the recorded settings are read before this file
-                    raise UserError(
-                        f"'{path}' cannot say resume: segkit train --resume -o RUN --config {path}"
-                    )
+                # The recorded settings are read before this file.
+                if getattr(event, "value", None) == "resume":
+                    how = f"segkit train --resume -o RUN --config {path}"
+                    raise UserError(f"'{path}' cannot say resume: {how}")
         super().__call__(parser, found, path, option)
 
 

@@ -146,11 +146,8 @@ def _finished(folder: Path, wanted: dict, notebook: str) -> dict | None:
         content = json.loads((folder / "result.json").read_text())
     except (OSError, ValueError):  # there is none, or it is not whole
         return None
-    return (
-        content
-        if isinstance(content, dict) and _identity(wanted, notebook).items() <= content.items()
-        else None
-    )
+    same = isinstance(content, dict) and _identity(wanted, notebook).items() <= content.items()
+    return content if same else None
 
 
 def _run_once(notebook: str, wanted: dict) -> tuple[dict[str, bytes], str | None]:

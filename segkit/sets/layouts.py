@@ -352,9 +352,7 @@ def read_class_list(path: Path, pictures: Set[str] = frozenset()) -> dict[int, s
         if path.suffix.lower() == ".csv":
             rows = [",".join(cell.strip() for cell in row) for row in csv.reader(rows)]
     except UnicodeDecodeError:
-        raise UserError(
-            f"'{path}' is not text in UTF-8: save it as such, for it names the classes."
-        ) from None
+        raise UserError(f"'{path}' names the classes, and is not text in UTF-8: save it so.") from None
     except (OSError, ValueError, csv.Error, yaml.YAMLError, RecursionError):
         return None
     if rows and not re.search(r"\d", rows[0]) and all(re.search(r"\d", row) for row in rows[1:]) and rows[1:]:
@@ -512,9 +510,8 @@ def find_voc(tree: Tree) -> Layout | None:
             by_stem[same_name(path.stem)].append(path)
     above = {folder for path in tree.images for folder in path.relative_to(tree.root).parents}
     # Older versions of labelme write the second, and arrays into the first.
-    for folder in sorted(
-        tree.root / f for f in above if f.name in ("SegmentationClass", "SegmentationClassPNG")
-    ):
+    named = ("SegmentationClass", "SegmentationClassPNG")
+    for folder in sorted(tree.root / folder for folder in above if folder.name in named):
         base, inside, there = folder.parent, folder.parent / "JPEGImages", {}
         for path in [path for path in tree.images if path.is_relative_to(folder)]:
             place = (*base.parts, *path.relative_to(folder).parent.parts)
@@ -694,7 +691,7 @@ def _read_several(
         if people.shape != mask.shape:
             raise UserError(f"'{path}' and '{paths[0]}' belong to one picture and differ in size.")
         people[mask] = number
-    objects = Path(str(paths[0]).replace("SegmentationClass", "SegmentationObject"))
+    objects = Path("SegmentationObject".join(str(paths[0]).rsplit("SegmentationClass", 1)))
     if objects == paths[0] or not objects.is_file():
         return people
     values = rgb_codes(objects)

@@ -108,14 +108,13 @@ def open_coco(path: Path) -> Any:
     try:
         images = _by_id(path, data["images"], "file_name")
         categories = _by_id(path, data["categories"], "name")
+        panoptic = " Panoptic files (segments_info) are not read."
         for number, note in enumerate(data["annotations"], start=1):
             for key, known in (("image_id", images), ("category_id", categories)):
                 if (record := known.get(_text(note.get(key)))) is None:
                     raise UserError(
                         f"'{path}': annotation {note.get('id', number)} has the {key} {note.get(key)!r}, "
-                        "which nothing there has."
-                        + " Panoptic files (segments_info) are not read."
-                        * ("segments_info" in note)
+                        f"which nothing there has.{panoptic if 'segments_info' in note else ''}"
                     )
                 note[key] = record["id"]
             note["id"] = number  # merged files repeat these, and nothing else refers to them
@@ -192,9 +191,8 @@ class Coco(Reader):
     def records(self, path: Path) -> Iterable[tuple[Path, tuple]]:
         coco, pictures = self.opened[path], {}
         # Roboflow puts a class above the others that nothing belongs to.
-        above = {
-            one.get("supercategory") for one in coco.cats.values() if one.get("supercategory") != one["name"]
-        }
+        cats = coco.cats.values()
+        above = {one.get("supercategory") for one in cats if one.get("supercategory") != one["name"]}
         names = {key: one["name"] for key, one in coco.cats.items()}
         names = {key: name for key, name in names.items() if coco.catToImgs[key] or name not in above}
         self.layout.classes.update(dict.fromkeys(names.values(), 0))

@@ -234,14 +234,12 @@ def _hdr_tables(curve: int) -> tuple[np.ndarray, np.ndarray]:
         power = signal ** (1 / 78.84375)
         nits = 10000 * ((power - 0.8359375).clip(0) / (18.8515625 - 18.6875 * power)) ** (1 / 0.1593017578125)
     else:
-        scene = np.where(
-            signal <= 0.5, signal**2 / 3, (np.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12
-        )
+        upper = (np.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12
+        scene = np.where(signal <= 0.5, signal**2 / 3, upper)
         nits = 1000 * scene**1.2
     light = signal**2 * BRIGHTEST
-    soft = np.where(
-        light <= 0.8, light, 1 - 0.2 * np.exp((0.8 - light) / 0.2)
-    )  # a knee, and 1 is never reached
+    # A knee, and 1 is never reached.
+    soft = np.where(light <= 0.8, light, 1 - 0.2 * np.exp((0.8 - light) / 0.2))
     return (nits / 203).astype(np.float32), (255 * soft ** (1 / 2.4)).round().astype(np.uint8)
 
 
