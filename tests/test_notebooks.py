@@ -86,6 +86,7 @@ def test_it_runs_under_nbval_with_its_own_parameters(path):
 
 
 INTERACT = "moved = interact(lambda x: 1 / (x - 5), x=(5, 9, 1))\nmoved.widget.children[0].value = 5"
+THREAD = "import threading\nother = threading.Thread(target=lambda: 1 / 0)\nother.start()\nother.join()"
 THREE = new_output("execute_result", {"text/plain": "3"}, execution_count=3)
 PICTURE = new_output("display_data", {"image/png": "aGVsbG8="})
 
@@ -108,7 +109,7 @@ def faulty(folder, code: str, outputs=(), tags=()):
         (INTERACT, [], [], "in a widget: ZeroDivisionError"),
         ("raise SystemExit", [], [], "not run to its end"),
         ("import time; time.sleep(60)", [], [], "Timeout"),
-        ("import threading; threading.Thread(target=lambda: 1 / 0).start()", [], [], "not run to its end"),
+        (THREAD, [], [], "not run to its end"),
         ("1 + 1", [THREE], [CHECKED], "is stored with"),
         ("1 + 1", [THREE], [CHECKED, BY_PARAMETERS], None),
         ("1 + 1", [PICTURE], [], "no longer shows its picture"),
