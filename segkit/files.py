@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import tempfile
 import unicodedata
 import warnings
 from collections import Counter
@@ -12,6 +11,7 @@ from functools import cache
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
+from secrets import token_hex
 from typing import BinaryIO
 
 import numpy as np
@@ -96,7 +96,7 @@ def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
             if 255 < values.max(initial=0) < 32_768:  # scaled to 8 bits, the first of them would be nobody
                 raise UserError(f"mask '{path}' holds {_span(values)}: save it in 8 bits, marked as 255.")
             return _eight_bits(values, _named(path))
-        if picture.mode in ("1", "L") and not picture.has_transparency_data:
+        if picture.mode in ("1", "L"):  # even where one grey is called transparent
             return np.array(picture.convert("L"))
         rgba = np.array(picture.convert("RGBA"))
     alpha, code = rgba[..., 3], rgba[..., :3].astype(np.int64) @ (1 << 16, 1 << 8, 1)
@@ -153,19 +153,25 @@ def read_mask(path: str | Path) -> np.ndarray:
 
 
 def orientation(picture: Image.Image) -> int:
-    """The EXIF orientation: 1 is upright, 5 to 8 exchange width and height; 1 where the EXIF is odd."""
+    """How it is still to be turned, as EXIF says it: 1 is upright, 5 to 8 exchange width and height.
+
+    1 where the EXIF is odd, and for a TIFF: Pillow turns those itself.
+    """
     with contextlib.suppress(Exception):  # damaged EXIF breaks Pillow in many ways, and the pixels are fine
-        found = picture.getexif().get(0x0112, 1)
+        found = 1 if picture.format == "TIFF" else picture.getexif().get(0x0112, 1)
         return int(found) if found in range(1, 9) else 1
     return 1
 
 
 def _upright(picture: Image.Image) -> Image.Image:
     """The pixels turned. ImageOps.exif_transpose would write the EXIF anew, which fails where it is odd."""
-    turn = Image.Transpose
-    turns = (turn.FLIP_LEFT_RIGHT, turn.ROTATE_180, turn.FLIP_TOP_BOTTOM, turn.TRANSPOSE, turn.ROTATE_270)
-    turns = (*turns, turn.TRANSVERSE, turn.ROTATE_90)
-    found = orientation(picture)
+    if picture.mode.startswith("I;16") and getattr(picture, "tag_v2", {}).get(262) == 0:
+        picture = Image.fromarray(
+            65535 - np.asarray(picture)
+        )  # 0 is white, which Pillow knows in 8 bits only
+    turn, found = Image.Transpose, orientation(picture)
+    turns = (turn.FLIP_LEFT_RIGHT, turn.ROTATE_180, turn.FLIP_TOP_BOTTOM, turn.TRANSPOSE)
+    turns += (turn.ROTATE_270, turn.TRANSVERSE, turn.ROTATE_90)
     return picture.transpose(turns[found - 2]) if found > 1 else picture
 
 
@@ -217,6 +223,10 @@ def open_picture(source: Picture) -> Iterator[Image.Image]:
             raise UserError(f"{name} is a pipe, not a file: segkit predict - reads a picture from a pipe.")
         given = isinstance(source, Image.Image)
         with nullcontext(source) if given else Image.open(source, formats=_formats()) as picture:
+            if picture.format == "TIFF":
+                picture.filename = (
+                    ""  # or Pillow maps the file into memory, and what is turned comes out wrong
+                )
             width, height = picture.size
             if width * height > MAX_PIXELS:
                 raise UserError(
@@ -267,8 +277,7 @@ def _guess_at(source: str | Path | BinaryIO) -> str:
 
 def require(*packages: str, extra: str, otherwise: str = "") -> None:
     """Raises: UserError when a package is missing; it says what to install, or what to do otherwise."""
-    missing = [package for package in packages if find_spec(package) is None]
-    if missing:
+    if missing := [package for package in packages if find_spec(package) is None]:
         command = f"pip install 'segkit-course[{extra}]'"
         raise UserError(f"{missing[0]} is not installed. Run: {command}{otherwise and ', ' + otherwise}")
 
@@ -279,9 +288,8 @@ def write_image(path: str | Path, pixels: np.ndarray, quality: int = 92, **metad
     metadata: of Pillow's save, such as exif, dpi or icc_profile.   Raises: UserError.
     """
     path = Path(path)
-    options = {"quality": quality} if path.suffix.lower() in (".jpg", ".jpeg") else {}
     with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary, **options, **metadata)
+        Image.fromarray(pixels).save(temporary, quality=quality, **metadata)  # PNG needs none
     return path
 
 
@@ -332,11 +340,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays last, because many writers choose the format by it.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}-", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
+        made = path.parent / f".{path.stem[:40]}-{token_hex(4)}{path.suffix}"
+        made.touch(exist_ok=False)
+        temporary, mode = made, made.stat().st_mode  # what the user's umask leaves
         yield temporary
-        temporary.chmod(0o644)  # last, because some writers make the file anew
+        temporary.chmod(mode)  # last, because some writers make the file anew
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"'{path}' could not be written ({error.strerror or error}).") from error

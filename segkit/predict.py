@@ -59,9 +59,7 @@ class Segmenter:
         self.look_closer = info.look_closer
         self.engine, self.dtype = engine, dtype
         self.device = engine.device if engine else torch.device(device or best_device())
-        self.model = model
-        if model is not None:
-            self.model = model.to(self.device, dtype, memory_format=torch.channels_last).eval()
+        self.model = model and model.to(self.device, dtype, memory_format=torch.channels_last).eval()
 
     @classmethod
     def load(

@@ -156,8 +156,9 @@ def test_a_file_from_before_there_were_checksums_is_read(saved):
     assert load_checkpoint(saved[0])[1] == saved[1]
 
 
-def test_a_checkpoint_may_be_read_by_others(saved):
-    assert saved[0].stat().st_mode & 0o777 == 0o644
+def test_a_checkpoint_may_be_read_by_those_who_may_read_any_new_file(saved, tmp_path):
+    (new := tmp_path / "new").touch()
+    assert saved[0].stat().st_mode == new.stat().st_mode
 
 
 def test_shipped_weights_are_not_hidden_by_a_folder_or_a_file_of_their_name(saved, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from segkit.data import displayed_size
 from segkit.files import (
     COLOUR,
     IMAGE_SUFFIXES,
@@ -66,11 +67,14 @@ def test_transparent_pixels_become_white(tmp_path):
 
 
 @pytest.mark.parametrize(("orientation", "k"), [(3, 2), (6, 3), (8, 1)])
-def test_the_exif_rotation_is_applied(tmp_path, photo, orientation, k):
+@pytest.mark.parametrize("ending", ["png", "tif", "grey.tif"])  # Pillow maps uncompressed grey into memory
+def test_the_exif_rotation_is_applied(tmp_path, photo, ending, orientation, k):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = save(tmp_path / "a.png", photo, exif=exif)
+    photo = photo[..., :1].repeat(3, 2) if "grey" in ending else photo
+    path = save(tmp_path / f"a.{ending}", photo, "L" if "grey" in ending else None, exif=exif)
     upright = np.rot90(photo, k)
+    assert displayed_size(path) == upright.shape[:2]
     for source in (path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes()), Image.open(path)):
         assert (read_image(source) == upright).all()
 
@@ -137,6 +141,14 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, photo):
     assert [p.name for p in target.parent.iterdir()] == ["a.png"]
 
 
+def test_who_may_read_a_file_is_what_the_umask_says(tmp_path, photo):
+    before = os.umask(0o077)
+    try:
+        assert write_image(tmp_path / "a.png", photo).stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
+
+
 def test_a_full_disk_is_said_and_leaves_the_old_file(tmp_path, photo, monkeypatch):
     target = write_image(tmp_path / "a.png", photo)
 
@@ -181,14 +193,18 @@ SPOKEN = {
     "32 bits": Image.fromarray(SQUARE.astype(np.int32) * 255),
     "floats": Image.fromarray(SQUARE.astype(np.float32)),
     "floats to 255": Image.fromarray(SQUARE.astype(np.float32) * 255),
+    "16 bits, white is 0": Image.fromarray(~SQUARE * np.uint16(65535)),
+    "white called transparent": Image.fromarray(WHITE),
 }
 """The same person mask, said in another way."""
+
+SAVED = {"16 bits, white is 0": {"tiffinfo": {262: 0}}, "white called transparent": {"transparency": 255}}
 
 
 @pytest.mark.parametrize("kind", SPOKEN)
 def test_a_person_mask_reads_the_same_however_it_is_said(tmp_path, kind):
     path = tmp_path / ("a.tif" if "bits" in kind or "float" in kind else "a.png")
-    SPOKEN[kind].save(path)
+    SPOKEN[kind].save(path, **SAVED.get(kind, {}))
     assert (read_mask(path) == SQUARE).all()
 
 
