@@ -166,9 +166,8 @@ def orientation(picture: Image.Image) -> int:
 def _upright(picture: Image.Image) -> Image.Image:
     """The pixels turned. ImageOps.exif_transpose would write the EXIF anew, which fails where it is odd."""
     if picture.mode.startswith("I;16") and getattr(picture, "tag_v2", {}).get(262) == 0:
-        picture = Image.fromarray(
-            65535 - np.asarray(picture)
-        )  # 0 is white, which Pillow knows in 8 bits only
+        # 0 is white, which Pillow knows in 8 bits only.
+        picture = Image.fromarray(65535 - np.asarray(picture))
     turn, found = Image.Transpose, orientation(picture)
     turns = (turn.FLIP_LEFT_RIGHT, turn.ROTATE_180, turn.FLIP_TOP_BOTTOM, turn.TRANSPOSE)
     turns += (turn.ROTATE_270, turn.TRANSVERSE, turn.ROTATE_90)
@@ -224,9 +223,8 @@ def open_picture(source: Picture) -> Iterator[Image.Image]:
         given = isinstance(source, Image.Image)
         with nullcontext(source) if given else Image.open(source, formats=_formats()) as picture:
             if picture.format == "TIFF":
-                picture.filename = (
-                    ""  # or Pillow maps the file into memory, and what is turned comes out wrong
-                )
+                # Or Pillow maps the file into memory, and what is turned comes out wrong.
+                picture.filename = ""
             width, height = picture.size
             if width * height > MAX_PIXELS:
                 raise UserError(
