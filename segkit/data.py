@@ -225,9 +225,10 @@ class Preprocessing:
         if not (np.abs(numbers) < 1e6).all() or min(self.std) < 1e-6:  # or float32 has no such colours
             raise UserError(f"mean and std are below a million, std 1e-6 or more: {self.mean}, {self.std}.")
 
-    def resize(self, image: np.ndarray) -> np.ndarray:
+    def resize(self, image: np.ndarray, size: int | None = None) -> np.ndarray:
         """uint8 RGB (H, W, 3) -> uint8 (size, size, 3). Shrinking averages, so thin things do not flicker."""
-        return resize_smoothly(image, self.size, self.size)
+        size = size or self.size
+        return resize_smoothly(image, size, size)
 
     def resize_mask(self, mask: np.ndarray) -> np.ndarray:
         """Labels (H, W) -> (size, size). Nearest neighbour, so that no label appears that was not there."""

@@ -181,12 +181,11 @@ class Segmenter:
         views = list(itertools.product(scales, (False, True) if flip else (mirrored,)))
         for scale, mirrored in views:
             sides = [input_sides(image, round(self.preprocessing.size * scale), shape) for image in images]
+            turn = np.s_[:, :, :: -1 if mirrored else 1]
             for together in set(sides):  # one pass for those of one shape
                 chosen = [i for i, own in enumerate(sides) if own == together]
                 small = np.stack([resize_smoothly(images[i], *together) for i in chosen])
-                probs = self._probabilities(small[:, :, ::-1] if mirrored else small)
-                probs = probs[:, :, ::-1] if mirrored else probs
-                for i, prob in zip(chosen, probs, strict=True):
+                for i, prob in zip(chosen, self._probabilities(small[turn])[turn], strict=True):
                     # Probabilities are resized, then thresholded: the other way round, edges become stairs.
                     prob = resize_smoothly(np.array(prob), *images[i].shape[:2])
                     totals[i] = prob if totals[i] is None else np.add(totals[i], prob, out=totals[i])
