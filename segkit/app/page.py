@@ -142,8 +142,15 @@ class Page:
             raise Gone("what you sent is not what was asked for: send it again.")
         return thing
 
-    def picture(self, said) -> np.ndarray | None:
+    def picture(self, said, needed: bool) -> np.ndarray | None:
+        if needed and not said.get("picture"):
+            raise UserError("choose a picture for the background first.")
         return self.kept(said["picture"], Background).image if said.get("picture") else None
+
+    def look(self, said) -> tuple[Look, np.ndarray | None]:
+        """What the controls say, and the picture that goes behind.   Raises: UserError, Gone."""
+        look = Look.read(said)
+        return look, self.picture(said, look.view == "result" and look.background == "picture")
 
     # Photographs
 
@@ -166,7 +173,7 @@ class Page:
         """A look at a photograph, for the screen or, with `full`, as a file to keep."""
         said, started = request.query_params, time.perf_counter()
         photo = self.kept(request.path_params["key"], Photo)
-        look, picture = Look.read(said), self.picture(said)
+        look, picture = self.look(said)
         if "full" in said:
             suffix, data = await in_thread(self.full_size, lambda: photo.full(look, picture))
             name = photo.name_of(look) + suffix
@@ -182,23 +189,23 @@ class Page:
         """The same look at several photographs, at full size, in one file."""
         said = request.query_params
         photos = [self.kept(key, Photo) for key in said.get("keys", "").split(",")]
-        look, picture = Look.read(said), self.picture(said)
-        return StreamingResponse(zipped(photos, look, picture), headers=saved_as("segkit.zip"))
+        return StreamingResponse(zipped(photos, *self.look(said)), headers=saved_as("segkit.zip"))
 
     # Videos
 
     async def add_video(self, request: Request) -> Response:
         said, folder = request.query_params, Path(mkdtemp(dir=self.folder))
         try:
-            behind = {"colour": parse_colour(said.get("colour", "#000000")), "picture": self.picture(said)}
-            background = behind.get(said.get("background"), "blur")
-            if background is None:
-                raise UserError("choose a picture for the background first.")
+            behind = said.get("background", "blur")
+            choices = {"blur": "blur", "colour": parse_colour(said.get("colour", "#000000"))}
+            choices["picture"] = self.picture(said, behind == "picture")
+            if behind not in choices:
+                raise UserError(f"background is one of {', '.join(choices)}, found '{behind}'.")
             with (folder / "upload").open("wb") as file:
                 await receive(request, file)
-            name = f"{PurePath(file_name(said)).stem}_{said.get('background', 'blur')}.mp4"
+            source, name = folder / "upload", f"{PurePath(file_name(said)).stem}_{behind}.mp4"
             job = await in_thread(
-                self.network, lambda: video.Job(self.segmenter(said), folder / "upload", name, background)
+                self.network, lambda: video.Job(self.segmenter(said), source, name, choices[behind])
             )
         except BaseException:
             shutil.rmtree(folder)

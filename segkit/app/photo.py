@@ -102,7 +102,7 @@ class Photo:
         self.quick = shrink(self.prob.shape, QUICK, self.image, self.prob)
 
     def shown(self, look: Look, picture: np.ndarray | None = None, sharp: bool = False) -> np.ndarray:
-        """The look at a size for the screen: uint8 (h, w), (h, w, 3) or (h, w, 4).   Raises: UserError."""
+        """The look at a size for the screen: uint8 (h, w), (h, w, 3) or (h, w, 4)."""
         image, prob = (self.image, self.prob) if sharp else self.quick
         return compose(image, prob, look, picture)
 
@@ -125,15 +125,13 @@ class Photo:
 def compose(image: np.ndarray, prob: np.ndarray, look: Look, picture: np.ndarray | None = None) -> np.ndarray:
     """image: uint8 (H, W, 3).   prob: float32 (H, W).   picture: for the background "picture", any size.
 
-    Returns: uint8 (H, W) for a mask, (H, W, 4) for a cut-out, otherwise (H, W, 3).   Raises: UserError.
+    Returns: uint8 (H, W) for a mask, (H, W, 4) for a cut-out, otherwise (H, W, 3).
     """
     mask = prob > look.threshold
     if look.view == "mask":
         return mask * np.uint8(255)
     if look.view == "overlay":
         return overlay(image, mask)
-    if look.background == "picture" and picture is None:
-        raise UserError("choose a picture for the background first.")
     if look.softness:
         alpha = soft_alpha(prob, look.threshold, look.softness)
     else:

@@ -10,6 +10,7 @@ import fastapi_offline
 import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
@@ -37,6 +38,18 @@ ANSWERS = {
 PICTURE = {"required": True, "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}
 
 
+class Asked(BaseModel, extra="forbid"):
+    """What an address may ask for; a name that is none of these is refused."""
+
+    show: Literal["cutout", "mask", "overlay"] = Field("cutout", description="what to answer")
+    background: str | None = Field(
+        None,
+        pattern="^(blur|portrait|#?[0-9a-fA-F]{6})$",
+        description="instead: the person on blur, portrait, or a colour such as 00aa55",
+    )
+    threshold: float | None = Field(None, gt=0, lt=1, description="probability from which a pixel is person")
+
+
 def build_api(person: Segmenter, host: str = "127.0.0.1") -> FastAPI:
     """The API as an app, not yet served: POST /cutout, and its description at /docs and /openapi.json.
 
@@ -54,20 +67,7 @@ def build_api(person: Segmenter, host: str = "127.0.0.1") -> FastAPI:
     alone = threading.Lock()
 
     @app.post("/cutout", response_class=Response, responses=ANSWERS, openapi_extra={"requestBody": PICTURE})
-    async def cut_out(
-        request: Request,
-        show: Annotated[Literal["cutout", "mask", "overlay"], Query(description="what to answer")] = "cutout",
-        background: Annotated[
-            str | None,
-            Query(
-                pattern="^(blur|portrait|#?[0-9a-fA-F]{6})$",
-                description="instead: the person on blur, portrait, or a colour such as 00aa55",
-            ),
-        ] = None,
-        threshold: Annotated[
-            float | None, Query(gt=0, lt=1, description="probability from which a pixel is person")
-        ] = None,
-    ) -> Response:
+    async def cut_out(request: Request, asked: Annotated[Asked, Query()]) -> Response:
         """Cut the people out of the picture that is the body of the request."""
         if request.headers.get("content-type", "").startswith("multipart/"):
             raise HTTPException(
@@ -77,7 +77,7 @@ def build_api(person: Segmenter, host: str = "127.0.0.1") -> FastAPI:
 
         def answer() -> bytes:
             with alone:  # a large picture needs much memory: one at a time
-                return as_png(compose(person, read_upload(data), show, background, threshold))
+                return as_png(compose(person, read_upload(data), **asked.model_dump()))
 
         try:
             return Response(await run_in_threadpool(answer), media_type="image/png")

@@ -83,17 +83,19 @@ class Job:
                 self.watched.check()
             try:
                 began = time.monotonic()
-                replace_in_video(person, source, self.out, background, self.watched)
+                report = replace_in_video(person, source, self.out, background, self.watched)
             finally:
                 ONE_AT_A_TIME.release()
             frames, took = self.watched.seen, time.monotonic() - began
-            self.words = f"{frames} frames in {took:.1f} s, {frames / took:.1f} frames per second"
+            words = f"{frames} frames in {took:.1f} s, {frames / took:.1f} frames per second"
+            words = "; ".join([words, *report.problems])
         except Stopped:
-            self.words = f"cancelled after {self.watched.seen} frames"
+            words = f"cancelled after {self.watched.seen} frames"
         except UserError as error:
-            self.words = str(error).replace(f"'{source}'", "the file").replace(f"'{self.out}'", "the result")
+            words = str(error)
         except Exception as error:  # a strange file may break any library in any way
-            self.words = f"this did not work ({type(error).__name__}): try another file."
+            words = f"this did not work ({type(error).__name__}): try another file."
+        self.words = words.replace(f"'{source}'", "the file").replace(f"'{self.out}'", "the result")
 
     def state(self) -> dict:
         """How far it is: {"done", "total", "words", "ready"}; words is empty while it works."""

@@ -126,8 +126,6 @@ def test_the_controls_change_the_answer_without_the_network(portrait):
     assert 0 < narrow < wide
     hard, soft = (portrait.shown(photo.Look(softness=s))[..., 3] for s in (0, 1.0))
     assert not np.array_equal(hard, soft)
-    with pytest.raises(UserError, match="picture"):
-        portrait.shown(photo.Look(background="picture"))
 
 
 @pytest.mark.parametrize("background", ["transparent", "colour", "blur"])
@@ -182,8 +180,9 @@ def test_a_picture_behind_people(address, astronaut):
     key = send(address, encoded(astronaut))
     behind = send(address, encoded(np.full((9, 9, 3), 7, np.uint8)), path="/backgrounds")
     assert ask(address, f"/photos/{key}", background="picture", picture=behind).status == 200
-    answer = ask(address, f"/photos/{key}", background="picture")
-    assert answer.status == 400 and "choose a picture" in answer.text
+    for path, more in ((f"/photos/{key}", {}), ("/zip", {"keys": key})):
+        answer = ask(address, path, background="picture", **more)
+        assert answer.status == 400 and "choose a picture" in answer.text
     assert ask(address, f"/photos/{key}", background="picture", picture=key).status == 410
 
 
@@ -362,10 +361,24 @@ def test_a_video_is_converted_and_says_how_far_it_is(address, clip, home):
     assert ask(address, f"/videos/{key}/file", headers={"Range": "bytes=0-9"}).status == 206  # players jump
 
 
+def test_a_video_that_is_cut_off_says_so(address, clip, tmp_path):
+    (tmp_path / "whole.mp4").write_bytes(clip)
+    with av.open(str(tmp_path / "whole.mp4")) as whole, av.open(str(tmp_path / "a.mkv"), "w") as out:
+        stream = out.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(video=0):
+            packet.stream = stream
+            out.mux(packet) if packet.dts is not None else None
+    data = (tmp_path / "a.mkv").read_bytes()
+    key = send(address, data[: len(data) * 6 // 10], path="/videos")
+    while not (now := state(address, key))["words"]:
+        time.sleep(0.05)
+    assert now["ready"] and "; the file is cut off" in now["words"]
+
+
 @pytest.fixture
 def slow_network(monkeypatch):
-    ask = Segmenter.predict_batch
-    monkeypatch.setattr(Segmenter, "predict_batch", lambda *args: (time.sleep(0.1), ask(*args))[1])
+    look = Segmenter.look_once
+    monkeypatch.setattr(Segmenter, "look_once", lambda *args: (time.sleep(0.1), look(*args))[1])
 
 
 def test_a_video_is_cancelled_and_the_next_one_waits_for_its_turn(address, clip, slow_network):
@@ -396,5 +409,6 @@ def test_videos_beyond_the_limits_are_refused_and_not_kept(address, clip, home, 
         with monkeypatch.context() as patch:
             patch.setattr(video, f"MOST_{limit}", low)
             assert ask(address, "/videos", clip).status == 400
-    assert ask(address, "/videos", clip, background="picture").status == 400
+    for behind in ("picture", "portrait"):
+        assert ask(address, "/videos", clip, background=behind).status == 400
     assert not list(home.rglob("upload"))

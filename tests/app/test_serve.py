@@ -63,6 +63,11 @@ def test_a_new_background_is_put_behind(address, photo):
         assert shown(ask(address, f"/cutout?background={word}", as_png(photo))).shape == photo.shape
 
 
+def test_a_name_that_means_nothing_is_refused(address, photo):
+    answer = ask(address, "/cutout?treshold=0.9", as_png(photo))
+    assert answer.status == 422 and "treshold" in answer.text
+
+
 def test_a_background_names_no_file_of_this_machine(address, photo):
     for word in ("/etc/passwd", "photo.jpg", "transparent", "00aa5", "00aa55\n"):
         query = word.replace("\n", "%0A")
