@@ -357,7 +357,7 @@ def _name_of(wanted: Any) -> str:
     names = {name for name in wanted if isinstance(name, str)} if isinstance(wanted, set) else set()
     name = " ".join("".join(names).split())[:40].strip() if len(names) == 1 else ""
     people = set(re.split("[^a-z]+", name.lower())) & PERSON_WORDS
-    return name if name and not people else "person"
+    return name if name and not name.isdecimal() and not people else "person"
 
 
 def _choose_values(layout: Layout, classes: Sequence[str] | None) -> tuple[frozenset[int], str]:

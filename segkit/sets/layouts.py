@@ -57,22 +57,23 @@ TITLES = {
 
 IMAGE_FOLDERS = {"images", "image", "imgs", "img", "photos"}
 
-IMAGE_WORDS = IMAGE_FOLDERS | {"im", "photo", "pictures", "picture", "original", "originals", "data"}
+IMAGE_WORD = "images?|imgs?|im|photos?|pictures?|originals?|data|0000"  # the last is nnU-Net's first channel
 
 MASK_FOLDERS = {"masks", "mask", "labels", "label", "mattes", "gt", "masks_human", "masks_machine"}
 
 MASK_FOLDERS |= {"masks_instances", "segmentationclass", "segmentationobject", "segmentationclasspng"}
 
-MASK_WORDS = {"masks", "mask", "labels", "label", "mattes", "matte", "gt", "ground", "truth", "groundtruth"}
+MASK_WORD = "masks?|labels?|mattes?|matting|alphas?|pha|seg(?:s|m|mentations?)?|gts?|ground|(?:ground)?truth"
 
-MASK_WORDS |= {"ann", "anns", "anno", "annot", "annots", "annotation", "annotations"}
+MASK_WORD += "|ann(?:o|ot|otation)?s?|out|cutout|removebg-preview"  # of rembg, segkit predict, remove.bg
 
-MASK_ENDINGS = ("", "_mask", "-mask", ".mask", "_masks", "_label", "_seg", "_segmentation", "_matte", "_gt")
-
-MASK_ENDINGS += (".out", "_cutout", "-removebg-preview")  # of rembg, of segkit predict, of remove.bg
+WORDS = {"image": IMAGE_WORD, "mask": MASK_WORD}
 
 ANNOTATIONS = (".json", ".xml", ".csv", ".txt", ".yaml", ".yml", ".ndjson", ".jsonl", ".names")
 """Endings of files that may hold annotations."""
+
+LIST = re.compile(r"(train|val|test)(ing|id|idation)?([_-]?(list|ids?|names|files|images|set))?", re.I)
+"""Names of lists of the pictures of a split, without .txt."""
 
 OVER_127 = frozenset(range(128, 256))
 
@@ -115,6 +116,13 @@ class Layout:
     def __str__(self) -> str:
         named = ", ".join(f"{name} ({n})" if n else name for name, n in self.classes.most_common(12))
         return f"{TITLES[self.name]}, {len(self.examples)} images" + (f", classes {named}" if named else "")
+
+    def settle(self, found: dict[Path, set[tuple[int, str]]]) -> dict[Path, str]:
+        """One split for each picture, out of those that are named for it with the highest rank."""
+        best = {image: {s for rank, s in ranks if rank == max(ranks)[0]} for image, ranks in found.items()}
+        if several := [image.name for image, splits in best.items() if len(splits) > 1]:
+            self.notes.append(f"in more than one split, and counted in one: {name_some(several)}")
+        return {image: max(splits) for image, splits in best.items()}
 
     @contextlib.contextmanager
     def noting(self, what: str | Path) -> Iterator[None]:
@@ -187,6 +195,7 @@ def detect_layout(src: Path, only: str | None = None) -> Layout:
             f"several files or records in '{src}' annotate the same pictures ({name_some(twice)}): "
             "keep one of each, or import the file you mean by its path."
         )
+    tree.read_lists(layout)
     if layout.unused:
         listed = ", ".join(f"{kind} ({n})" for kind, n in layout.unused.items())
         layout.notes.append(f"shapes without an area are not used: {listed}")
@@ -222,24 +231,43 @@ class Tree:
     def files_of(self, *endings: str) -> list[Path]:
         return [path for path in self.files if path.suffix.lower() in endings]
 
-    def picture(self, name: Any, near: Path) -> Path:
-        """The one picture that an annotation file names.   Raises: UserError."""
+    def listed(self, path: Path, known: Set[Path] = frozenset()) -> set[Path]:
+        """The pictures, of those that are known, that the lines of a list name; a part of a set is fine."""
+        found = set()
+        for line in path.read_text("utf-8-sig", errors="replace").splitlines():
+            for name in (line.strip().strip('"'), re.split(r"[\s,;]", line.strip())[0]):
+                with contextlib.suppress(UserError):
+                    found.add(self.picture(name, path, known))
+        return found
+
+    def read_lists(self, layout: Layout) -> None:
+        """The splits that lists such as train.txt name, where no reader has read them."""
+        examples, found = {example.image: example for example in layout.examples}, defaultdict(set)
+        for path in self.files_of(".txt"):
+            if path not in layout.read and LIST.fullmatch(path.stem):
+                for image in self.listed(path, examples.keys()) & examples.keys():
+                    found[image].add((0, named_split(path.stem)))
+                    layout.read.add(path)
+        for image, split in layout.settle(found).items():
+            examples[image].split = split
+
+    def picture(self, name: Any, near: Path, known: Set[Path] = frozenset()) -> Path:
+        """The one picture that an annotation file names, if possible of those known.   Raises: UserError."""
         if not isinstance(name, str):
             raise UserError(f"'{near}' names the picture {name!r}: expected the name of a file.")
         parts = Path(name.replace("\\", "/")).parts
         last = same_name(parts[-1]) if parts else ""
         found = self.by_name.get(last) or self.by_name.get(same_name(unquote(last)))
         found = found or self.by_bare_name.get(last, [])  # as CVAT names the frames of a film
-        tails = {path: shared_tail(path, parts) for path in found}
-        for narrower in (
-            [path for path in found if path.parent == near.parent],
-            [path for path in found if tails[path] == max(tails.values())],
-            [path for path in found if path.is_relative_to(near.parent)],
-            [path for path in found if self.split(path.parent) == self.split(near)],
-            [path for path in found if not self.is_mask(path)],
-            [path for path in found if path.name == parts[-1]],
-        ):
-            found = narrower if len(found) > 1 and narrower else found
+
+        def fit(path: Path) -> tuple:
+            tail = max(shared_tail(path, parts), shared_tail(path.with_suffix(""), parts))
+            above = len({*path.parts} & {*near.parent.parts})
+            here, split = path.parent == near.parent, self.split(path.parent) == self.split(near)
+            return path in known, here, tail, above, split, not self.is_mask(path), path.name == parts[-1]
+
+        best = max(map(fit, found), default=None)
+        found = [path for path in found if fit(path) == best]
         if len(found) != 1:
             raise UserError(f"'{near}' names the picture '{name}': found {len(found)} times, expected once.")
         return found[0]
@@ -321,6 +349,15 @@ def load_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"'{path}' is not readable JSON ({str(error)[:80]}).") from error
+
+
+def load_yaml(path: Path) -> Any:
+    """The content of a YAML file.   Raises: UserError."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        words = " ".join(str(error).split())
+        raise UserError(f"'{path}' is not YAML in UTF-8 that can be read ({words[:120]}).") from error
 
 
 # Class lists: which value of a mask means what
@@ -503,7 +540,7 @@ def value_name(value: int) -> str:
 
 def find_voc(tree: Tree) -> Layout | None:
     """SegmentationClass/NAME.png and the pictures of the same names, most often in JPEGImages."""
-    images, masks, splits, lists = {}, defaultdict(list), {}, []
+    images, masks = {}, defaultdict(list)
     by_stem = defaultdict(list)
     for path in tree.images:
         if not tree.is_mask(path):
@@ -521,19 +558,8 @@ def find_voc(tree: Tree) -> Layout | None:
         own = [path for path in tree.images if path.is_relative_to(inside)]
         there = {path: (*base.parts, *path.relative_to(inside).parent.parts) for path in own} or there
         images |= there
-        for path in [p for p in tree.files if p.parent.parent == base / "ImageSets" and p.suffix == ".txt"]:
-            lists.append(path)
-            if path.stem in ("train", "val", "test"):
-                lines = path.read_text("utf-8-sig", errors="replace").split("\n")
-                listed = {name for line in lines for name in (line.strip().strip('"'), line.split(" ")[0])}
-                for image in there:
-                    name = image.relative_to(inside if own else image.parent).with_suffix("").as_posix()
-                    splits |= {image: path.stem} if name in listed else {}
     if layout := _pair("voc", tree, images, masks, dict(enumerate(VOC_CLASSES))):
-        layout.read.update(lists)
         layout.notes.append("void pixels (255, the pale outlines) count as background")
-        for example in layout.examples:
-            example.split = splits.get(example.image, example.split)
     return layout
 
 
@@ -542,18 +568,30 @@ def find_folders(tree: Tree, loosely: bool = False) -> Layout | None:
 
     loosely: under any names that say so, such as img_dir and ann_dir, or train and train_masks.
     """
-    images, masks = {}, defaultdict(list)
+    images, masks, said = {}, defaultdict(list), set()
     for path in tree.images:
         roles = [_role(part, loosely) for part in path.relative_to(tree.root).parts[:-1]]
         place = tuple(rest for _, rest in roles if rest)
-        role = next((role for role, _ in reversed(roles) if role), "image" if loosely else "")
-        if role == "image":
-            images[path] = place
-        elif role:
+        role = next((role for role, _ in reversed(roles) if role), "")
+        if role == "mask":
             masks[place].append(path)
-    if loosely:
-        images = {path: place for path, place in images.items() if place in masks}
+        elif role or loosely:
+            images[path] = place
+            said |= {path} if role else set()
+    if loosely:  # a folder that only one of the two sides has tells nothing
+        both = set(itertools.chain(*images.values())) & set(itertools.chain(*masks))
+        images = {path: _within(both, place) for path, place in images.items() if path in said or not said}
+        merged = defaultdict(list)
+        for place, paths in masks.items():
+            merged[_within(both, place)] += paths
+        images = {path: place for path, place in images.items() if place in merged}
+        masks = merged
     layout = _pair("folders", tree, images, masks)
+    if loosely and images and not layout:
+        raise UserError(
+            f"'{tree.root}' has pictures such as {min(images).name} and masks such as "
+            f"{min(min(masks.values())).name}, and no mask is named after a picture, as x.png or x_mask.png."
+        )
     others = len(tree.images) - len(images) - sum(map(len, masks.values()))
     if layout and others:
         layout.notes.append(f"{others} pictures stand in neither of the two folders and were not used")
@@ -568,6 +606,10 @@ def find_folders(tree: Tree, loosely: bool = False) -> Layout | None:
     return layout
 
 
+def _within(both: Set[str], place: Sequence[str]) -> tuple[str, ...]:
+    return tuple(part for part in place if part in both)
+
+
 def _role(folder: str, loosely: bool) -> tuple[str, str]:
     """Whether the name of a folder says image or mask, or neither, and what else it says."""
     for role, names in (("image", IMAGE_FOLDERS), ("mask", MASK_FOLDERS)):
@@ -577,18 +619,21 @@ def _role(folder: str, loosely: bool) -> tuple[str, str]:
         return "", same_name(folder)
     text = re.sub(r"(?<=[a-z])(?=[A-Z]|annot)", "_", folder)  # trainannot, PedMasks
     words = [word for word in re.split(r"[\W_]+", same_name(text)) if word]
-    roles = [role for role, known in (("mask", MASK_WORDS), ("image", IMAGE_WORDS)) if known & {*words}]
-    return (*roles, "")[0], "_".join(word for word in words if word not in MASK_WORDS | IMAGE_WORDS)
+    known = {word: role for role in ("image", "mask") for word in words if re.fullmatch(WORDS[role], word)}
+    role = "mask" if "mask" in known.values() else "".join({*known.values()})
+    return role, "_".join(word for word in words if word not in known)
 
 
 def find_beside(tree: Tree) -> Layout | None:
     """x.jpg beside x_mask.png, or x.jpg beside a grey x.png."""
     images, masks = {}, defaultdict(list)
-    for path in tree.images:
-        stem = path.with_suffix("")
-        endings = [end for end in MASK_ENDINGS[1:] if stem.name.endswith(end) and stem.name != end]
-        ended = any(tree.same_stem(stem.with_name(f"{stem.name[: -len(end)]}.x")) for end in endings)
-        if ended or (path.suffix.lower() == ".png" and _is_grey_twin(path, tree)):
+    stems = {path: same_name(path.stem) for path in tree.images}
+    names = {(path.parent, name) for path, stem in stems.items() for name in (stem, _bare(stem, "image"))}
+    for path, stem in stems.items():
+        plain = {stem, _without_number(stem)}
+        ended = {_bare(name, "mask") for name in plain} - plain
+        grey = path.suffix.lower() == ".png" and _is_grey_twin(path, tree)
+        if grey or any((path.parent, name) in names for name in ended):
             masks[path.parent.parts].append(path)
         else:
             images[path] = path.parent.parts
@@ -597,7 +642,7 @@ def find_beside(tree: Tree) -> Layout | None:
 
 def _is_grey_twin(path: Path, tree: Tree) -> bool:
     """Whether a PNG is the mask, the cut-out, or the mask of one object (x_0.png), of the JPEG x.jpg."""
-    stems = path.stem, re.sub(r"(?<=.)[_-]\d+$", "", path.stem)
+    stems = {path.stem, _without_number(path.stem)}
     twins = [twin for stem in stems for twin in tree.same_stem(path.with_name(f"{stem}.x"))]
     if not any(twin.suffix.lower() in (".jpg", ".jpeg") for twin in twins):
         return False
@@ -607,11 +652,14 @@ def _is_grey_twin(path: Path, tree: Tree) -> bool:
     return (_alpha_range(path) or (255,))[0] < 255  # a cut-out
 
 
-def _mask_names(path: Path) -> list[str]:
-    """What the picture of a mask may be called, without its ending: a_mask.png and a.jpg.png belong to a."""
-    stem = same_name(path.stem)
-    ends = [end for end in MASK_ENDINGS if stem.endswith(end) and len(stem) > len(end)]
-    return [stem[: len(stem) - len(end)] for end in ends] + ([Path(stem).stem] if "." in stem else [])
+def _bare(stem: str, role: str) -> str:
+    """A name without the word at its start or its end that says image or mask: "" where it is all."""
+    word = WORDS[role]
+    return re.sub(rf"^({word})([ _.-]+|$)|[ _.-]+({word})$", "", stem)
+
+
+def _without_number(stem: str) -> str:
+    return re.sub(r"(?<=.)[ _.-]*\(?\d+\)?$", "", stem)
 
 
 def _pair(
@@ -623,17 +671,25 @@ def _pair(
     usual: the classes where no list names them.
     """
     layout, used, cache, by_class = Layout(name, tree.root), set(), {}, {}
-    stems = {(place, same_name(image.stem)) for image, place in images.items()}
+    # By its very name, else by one that no other picture there may have.
+    stems, others = defaultdict(set), defaultdict(set)
+    for image, place in images.items():
+        stems[place, same_name(image.stem)].add(image)
+        others[place, _bare(same_name(image.stem), "image")].add(image)
+    called = {key: same_name(min(found).stem) for key, found in others.items() if len(found) == 1}
+    called |= {key: key[1] for key in stems}
     exact, objects = defaultdict(list), defaultdict(list)
     for place, paths in masks.items():
         up, folder = place[:-1], "".join(place[-1:])
         for path in paths:
-            names = _mask_names(path)
-            owner = next((name for name in names if (place, name) in stems), None)
-            if owner:
+            stem = same_name(path.stem)  # a_mask.png and a.jpg.png belong to a, mask_1.png to img_1
+            names = [stem, _bare(stem, "mask"), *([Path(stem).stem] if "." in stem else [])]
+            owner = next((called[place, name] for name in names if (place, name) in called), None)
+            if owner is not None:
                 exact[place, owner].append(path)
                 continue
-            names += _mask_names(Path(re.sub(r"[ _.-]*\(?\d+\)?$", "", names[-1]) + ".x"))
+            shorter = [_without_number(name) for name in names]
+            names += [*shorter, *(_bare(name, "mask") for name in shorter)]
             numbered = next((name for name in names if (place, name) in stems), None)
             within = next((above for above in (up, place) if (above, folder) in stems), None)
             classed = next((name for name in names if (up, name) in stems), None)
@@ -647,6 +703,9 @@ def _pair(
     for image, place in images.items():
         key = (place, same_name(image.stem))
         whole, parts = exact[key], objects[key]
+        if (whole or parts) and len(twins := stems[key]) > 1:
+            listed = name_some([str(path.relative_to(tree.root)) for path in sorted(twins)])
+            raise UserError(f"'{tree.root}' has one mask for several pictures ({listed}): keep one of them.")
         if len(whole) > 1 or (whole and parts):
             listed = name_some([str(path.relative_to(tree.root)) for path in whole + parts])
             raise UserError(f"'{image}' has several masks ({listed}): keep the one you mean.")

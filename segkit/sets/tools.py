@@ -22,7 +22,6 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import numpy as np
-import yaml
 from PIL import Image
 
 from segkit.files import IMAGE_SUFFIXES, UserError, name_some, require, same_name
@@ -31,6 +30,7 @@ from segkit.sets.layouts import (
     Layout,
     Tree,
     load_json,
+    load_yaml,
     named_split,
     read_class_list,
     shared_tail,
@@ -304,7 +304,6 @@ class Yolo(Reader):
 
     def files(self) -> Iterable[Path]:
         self.names, self.splits, labels, odd = None, {}, {}, {}
-        self._read_classes()
         for image in self.tree.images:
             parts = [*image.relative_to(self.tree.root).parts]
             at = [i for i, part in enumerate(parts[:-1]) if part.lower() in IMAGE_FOLDERS]
@@ -317,6 +316,7 @@ class Yolo(Reader):
                 lines = _numbers(path)
                 (odd if lines is None else labels).setdefault(path, []).append((image, (path, lines)))
         if labels:  # without, these are other files
+            self._read_classes()
             self.layout.classes.update({name: 0 for name in (self.names or {}).values()})
             self.layout.spoilt.update(image for found in odd.values() for image, _ in found)
             words = "holds more than numbers, so its picture is left out."
@@ -328,11 +328,15 @@ class Yolo(Reader):
         """Class names by id, from data.yaml or classes.txt, and the splits that data.yaml names."""
         kept, ranks = None, {}
         for path in self.tree.files_of(".yaml", ".yml", ".txt", ".names"):
-            settings = path.suffix.lower() in (".yaml", ".yml")
-            known = read_class_list(path) if settings or path.name in ("classes.txt", "obj.names") else None
-            data = yaml.safe_load(path.read_text(encoding="utf-8-sig")) if settings and known else {}
-            if not known or (settings and not (isinstance(data, dict) and "names" in data)):
+            data = {}
+            if path.suffix.lower() in (".yaml", ".yml"):
+                data = load_yaml(path)
+                if not (isinstance(data, dict) and "names" in data):
+                    continue
+            elif path.name not in ("classes.txt", "obj.names"):
                 continue
+            if not (known := read_class_list(path)):
+                raise UserError(f"'{path}' gives no list of class names: expected one such as [person, dog].")
             if "kpt_shape" in data:
                 raise UserError(f"'{path}' describes poses (kpt_shape): key points have no outline.")
             known = dict(enumerate(known)) if isinstance(known, list) else known
@@ -345,10 +349,7 @@ class Yolo(Reader):
                 for entry in [given] if isinstance(given, str) else given:
                     for image, rank in self._images_of(str(entry)).items():
                         ranks.setdefault(image, set()).add((rank, named_split(key)))
-        best = {i: [split for rank, split in found if rank == max(found)[0]] for i, found in ranks.items()}
-        self.splits = {image: max(splits) for image, splits in best.items()}
-        if several := [image.name for image, splits in best.items() if len(splits) > 1]:
-            self.layout.notes.append(f"in more than one split, and counted in one: {name_some(several)}")
+        self.splits = self.layout.settle(ranks)
 
     def _images_of(self, entry: str) -> dict[Path, int]:
         """The pictures of an entry of data.yaml, a folder or a list of them, and how well the paths agree.
@@ -359,11 +360,7 @@ class Yolo(Reader):
         if lists := [path for path in self.tree.files_of(".txt") if shared_tail(path, parts)]:
             at = max(lists, key=lambda path: shared_tail(path, parts))
             self.layout.read.add(at)
-            listed = {}
-            for line in filter(str.strip, at.read_text(errors="replace").splitlines()):
-                with contextlib.suppress(UserError):  # a part of a set is fine
-                    listed[self.tree.picture(line.strip(), near=at)] = len(at.parts)
-            return listed
+            return dict.fromkeys(self.tree.listed(at), len(at.parts))
         ranks = {image: max(shared_tail(at, parts) for at in image.parents) for image in self.tree.images}
         best = max(ranks.values(), default=0)
         return {image: rank for image, rank in ranks.items() if rank == best > 0}

@@ -74,6 +74,9 @@ USUAL = [("images", "masks"), ("img", "mask"), ("imgs", "labels"), ("Images", "M
 # mmsegmentation, SegNet's CamVid, Carvana, FiftyOne, CVC-ClinicDB, DUTS, pictures above their masks
 ELSEWHERE = [("img_dir/train", "ann_dir/train"), ("train", "trainannot"), ("train", "train_masks")]
 ELSEWHERE += [("data", "labels"), ("Original", "Ground Truth"), ("x/TR-Image", "x/TR-Mask"), (".", "masks")]
+# DAVIS, AISegment's matting, VOC's added masks, pictures in a folder of any name
+ELSEWHERE += [("JPEGImages/480p/bear", "Annotations/480p/bear"), ("clip_img/1/clip_0", "matting/1/matting_0")]
+ELSEWHERE += [("JPEGImages", "SegmentationClassAug"), ("train/rgb", "train/mask")]
 
 
 @pytest.mark.parametrize("folders", USUAL + ELSEWHERE)
@@ -85,6 +88,39 @@ def test_two_folders_with_common_names(src, folders, ending):
     assert report.layout.name == "folders" and not report.failed
     assert np.array_equal(masks_of(report)["a"], SQUARE)
     assert (report.out / "images" / "a.jpg").read_bytes() == original.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [("images/a.jpg", "masks/a-seg0.png"), ("a.jpg", "a-seg0.png"), ("a.jpg", "mask_a.png"),
+     ("images/img_1.jpg", "masks/mask_1.png"), ("images/a_0000.png", "masks/a.png"),
+     ("a/image.jpg", "a/mask.png"), ("a.jpg", "a alpha.png")],
+)  # fmt: skip
+def test_masks_are_found_by_the_names_that_people_give_them(src, image, mask):
+    save(src / image)
+    save(src / mask, SQUARE * np.uint8(255))
+    assert np.array_equal(masks_of(run(src))[Path(image).stem], SQUARE)
+
+
+def test_one_mask_for_two_pictures_is_not_guessed_and_strange_names_are_told(src):
+    twin = save(pair(src).with_suffix(".png"))
+    with pytest.raises(UserError, match=r"one mask for several pictures \(images/a.jpg, images/a.png\)"):
+        run(src)
+    twin.unlink()
+    (src / "masks" / "a.png").rename(src / "masks" / "b_x.png")
+    with pytest.raises(UserError, match=r"masks such as b_x\.png, and no mask"):
+        run(src)
+
+
+@pytest.mark.parametrize("lines", ["{0}", "./images/{0}.jpg", "images/{0}.jpg masks/{0}.png", '"{0}"'])
+def test_lists_beside_any_layout_are_its_splits(src, lines):
+    for name in "abc":
+        pair(src, name=name)
+    for split, names in (("train", "ab"), ("val", "bc")):
+        (src / f"{split}_list.txt").write_text("".join(lines.format(name) + "\n" for name in names))
+    report = run(src)
+    assert (report.out / "splits.csv").read_text().split()[1:] == ["a,train", "b,val", "c,val"]
+    assert "in more than one split, and counted in one: b.jpg" in report.notes
 
 
 def test_image_and_mask_side_by_side(src):
@@ -659,6 +695,13 @@ def test_labelme_shapes_of_one_group_are_one_person_and_two_files_of_one_picture
     make_labelme(src / "a copy.json", "a.jpg", [])
     with pytest.raises(UserError, match=r"the same pictures \(a.jpg\)"):
         import_folder(src, src.parent / "again", progress=False)
+
+
+def test_labelme_in_folders_of_its_own_finds_the_picture_of_the_same_folder(src):
+    for day, shapes in ("mon", []), ("tue", [shape("person", "polygon", OUTLINE)]):
+        save(src / "images" / day / "1.jpg")
+        make_labelme(src / "labels" / day / "1.json", "1.jpg", shapes)
+    assert masks_of(run(src)).keys() == {"images_tue_1"}
 
 
 def test_labelme_finds_a_renamed_picture_by_the_name_of_its_json(src):

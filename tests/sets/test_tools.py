@@ -223,9 +223,11 @@ def test_labels_of_yolo_lie_below_or_beside_their_pictures(src, image, label):
     picture(src / image)
     write(src, {label: TRIANGLE, "data.yaml": "names: [person]"})
     assert take(src).written == ["a"]
-    (src / "data.yaml").write_bytes("names: [F\u00fc\u00dfe]".encode("cp1252"))
-    with pytest.raises(UserError, match="not text in UTF-8"):
-        import_folder(src, src.parent / "again", progress=False)
+    wrong = {"in UTF-8": b"names: [F\xfc\xdfe]", "YAML": b'path: "C:\\Users"', "no list": b"names: x"}
+    for words, broken in wrong.items():
+        (src / "data.yaml").write_bytes(broken)
+        with pytest.raises(UserError, match=words):
+            import_folder(src, src.parent / "again", progress=False)
 
 
 def test_key_points_of_yolo_are_not_taken_for_corners(src):
