@@ -18,7 +18,7 @@ from tqdm import tqdm
 from segkit import predict
 from segkit.data import find_samples, load_pair_full
 from segkit.metrics import boundary_f, dice_score
-from segkit.predict import SHAPE, Segmenter, part_with_person, settle
+from segkit.predict import Segmenter, part_with_person, settle
 
 KINDS = ("whole", "cut", "close", "nobody")
 MARGINS = (0.2, 0.3, 0.4, 0.5, 0.7)
@@ -30,7 +30,6 @@ def main() -> None:
     parser.add_argument("pictures", type=Path, help="a data set per kind")
     parser.add_argument("weights")
     parser.add_argument("--engine", default="openvino")
-    parser.add_argument("--shape", type=float, default=SHAPE, help="see segkit.predict.input_sides")
     parser.add_argument("--limit", type=int, help="of each kind, this many pictures")
     given = parser.parse_args()
     person = Segmenter.load(given.weights, engine=given.engine)
@@ -38,12 +37,11 @@ def main() -> None:
     for kind in KINDS:
         for sample in tqdm(find_samples(given.pictures / kind)[: given.limit], desc=kind, leave=False):
             image, truth = load_pair_full(sample)
-            (first,) = person.look_once([image], shape=given.shape)
+            (first,) = person.look_once([image])
             for margin in MARGINS:
                 predict.MARGIN = margin
                 part = part_with_person(first)
-                view = image[part or ...]
-                (second,) = person.look_once([view], mirrored=True, shape=given.shape)
+                (second,) = person.look_once([image[part or ...]], mirrored=True)
                 for share in SHARES:
                     prob = first.copy()
                     if share:  # as Segmenter does, with another margin and another share

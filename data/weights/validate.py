@@ -34,7 +34,6 @@ import numpy as np
 from publish import load_candidate
 from tqdm import tqdm
 
-from segkit import predict
 from segkit.data import find_samples, load_pair_full
 from segkit.evaluate import evaluate
 from segkit.files import IGNORE, read_image, read_labels, write_image
@@ -144,11 +143,9 @@ def main() -> None:
     parser.add_argument(
         "--flip", action="store_true", help="of a network for people: average with the mirror image"
     )
-    parser.add_argument("--look_once", action="store_true", help="at the photograph in a square, once")
-    parser.add_argument("--shape", type=float, default=predict.SHAPE, help="see segkit.predict.input_sides")
+    parser.add_argument("--look_once", action="store_true", help="without a second look at a small person")
     given = parser.parse_args()
     pictures = given.photographs.with_name(f"{given.photographs.name}-validation")
-    predict.SHAPE = given.shape
     several = (given.photographs / "parts.json").exists()
     if not pictures.exists():
         (write_halves if several else write_pictures)(given.photographs, pictures)
