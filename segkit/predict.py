@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 ENGINES = ("torch", "onnx", "openvino", "tensorrt")
 PRECISIONS = ("fp32", "half", "int8")
 
-CLOSER, MARGIN, LARGEST, SMALLEST, SURE, SHAPE = 0.7, 0.4, 0.7, 80, 0.7, 0.75
+CLOSER, MARGIN, LARGEST, SMALLEST, SURE = 0.7, 0.4, 0.7, 80, 0.7
 """Of a second look: its share in the answer; the margin around the person as a share of the person's longer
 side; the largest part of the photograph that is worth it, and the fewest pixels of a side that hold more to
-see. What an island of the answer must reach somewhere: see settle. How much of its shape a photograph keeps:
-see input_sides. Chosen on validation photographs: data/weights/making.md."""
+see. What an island of the answer must reach somewhere: see settle. Chosen on validation photographs:
+data/weights/making.md."""
 
 if hasattr(os, "register_at_fork"):
     # The threads that calculate do not come along into a forked process, which would wait for them for ever.
@@ -41,10 +41,9 @@ class Segmenter:
     prob = person(image)               # uint8 RGB (H, W, 3) -> float32 (H, W) in [0, 1]
     mask = prob > person.threshold     # bool (H, W)
 
-    look_closer: squeeze the photograph a little, instead of into a square; look a second time, at the mirror
-        image, and where the person fills a part of the photograph only, at that part alone, which then counts
-        for CLOSER; then settle what is sure nowhere. person-base does, at the price of a second pass.
-        Notebook 08.
+    look_closer: look a second time, at the mirror image, and where the person fills a part of the photograph
+        only, at that part alone, which then counts for CLOSER; then settle what is sure nowhere. person-base
+        does, at the price of a second pass. Notebook 08.
     """
 
     def __init__(
@@ -149,13 +148,13 @@ class Segmenter:
         size = self.preprocessing.size
         if not all(8 <= size * scale <= 4096 for scale in scales):
             raise UserError(f"the input, {size} times each scale, is 8 to 4096 pixels: found {[*scales]}.")
+        probs = self.look_once(images, flip, scales)
         if not self.look_closer:
-            return self.look_once(images, flip, scales)
-        probs = self.look_once(images, flip, scales, shape=SHAPE)
+            return probs
         parts = [part_with_person(self.foreground(prob)) for prob in probs]
         again = [i for i, part in enumerate(parts) if part or not flip]  # flip has seen the mirror image
         views = [images[i][parts[i] or ...] for i in again]
-        seconds = self.look_once(views, flip, scales, mirrored=True, shape=SHAPE) if again else []
+        seconds = self.look_once(views, flip, scales, mirrored=True) if again else []
         for i, second in zip(again, seconds, strict=True):
             first = probs[i][..., *parts[i]] if parts[i] else probs[i]
             first += (CLOSER if parts[i] else 0.5) * (second - first)
@@ -171,24 +170,22 @@ class Segmenter:
         flip: bool = False,
         scales: Sequence[float] = (1.0,),
         mirrored: bool = False,
-        shape: float = 0.0,
     ) -> list[np.ndarray]:
         """As predict_batch, without the second look: for videos, and for pictures of the network's size.
 
-        mirrored: look at the mirror image alone.   shape: see input_sides.
+        mirrored: look at the mirror image alone.
         """
         totals: list[np.ndarray | None] = [None] * len(images)
         views = list(itertools.product(scales, (False, True) if flip else (mirrored,)))
+        size = self.preprocessing.size
         for scale, mirrored in views:
-            sides = [input_sides(image, round(self.preprocessing.size * scale), shape) for image in images]
-            turn = np.s_[:, :, :: -1 if mirrored else 1]
-            for together in set(sides):  # one pass for those of one shape
-                chosen = [i for i, own in enumerate(sides) if own == together]
-                small = np.stack([resize_smoothly(images[i], *together) for i in chosen])
-                for i, prob in zip(chosen, self._probabilities(small[turn])[turn], strict=True):
-                    # Probabilities are resized, then thresholded: the other way round, edges become stairs.
-                    prob = resize_smoothly(np.array(prob), *images[i].shape[:2])
-                    totals[i] = prob if totals[i] is None else np.add(totals[i], prob, out=totals[i])
+            small = np.stack([self.preprocessing.resize(image, round(size * scale)) for image in images])
+            probs = self._probabilities(small[:, :, ::-1] if mirrored else small)
+            probs = probs[:, :, ::-1] if mirrored else probs
+            for i, (image, prob) in enumerate(zip(images, probs, strict=True)):
+                # Probabilities are resized, then thresholded: the other way round, edges become stairs.
+                prob = resize_smoothly(np.array(prob), *image.shape[:2])
+                totals[i] = prob if totals[i] is None else np.add(totals[i], prob, out=totals[i])
         for total in totals:
             total /= len(views)
         # OpenCV wants classes last, everyone else first.
@@ -241,16 +238,6 @@ class Segmenter:
         or a softmax where there are several classes. With torch only.
         """
         return to_probs(self.model(self.preprocessing.normalise(images).to(self.dtype)))
-
-
-def input_sides(image: np.ndarray, size: int, shape: float) -> tuple[int, int]:
-    """Height and width at which the network sees a photograph, of about size * size pixels.
-
-    shape: 0 squeezes it into the square, 1 keeps its own shape; between, the sides are multiples of 32.
-    """
-    stretch = (image.shape[1] / image.shape[0]) ** (shape / 2)
-    sides = (size / stretch, size * stretch)
-    return tuple(max(32, round(side / 32) * 32) for side in sides) if shape else (size, size)
 
 
 def part_with_person(prob: np.ndarray) -> tuple[slice, slice] | None:

@@ -16,7 +16,7 @@ from segkit.data import Preprocessing
 from segkit.files import UserError, write_image
 from segkit.matting.compose import cover, cutout, replace_background, soft_alpha
 from segkit.plots import overlay
-from segkit.predict import SHAPE, SURE, Segmenter, input_sides, part_with_person, settle
+from segkit.predict import SURE, Segmenter, part_with_person, settle
 
 
 @pytest.fixture
@@ -69,18 +69,12 @@ def test_a_second_look_sees_what_is_small_closer_and_leaves_the_rest(bright):
 
 def test_a_second_look_sees_the_mirror_image(person, astronaut):
     face = astronaut[:200, 150:300]  # fills the picture, so the whole of it is looked at again
-    once, mirrored = person.look_once([face, face[:, ::-1]], shape=SHAPE)
+    once, mirrored = person.look_once([face, face[:, ::-1]])
     person.look_closer = True
     expected = (once + mirrored[:, ::-1]) / 2
     settle(expected)
     assert np.allclose(person(face), expected, atol=1e-5)
     assert np.allclose(person(face, flip=True), expected, atol=1e-5)  # which sees the same two
-
-
-def test_a_photograph_keeps_some_of_its_shape_and_the_count_of_its_pixels():
-    wide = np.zeros((480, 640, 3), np.uint8)
-    assert [input_sides(wide, 384, shape) for shape in (0, 0.5, 1)] == [(384, 384), (352, 416), (320, 448)]
-    assert input_sides(wide[:2], 384, 0.5) == (96, 1632)
 
 
 def test_photographs_of_several_shapes_are_answered_together_as_alone(person, astronaut):
