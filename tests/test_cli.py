@@ -66,6 +66,19 @@ def test_a_name_that_this_terminal_cannot_show_is_shown_in_parts(monkeypatch):
     assert b"found 'caf\\xe9'" in sys.stderr.buffer.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("streams", "command", "said"),
+    [
+        ("<&-", "predict - -m person-small", "standard input is not a picture"),
+        (">/dev/full", "models", "No space left"),
+    ],
+)
+def test_standard_streams_that_are_closed_or_full_are_one_sentence(streams, command, said):
+    run = f"{sys.executable} -m segkit {command} {streams}"
+    done = subprocess.run(["sh", "-c", run], stderr=subprocess.PIPE, text=True)
+    assert done.returncode and said in done.stderr and "Traceback" not in done.stderr
+
+
 def test_without_a_command_the_help_is_shown(capsys):
     code, out, _ = call(capsys)
     assert code == 2 and all(command in out for command in COMMANDS)
@@ -100,6 +113,12 @@ def test_evaluate_says_which_pictures_the_network_was_trained_on(trained, tmp_pa
     assert f"8 of these pictures are of the train split: --splits {tmp_path / 'other.csv'}" in out
     (tmp_path / "other.csv").unlink()
     assert "cannot be told" in call(capsys, "evaluate", other, folder, "--split", "test")[1]
+    shutil.copytree(folder, tmp_path / "ears")
+    (tmp_path / "ears" / "dataset.yaml").write_text("class: ear")
+    assert (
+        "show something else: ear"
+        in call(capsys, "evaluate", run, tmp_path / "ears", "-o", tmp_path / "e")[1]
+    )
     model, info = load_checkpoint(run / "best.safetensors")
     save_checkpoint(tmp_path / "m.safetensors", model, replace(info, scores={"split": "out of fold"}))
     assert (

@@ -5,6 +5,7 @@ imported, and each imports what it needs when it runs, so that help answers at o
 """
 
 import gc
+import os
 import signal
 import sys
 import threading
@@ -88,6 +89,8 @@ def main(argv: list[str] | None = None) -> None:
         )
         sys.exit(2)
     _end_as_ctrl_c_does()
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 - None where it was closed before
+    sys.stdout, sys.stderr = (s or open(os.devnull, "w") for s in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file's name may hold what this terminal cannot show
             stream.reconfigure(errors="backslashreplace")
@@ -110,6 +113,10 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as error:  # such as a disk that is full under standard output
+        what = f"'{error.filename}'" if error.filename else "standard input or output"
+        print(f"segkit: {what} could not be used ({error.strerror or error}).", file=sys.stderr)
+        sys.exit(1)
     finally:
         gc.freeze()  # nor is there any to look for at the end
 

@@ -25,7 +25,7 @@ def add_arguments(command: ArgumentParser) -> None:
 
 
 def run(args) -> int:
-    from segkit.data import find_samples
+    from segkit.data import find_samples, read_class_name
     from segkit.evaluate import FILES, evaluate, write_evaluation
     from segkit.predict import Segmenter
     from segkit.sets.groups import find_leaks
@@ -37,6 +37,8 @@ def run(args) -> int:
     result = evaluate(person, args.data, split, args.flip, args.scales, splits=args.splits)
     print(f"{len(result.samples)} pictures of {args.data} ({args.split}), at their own size")
     print(f"looked for: {', '.join(name for name in person.classes if name != 'background')}")
+    if len(person.classes) == 1 and (shown := read_class_name(args.data)) != person.classes[0]:
+        print(f"the masks of {args.data} show something else: {shown}")
     print(result.table())
     if Path(args.data).resolve().name in {one["name"] for one in person.info.trained_on}:
         labels = "parts" if len(person.classes) > 1 else "masks"

@@ -47,13 +47,10 @@ def run(args) -> int:
         raise UserError("say where the results go, such as -o out; only `segkit predict -` does without.")
     recolour = _colours(args.recolour)
     write = [word.strip() for word in (args.write or "").split(",") if word.strip()]
-    if piped:  # the one result that was asked for
-        asked = [*write, *filter(None, [args.background, recolour])]
-        if len(asked) > 1:
-            raise UserError("standard output takes one result: leave all but one of them, or give -o.")
-        write = write or ([] if asked else ["cutout"])
-    else:
-        write = write or ["cutout"]
+    asked = [*write, *filter(None, [args.background, recolour])] if piped else write
+    if piped and len(asked) > 1:
+        raise UserError("standard output takes one result: leave all but one of them, or give -o.")
+    write = write if asked else ["cutout"]
     person = load_segmenter(args)
     background = read_background(args.background)
 

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from segkit.data import displayed_size
 from segkit.files import (
+    IMAGE_SUFFIXES,
     UserError,
     check_outputs,
     find_images,
@@ -108,6 +109,8 @@ def predict_files(
     wanted = [*outputs, *(["background"] if background is not None else [])]
     wanted += ["recoloured"] if recolour else []
     out, report = Path(out), FolderReport()
+    if out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir():
+        raise UserError(f"results go into a folder, which gets files such as NAME_mask.png; found '{out}'.")
     paths, names = _found(paths, report)
     targets = [
         {kind: out / f"{name}_{ENDINGS[kind]}" for kind in dict.fromkeys(wanted)}
@@ -136,10 +139,8 @@ def predict_files(
             report.notes[path] = "; ".join(said)
         for kind, file in files.items():
             pixels = pictures[kind]()
-            profile = (
-                None if kind == "mask" else metadata.get("icc_profile")
-            )  # a mask's numbers are no colours
-            report.written.append(write_image(file, pixels, **metadata | {"icc_profile": profile}))
+            more = {"icc_profile": None} if kind == "mask" else {}  # its numbers are no colours
+            report.written.append(write_image(file, pixels, **metadata | more))
 
     def look(images: list[np.ndarray]) -> list[np.ndarray]:
         return person.predict_batch(images, flip, scales)

@@ -171,6 +171,11 @@ class VideoReader:
         self._container = _open_video(self.path)
         self._stream = next(s for s in self._container.streams.video if not _is_cover(s))
         self._stream.thread_type = "AUTO"
+        self._decoder = self._stream.codec_context
+        tags = {name.lower(): text for name, text in self._stream.metadata.items()}
+        if tags.get("alpha_mode") == "1":  # FFmpeg's own decoders of these leave it out
+            names = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+            self._decoder = av.CodecContext.create(names[self._decoder.name], "r")
 
     def _decoded(self) -> Iterator:
         for packet in packets_of(self._container, self._stream):
@@ -179,7 +184,7 @@ class VideoReader:
                 continue
             self.damaged += bool(packet.is_corrupt)
             try:
-                yield from packet.decode()
+                yield from self._decoder.decode(packet)
             except av.FFmpegError:
                 self.damaged += 1
 

@@ -36,6 +36,9 @@ from segkit.video.files import (
 )
 from segkit.video.smooth import Smoother
 
+SPEAKERS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
+"""By their number: how sound that is encoded anew is laid out."""
+
 PART_FRAMES = 250
 """A work file holds this many frames: what an interruption costs at most."""
 
@@ -377,7 +380,7 @@ def _moved(packets: Iterator, out, shift: int) -> Iterator:
 
 def _encoded(source, track, target, codec: str, origin: Fraction) -> Iterator:
     """The sound of a track, encoded anew."""
-    layout = "mono" if track.codec_context.channels == 1 else "stereo"
+    layout = SPEAKERS[min(track.codec_context.channels, 8) - 1]
     out = target.add_stream(codec, rate=48000, layout=layout)
     out.metadata.update(_words_of(track))
     return _sound(source, track, out, origin)

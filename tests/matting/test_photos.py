@@ -65,6 +65,11 @@ def test_pictures_that_share_a_name_do_not_overwrite_each_other(person, tmp_path
     assert sorted(p.name for p in report.written) == ["me-2_mask.png", "me-3_mask.png", "me_mask.png"]
 
 
+def test_a_place_that_is_a_pictures_name_is_refused(person, tmp_path):
+    with pytest.raises(UserError, match="go into a folder"):
+        predict_files(person, [tmp_path / "a.jpg"], tmp_path / "cutout.PNG")
+
+
 def test_an_output_that_does_not_exist_is_refused(person, tmp_path):
     with pytest.raises(UserError, match="mask, overlay, cutout"):
         predict_files(person, [], tmp_path, ("hologram",))

@@ -337,6 +337,21 @@ def test_subtitles_that_are_left_out_are_said(tmp_path, bright):
     assert report.frames == 20 and report.audio == "no sound, subtitles left out"
 
 
+@pytest.mark.parametrize("layout", segkit.video.replace.SPEAKERS)
+@pytest.mark.parametrize("codec", ["aac", "libopus"])
+def test_sound_that_is_encoded_anew_keeps_every_speaker(tmp_path, layout, codec):
+    with av.open(str(tmp_path / "a.mkv"), "w") as out:
+        track = out.add_stream("pcm_s16le", rate=48000, layout=layout)
+        count = track.codec_context.channels
+        frame = av.AudioFrame.from_ndarray(np.ones((1, 9600 * count), np.int16), "s16", layout)
+        frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
+        out.mux([*track.encode(frame), *track.encode(None)])
+    with av.open(str(tmp_path / "a.mkv")) as source, av.open(str(tmp_path / "b.mkv"), "w") as target:
+        target.mux(list(segkit.video.replace._encoded(source, source.streams[0], target, codec, Fraction(0))))
+    with av.open(str(tmp_path / "b.mkv")) as made:
+        assert made.streams[0].codec_context.channels == count
+
+
 def test_sound_of_a_broadcast_recording_fits_into_mp4(tmp_path, bright):
     source = make_video(tmp_path / "a.ts", audio="aac")
     replace_in_video(bright, source, tmp_path / "b.mp4", GREEN)
@@ -384,6 +399,9 @@ def test_transparent_videos_have_an_alpha_channel(tmp_path, bright, name):
             frames = list(file.decode(stream))
         assert len(frames) == 20
         alpha = frames[19].to_ndarray(format="rgba")[..., 3].astype(int)
+    _, again, _ = read(tmp_path / name)  # what is transparent is white
+    assert len(again) == 20 and [float(frame.time) for frame in again] == [i / 10 for i in range(20)]
+    assert again[19].image[:8].min() > 240 and again[0].image[-8:].min() > 240
     white = picture(19).min(2) > 200
     assert alpha[white].mean() > 200
     assert alpha[cv2.dilate(white.astype(np.uint8), np.ones((9, 9))) == 0].mean() < 5
