@@ -78,12 +78,12 @@ def find_samples(
     folder = Path(folder)
     images, masks = pictures_by_name(folder / "images"), pictures_by_name(folder / labels)
     if not images:
-        raise UserError(f"'{folder}' holds no pictures: expected images/NAME.jpg and {labels}/NAME.png.")
+        raise UserError(f"'{folder}' holds no pictures in images/. Try segkit data import {folder} -o NEW")
     if missing := sorted(images.keys() - masks.keys()):
         raise UserError(
             f"{len(missing)} of {len(images)} pictures in '{folder}' have no mask: {name_some(missing)}. "
-            f"Add {labels}/NAME.png for each or take the picture out; "
-            "a picture with nobody in it needs an all-black mask."
+            f"Add {labels}/NAME.png for each, all black where nobody is, or take the picture out. "
+            f"Masks of other names and kinds are read by segkit data import {folder} -o NEW."
         )
     table = Path(splits) if splits else folder / "splits.csv"
     rows = read_table(table) if splits or table.exists() else {}
@@ -138,9 +138,12 @@ def read_class_name(folder: str | Path) -> str:
 
 
 def pictures_by_name(folder: Path) -> dict[str, Path]:
-    """The pictures of a folder by their names without suffix.   Raises: UserError if two share a name."""
+    """The pictures of a part of a data set by their names without suffix; none where there is no such part.
+
+    Raises: UserError if two share a name.
+    """
     found: dict[str, Path] = {}
-    for path in list_images(folder):
+    for path in list_images(folder) if folder.is_dir() or not folder.parent.is_dir() else ():
         # Accents come in one piece (NFC) or two (NFD), depending on the system that wrote the name.
         name = normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
         if name in found:

@@ -113,6 +113,8 @@ def annotate_folder(
         raise UserError(
             f"'{out}' lies inside '{folder}', the pictures to annotate. Choose a place outside it."
         )
+    if all((folder / part).is_dir() for part in ("images", "masks")):
+        raise UserError(f"'{folder}' is a data set with masks: its photographs are in '{folder / 'images'}'.")
     paths = list_images(folder)
     if not paths:
         raise UserError(f"folder '{folder}' holds no pictures.")

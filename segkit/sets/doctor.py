@@ -81,7 +81,9 @@ class DatasetReport:
             lines.append(f"[{level.upper()}] {kind}: {len(same)}")
             lines += [f"    {f.name}: {f.message}" for f in same[:most]]
             lines += [f"    ... and {len(same) - most} more"] if len(same) > most else []
-        lines.append("no errors: ready to train." if self.healthy else "errors: mend these before training.")
+        mend = f"masks of other names and kinds are read by segkit data import {self.folder} -o NEW"
+        end = "no errors: ready to train." if self.healthy else f"errors: mend these before training; {mend}."
+        lines.append(end)
         return "\n".join(lines)
 
 
@@ -104,12 +106,9 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
     Raises: UserError only when there is nothing to look at.
     """
     folder = Path(folder)
-    images = pictures_by_name(folder / "images")
-    masks, unasked = (
-        pictures_by_name(folder / part) if (folder / part).is_dir() else {} for part in ("masks", "ignore")
-    )
+    images, masks, unasked = (pictures_by_name(folder / part) for part in ("images", "masks", "ignore"))
     if not images:
-        raise UserError(f"'{folder}' holds no pictures: expected images/NAME.jpg and masks/NAME.png in it.")
+        raise UserError(f"'{folder}' holds no pictures in images/. Try segkit data import {folder} -o NEW")
     report = DatasetReport(folder)
     note = lambda *words: report.findings.append(Finding(*words))  # noqa: E731
     try:
@@ -194,9 +193,7 @@ def _look_at(image_path: Path, mask_path: Path | None, unasked: Path | None, of:
     share = float((labels > 127).mean())
     if 0 < values[-1] <= 127:
         found = ", ".join(map(str, values[:6])) + (" ..." if len(values) > 6 else "")
-        words = f"holds {found}: it would read as empty. Say which number is the {of}, as in"
-        cure = f"segkit data import {mask_path.parent.parent} -o NEW --classes {values[-1]}"
-        findings.append(("error", "no value over 127", f"{words} {cure}"))
+        findings.append(("error", "no value over 127", f"holds {found}: it would read as empty"))
     elif len(values) > 2 or (len(values) == 2 and values[0] != 0):
         jpeg = " (a JPEG: save masks as PNG)" if mask_path.suffix.lower() in (".jpg", ".jpeg") else ""
         between = int(((labels > 0) & (labels < 255)).sum())

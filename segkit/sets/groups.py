@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, permutations
+from itertools import chain, permutations, takewhile
 from pathlib import Path
 
 import cv2
@@ -42,7 +42,7 @@ def deal_folder(folder: str | Path, seed: int = 0, group: str | None = None, ove
     folder = Path(folder)
     images = pictures_by_name(folder / "images")
     if not images:
-        raise UserError(f"'{folder}' holds no pictures: expected images/NAME.jpg in it.")
+        raise UserError(f"'{folder}' holds no pictures in images/. Try segkit data import {folder} -o NEW")
     names = list(images)
     known, table = {}, folder / "splits.csv"
     if overwrite and not group and table.exists():
@@ -94,8 +94,8 @@ def read_groups(folder: Path, names: list[str], group: str) -> dict[str, str]:
 
 
 def group_by_pattern(names: Iterable[str], pattern: str) -> dict[str, str]:
-    """What the pattern's first bracket, or all of it, finds at the start of each name; else the name."""
-    found = {name: re.match(pattern, name) for name in names}
+    """What the pattern's first bracket, or all of it, finds in each name; else the name."""
+    found = {name: re.search(pattern, name) for name in names}
     return {name: m[1 if m.re.groups else 0] or name if m else name for name, m in found.items()}
 
 
@@ -157,7 +157,7 @@ def deal_folds(groups: dict[str, str], shares: dict[str, float], count: int, see
 
 def person_shares(folder: Path, names: list[str]) -> dict[str, float]:
     """Share of marked pixels in the mask of each name; names without one are left out."""
-    masks = pictures_by_name(folder / "masks") if (folder / "masks").is_dir() else {}
+    masks = pictures_by_name(folder / "masks")
     return {name: float((read_labels(masks[name]) > 127).mean()) for name in names if name in masks}
 
 
@@ -233,8 +233,11 @@ def series_pattern(names: list[str]) -> str | None:
     A series is three names or more that differ in their last number alone. One series alone is a film where
     it is called frame, slice or the like, and is then cut into stretches: numbered photographs are no film.
     """
-    # Roboflow adds an ending to the names, another one to each.
-    ending = r"_[a-z]+\.rf\.\w+" if names and all(".rf." in name for name in names) else ""
+    # What all names end in does not count; Roboflow adds another ending to each.
+    letters = zip(*(name[::-1] for name in names), strict=False)
+    shared = "".join(some[0] for some in takewhile(lambda some: len({*some}) == 1, letters))[::-1]
+    shared = re.escape(re.search(r"\D.*|$", shared)[0])
+    ending = r"_[a-z]+\.rf\.\w+" if names and all(".rf." in name for name in names) else shared
     found = [m[1] for name in names if (m := re.fullmatch(rf"(.*\D)\d+{ending}", name))]
     counts = Counter(found)
     long = [start for start, count in counts.items() if count >= 3]

@@ -361,15 +361,18 @@ def _name_of(wanted: Any) -> str:
 
 
 def _choose_values(layout: Layout, classes: Sequence[str] | None) -> tuple[frozenset[int], str]:
-    if classes is not None:
-        values = frozenset().union(*(_parse_value(str(text)) for text in classes))
-        return values, f"mask value {', '.join(map(str, classes))}, written as 255"
     pixels: Counter[int] = Counter()
     for path in layout.value_files:
         with contextlib.suppress(UserError):  # a broken mask is reported with its picture
             values, counts = np.unique(mask_values(path), return_counts=True)
             pixels.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
     total, there = sum(pixels.values()), sorted(pixels.keys() - {0})
+    shares = {v: f"{value_name(v)} ({n / total:.1%} of pixels)" for v, n in pixels.most_common()}
+    if classes is not None:
+        values = frozenset().union(*(_parse_value(str(text)) for text in classes))
+        rest = name_some([share for value, share in shares.items() if value not in values | {0}])
+        used = f"mask value {', '.join(map(str, classes))}, written as 255"
+        return values, used + (f"; not used: {rest}" if rest else "")
     if len(there) == 1:
         written = "" if there == [255] else ", written as 255"
         return frozenset(there), f"mask value {value_name(there[0])}{written}"
@@ -378,10 +381,9 @@ def _choose_values(layout: Layout, classes: Sequence[str] | None) -> tuple[froze
     grey = not there or there[-1] < COLOUR
     if grey and (not there or any_jpeg or (len(there) >= 16 and near_an_end > 0.9 * total)):
         return OVER_127, "mask values over 127 (grey edges, or JPEG), written as 255"
-    shares = name_some([f"{value_name(v)} ({n / total:.1%} of pixels)" for v, n in pixels.most_common()])
     raise UserError(
-        f"the masks in '{layout.root}' hold several values: {shares}. Say which ones are person "
-        "with --classes, such as --classes 1, --classes '#ff0000' or --classes '>127'."
+        f"the masks in '{layout.root}' hold several values: {name_some([*shares.values()])}. "
+        "Say which ones are person, such as --classes 1, --classes '#ff0000' or --classes '>127'."
     )
 
 

@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from segkit.checkpoint import CheckpointInfo, save_checkpoint
 from segkit.cli import main
 from segkit.data import find_samples
-from segkit.files import UserError, read_image, read_mask, write_image
+from segkit.files import UserError, embedded_path, read_image, read_mask, write_image
 from segkit.predict import Segmenter
 from segkit.sets.annotate import AnnotateConfig, annotate_folder, confidence
 from segkit.sets.exporters import cut_pieces, outline
@@ -195,6 +195,8 @@ def test_wrong_calls_get_a_sentence(person, photos, tmp_path):
             AnnotateConfig(**wrong)
     with pytest.raises(UserError, match="inside"):
         annotate_folder(person, photos, photos / "out", progress=False)
+    with pytest.raises(UserError, match="its photographs are in"):
+        annotate_folder(person, embedded_path("people"), tmp_path / "out", progress=False)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no pictures"):
         annotate_folder(person, tmp_path / "empty", tmp_path / "out", progress=False)

@@ -109,8 +109,9 @@ def test_the_picture_shows_the_faulty_ones_first(planted):
 
 def test_nothing_to_look_at_is_an_error(tmp_path):
     (tmp_path / "images").mkdir()
-    with pytest.raises(UserError, match="holds no pictures"):
-        inspect_dataset(tmp_path)
+    for folder in (tmp_path, tmp_path / "images"):  # the second has no images/ at all
+        with pytest.raises(UserError, match=r"in images/\\. Try segkit data import"):
+            inspect_dataset(folder)
 
 
 def test_an_installed_package_is_healthy_without_what_the_lessons_need(monkeypatch, tmp_path):

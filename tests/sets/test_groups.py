@@ -127,6 +127,7 @@ def test_a_group_that_is_torn_by_hand_is_said(make_dataset):
         ([f"frame{i}" for i in range(30)], r"(.*\d)\d"),
         ([f"a_mp4-{i:03}_jpg.rf.{i}c{i:x}" for i in range(30)], r"(.*\d)\d_[a-z]+\.rf\.\w+"),
         ([f"{a}_mov-{i}_jpg.rf.{i}c0" for i in range(9) for a in "ab"], r"(.*\D)\d+_[a-z]+\.rf\.\w+"),
+        ([f"p{p}_{i:06}_leftImg8bit" for p in (7, 9) for i in range(5)], r"(.*\D)\d+_leftImg8bit"),
         ([f"IM-0001-{i:04}" for i in range(300)], r"(.*\d)\d\d"),
         ([f"IMG_{i:04}" for i in range(30)], None),
         ([f"{i:012}" for i in range(0, 3000, 7)], None),
@@ -144,6 +145,10 @@ def test_pairs_join_groups_and_chains_of_pairs_too():
     groups = {name: name for name in "abcde"}
     joined = join_groups(groups, [("d", "c"), ("b", "c"), ("e", "e")])
     assert joined == {"a": "a", "b": "b", "c": "b", "d": "b", "e": "e"}
+
+
+def test_a_pattern_may_find_the_group_anywhere_in_a_name():
+    assert group_by_pattern(["001_s7", "b"], r"_(s\d+)$") == {"001_s7": "s7", "b": "b"}
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,8 @@ def test_a_mask_of_several_values_is_not_guessed(src):
     with pytest.raises(UserError, match=r"several values: 0 \(.*7 \(.*2 \(.*--classes"):
         run(src)
     assert not (src.parent / "out").exists()
-    assert np.array_equal(masks_of(run(src, classes=["2"]))["a"], SQUARE)
+    report = run(src, classes=["2"])
+    assert np.array_equal(masks_of(report)["a"], SQUARE) and "not used: 7 (" in str(report)
 
 
 def test_the_void_value_255_is_not_taken_for_person(src):
