@@ -110,7 +110,7 @@ def test_the_picture_shows_the_faulty_ones_first(planted):
 def test_nothing_to_look_at_is_an_error(tmp_path):
     (tmp_path / "images").mkdir()
     for folder in (tmp_path, tmp_path / "images"):  # the second has no images/ at all
-        with pytest.raises(UserError, match=r"in images/\\. Try segkit data import"):
+        with pytest.raises(UserError, match=r"in images/\. Try segkit data import"):
             inspect_dataset(folder)
 
 
