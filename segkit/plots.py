@@ -88,12 +88,16 @@ def plot_curves(history: list[dict], path: str | Path | None = None) -> Figure:
 def show_row(images: Sequence[np.ndarray], titles: Sequence[str], height: float = 3.0) -> Figure:
     """Pictures side by side, each under its title. Grey arrays in [0, 1] are drawn on one common scale."""
     widths = [image.shape[1] / image.shape[0] for image in images]
+    height = min(height, 7.5 / sum(widths))  # wider, and a phone shows titles too small to read
+    letters = [max(map(len, title.split("\n"))) or 1 for title in titles]
+    # A letter is about 0.6 times as wide as it is high, and a point is 1/72 inch.
+    font = min([10, *(120 * height * w / n for w, n in zip(widths, letters, strict=True))])
     figure = Picture(figsize=(height * sum(widths), height + 0.3), layout="constrained")
     row = np.atleast_1d(figure.subplots(1, len(images), width_ratios=widths))
     for axes, image, title in zip(row, images, titles, strict=True):
         # For pictures in colour, matplotlib leaves the scale of greys aside.
         axes.imshow(image, cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1)
-        axes.set_title(title, fontsize=10)
+        axes.set_title(title, fontsize=font)
         axes.axis("off")
     return figure
 

@@ -1,6 +1,7 @@
 """Pictures as a notebook shows them."""
 
 import io
+import itertools
 from base64 import b64decode
 
 import numpy as np
@@ -9,6 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.pylabtools import select_figure_formats
 from IPython.display import display
 from IPython.utils.capture import capture_output
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from segkit.plots import contact_sheet, plot_curves, show_row
@@ -40,6 +42,14 @@ def test_a_row_of_pictures_keeps_their_shapes_and_its_scale():
     assert wide.images[0].get_clim() == (0, 1)
     assert wide.get_subplotspec().get_gridspec().get_width_ratios() == [2.0, 0.5]
     assert narrow.images[0].get_array().shape == (10, 5, 3)
+
+
+def test_a_row_is_no_wider_than_a_page_and_its_titles_do_not_meet():
+    figure = show_row([np.zeros((10, 15))] * 5, ["a title of some length"] * 5)
+    assert figure.get_figwidth() == pytest.approx(7.5)
+    FigureCanvasAgg(figure).draw()
+    boxes = [axes.title.get_window_extent() for axes in figure.axes]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 @pytest.mark.parametrize("epochs", [1, 4])

@@ -225,4 +225,4 @@ def picture_of_dataset(report: DatasetReport, images: int = 18):
         faults = [finding.kind for finding in report.findings if finding.name == name]
         what = f"! {faults[0]}" if faults else f"{report.shares[name]:.0%} {report.class_name}"
         titles.append(f"{name[-20:]}\n{what}")
-    return contact_sheet(pictures, titles, title=f"{report.folder.name}: {len(report.splits)} pictures")
+    return contact_sheet(pictures, titles, 4, f"{report.folder.name}: {len(report.splits)} pictures")

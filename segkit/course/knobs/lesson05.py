@@ -238,12 +238,12 @@ class NetworkExplorer(Explorer):
         )
 
     def figure(self, threshold: float = 0.5) -> Figure:
-        """A row for each alpha and a column for each picture: the masks of the first seed."""
-        count = len(self.images)
-        figure = Picture(figsize=(1.35 * count, 1.4 * len(self.alphas)), layout="constrained")
-        grid = figure.subplots(len(self.alphas), count, squeeze=False)
+        """A row for each alpha and a column for every second picture: the masks of the first seed."""
+        shown = range(0, len(self.images), 2)
+        figure = Picture(figsize=(1.6 * len(shown), 1.6 * len(self.alphas)), layout="constrained")
+        grid = figure.subplots(len(self.alphas), len(shown), squeeze=False)
         for row, alpha in zip(grid, self.alphas, strict=True):
-            for number, axes in enumerate(row):
+            for number, axes in zip(shown, row, strict=True):
                 pred = self._mask_of(alpha, 0, number, threshold)
                 axes.imshow(show_mistakes(self.images[number], pred, self.masks[number]))
                 axes.set(xticks=[], yticks=[])

@@ -66,7 +66,7 @@ class AugmentationExplorer(Explorer):
     def figure(self, strengths: Sequence[float] = (0, 0.5, 1, 2), seeds: int = 2) -> Figure:
         """Image with outlined mask at several strengths (columns) and seeds (rows)."""
         shape = self.mask.shape[1] / self.mask.shape[0]
-        figure = Picture(figsize=(2.4 * shape * len(strengths), 2.5 * seeds + 0.3), layout="constrained")
+        figure = Picture(figsize=(1.8 * shape * len(strengths), 1.9 * seeds + 0.3), layout="constrained")
         grid = figure.subplots(seeds, len(strengths), squeeze=False)
         for row in range(seeds):
             for axes, strength in zip(grid[row], strengths, strict=True):

@@ -65,22 +65,23 @@ class EpochExplorer(Explorer):
         return words + " · best validation Dice: these weights are kept" * (row is self.best_dice())
 
     def figure(self, epochs: Sequence[int] | None = None) -> Figure:
-        """The curves, and a row of answers for each picture, at some epochs."""
+        """The curves, and below them a row of answers for each picture, at some epochs."""
         count = len(self.history)
         epochs = epochs or sorted({1, max(1, count // 4), max(1, count // 2), count})
-        figure = Picture(figsize=(2.3 * len(epochs) + 3.4, 2.5 * len(self.pictures)), layout="constrained")
-        left, right = figure.subfigures(1, 2, width_ratios=[3.4, 2.3 * len(epochs)])
-        losses, dice = left.subplots(2, 1)
+        heights = [2.4, 2.0 * len(self.pictures)]
+        figure = Picture(figsize=(1.8 * len(epochs), sum(heights)), layout="constrained")
+        above, below = figure.subfigures(2, 1, height_ratios=heights)
+        losses, dice = above.subplots(1, 2)
         self._draw_losses(losses)
         self._draw_dice(dice)
         for epoch in epochs:
             losses.axvline(epoch, color=GREY, lw=0.8)
             dice.axvline(epoch, color=GREY, lw=0.8)
-        grid = right.subplots(len(self.pictures), len(epochs), squeeze=False)
+        grid = below.subplots(len(self.pictures), len(epochs), squeeze=False)
         for axes_row, name in zip(grid, self.pictures, strict=True):
             for axes, epoch in zip(axes_row, epochs, strict=True):
                 axes.imshow(self._found(name, epoch))
-                axes.set_title(f"{name}, epoch {epoch}", fontsize=9)
+                axes.set_title(f"{name}, epoch {epoch}", fontsize=8)
                 axes.axis("off")
         return figure
 
