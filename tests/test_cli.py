@@ -16,9 +16,10 @@ import yaml
 from conftest import draw_dataset
 from PIL import Image
 
-from segkit.checkpoint import load_checkpoint, save_checkpoint
+from segkit.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from segkit.cli import COMMANDS, _once_more, main
-from segkit.files import write_image
+from segkit.deploy.export import read_info
+from segkit.files import read_image, write_image
 
 QUICK = ["--size=32", "--batch_size=4", "--width=8", "--precision=fp32"]
 
@@ -255,6 +256,31 @@ def test_a_wrong_flag_is_exit_code_2(capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["predict photos", "predict --watch photos", "export"])
+def test_who_is_killed_while_writing_leaves_nothing_half_under_a_results_name(
+    command, tiny_model, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    save_checkpoint(tmp_path / "m.safetensors", tiny_model, CheckpointInfo(tiny_model.built_as))
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), dtype=np.uint8)
+    write_image(tmp_path / "photos" / "a.png", noise)
+    export, out = command == "export", tmp_path / "out"
+    more = "m.safetensors -o out/m.onnx" if export else "-m m.safetensors -o out --write overlay"
+    look = read_info if export else read_image
+    with subprocess.Popen([sys.executable, "-m", "segkit", *f"{command} {more}".split()]) as running:
+        while not list(out.glob(".*")):  # a result is being written
+            assert running.poll() is None
+            time.sleep(0.001)
+        running.kill()
+    for path in out.glob("[!.]*"):
+        look(path)
+    again = f"{command} {more} --overwrite".replace("--watch ", "").split()
+    assert call(capsys, *again)[0] == 0
+    (made,) = out.glob("[!.]*")
+    look(made)
+
+
 def test_odd_pictures_are_predicted_or_reported(trained, tmp_path, capsys):
     _, run = trained
     photos = tmp_path / "photos"
