@@ -86,7 +86,7 @@ class Segmenter:
         Raises: UserError.
         """
         path = find_checkpoint(path)
-        engine = engine or ("onnx" if path.suffix == ".onnx" else "torch")
+        engine = engine or ("onnx" if path.suffix.lower() == ".onnx" else "torch")
         if engine not in ENGINES:
             raise UserError(f"there is no engine '{engine}': the engines are {', '.join(ENGINES)}.")
         if precision not in (None, *PRECISIONS):
@@ -98,7 +98,7 @@ class Segmenter:
 
             opened, info = open_engine(path, engine, device, precision, threads)
             return cls(None, info, engine=opened)
-        if path.suffix == ".onnx":
+        if path.suffix.lower() == ".onnx":
             raise UserError(f"torch cannot run '{path}': load it with engine='onnx' or 'openvino'.")
         if precision == "int8":
             raise UserError("int8 does not run with torch here: take engine='onnx' or 'openvino'.")

@@ -182,20 +182,23 @@ def open_engine(
         require("openvino", extra="openvino")
     # OpenVINO's half is a way of calculating, not of storing.
     stored = "fp32" if engine == "openvino" and precision == "half" else precision
-    if path.suffix != ".onnx":
+    if path.suffix.lower() != ".onnx":
         path = exported(path, stored or "fp32")
     elif (found := read_metadata(path)["precision"]) != (stored or found):
         raise UserError(
             f"'{path}' is of precision {found}, asked for was {precision}: name the checkpoint instead."
         )
     info = read_info(path)
-    if engine == "openvino":
-        return OpenVinoEngine(path, device or "cpu", threads, half=precision == "half"), info
-    if engine == "tensorrt":
-        if device not in (None, "cuda"):
-            raise UserError(f"TensorRT runs on 'cuda', not on '{device}'.")
-        return OnnxEngine(path, "tensorrt", threads), info
-    return OnnxEngine(path, device or "cpu", threads), info
+    if engine == "tensorrt" and device not in (None, "cuda"):
+        raise UserError(f"TensorRT runs on 'cuda', not on '{device}'.")
+    try:
+        if engine == "openvino":
+            return OpenVinoEngine(path, device or "cpu", threads, half=precision == "half"), info
+        return OnnxEngine(path, "tensorrt" if engine == "tensorrt" else device or "cpu", threads), info
+    except UserError:
+        raise
+    except Exception as error:  # of a kind of its own, such as for a file that a newer onnx wrote
+        raise UserError(f"'{path}' does not run with {engine} here ({str(error)[:200]}).") from error
 
 
 def exported(checkpoint: Path, precision: str = "fp32") -> Path:

@@ -30,14 +30,15 @@ def watch_folder(
     every: seconds between two looks.   sleep: for tests.
     Yields: the picture and what came of it.   Raises: UserError.
     """
-    if Path(out).resolve().is_relative_to(Path(folder).resolve()):
+    out = Path(out).resolve()
+    if out.is_relative_to(Path(folder).resolve()):
         raise UserError(f"the results must not go into '{folder}', which is watched: choose another -o.")
-    before = _stamps(folder)
+    before = _stamps(folder, out)
     done = {path: stamp for path, stamp in before.items() if finished(path)}
     written = set()
     while True:
         sleep(every)
-        now = _stamps(folder)
+        now = _stamps(folder, out)
         for path, stamp in now.items():
             if stamp == before.get(path) != done.get(path) and stamp[0] > 0:
                 report, done[path] = work(path, path in written), stamp
@@ -46,10 +47,11 @@ def watch_folder(
         before = now
 
 
-def _stamps(folder: str | Path) -> dict[Path, Stamp]:
+def _stamps(folder: str | Path, out: Path) -> dict[Path, Stamp]:
     found = {}
     for path in list_images(folder):
         with suppress(OSError):  # it went away since
             stat = path.stat()
-            found[path] = stat.st_size, stat.st_mtime_ns
+            if not path.resolve().is_relative_to(out):  # a link leads to the results
+                found[path] = stat.st_size, stat.st_mtime_ns
     return found

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from hashlib import sha256
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from segkit.files import UserError, atomic_path, check_outputs
@@ -144,7 +145,7 @@ def replace_in_video(
     if not 0 <= crf <= 51:
         raise UserError(f"the quality crf goes from 0 (finest) to 51 (smallest), found {crf}.")
     check_outputs([out] if out.is_file() else [], [Path(source)], overwrite)
-    with VideoReader(source) as reader:
+    with VideoReader(source) as reader, _alone(out):
         parts = Parts(out, encoding, reader, _job(person, source, background, smoother, crf, part_frames))
         smoother.past = parts.past
         report = VideoReport(out, reader.info.width, reader.info.height, parts.frames, parts.frames)
@@ -166,6 +167,24 @@ def replace_in_video(
         report.frames, report.problems = parts.frames, reader.problems() + lost
     report.seconds = time.perf_counter() - began
     return report
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """No other run makes this video meanwhile.   Raises: UserError."""
+    lock = FileLock(place := out.with_name(f".{out.name}.lock"), timeout=0)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"another run makes '{out}': wait until it ends, or choose another place.") from None
+    except OSError as error:
+        raise UserError(f"'{out}' could not be written ({error.strerror}).") from None
+    try:
+        yield
+    finally:
+        lock.release()
+        place.unlink(missing_ok=True)
 
 
 def _job(person, source, background, smoother, crf, part_frames) -> dict:

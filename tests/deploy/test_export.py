@@ -17,6 +17,7 @@ from segkit.data import Preprocessing, load_dataset
 from segkit.deploy.engines import calibration_pictures, exported, tensorrt_settings
 from segkit.deploy.export import (
     TOLERANCE,
+    _save,
     differences,
     export_onnx,
     halve,
@@ -163,14 +164,19 @@ def test_a_set_without_validation_pictures_cannot_calibrate(make_dataset):
         (b"\xff" * 50, "not a whole .onnx file"),
         ("foreign", "segkit export"),
         ("changed", "its checksum does not fit"),
+        ("newer", "does not run with onnx here"),
     ],
 )
 def test_a_file_that_is_none_of_ours_is_one_sentence(tmp_path, whole, content, sentence):
-    path = tmp_path / "x.onnx"
+    path = tmp_path / "x.ONNX"
     if content == "foreign":
         node = onnx.helper.make_node("Relu", ["x"], ["y"])
         ends = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1]) for n in "xy"]
         onnx.save(onnx.helper.make_model(onnx.helper.make_graph([node], "g", ends[:1], ends[1:])), path)
+    elif content == "newer":
+        graph = onnx.load(whole)
+        graph.ir_version = 99
+        _save(graph, path, read_metadata(whole))
     elif content == "changed":
         graph = onnx.load(whole)
         weights = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))

@@ -87,6 +87,12 @@ def test_results_in_the_watched_folder_would_never_end(inbox):
         next(watch_folder(inbox, inbox / "out", lambda path, again: None))
 
 
+def test_results_that_a_link_shows_are_not_taken(inbox):
+    (inbox / "results").symlink_to(inbox.with_name("out"))
+    inbox.with_name("out").mkdir()
+    assert watched(inbox, writes(inbox.with_name("out") / "a_cutout.png", "1234"), nothing, nothing) == []
+
+
 def test_the_command_names_each_picture_and_ends_in_one_sentence(
     inbox, tmp_path, tiny_model, capsys, monkeypatch
 ):

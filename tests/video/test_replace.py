@@ -715,6 +715,15 @@ def test_a_text_that_names_other_videos_shows_nothing_of_them(tmp_path, name, te
         VideoReader(tmp_path / name)
 
 
+def test_two_runs_do_not_make_one_video(tmp_path, bright):
+    source = make_video(tmp_path / "a.mp4")
+    busy = pytest.raises(UserError, match="another run makes")
+    with segkit.video.replace._alone(tmp_path / "b.mp4"), busy:
+        replace_in_video(bright, source, tmp_path / "b.mp4", GREEN)
+    assert replace_in_video(bright, source, tmp_path / "b.mp4", GREEN).frames == 20
+    assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "b.mp4"}
+
+
 def test_an_interrupted_run_of_another_engine_is_not_gone_on_with(tmp_path, bright):
     source = make_video(tmp_path / "a.mp4")
     job = lambda: segkit.video.replace._job(bright, source, "blur", Smoother(), 20, 8)  # noqa: E731
