@@ -28,16 +28,11 @@ def add_looks(command: ArgumentParser) -> None:
     command.add_argument("--scales", nargs="+", type=float, default=[1.0], help="average over these scales")
 
 
-def add_model(command: ArgumentParser, default: str) -> None:
+def add_segmenter(command: ArgumentParser, model: str) -> None:
+    """What load_segmenter reads.   model: the one that is taken without -m."""
     names = "shipped weights by name, a checkpoint, or a run folder"
-    command.add_argument("-m", "--model", default=default, help=names)
-
-
-def add_threshold(command: ArgumentParser) -> None:
+    command.add_argument("-m", "--model", default=model, help=names)
     command.add_argument("--threshold", type=float, help="probability from which a pixel is person (0 to 1)")
-
-
-def add_engine(command: ArgumentParser) -> None:
     command.add_argument("--engine", help="torch, onnx, openvino or tensorrt; torch by default")
     command.add_argument("--precision", help="fp32, half, or int8 (not with torch); fp32 by default")
     command.add_argument("--threads", type=int, help="how many the engine may use on a processor")
@@ -53,7 +48,7 @@ def load_segmenter(args):
     from segkit.predict import Segmenter
 
     person = Segmenter.load(args.model, args.device, args.engine, args.precision, args.threads)
-    if args.get("threshold") is not None:
+    if args.threshold is not None:
         person.threshold = args.threshold
     return person
 

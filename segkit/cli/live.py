@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from segkit.cli.common import add_engine, add_model, add_threshold, load_segmenter, read_background
+from segkit.cli.common import add_segmenter, load_segmenter, read_background
 from segkit.files import UserError, check_outputs
 
 EXAMPLE = "segkit live --background beach.jpg"
@@ -16,17 +16,15 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument(
         "camera", nargs="?", default="0", help="0 is the first camera; or a video file, in a camera's place"
     )
-    add_model(command, "person-small")
+    add_segmenter(command, "person-small")
     command.add_argument("--background", default="blur", help="blur, #RRGGBB, or a picture")
     command.add_argument("--smooth", type=float, default=0.7, help="share of the past, 0 (off) to below 1")
-    add_threshold(command)
     command.add_argument(
         "--virtual-camera", action="store_true", help="send it to other programs, as a camera of its own"
     )
     command.add_argument("-o", "--out", help="no window: write what it would show to this file, as .mp4")
     command.add_argument("--overwrite", action="store_true", help="replace a file that is there already")
     command.add_argument("--seconds", type=float, help="end by itself after so long")
-    add_engine(command)
 
 
 def run(args) -> int:
@@ -38,7 +36,7 @@ def run(args) -> int:
         raise UserError(f"--seconds is above 0, found {args.seconds:g}.")
     paint, smoother = painter(read_background(args.background)), Smoother(args.smooth)
     if args.out:
-        check_outputs([Path(args.out)], [Path(args.camera)], args.overwrite)
+        check_outputs([Path(args.out)], [Path(args.camera), Path(args.background)], args.overwrite)
     window = None if args.out or args.virtual_camera else Window("segkit live")
     person = load_segmenter(args)
     person.look_closer = False  # at a camera's pace there is time for one look

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from segkit.cli.common import add_engine, add_looks, add_model, add_threshold, load_segmenter, read_background
+from segkit.cli.common import add_looks, add_pairs, add_segmenter, load_segmenter, read_background, read_pairs
 from segkit.files import UserError, parse_colour, same_name
 
 EXAMPLE = "segkit predict photos/ -o out --write mask,overlay,cutout --background blur"
@@ -17,26 +17,19 @@ EXAMPLE = "segkit predict photos/ -o out --write mask,overlay,cutout --backgroun
 
 def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("input", nargs="+", help="pictures, folders, or - for one picture on standard input")
-    add_model(command, "person-base")
+    add_segmenter(command, "person-base")
     command.add_argument(
         "-o", "--out", help="folder for the results; without it, the result of - goes to standard output"
     )
     command.add_argument("--write", metavar="WHAT,WHAT", help="of cutout, mask, overlay (default: cutout)")
     command.add_argument("--overwrite", action="store_true", help="replace results that are there already")
     command.add_argument("--background", help="also put the person on: blur, portrait, #RRGGBB, or a picture")
-    command.add_argument(
-        "--recolour",
-        nargs="+",
-        type=str,
-        metavar="PART=#RRGGBB",
-        help="clothes in another colour, with -m person-parts: upper=#aa2222 lower=#202040",
-    )
+    what = "clothes in another colour, with -m person-parts: upper=#aa2222 lower=#202040"
+    add_pairs(command, "--recolour", form="PART=#RRGGBB", help=what)
     command.add_argument(
         "--watch", action="store_true", help="go on: what comes into the folder is cut out as it comes"
     )
-    add_threshold(command)
     add_looks(command)
-    add_engine(command)
 
 
 def run(args) -> int:
@@ -123,7 +116,5 @@ def _watch(args, cut_out: Callable, kinds: list[str]) -> int:
 
 
 def _colours(given: list[str] | None) -> dict[str, tuple[int, int, int]] | None:
-    pairs = [text.partition("=") for text in given or []]
-    if wrong := ["".join(pair) for pair in pairs if not pair[1]]:
-        raise UserError(f"--recolour takes part=#RRGGBB, such as upper=#aa2222; found '{wrong[0]}'.")
-    return {part: parse_colour(colour) for part, _, colour in pairs} or None
+    pairs = read_pairs(given, "--recolour takes part=#RRGGBB, such as upper=#aa2222")
+    return {part: parse_colour(colour) for part, colour in pairs.items()} or None

@@ -1,10 +1,11 @@
 """segkit video: Put another background behind the people of a video."""
 
 import sys
+from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from segkit.cli.common import add_engine, add_model, add_threshold, load_segmenter, read_background
+from segkit.cli.common import add_segmenter, load_segmenter, read_background
 from segkit.files import UserError
 
 EXAMPLE = "segkit video in.mp4 --background blur -o out.mp4"
@@ -13,7 +14,7 @@ WHEN_STOPPED = "The same command goes on where it was: what is done lies in OUT.
 
 def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("input", help="a video; with --flicker: walk, wave or a folder with true masks")
-    add_model(command, "person-small")
+    add_segmenter(command, "person-small")
     command.add_argument("--background", help="blur, #RRGGBB, a picture, or transparent")
     command.add_argument(
         "-o", "--out", help=".mp4 .mov .mkv .webm; transparent: .webm, .mov, or a folder for PNG files"
@@ -21,9 +22,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("--overwrite", action="store_true", help="replace a file that is there already")
     command.add_argument("--smooth", type=float, default=0.7, help="share of the past, 0 (off) to below 1")
     command.add_argument("--flow", action="store_true", help="move the past along with the motion (slower)")
-    add_threshold(command)
     command.add_argument("--crf", type=int, default=20, help="quality: 16 is finer, 28 smaller")
-    add_engine(command)
     command.add_argument(
         "--flicker", action="store_true", help="write nothing: measure flicker with and without smoothing"
     )
@@ -51,9 +50,8 @@ def run(args) -> int:
         print(smoothing_table(compare_smoothing(person, clip, ways)))
         return 0
     background = args.background if args.background == "transparent" else read_background(args.background)
-    report = replace_in_video(
-        person, args.input, args.out, background, smoother, args.crf, overwrite=args.overwrite
-    )
+    how = {"overwrite": args.overwrite, "also_read": [Path(args.background)]}
+    report = replace_in_video(person, args.input, args.out, background, smoother, args.crf, **how)
     for problem in report.problems:
         print(f"segkit: {problem}", file=sys.stderr)
     print(report)

@@ -80,7 +80,8 @@ class VideoReader:
         self.origin = round(Fraction(start or 0, av.time_base) / step) * step
         tags = self._container.metadata.items()
         self.described = {name: text for name, text in tags if name.lower() not in OF_THE_FILE}
-        self.subtitles = bool(self._container.streams.subtitles)
+        others = {"subtitles": self._container.streams.subtitles, "other pictures": self._pictures[1:]}
+        self.left_out = [what for what, streams in others.items() if streams]
         self.info = self._look()
 
     def __enter__(self) -> "VideoReader":
@@ -169,7 +170,8 @@ class VideoReader:
 
     def _open(self) -> None:
         self._container = _open_video(self.path)
-        self._stream = next(s for s in self._container.streams.video if not _is_cover(s))
+        self._pictures = [s for s in self._container.streams.video if not _is_cover(s)]
+        self._stream = self._pictures[0]
         self._stream.thread_type = "AUTO"
         self._decoder = self._stream.codec_context
         tags = {name.lower(): text for name, text in self._stream.metadata.items()}

@@ -122,6 +122,7 @@ def replace_in_video(
     crf: int = 20,
     part_frames: int = PART_FRAMES,
     overwrite: bool = False,
+    also_read: Iterable[Path] = (),
 ) -> VideoReport:
     """Put another background behind the people of a video.
 
@@ -133,6 +134,7 @@ def replace_in_video(
     crf: quality of H.264 and VP9; lower is better and larger.
     part_frames: so many frames make a work file in OUT.parts, where an interrupted run goes on.
     overwrite: replace a file `out` that is there already; the source is never replaced.
+    also_read: more files that are never replaced, such as the background.
 
     Frames keep their times, so sound stays in step, also at a varying frame rate. Sound is copied where
     the output can hold it, and encoded anew otherwise. A thread reads ahead, one runs the network, and
@@ -144,7 +146,7 @@ def replace_in_video(
     paint = painter(background)
     if not 0 <= crf <= 51:
         raise UserError(f"the quality crf goes from 0 (finest) to 51 (smallest), found {crf}.")
-    check_outputs([out] if out.is_file() else [], [Path(source)], overwrite)
+    check_outputs([out] if out.is_file() else [], [Path(source), *also_read], overwrite)
     with VideoReader(source) as reader, _alone(out):
         parts = Parts(out, encoding, reader, _job(person, source, background, smoother, crf, part_frames))
         smoother.past = parts.past
@@ -163,7 +165,7 @@ def replace_in_video(
                         part.write(paint(frame.image, alpha), frame.time, past)
                         bar.update()
         report.audio, lost = parts.assemble(reader)
-        report.audio += ", subtitles left out" if reader.subtitles else ""
+        report.audio += "".join(f", {what} left out" for what in reader.left_out)
         report.frames, report.problems = parts.frames, reader.problems() + lost
     report.seconds = time.perf_counter() - began
     return report
@@ -174,7 +176,6 @@ def _alone(out: Path) -> Iterator[None]:
     """No other run makes this video meanwhile.   Raises: UserError."""
     lock = FileLock(place := out.with_name(f".{out.name}.lock"), timeout=0)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise UserError(f"another run makes '{out}': wait until it ends, or choose another place.") from None

@@ -320,21 +320,22 @@ def test_sound_that_the_output_cannot_hold_is_encoded_anew_and_stays_in_step(tmp
     assert (read(tmp_path / "b.webm")[0].audio, report.audio) == (("opus",), "sound encoded anew")
 
 
-def test_subtitles_that_are_left_out_are_said(tmp_path, bright):
+def test_what_is_left_out_is_said(tmp_path, bright):
     (tmp_path / "a.srt").write_text("1\n00:00:00,100 --> 00:00:00,900\nhello\n")
     with (
         av.open(str(make_video(tmp_path / "v.mp4"))) as film,
+        av.open(str(make_video(tmp_path / "rear.mp4", size=(48, 32)))) as rear,
         av.open(str(tmp_path / "a.srt")) as words,
         av.open(str(tmp_path / "a.mkv"), "w") as out,
     ):
-        tracks = [(file, out.add_stream_from_template(file.streams[0])) for file in (film, words)]
+        tracks = [(file, out.add_stream_from_template(file.streams[0])) for file in (film, rear, words)]
         for file, track in tracks:
             for packet in file.demux():
                 if packet.dts is not None:
                     packet.stream = track
                     out.mux(packet)
     report = replace_in_video(bright, tmp_path / "a.mkv", tmp_path / "b.mp4", GREEN)
-    assert report.frames == 20 and report.audio == "no sound, subtitles left out"
+    assert report.frames == 20 and report.audio == "no sound, subtitles left out, other pictures left out"
 
 
 @pytest.mark.parametrize("layout", segkit.video.replace.SPEAKERS)
@@ -694,6 +695,8 @@ def test_a_video_never_becomes_its_own_result_and_others_stay_unless_asked(tmp_p
     for out in (source, tmp_path / "link.mp4"):
         with pytest.raises(UserError, match="to be read"):
             replace_in_video(bright, source, out, GREEN, overwrite=True)
+    with pytest.raises(UserError, match="to be read"):  # such as the background
+        replace_in_video(bright, source, other, GREEN, overwrite=True, also_read=[other])
     with pytest.raises(UserError, match="--overwrite"):
         replace_in_video(bright, source, other, GREEN)
     assert (source.read_bytes(), other.read_bytes()) == before
