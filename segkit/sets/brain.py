@@ -120,12 +120,8 @@ def draw_head(head: Sequence[int], view: int, size: int = 96) -> tuple[np.ndarra
     who, rng, side = np.random.default_rng(head), np.random.default_rng((*head, view)), 4 * size
     skin = np.array([226, 172, 140]) * who.uniform(0.45, 1.05) + who.uniform(-12, 12, 3)
     hair = np.array([150, 110, 70]) * who.uniform(0.15, 1.3)
-    length, width, lean, lobe = (
-        who.uniform(0.13, 0.2),
-        who.uniform(0.5, 0.65),
-        who.uniform(-15, 25),
-        who.uniform(0.3, 0.5),
-    )
+    length, width = who.uniform(0.13, 0.2), who.uniform(0.5, 0.65)
+    lean, lobe = who.uniform(-15, 25), who.uniform(0.3, 0.5)
     fringe, scale = who.uniform(-60, 20), rng.uniform(0.7, 1.15) * side
     x, y = (rng.uniform(0.25, 0.75, 2) * side).astype(int)
     picture = np.empty((side, side, 3), np.float32)
@@ -137,9 +133,8 @@ def draw_head(head: Sequence[int], view: int, size: int = 96) -> tuple[np.ndarra
         centre = int(x + at[0] * scale), int(y + at[1] * scale)
         axes = tuple(max(1, int(a * scale)) for a in axes)
         colour = colour if np.isscalar(colour) else tuple(map(float, colour))
-        cv2.ellipse(
-            canvas, centre, axes, turn, start, end, colour, max(1, int(thick * scale)) if thick > 0 else -1
-        )
+        thick = max(1, int(thick * scale)) if thick > 0 else -1
+        cv2.ellipse(canvas, centre, axes, turn, start, end, colour, thick)
 
     oval(picture, (0.06, 0.55), (0.17, 0.4), skin * 0.85)  # neck
     oval(picture, (-0.03, -0.08), (0.4, 0.46), skin)

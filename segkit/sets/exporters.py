@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 import cv2
 import numpy as np
+from scipy.spatial import KDTree
 from tqdm.auto import tqdm
 
 from segkit.data import Sample, find_samples, read_class_name
@@ -221,24 +222,14 @@ def join_rings(rings: Sequence[np.ndarray]) -> np.ndarray:
     joined, rest = rings[0], list(rings[1:])
     while rest:
         # The nearest ring first: the line to it can then cross no other.
-        found = [_nearest(joined, ring) for ring in rest]
-        k = min(range(len(rest)), key=lambda i: found[i][0])
-        _, at, to = found[k]
-        ring = rest.pop(k)
+        near = KDTree(joined)
+        found = [np.stack(near.query(ring)) for ring in rest]  # of every point, the distance and the place
+        k = min(range(len(rest)), key=lambda i: found[i][0].min())
+        to = found[k][0].argmin()
+        at, ring = int(found[k][1, to]), rest.pop(k)
         around = np.concatenate([ring[to:], ring[: to + 1]])
         joined = np.concatenate([joined[: at + 1], around, joined[at:]])
     return joined
-
-
-def _nearest(one: np.ndarray, other: np.ndarray) -> tuple[float, int, int]:
-    """The least squared distance between two sets of points, and the places of the two."""
-    best = (np.inf, 0, 0)
-    for i in range(0, len(other), 64):  # in pieces, so that long outlines need little memory
-        distance = np.square(one[:, None].astype(np.float32) - other[None, i : i + 64]).sum(-1)
-        a, b = np.unravel_index(distance.argmin(), distance.shape)
-        if distance[a, b] < best[0]:
-            best = (float(distance[a, b]), int(a), int(b) + i)
-    return best
 
 
 # Run lengths in a box, and brush strokes: CVAT and Label Studio

@@ -252,18 +252,9 @@ def write_picture(folder: Path, name: str, source: Path, pixels: np.ndarray, enc
     target = folder / "images" / f"{name}{'.jpg' if jpeg else '.png'}"
     if encode or _orientation(source) > 1 or not (jpeg or source.suffix.lower() == ".png"):
         return write_image(target, pixels, quality=95)
-    _copy_file(source, target)
-    return target
-
-
-def _copy_file(source: Path, target: Path) -> None:
-    """Copy a file, making its folder.   Raises: UserError when it cannot be read or written."""
-    try:
-        content = source.read_bytes()
-    except OSError as error:
-        raise UserError(f"'{source}' could not be read ({error.strerror or error}).") from error
     with atomic_path(target) as temporary:
-        temporary.write_bytes(content)
+        shutil.copyfile(source, temporary)
+    return target
 
 
 @contextlib.contextmanager

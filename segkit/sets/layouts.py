@@ -219,12 +219,10 @@ class Tree:
         self.images = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
         self.files = [src] if self.single else [path for path in found if path.suffix.lower() in ANNOTATIONS]
         self.by_name: dict[str, list[Path]] = defaultdict(list)
-        self.by_stem: dict[Path, list[Path]] = defaultdict(list)
         self.by_bare_name: dict[str, list[Path]] = defaultdict(list)
         for path in self.images:
             self.by_bare_name[same_name(path.stem)].append(path)
             self.by_name[same_name(path.name)].append(path)
-            self.by_stem[_key(path.with_suffix(""))].append(path)
         self.file_set = set(self.files)
         self.kinds = {path: json_kind(path) for path in self.files_of(".json")}
 
@@ -274,7 +272,7 @@ class Tree:
 
     def same_stem(self, path: Path) -> list[Path]:
         """The pictures that have the name of another file, but for the ending."""
-        return self.by_stem.get(_key(path.with_suffix("")), [])
+        return [one for one in self.by_bare_name.get(same_name(path.stem), []) if one.parent == path.parent]
 
     def rest(self, layout: Layout) -> list[Example]:
         """The pictures that nobody annotated; masks that an export carries along are not among them."""
@@ -303,10 +301,6 @@ def shared_tail(path: Path, parts: Sequence[str]) -> int:
     """How many parts, from the last on, two paths have in common."""
     pairs = zip(reversed(path.parts), reversed(parts), strict=False)
     return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
-
-
-def _key(path: Path) -> Path:
-    return path.with_name(same_name(path.name)) if path.name else path
 
 
 def json_kind(path: Path) -> str:
@@ -395,7 +389,8 @@ def read_class_list(path: Path, pictures: Set[str] = frozenset()) -> dict[int, s
     if rows and not re.search(r"\d", rows[0]) and all(re.search(r"\d", row) for row in rows[1:]) and rows[1:]:
         rows = rows[1:]  # the heads of columns
     parsed = [_class_row(row) for row in rows]
-    about_pictures = sum(same_name(Path(name).stem) in pictures for _, name in parsed)
+    firsts = [re.split(r"[\s,;]", name)[0] for _, name in parsed]
+    about_pictures = sum(same_name(Path(name).stem) in pictures for name in firsts)
     if not parsed or len(rows) > 1000 or 2 * about_pictures > len(parsed):
         return None
     if all(value is not None for value, _ in parsed):
@@ -541,10 +536,6 @@ def value_name(value: int) -> str:
 def find_voc(tree: Tree) -> Layout | None:
     """SegmentationClass/NAME.png and the pictures of the same names, most often in JPEGImages."""
     images, masks = {}, defaultdict(list)
-    by_stem = defaultdict(list)
-    for path in tree.images:
-        if not tree.is_mask(path):
-            by_stem[same_name(path.stem)].append(path)
     above = {folder for path in tree.images for folder in path.relative_to(tree.root).parents}
     # Older versions of labelme write the second, and arrays into the first.
     named = ("SegmentationClass", "SegmentationClassPNG")
@@ -553,13 +544,17 @@ def find_voc(tree: Tree) -> Layout | None:
         for path in [path for path in tree.images if path.is_relative_to(folder)]:
             place = (*base.parts, *path.relative_to(folder).parent.parts)
             masks[place].append(path)
-            same = by_stem[same_name(path.stem)]
+            same = [p for p in tree.by_bare_name[same_name(path.stem)] if not tree.is_mask(p)]
             there |= {same[0]: place} if len(same) == 1 else {}
         own = [path for path in tree.images if path.is_relative_to(inside)]
         there = {path: (*base.parts, *path.relative_to(inside).parent.parts) for path in own} or there
         images |= there
-    if layout := _pair("voc", tree, images, masks, dict(enumerate(VOC_CLASSES))):
+    layout = _pair("voc", tree, images, masks, dict(enumerate(VOC_CLASSES)))
+    if layout:
         layout.notes.append("void pixels (255, the pale outlines) count as background")
+    elif masks:
+        words = f"no picture has the name of a mask, such as {min(masks.values())[0].stem}: add JPEGImages/."
+        layout = Layout("voc", tree.root, failed=[words])
     return layout
 
 

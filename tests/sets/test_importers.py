@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 import zlib
 from pathlib import Path
 
@@ -621,6 +622,9 @@ def test_voc_lists_may_name_folders_and_quote_and_a_labelmap_must_name_classes(s
     assert Image.open(report.out / "instances" / "JPEGImages_d_a b.png").getextrema() == (0, 2)
     (src / "labelmap.txt").write_text("# label:color_rgb:parts:actions\n")
     with pytest.raises(UserError, match=r"labelmap\.txt' names no class"):
+        import_folder(src, src.parent / "again", progress=False)
+    shutil.rmtree(src / "JPEGImages")
+    with pytest.raises(UserError, match="no picture has the name of a mask, such as a b: add JPEGImages"):
         import_folder(src, src.parent / "again", progress=False)
 
 
