@@ -192,7 +192,7 @@ def paint_labels(labels: np.ndarray) -> np.ndarray:
 
 
 def show_classes(
-    images: Sequence[np.ndarray], titles: Sequence[str], names: Sequence[str], height: float = 3.0
+    images: Sequence[np.ndarray], titles: Sequence[str], names: Sequence[str], height: float = 2.5
 ) -> Picture:
     """Pictures in a row over one legend of the class colours, background left out."""
     widths = [image.shape[1] / image.shape[0] for image in images]
