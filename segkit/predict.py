@@ -146,9 +146,9 @@ class Segmenter:
                     "segkit.read_image gives every picture in this form."
                 )
         size = self.preprocessing.size
-        if not all(8 <= size * scale <= 4096 for scale in scales):
+        if len(scales) == 0 or not all(8 <= size * scale <= 4096 for scale in scales):
             raise UserError(f"the input, {size} times each scale, is 8 to 4096 pixels: found {[*scales]}.")
-        probs = self.look_once(images, flip, scales)
+        probs = self.look_once(images, flip, scales) if images else []
         if not self.look_closer:
             return probs
         parts = [part_with_person(self.foreground(prob)) for prob in probs]

@@ -137,6 +137,7 @@ def test_a_batch_gives_what_single_photographs_give(person, astronaut):
     images = [astronaut, astronaut[:200], astronaut[:, :100]]
     for alone, together in zip((person(i) for i in images), person.predict_batch(images), strict=True):
         assert np.allclose(alone, together, atol=1e-5)
+    assert person.predict_batch([]) == []
 
 
 def test_flipping_makes_the_answer_symmetric(person, astronaut):
@@ -148,6 +149,8 @@ def test_flipping_makes_the_answer_symmetric(person, astronaut):
 def test_scales_average_the_views(person, astronaut):
     both = person(astronaut, scales=(1.0, 1.5))
     assert np.allclose(both, (person(astronaut) + person(astronaut, scales=(1.5,))) / 2, atol=1e-6)
+    with pytest.raises(UserError, match="times each scale"):
+        person(astronaut, scales=())
 
 
 @pytest.mark.parametrize(
