@@ -32,9 +32,11 @@ from segkit.files import (
     same_name,
     write_image,
 )
-from segkit.sets.groups import write_splits
+from segkit.sets.groups import torn_groups, write_splits
 from segkit.sets.layouts import (
     BACKGROUND,
+    IMAGE_FOLDERS,
+    LIST,
     OVER_127,
     TITLES,
     Example,
@@ -104,11 +106,11 @@ def import_folder(
     Raises: UserError when the classes are ambiguous or nothing can be imported; `out` is then not made.
     """
     src, out = Path(src), Path(out)
-    if isinstance(classes, str):
-        classes = [text.strip() for text in classes.split(",")]
     if layout not in ("auto", *TITLES):
         raise UserError(f"layout '{layout}' is not known. Known are: auto, {', '.join(TITLES)}.")
     found = detect_layout(src, None if layout == "auto" else layout)
+    if isinstance(classes, str):
+        classes = [classes] if classes in found.classes else [text.strip() for text in classes.split(",")]
     wanted, used = _choose(found, classes)
     class_name = class_name or _name_of(wanted)
     names = _names(found)
@@ -163,24 +165,27 @@ def import_folder(
             write_splits(folder, splits, groups if grouped else None)
             listed = ", ".join(f"{split} {n}" for split, n in counts.items())
             report.notes.append(f"splits.csv keeps the splits of the source: {listed}")
-        else:
-            report.notes += _keep_folders(folder, named, report)
+        if not any(groups.values()):
+            report.notes += _keep_folders(folder, named, report, splits)
         write_class_name(folder, class_name)
         (folder / "import.txt").write_text(f"{report}\n", encoding="utf-8")
     return report
 
 
-def _keep_folders(folder: Path, named: Sequence[tuple[str, Example]], report: Report) -> list[str]:
-    """Write groups.csv where the pictures came from several folders; returns a note, if so."""
-    folders = {name: one.image.parent.relative_to(report.layout.root).as_posix() for name, one in named}
-    rows = [(name, folders[name]) for name in report.written]
-    count = len({place for _, place in rows})
-    if not 1 < count < len(rows):
+def _keep_folders(folder: Path, named: Sequence, report: Report, splits: dict[str, str]) -> list[str]:
+    """Write groups.csv where the pictures were in folders, unless the splits tear none; returns a note."""
+    folders = {name: one.image.parent.relative_to(report.layout.root).parts for name, one in named}
+    told = {part for parts in folders.values() for part in parts if LIST.fullmatch(part)} | IMAGE_FOLDERS
+    rows = [(name, "/".join(p for p in folders[name] if p not in told) or ".") for name in report.written]
+    count, torn = len({place for _, place in rows}), torn_groups(dict(rows), splits)
+    dealt = len({*splits.values()}) > 1
+    if not 1 < count < len(rows) or (dealt and not torn):
         return []
     with (folder / "groups.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("name", "group"), *rows])
-    cure = f"segkit data split {report.out} --group {report.out / 'groups.csv'}"
-    return [f"groups.csv keeps the {count} folders of the pictures. If one is a film or a patient: {cure}"]
+    cure = f"segkit data split {report.out}{' --overwrite' * dealt} --group {report.out / 'groups.csv'}"
+    apart = f", and {name_some(torn, 3)} lie in more than one split" if torn else ""
+    return [f"groups.csv keeps {count} folders of the pictures{apart}. If one is a film or a patient: {cure}"]
 
 
 # Reading and writing one pair

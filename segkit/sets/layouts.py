@@ -67,7 +67,7 @@ MASK_WORD = "masks?|labels?|mattes?|matting|alphas?|pha|seg(?:s|m|mentations?)?|
 
 MASK_WORD += "|ann(?:o|ot|otation)?s?|out|cutout|removebg-preview"  # of rembg, segkit predict, remove.bg
 
-WORDS = {"image": IMAGE_WORD, "mask": MASK_WORD}
+WORDS = {"image": IMAGE_WORD, "mask": MASK_WORD, "shown": "overlays?|vi[sz]|preview"}
 
 ANNOTATIONS = (".json", ".xml", ".csv", ".txt", ".yaml", ".yml", ".ndjson", ".jsonl", ".names")
 """Endings of files that may hold annotations."""
@@ -621,18 +621,23 @@ def _role(folder: str, loosely: bool) -> tuple[str, str]:
 
 def find_beside(tree: Tree) -> Layout | None:
     """x.jpg beside x_mask.png, or x.jpg beside a grey x.png."""
-    images, masks = {}, defaultdict(list)
+    images, masks, shown = {}, defaultdict(list), []
     stems = {path: same_name(path.stem) for path in tree.images}
     names = {(path.parent, name) for path, stem in stems.items() for name in (stem, _bare(stem, "image"))}
     for path, stem in stems.items():
         plain = {stem, _without_number(stem)}
         ended = {_bare(name, "mask") for name in plain} - plain
         grey = path.suffix.lower() == ".png" and _is_grey_twin(path, tree)
-        if grey or any((path.parent, name) in names for name in ended):
+        if (path.parent, of := _bare(stem, "shown")) in names and of != stem:
+            shown.append(path.name)
+        elif grey or any((path.parent, name) in names for name in ended):
             masks[path.parent.parts].append(path)
         else:
             images[path] = path.parent.parts
-    return _pair("beside", tree, images, masks)
+    layout = _pair("beside", tree, images, masks)
+    if layout and shown:
+        layout.notes.append(f"pictures of a mask over its photograph are not used: {name_some(shown)}")
+    return layout
 
 
 def _is_grey_twin(path: Path, tree: Tree) -> bool:

@@ -127,6 +127,7 @@ def test_lists_beside_any_layout_are_its_splits(src, lines):
 def test_image_and_mask_side_by_side(src):
     save(src / "a.jpg")
     save(src / "a_mask.png", SQUARE * np.uint8(255))
+    save(src / "a_overlay.jpg")
     save(src / "deep" / "b.jpeg")
     save(src / "deep" / "b.png", SQUARE * np.uint8(255))
     report = run(src)
@@ -151,7 +152,13 @@ def test_folders_that_may_be_patients_are_kept_for_the_split(src):
     report = run(src)
     assert f"segkit data split {report.out} --group {report.out / 'groups.csv'}" in str(report)
     rows = (report.out / "groups.csv").read_text().split()
-    assert rows == ["name,group", "a,P1/images", "b,P1/images", "c,P2/images"]
+    assert rows == ["name,group", "a,P1", "b,P1", "c,P2"]
+    for split, patient in (("train", "P1"), ("val", "P2")):
+        shutil.move(src / patient, src / split / patient)
+    assert not (import_folder(src, src.parent / "whole", progress=False).out / "groups.csv").exists()
+    shutil.copytree(src / "val" / "P2", src / "train" / "P2")
+    torn = import_folder(src, src.parent / "torn", progress=False)
+    assert "P2 lie in more than one split" in str(torn) and "--overwrite --group" in str(torn)
 
 
 def test_a_trimap_in_a_folder_is_no_class(src):
@@ -721,11 +728,11 @@ def test_labelme_finds_a_renamed_picture_by_the_name_of_its_json(src):
 
 def test_classes_that_are_not_called_person_are_not_guessed(src):
     save(src / "a.jpg")
-    shapes = [shape("alice", "polygon", OUTLINE), shape("no person", "polygon", [[0, 0], [3, 0], [0, 3]])]
+    shapes = [shape("alice, 7", "polygon", OUTLINE), shape("no person", "polygon", [[0, 0], [3, 0], [0, 3]])]
     make_labelme(src / "a.json", "a.jpg", shapes)
-    with pytest.raises(UserError, match=r"no class .* is called person .*alice, no person.*--classes"):
+    with pytest.raises(UserError, match=r"no class .* is called person .*alice, 7, no person.*--classes"):
         run(src)
-    assert np.array_equal(masks_of(run(src, classes=["alice"]))["a"], SQUARE)
+    assert np.array_equal(masks_of(run(src, classes="alice, 7"))["a"], SQUARE)
 
 
 # Supervisely
