@@ -4,6 +4,7 @@ One network answers one request at a time; what is sent is never written to a di
 """
 
 import threading
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import fastapi_offline
@@ -15,11 +16,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
 from segkit import __version__
+from segkit.app import photo
 from segkit.app.guard import HEADERS, guards
 from segkit.app.uploads import MOST_MEGABYTES, MOST_PIXELS, read_upload
-from segkit.files import UserError
-from segkit.matting.compose import as_png, cutout, on_its_own, replace_background
-from segkit.plots import overlay
+from segkit.files import UserError, parse_colour
+from segkit.matting.compose import as_png
 from segkit.predict import Segmenter
 
 ABOUT = f"""People out of photographs, on this machine; nothing is sent anywhere, and nothing is kept.
@@ -109,12 +110,9 @@ def compose(
     person: Segmenter, image: np.ndarray, show: str, background: str | None, threshold: float | None
 ) -> np.ndarray:
     """What is asked for: uint8 (H, W), (H, W, 3) or (H, W, 4).   image: uint8 (H, W, 3)."""
-    prob, threshold = person.foreground(person(image)), threshold or person.threshold
-    if background is not None:
-        named = background in ("blur", "portrait")
-        behind = background if named else tuple(bytes.fromhex(background[-6:]))
-        return replace_background(*on_its_own(image, prob, threshold), behind)
-    if show == "cutout":
-        return cutout(*on_its_own(image, prob, threshold))
-    mask = prob > threshold
-    return overlay(image, mask) if show == "overlay" else mask * np.uint8(255)
+    look = photo.Look(show.replace("cutout", "result"), threshold=threshold or person.threshold)
+    if background in ("blur", "portrait"):
+        look = replace(look, view="result", background=background)
+    elif background is not None:
+        look = replace(look, view="result", background="colour", colour=parse_colour(background))
+    return photo.compose(image, person.foreground(person(image)), look)

@@ -461,9 +461,6 @@ class FolderWriter:
         for half in path.glob(".*.png"):  # a killed run left it
             half.unlink()
 
-    def __enter__(self) -> "FolderWriter":
-        return self
-
     def write(self, image: np.ndarray, time: Fraction) -> None:
         write_image(self.path / f"{self.start + self.count:06d}.png", image)
         self.count += 1

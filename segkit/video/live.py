@@ -112,11 +112,11 @@ def open_stream(
     """
     if source == "webcam" or str(source).isdecimal():
         return webcam(0 if source == "webcam" else int(source), seconds), None
-    with VideoReader(source) as reader:
-        fps = float(reader.info.fps)
+    reader = VideoReader(source)
+    fps = float(reader.info.fps)
 
     def frames() -> Iterator[np.ndarray]:
-        with VideoReader(source) as reader:
+        with reader:
             for frame in islice(reader.frames(), seconds and max(1, round(seconds * fps))):
                 yield frame.image
 

@@ -330,8 +330,8 @@ class Parts:
                 for number in range(len(self.info.audio)):
                     source = opened.enter_context(open_container(reader.path))
                     track = source.streams.audio[number]
-                    make = _copied if sound == "sound copied" else _encoded
-                    tracks.append(make(source, track, target, self.encoding.audio_codec, reader.origin))
+                    codec = None if sound == "sound copied" else self.encoding.audio_codec
+                    tracks.append(_sound(source, track, target, codec, reader.origin))
             # Packets in the order of their times, so that little of the longer track waits in memory.
             for packet in heapq.merge(*tracks, key=lambda packet: packet.dts * packet.time_base):
                 target.mux(packet)
@@ -378,15 +378,18 @@ class Part:
             self._parts.count += 1
 
 
-def _copied(source, track, target, codec: str, origin: Fraction) -> Iterator:
-    """The packets of a sound track as they are."""
-    out = target.add_stream_from_template(track)
-    out.metadata.update(_words_of(track))
-    return _moved(packets_of(source, track), out, round(origin / track.time_base))
-
-
-def _words_of(track) -> dict[str, str]:
-    return {name: text for name, text in track.metadata.items() if name in ("language", "title")}
+def _sound(source, track, target, codec: str | None, origin: Fraction) -> Iterator:
+    """The packets of a sound track for another file: as they are, or encoded anew with a codec."""
+    if codec is None:
+        out = target.add_stream_from_template(track)
+    else:
+        layout = SPEAKERS[min(track.codec_context.channels, 8) - 1]
+        out = target.add_stream(codec, rate=48000, layout=layout)
+    kept = {name: text for name, text in track.metadata.items() if name in ("language", "title")}
+    out.metadata.update(kept)
+    if codec is None:
+        return _moved(packets_of(source, track), out, round(origin / track.time_base))
+    return _encoded(source, track, out, origin)
 
 
 def _moved(packets: Iterator, out, shift: int) -> Iterator:
@@ -398,15 +401,7 @@ def _moved(packets: Iterator, out, shift: int) -> Iterator:
             yield packet
 
 
-def _encoded(source, track, target, codec: str, origin: Fraction) -> Iterator:
-    """The sound of a track, encoded anew."""
-    layout = SPEAKERS[min(track.codec_context.channels, 8) - 1]
-    out = target.add_stream(codec, rate=48000, layout=layout)
-    out.metadata.update(_words_of(track))
-    return _sound(source, track, out, origin)
-
-
-def _sound(source, track, out, origin: Fraction) -> Iterator:
+def _encoded(source, track, out, origin: Fraction) -> Iterator:
     for packet in packets_of(source, track):
         try:
             frames = packet.decode() if packet is not None else []

@@ -348,7 +348,7 @@ def test_sound_that_is_encoded_anew_keeps_every_speaker(tmp_path, layout, codec)
         frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
         out.mux([*track.encode(frame), *track.encode(None)])
     with av.open(str(tmp_path / "a.mkv")) as source, av.open(str(tmp_path / "b.mkv"), "w") as target:
-        target.mux(list(segkit.video.replace._encoded(source, source.streams[0], target, codec, Fraction(0))))
+        target.mux(list(segkit.video.replace._sound(source, source.streams[0], target, codec, Fraction(0))))
     with av.open(str(tmp_path / "b.mkv")) as made:
         assert made.streams[0].codec_context.channels == count
 
@@ -418,8 +418,8 @@ def test_transparent_into_a_folder_gives_one_png_per_frame_and_their_times(tmp_p
         assert [float(row["seconds"]) for row in csv.DictReader(file)] == [n / 10 for n in range(20)]
     assert not (tmp_path / "frames.parts").exists()
     (tmp_path / "frames" / ".000003-half.png").touch()  # as a killed run leaves it
-    with FolderWriter(tmp_path / "frames", 20):
-        assert sorted(p.name for p in (tmp_path / "frames").glob("*.png")) == names
+    FolderWriter(tmp_path / "frames", 20)
+    assert sorted(p.name for p in (tmp_path / "frames").glob("*.png")) == names
     with pytest.raises(UserError, match="there already"):
         replace_in_video(bright, source, tmp_path / "frames", "transparent")
 
