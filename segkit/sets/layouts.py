@@ -39,7 +39,7 @@ from segkit.files import (
     same_name,
     to_srgb,
 )
-from segkit.sets.regions import Region, count_unused, paint_regions
+from segkit.sets.regions import NO_AREA, Region, paint_regions
 
 TITLES = {
     "coco": "COCO JSON",
@@ -138,7 +138,7 @@ class Layout:
         """Take up a picture and its regions; None for one that nobody annotated. size: (H, W) as stated."""
         size = tuple(map(int, size)) if size and all(size) else None
         self.classes.update(region.label for region in regions or ())
-        self.unused.update(count_unused(regions or ()))
+        self.unused.update(region.kind for region in regions or () if region.kind in NO_AREA)
         mask = None if regions is None else partial(paint_regions, image, size, list(regions))
         crowds = frozenset(region.label for region in regions or () if region.crowd)
         self.examples.append(Example(image, mask, split, crowds=crowds))
@@ -535,7 +535,7 @@ def value_name(value: int) -> str:
 
 def find_voc(tree: Tree) -> Layout | None:
     """SegmentationClass/NAME.png and the pictures of the same names, most often in JPEGImages."""
-    images, masks = {}, defaultdict(list)
+    images, masks = {}, {}
     above = {folder for path in tree.images for folder in path.relative_to(tree.root).parents}
     # Older versions of labelme write the second, and arrays into the first.
     named = ("SegmentationClass", "SegmentationClassPNG")
@@ -543,7 +543,7 @@ def find_voc(tree: Tree) -> Layout | None:
         base, inside, there = folder.parent, folder.parent / "JPEGImages", {}
         for path in [path for path in tree.images if path.is_relative_to(folder)]:
             place = (*base.parts, *path.relative_to(folder).parent.parts)
-            masks[place].append(path)
+            masks[path] = place
             same = [p for p in tree.by_bare_name[same_name(path.stem)] if not tree.is_mask(p)]
             there |= {same[0]: place} if len(same) == 1 else {}
         own = [path for path in tree.images if path.is_relative_to(inside)]
@@ -553,7 +553,7 @@ def find_voc(tree: Tree) -> Layout | None:
     if layout:
         layout.notes.append("void pixels (255, the pale outlines) count as background")
     elif masks:
-        words = f"no picture has the name of a mask, such as {min(masks.values())[0].stem}: add JPEGImages/."
+        words = f"no picture has the name of a mask, such as {min(masks).stem}: add JPEGImages/."
         layout = Layout("voc", tree.root, failed=[words])
     return layout
 
@@ -563,32 +563,27 @@ def find_folders(tree: Tree, loosely: bool = False) -> Layout | None:
 
     loosely: under any names that say so, such as img_dir and ann_dir, or train and train_masks.
     """
-    images, masks, said = {}, defaultdict(list), set()
+    images, masks, said = {}, {}, set()
     for path in tree.images:
         roles = [_role(part, loosely) for part in path.relative_to(tree.root).parts[:-1]]
         place = tuple(rest for _, rest in roles if rest)
         role = next((role for role, _ in reversed(roles) if role), "")
-        if role == "mask":
-            masks[place].append(path)
-        elif role or loosely:
-            images[path] = place
-            said |= {path} if role else set()
+        if role or loosely:
+            (masks if role == "mask" else images)[path] = place
+            said |= {path} if role == "image" else set()
     if loosely:  # a folder that only one of the two sides has tells nothing
-        both = set(itertools.chain(*images.values())) & set(itertools.chain(*masks))
-        images = {path: _within(both, place) for path, place in images.items() if path in said or not said}
-        merged = defaultdict(list)
-        for place, paths in masks.items():
-            merged[_within(both, place)] += paths
-        images = {path: place for path, place in images.items() if place in merged}
-        masks = merged
+        both = {*itertools.chain(*images.values())} & {*itertools.chain(*masks.values())}
+        for places in (images, masks):
+            places |= {path: tuple(part for part in place if part in both) for path, place in places.items()}
+        there = {*masks.values()}
+        images = {p: place for p, place in images.items() if place in there and (p in said or not said)}
     layout = _pair("folders", tree, images, masks)
     if loosely and images and not layout:
         raise UserError(
             f"'{tree.root}' has pictures such as {min(images).name} and masks such as "
-            f"{min(min(masks.values())).name}, and no mask is named after a picture, as x.png or x_mask.png."
+            f"{min(masks).name}, and no mask is named after a picture, as x.png or x_mask.png."
         )
-    others = len(tree.images) - len(images) - sum(map(len, masks.values()))
-    if layout and others:
+    if layout and (others := len(tree.images) - len(images) - len(masks)):
         layout.notes.append(f"{others} pictures stand in neither of the two folders and were not used")
     if layout and (tree.root / "splits.csv").is_file():
         layout.read.add(tree.root / "splits.csv")
@@ -599,10 +594,6 @@ def find_folders(tree: Tree, loosely: bool = False) -> Layout | None:
                 row = table.get(normalize("NFC", name), {})
                 example.split, example.group = row.get("split", example.split), row.get("group", name)
     return layout
-
-
-def _within(both: Set[str], place: Sequence[str]) -> tuple[str, ...]:
-    return tuple(part for part in place if part in both)
 
 
 def _role(folder: str, loosely: bool) -> tuple[str, str]:
@@ -621,7 +612,7 @@ def _role(folder: str, loosely: bool) -> tuple[str, str]:
 
 def find_beside(tree: Tree) -> Layout | None:
     """x.jpg beside x_mask.png, or x.jpg beside a grey x.png."""
-    images, masks, shown = {}, defaultdict(list), []
+    images, masks, shown = {}, {}, []
     stems = {path: same_name(path.stem) for path in tree.images}
     names = {(path.parent, name) for path, stem in stems.items() for name in (stem, _bare(stem, "image"))}
     for path, stem in stems.items():
@@ -631,7 +622,7 @@ def find_beside(tree: Tree) -> Layout | None:
         if (path.parent, of := _bare(stem, "shown")) in names and of != stem:
             shown.append(path.name)
         elif grey or any((path.parent, name) in names for name in ended):
-            masks[path.parent.parts].append(path)
+            masks[path] = path.parent.parts
         else:
             images[path] = path.parent.parts
     layout = _pair("beside", tree, images, masks)
@@ -663,11 +654,11 @@ def _without_number(stem: str) -> str:
 
 
 def _pair(
-    name: str, tree: Tree, images: dict[Path, tuple], masks: dict[tuple, list[Path]], usual: Any = None
+    name: str, tree: Tree, images: dict[Path, tuple], masks: dict[Path, tuple], usual: Any = None
 ) -> Layout | None:
     """Give every picture the masks of its place and name: one for all, or one for each object.
 
-    masks: by place, which are the folders above; the last of them may stand for a picture or for a class.
+    images, masks: their places, the folders above; the last of a mask may stand for a picture or a class.
     usual: the classes where no list names them.
     """
     layout, used, cache, by_class = Layout(name, tree.root), set(), {}, {}
@@ -679,27 +670,26 @@ def _pair(
     called = {key: same_name(min(found).stem) for key, found in others.items() if len(found) == 1}
     called |= {key: key[1] for key in stems}
     exact, objects = defaultdict(list), defaultdict(list)
-    for place, paths in masks.items():
+    for path, place in masks.items():
         up, folder = place[:-1], "".join(place[-1:])
-        for path in paths:
-            stem = same_name(path.stem)  # a_mask.png and a.jpg.png belong to a, mask_1.png to img_1
-            names = [stem, _bare(stem, "mask"), *([Path(stem).stem] if "." in stem else [])]
-            owner = next((called[place, name] for name in names if (place, name) in called), None)
-            if owner is not None:
-                exact[place, owner].append(path)
-                continue
-            shorter = [_without_number(name) for name in names]
-            names += [*shorter, *(_bare(name, "mask") for name in shorter)]
-            numbered = next((name for name in names if (place, name) in stems), None)
-            within = next((above for above in (up, place) if (above, folder) in stems), None)
-            classed = next((name for name in names if (up, name) in stems), None)
-            if numbered:  # a_0.png
-                objects[place, numbered].append(path)
-            elif within is not None:  # masks/a/0.png, or a/masks/0.png beside a/images/a.png
-                objects[within, folder].append(path)
-            elif folder == same_name(path.parent.name) and classed:  # masks/person/a.png
-                objects[up, classed].append(path)
-                by_class[path] = path.parent.name
+        stem = same_name(path.stem)  # a_mask.png and a.jpg.png belong to a, mask_1.png to img_1
+        names = [stem, _bare(stem, "mask"), *([Path(stem).stem] if "." in stem else [])]
+        owner = next((called[place, name] for name in names if (place, name) in called), None)
+        if owner is not None:
+            exact[place, owner].append(path)
+            continue
+        shorter = [_without_number(name) for name in names]
+        names += [*shorter, *(_bare(name, "mask") for name in shorter)]
+        numbered = next((name for name in names if (place, name) in stems), None)
+        within = next((above for above in (up, place) if (above, folder) in stems), None)
+        classed = next((name for name in names if (up, name) in stems), None)
+        if numbered:  # a_0.png
+            objects[place, numbered].append(path)
+        elif within is not None:  # masks/a/0.png, or a/masks/0.png beside a/images/a.png
+            objects[within, folder].append(path)
+        elif folder == same_name(path.parent.name) and classed:  # masks/person/a.png
+            objects[up, classed].append(path)
+            by_class[path] = path.parent.name
     for image, place in images.items():
         key = (place, same_name(image.stem))
         whole, parts = exact[key], objects[key]
@@ -722,7 +712,7 @@ def _pair(
             else:
                 layout.value_files.append(path)
         layout.examples.append(Example(image, reader, tree.split(image.parent)))
-    if lonely := [path.name for paths in masks.values() for path in paths if path not in used]:
+    if lonely := [path.name for path in masks if path not in used]:
         layout.notes.append(f"{len(lonely)} masks have no picture: {name_some(lonely)}")
     if several := sum(map(bool, objects.values())):
         layout.notes.append(f"{several} pictures have one mask per object")

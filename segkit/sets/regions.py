@@ -5,7 +5,6 @@ Introduced in notebook 02.
 
 import itertools
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,11 +86,6 @@ def number_regions(
     if numbers and not people.any():
         raise UserError(f"'{name}': {len(numbers)} annotated, and not one has an area inside the picture.")
     return people
-
-
-def count_unused(regions: Iterable[Region]) -> Counter[str]:
-    """How many regions have no area, by kind."""
-    return Counter(region.kind for region in regions if region.kind in NO_AREA)
 
 
 # Shapes
