@@ -89,7 +89,7 @@ class DatasetReport:
 
 def how_sure(pictures: int, groups: int, folder: str | Path) -> str:
     """How far a mean Dice on so many test pictures may be off, in a sentence, before there is a score."""
-    of = f"{pictures} test pictures" if groups == pictures else f"{pictures} test pictures in {groups} groups"
+    of = f"{pictures} test picture{'s' * (pictures != 1)}" + f" in {groups} groups" * (groups != pictures)
     off = 1.96 * SPREAD / groups**0.5
     cure = f"; every picture is scored by segkit train {folder} --folds 5" if groups < FEW else ""
     return f"a mean Dice on {of} will be off by up to {off:.2f} (95 %, where {SPREAD} is the spread){cure}"

@@ -216,7 +216,7 @@ def fit_temperature(
 
 def plot_reliability(curves: dict[str, Reliability]) -> Figure:
     """Said against true, the diagonal of the honest, and below it where the pixels lie."""
-    figure = Picture(figsize=(4.2 * len(curves), 4.4), layout="constrained")
+    figure = Picture(figsize=(min(7.5, 4.2 * len(curves)), 4.4), layout="constrained")
     grid = figure.subplots(2, len(curves), squeeze=False, height_ratios=[3, 1], sharex=True, sharey="row")
     for (name, curve), axes, below in zip(curves.items(), *grid, strict=True):
         axes.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--", label="believable")
