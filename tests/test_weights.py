@@ -145,6 +145,8 @@ def test_one_command_goes_from_photographs_to_clothes_and_goes_on_where_it_stopp
     samples = {sample.name: sample for sample in find_samples(clothes, labels="parts")}
     labels = {name: set(np.unique(read_labels(sample.mask))) for name, sample in samples.items()}
     assert labels["ccp_0002"] == {0, 3} and samples["ccp_0001"].split == "test"
+    upper = [name for name in samples if name.endswith("-upper")]
+    assert {samples[name].split for name in upper} == {"train"} and labels[upper[0]] == {0, 3}
     others = [found for name, found in labels.items() if name.startswith(("coco", "selfie", "voc"))]
     assert len(others) > 3 and all(found == {0, 254} for found in others)
     rendered = [found for name, found in labels.items() if samples[name].source == "people"]

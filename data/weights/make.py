@@ -26,7 +26,7 @@ STAGES = {
     "person-base": (*(f"person-base-{n}" for n in range(1, 6)), "person-base"),
     "person-small": ("person-small-1", "person-small-2", "person-small"),
     "person-unet": ("person-unet-1", "person-unet-2", "person-unet-3"),
-    "person-parts": ("person-parts-1", "person-parts"),
+    "person-parts": ("person-parts-1", "person-parts-2", "person-parts"),
 }
 """Recipes in their order."""
 CHOSEN = {
