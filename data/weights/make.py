@@ -33,7 +33,7 @@ CHOSEN = {
     "person-base": ["--mix", "runs/person-base-5", "--size", "384", "--look_closer"],
     "person-small": ["--mix", "runs/person-small-2", "--size", "288"],
     "person-unet": ["--mix", "runs/person-unet-2", "--size", "256"],
-    "person-parts": ["--size", "384"],
+    "person-parts": ["--mix", "runs/person-parts-2", "--share", "0.3", "--size", "384"],
 }
 """What validate.py chose, as options of publish.py."""
 
