@@ -231,7 +231,8 @@ def series_pattern(names: list[str]) -> str | None:
     """A pattern for names such as film_0001, scan12/slice-7 or 1.2.840.3; None for other names.
 
     A series is three names or more that differ in their last number alone. One series alone is a film where
-    it is called frame, slice or the like, and is then cut into stretches: numbered photographs are no film.
+    it is called frame, slice or the like: numbered photographs are no film. One or two make no three splits,
+    so they are cut into stretches.
     """
     # What all names end in does not count; Roboflow adds another ending to each.
     letters = zip(*(name[::-1] for name in names), strict=False)
@@ -243,10 +244,10 @@ def series_pattern(names: list[str]) -> str | None:
     long = [start for start, count in counts.items() if count >= 3]
     if 2 * sum(counts[start] for start in long) < len(names):
         return None
-    if len(long) > 1:
+    if len(long) > 2 or (len(long) == 2 and len(found) < 30):
         return r"(.*\D)\d+" + ending
-    if FILM.search(long[0]):
-        return (r"(.*\d)\d" if len(found) < 100 else r"(.*\d)\d\d") + ending
+    if len(long) == 2 or FILM.search(long[0]):
+        return (r"(.*\d)\d" if len(found) < 300 else r"(.*\d)\d\d") + ending
     return None
 
 

@@ -128,6 +128,8 @@ def test_a_group_that_is_torn_by_hand_is_said(make_dataset):
         ([f"a_mp4-{i:03}_jpg.rf.{i}c{i:x}" for i in range(30)], r"(.*\d)\d_[a-z]+\.rf\.\w+"),
         ([f"{a}_mov-{i}_jpg.rf.{i}c0" for i in range(9) for a in "ab"], r"(.*\D)\d+_[a-z]+\.rf\.\w+"),
         ([f"p{p}_{i:06}_leftImg8bit" for p in (7, 9) for i in range(5)], r"(.*\D)\d+_leftImg8bit"),
+        ([f"{film}_{i:04}" for i in range(20) for film in "ab"], r"(.*\d)\d"),
+        ([f"frame_{i:04}" for i in range(150)], r"(.*\d)\d"),
         ([f"IM-0001-{i:04}" for i in range(300)], r"(.*\d)\d\d"),
         ([f"IMG_{i:04}" for i in range(30)], None),
         ([f"{i:012}" for i in range(0, 3000, 7)], None),
