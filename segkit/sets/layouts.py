@@ -306,7 +306,7 @@ def shared_tail(path: Path, parts: Sequence[str]) -> int:
 def json_kind(path: Path) -> str:
     """Which layout a JSON file belongs to; "broken", or "other" for one that is not known."""
     try:
-        data = load_json(path)
+        data = load_data(path)
     except UserError:
         return "broken"
     if isinstance(data, list):
@@ -337,21 +337,16 @@ def _is_task(record: Any) -> bool:
     return labelled or {"annotation_id", "lead_time"} <= record.keys()
 
 
-def load_json(path: Path) -> Any:
-    """The content of a JSON file, with or without a byte order mark.   Raises: UserError."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"'{path}' is not readable JSON ({str(error)[:80]}).") from error
+PARSERS = {".json": json.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}
 
 
-def load_yaml(path: Path) -> Any:
-    """The content of a YAML file.   Raises: UserError."""
+def load_data(path: Path) -> Any:
+    """The content of a JSON or YAML file, with or without a byte order mark.   Raises: UserError."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        return PARSERS[path.suffix.lower()](path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        words = " ".join(str(error).split())
-        raise UserError(f"'{path}' is not YAML in UTF-8 that can be read ({words[:120]}).") from error
+        kind, words = path.suffix[1:].upper(), " ".join(str(error).split())
+        raise UserError(f"'{path}' is not readable {kind} ({words[:120]}).") from error
 
 
 # Class lists: which value of a mask means what
@@ -376,9 +371,8 @@ def read_class_list(path: Path, pictures: Set[str] = frozenset()) -> dict[int, s
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        if path.suffix.lower() == ".json" or path.suffix.lower() in (".yaml", ".yml"):
-            data = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-            return _classes_of(data)
+        if parse := PARSERS.get(path.suffix.lower()):
+            return _classes_of(parse(text))
         rows = [line.strip() for line in text.splitlines() if line.strip() and line.strip()[0] != "#"]
         if path.suffix.lower() == ".csv":
             rows = [",".join(cell.strip() for cell in row) for row in csv.reader(rows)]

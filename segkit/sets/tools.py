@@ -29,8 +29,7 @@ from segkit.sets.layouts import (
     IMAGE_FOLDERS,
     Layout,
     Tree,
-    load_json,
-    load_yaml,
+    load_data,
     named_split,
     read_class_list,
     shared_tail,
@@ -57,7 +56,7 @@ class Reader(ABC):
                 with self.layout.noting(path):
                     self.layout.read.add(path)
                     self.layout.spoilt.update(self.tree.same_stem(path))
-                    load_json(path)
+                    load_data(path)
 
     @abstractmethod
     def records(self, path: Path) -> Iterable[tuple[Any, Any]]:
@@ -104,7 +103,7 @@ def open_coco(path: Path) -> Any:
     require("pycocotools", extra="data")
     from pycocotools.coco import COCO
 
-    data = load_json(Path(path))
+    data = load_data(Path(path))
     try:
         images = _by_id(path, data["images"], "file_name")
         categories = _by_id(path, data["categories"], "name")
@@ -222,7 +221,7 @@ class Labelme(Reader):
     name = "labelme"
 
     def records(self, path: Path) -> Iterable[tuple[Path, dict]]:
-        record, same = load_json(path), self.tree.same_stem(path)
+        record, same = load_data(path), self.tree.same_stem(path)
         self.layout.spoilt.update(same)
         try:
             image = self.tree.picture(record.get("imagePath") or "", near=path)
@@ -274,7 +273,7 @@ class Supervisely(Reader):
         self.layout.spoilt.update(same)
         if len(same) != 1:
             raise UserError(f"'{path}' belongs to {len(same)} pictures in '{folder}', not to one.")
-        return [(same[0], load_json(path))]
+        return [(same[0], load_data(path))]
 
     def regions(self, record: dict) -> tuple[list[Region] | None, Any]:
         regions = [_supervisely_region(shape) for shape in record["objects"]]
@@ -330,7 +329,7 @@ class Yolo(Reader):
         for path in self.tree.files_of(".yaml", ".yml", ".txt", ".names"):
             data = {}
             if path.suffix.lower() in (".yaml", ".yml"):
-                data = load_yaml(path)
+                data = load_data(path)
                 if not (isinstance(data, dict) and "names" in data):
                     continue
             elif path.name not in ("classes.txt", "obj.names"):
@@ -465,7 +464,7 @@ class LabelStudio(Reader):
     def records(self, path: Path) -> Iterable[tuple[dict, dict]]:
         """The tasks. In JSON-MIN a record is one annotation of a task, and its lists are results."""
         tasks: dict[Any, dict] = {}
-        for number, record in enumerate(load_json(path)):
+        for number, record in enumerate(load_data(path)):
             if isinstance(record.get("data"), dict):
                 tasks[f"record {number}"] = record
                 continue
@@ -571,7 +570,7 @@ class Via(Reader):
         """Names of pictures and their regions, as version 2 writes them."""
         if path.suffix.lower() == ".csv":
             return _via_table(path)
-        data = load_json(path)
+        data = load_data(path)
         if "metadata" in data:
             return _via_3(data)
         records = data.get("_via_img_metadata", data).values()

@@ -223,7 +223,7 @@ def test_labels_of_yolo_lie_below_or_beside_their_pictures(src, image, label):
     picture(src / image)
     write(src, {label: TRIANGLE, "data.yaml": "names: [person]"})
     assert take(src).written == ["a"]
-    wrong = {"in UTF-8": b"names: [F\xfc\xdfe]", "YAML": b'path: "C:\\Users"', "no list": b"names: x"}
+    wrong = {"utf-8": b"names: [F\xfc\xdfe]", "YAML": b'path: "C:\\Users"', "no list": b"names: x"}
     for words, broken in wrong.items():
         (src / "data.yaml").write_bytes(broken)
         with pytest.raises(UserError, match=words):
