@@ -115,7 +115,7 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, CheckpointInfo]:
     tensors, metadata = read_tensors(path)
     if "segkit" not in metadata:
         raise UserError(
-            f"'{path}' holds tensors but not how to use them: it was not written by segkit. "
+            f"'{path}' holds tensors but not how to use them. "
             "Expected a checkpoint such as best.safetensors from a run folder."
         )
     info = read_description(path, metadata["segkit"])

@@ -27,7 +27,7 @@ from segkit.files import IGNORE, UserError
 from segkit.metrics import Counts, count_classes, count_pixels
 from segkit.models import to_probs
 from segkit.plots import plot_curves
-from segkit.training.advice import advice_on_nan, advice_on_zero, tiny_masks
+from segkit.training.advice import advice_on_nan, advice_on_zero, advised_on_memory, tiny_masks
 from segkit.training.runs import ResumeState, Run, alone_in, check_run_folder, write_history
 from segkit.training.sampler import sampling_weights
 from segkit.training.settings import Recipe, TrainConfig
@@ -47,7 +47,7 @@ def train(
     check_run_folder(Path(run), resume)
     set_seed(config.seed)  # before the network is built: its first weights are random
     num_classes = 1 if recipe.labels == "masks" else len(read_class_names(folders[0]))
-    model, preprocessing = network_of(recipe, num_classes)
+    model, preprocessing = network_of(recipe, num_classes, Path(run) / "best.safetensors")
     crop_to = recipe.size if recipe.zoom > 1 else None
     transform = Augmentation(recipe.augment, crop_to) if recipe.augment > 0 or crop_to else None
     common = {"preprocessing": preprocessing, "cache": recipe.cache, "seed": config.seed}
@@ -86,7 +86,8 @@ def fit(
         saved = ResumeState.read(run) if resume else None
         setup = prepare(accelerator, model, train_set, val_set, run, config, saved, recipe, list(leaks))
         try:
-            _all_epochs(setup, config, run)
+            with advised_on_memory(config, train_set.preprocessing.size):
+                _all_epochs(setup, config, run)
         finally:
             if accelerator.is_main_process and setup.history:
                 plot_curves(setup.history, run / "curves.png")
@@ -140,8 +141,8 @@ def _all_epochs(setup: Setup, config: TrainConfig, run: Path) -> None:
             # The state is written last: an epoch counts as done once everything else of it is on disk.
             write_history(run / "history.csv", history)
             ResumeState.write(run, setup)
-        if epoch == 5 and max(row["val_dice"] for row in history) < 0.01:
-            accelerator.print(advice_on_zero(setup.info))
+        if epoch == min(5, config.num_epochs) and max(row["val_dice"] for row in history) < 0.01:
+            accelerator.print(advice_on_zero(setup.info, epoch))
 
 
 def train_epoch(setup: Setup, config: TrainConfig, bar: tqdm) -> float:

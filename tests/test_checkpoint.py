@@ -58,7 +58,7 @@ def test_what_is_no_checkpoint_is_one_sentence(saved, tmp_path):
         path.write_bytes(whole[:kept])
         refused(path, f"{kept:,} bytes.*not a whole")
     save_file({"w": torch.zeros(3)}, path)
-    refused(path, "not written by segkit")
+    refused(path, "not how to use them")
     refused(tmp_path / "none.safetensors", r"no checkpoint .*none\.safetensors")
 
 

@@ -150,7 +150,12 @@ def test_settings_that_refer_to_themselves_are_refused_before_they_fill_the_memo
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("[" * 5000, "nested deeper"), ("resume: true", "cannot say resume")]
+    ("text", "said"),
+    [
+        ("[" * 5000, "nested deeper"),
+        ("resume: true", "cannot say resume"),
+        ("config: x", "cannot say config"),
+    ],
 )
 def test_a_settings_file_that_cannot_be_meant_is_one_sentence(tmp_path, capsys, text, said):
     (tmp_path / "c.yaml").write_text(text)

@@ -156,6 +156,10 @@ def test_training_goes_on_from_the_weights_of_another_checkpoint(make_dataset, t
     second = train([folder], tmp_path / "second", small(num_epochs=1, start_from=str(first.checkpoint)))
     fresh = train([folder], tmp_path / "fresh", small(num_epochs=1))
     assert second.history[0]["train_loss"] < fresh.history[0]["train_loss"] / 1.5
+    start = str(first.checkpoint)
+    first.checkpoint.unlink()  # what a run started from is not needed to go on with it
+    more = train([folder], second.folder, small(num_epochs=2, start_from=start), resume=True)
+    assert len(more.history) == 2 and more.best_dice > 0
 
 
 @pytest.mark.slow

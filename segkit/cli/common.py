@@ -68,4 +68,7 @@ def read_pairs(texts: list[str] | None, form: str) -> dict[str, str]:
     for text in texts or []:
         if "=" not in text:
             raise UserError(f"{form}, found '{text}'.")
-    return dict(text.split("=", 1) for text in texts or [])
+    pairs = dict(text.split("=", 1) for text in texts or [])
+    if len(pairs) < len(texts or []):
+        raise UserError(f"{form}, each name once; found {' '.join(texts)}.")
+    return pairs

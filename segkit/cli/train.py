@@ -32,9 +32,9 @@ class SettingsFile(ActionConfigFile):
                 if depth > 10:
                     raise UserError(f"'{path}' is nested deeper than any setting.")
                 # The recorded settings are read before this file.
-                if getattr(event, "value", None) == "resume":
+                if (said := getattr(event, "value", None)) in ("resume", "config"):
                     how = f"segkit train --resume -o RUN --config {path}"
-                    raise UserError(f"'{path}' cannot say resume: {how}")
+                    raise UserError(f"'{path}' cannot say {said}: {how}")
         super().__call__(parser, found, path, option)
 
 

@@ -114,6 +114,8 @@ def _name_runs(points: Sequence[dict], fixed: dict, notebook: Path) -> dict[str,
     """{folder name: all parameters}, each checked against what the notebook declares."""
     runs: dict[str, dict] = {}
     for point in points:
+        if both := sorted(fixed.keys() & point.keys()):
+            raise UserError(f"{', '.join(both)} cannot be both swept and one value for all runs.")
         wanted = settings_for({notebook.stem: notebook}, {}, fixed | point)[notebook.stem]
         if wanted.get("data_dir"):
             wanted["data_dir"] = str(Path(wanted["data_dir"]).resolve())  # the kernel runs elsewhere

@@ -69,17 +69,20 @@ def cross_validate(
             f"cross-validation takes one data set, found {len(folders)}: put the pictures together."
         )
     folder, record = Path(folders[0]), out / "cv.json"
+    samples = find_samples(folder, labels=recipe.labels, splits=recipe.splits)
+    groups = {sample.name: sample.group for sample in samples}
+    groups = join_groups(groups, near_duplicates(thumbnails({s.name: s.image for s in samples})))
+    parts = deal_folds(groups, person_shares(folder, list(groups)), folds, config.seed)
     content = {"data": [str(folder.resolve())], "folds": folds, "config": asdict(recipe) | asdict(config)}
+    content["parts"] = parts  # other pictures are dealt otherwise: a fold would be scored on what it has seen
     if not record.exists():
         check_run_folder(out, resume=False)
     elif not resume:
         raise UserError(f"'{out}' holds a cross-validation: choose another folder, or go on by --resume.")
     elif json.loads(record.read_text()) != json.loads(json.dumps(content)):
-        raise UserError(f"folds of one cross-validation are alike: resume '{out}' with the settings it has.")
-    samples = find_samples(folder, labels=recipe.labels, splits=recipe.splits)
-    groups = {sample.name: sample.group for sample in samples}
-    groups = join_groups(groups, near_duplicates(thumbnails({s.name: s.image for s in samples})))
-    parts = deal_folds(groups, person_shares(folder, list(groups)), folds, config.seed)
+        raise UserError(
+            f"folds of one cross-validation are alike: resume '{out}' with the settings and pictures it has."
+        )
     with atomic_path(record) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
     recipes = {}

@@ -1,17 +1,21 @@
 """What to do when training goes wrong, or will, in a sentence."""
 
+import re
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from segkit.checkpoint import CheckpointInfo
 from segkit.data import SegmentationDataset
+from segkit.files import UserError
+from segkit.training.settings import TrainConfig
 
 
-def advice_on_zero(info: CheckpointInfo) -> str:
+def advice_on_zero(info: CheckpointInfo, epoch: int) -> str:
     start = "" if info.config.get("start_from") else "--start_from person-base, "
     return (
-        f"validation Dice is still 0 after 5 epochs: no {' or '.join(info.classes)} is found. What helps: "
+        f"validation Dice is still 0 in epoch {epoch}: no {' or '.join(info.classes)} is found. What helps: "
         f"{start}--steps_per_epoch 50 where the set is small, a larger --size where things are tiny; "
         "and segkit doctor DATA --picture look.png shows whether the masks are right."
     )
@@ -24,6 +28,21 @@ def advice_on_nan(run: Path, epoch: int, lr: float, precision: str, history: lis
         f"the loss is no longer a number in epoch {epoch} (learning rate {lr:g}, {precision}). {kept}"
         f"Try a learning rate ten times lower, --clip 1{narrower}."
     )
+
+
+@contextmanager
+def advised_on_memory(config: TrainConfig, size: int):
+    """Raises: UserError in place of torch's error where memory, the GPU's or the machine's, is too small."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not re.search("out of memory|allocate memory|not enough memory", str(error)):
+            raise
+        raise UserError(
+            f"{config.batch_size // config.accumulate} pictures of {size}x{size} at a time do not fit into "
+            f"memory: try --accumulate {2 * config.accumulate}, which cuts each batch into more pieces, or a "
+            "smaller --batch_size, --width or --size."
+        ) from error
 
 
 TINY = 64

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Literal, get_args, get_origin
 
 from segkit.files import UserError
@@ -46,6 +47,8 @@ class Recipe:
             self, width=(1, 1024), size=(8, 4096), limit=(1, math.inf), augment=(0, 2), zoom=(1, 16),
             paste=(0, 1), recolour=(0, 1),
         )  # fmt: skip
+        if self.splits:  # a run may be resumed from another folder
+            self.splits = str(Path(self.splits).resolve())
         shares = self.shares.values()
         if not all(isinstance(share, int | float) and 0 <= share < math.inf for share in shares) or (
             shares and not any(shares)

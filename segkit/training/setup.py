@@ -58,8 +58,11 @@ class Setup:
     changes: list[dict]
 
 
-def network_of(recipe: Recipe, num_classes: int) -> tuple[nn.Module, Preprocessing]:
-    """The network that a recipe asks for, and how pictures are prepared for it.   Raises: UserError."""
+def network_of(recipe: Recipe, num_classes: int, best: Path = Path()) -> tuple[nn.Module, Preprocessing]:
+    """The network that a recipe asks for, and how pictures are prepared for it.   Raises: UserError.
+
+    best: the checkpoint of the run itself: where it is, what the run started from may be gone.
+    """
     if not recipe.start_from:
         settings = recipe.model_settings | ({"num_classes": num_classes} if num_classes > 1 else {})
         colours = NORMALISATION.get(recipe.model, IMAGENET)
@@ -68,7 +71,7 @@ def network_of(recipe: Recipe, num_classes: int) -> tuple[nn.Module, Preprocessi
         except TypeError as error:
             raise UserError(f"no network has the settings {settings} ({error}).") from None
         return model, Preprocessing(recipe.size, **colours)
-    model, start = load_checkpoint(find_checkpoint(recipe.start_from))
+    model, start = load_checkpoint(best if best.is_file() else find_checkpoint(recipe.start_from))
     if len(start.classes) != num_classes:  # everything but the last layer carries over
         if "members" in start.model:
             raise UserError(

@@ -7,7 +7,7 @@ from torch import nn
 
 from segkit.checkpoint import CheckpointInfo
 from segkit.data import SegmentationDataset
-from segkit.files import UserError
+from segkit.files import IGNORE, UserError, name_some
 from segkit.models import build_model
 from segkit.training.settings import TrainConfig
 
@@ -25,8 +25,14 @@ def check_network(
         raise UserError("a network is made by build_model: its checkpoint says how to build it again.")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise UserError("all weights are frozen, as load_checkpoint leaves them: model.requires_grad_(True).")
-    if not len(train_set) or not len(val_set):
-        raise UserError(f"there are {len(train_set)} pictures to train on and {len(val_set)} to validate.")
+    by_masks = not taught or config.teacher_share < 1
+    for what, dataset in [("validate on", val_set), *[("train on", train_set)] * by_masks]:
+        masks = (dataset.pair(index)[1] for index in range(len(dataset)))
+        if not any(((mask > 0) & (mask != IGNORE)).any() for mask in masks):
+            raise UserError(
+                f"no mask of the {len(dataset)} pictures to {what} shows {name_some(dataset.classes[-3:])}: "
+                "segkit doctor DATA --picture look.png shows what is there."
+            )
     if (train_set.preprocessing, train_set.classes) != (val_set.preprocessing, val_set.classes):
         raise UserError("training and validation set must be alike in size, colours (mean, std) and classes.")
     name, size, classes = model.built_as["name"], train_set.preprocessing.size, train_set.classes

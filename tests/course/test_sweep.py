@@ -361,6 +361,8 @@ def test_an_interrupted_sweep_says_what_to_type(tmp_path, capsys, monkeypatch):
     [
         (["-g", "alpha"], "-g takes name=value,value,..., found 'alpha'"),
         (["-g", "alpha=0,1", "-p", "seed"], "-p takes name=value, found 'seed'"),
+        (["-g", "alpha=0", "alpha=1"], "each name once; found alpha=0 alpha=1"),
+        (["-g", "seed=0,1", "-p", "seed=2"], "seed cannot be both swept and one value"),
         (["-g", "omega=1"], "no chosen notebook has a parameter 'omega'"),
     ],
 )

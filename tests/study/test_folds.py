@@ -71,9 +71,13 @@ def test_every_picture_gets_one_score_of_a_network_that_was_not_shown_it(grouped
     )
     again = cross_validate([grouped], out, 3, RECIPE, CONFIG, resume=True)
     assert again.result.rows() == ran.result.rows()
-    with pytest.raises(UserError, match="with the settings it has"):
+    with pytest.raises(UserError, match="with the settings and"):
         cross_validate([grouped], out, 3, RECIPE, TrainConfig(num_epochs=3), resume=True)
     assert json.loads((out / "cv.json").read_text())["folds"] == 3
+    table = grouped / "splits.csv"
+    table.write_text(table.read_text().replace("000,train,0", "000,train,other"))
+    with pytest.raises(UserError, match="with the settings and pictures it has"):
+        cross_validate([grouped], out, 3, RECIPE, CONFIG, resume=True)
 
 
 def test_what_cannot_be_cross_validated_is_a_sentence(grouped, tmp_path):

@@ -13,9 +13,10 @@ from small_runs import same, small, train, weights
 
 from segkit.checkpoint import load_checkpoint, read_tensors, write_tensors
 from segkit.cli import main
-from segkit.data import load_dataset
+from segkit.data import find_samples, load_dataset
 from segkit.files import UserError, read_labels, write_image
 from segkit.models import build_model
+from segkit.sets.groups import write_splits
 from segkit.train import TrainConfig, fit
 from segkit.training.multiscale import multi_scale
 from segkit.training.sampler import EpochSampler
@@ -242,6 +243,19 @@ def test_a_run_stopped_in_its_first_epoch_goes_on_from_the_start(make_dataset, t
     broken_off(monkeypatch, 1, [folder], tmp_path / "parts", small(num_epochs=2))
     parts = train([folder], tmp_path / "parts", small(num_epochs=2), resume=True)
     assert same(weights(whole.folder), weights(parts.folder))
+
+
+def test_a_run_goes_on_from_another_folder_than_it_was_begun_in(make_dataset, tmp_path, monkeypatch):
+    folder = make_dataset(12)
+    write_splits(folder, {sample.name: sample.split for sample in find_samples(folder)})
+    (folder / "splits.csv").rename(tmp_path / "dealt.csv")
+    monkeypatch.chdir(tmp_path)
+    settings = ["--size=32", "--width=8", "--precision=fp32", "--splits=dealt.csv"]
+    for argv in (["drawn", "--num_epochs=1", *settings], ["--resume", "--num_epochs=2"]):
+        with pytest.raises(SystemExit) as end:
+            main(["train", "-o", str(tmp_path / "run"), *argv])
+        assert end.value.code == 0
+        monkeypatch.chdir("/")
 
 
 def test_a_run_that_stopped_early_trains_no_further_when_resumed(make_dataset, tmp_path):

@@ -1,11 +1,14 @@
+import numpy as np
 import pytest
+import torch
 from small_runs import small, train
 from torch import nn
 
-from segkit.data import SegmentationDataset, load_dataset
-from segkit.files import UserError
+from segkit.data import SegmentationDataset, find_samples, load_dataset
+from segkit.files import UserError, write_image
 from segkit.models import build_model
 from segkit.train import TrainConfig, fit
+from segkit.training.advice import advised_on_memory
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,7 @@ def a_network():
         (lambda: a_network().requires_grad_(False), {}, "all weights are frozen"),
         (lambda: nn.Conv2d(3, 1, 1), {}, "made by build_model"),
         (a_network, {"size": 64}, "alike in size"),
-        (a_network, None, "0 to validate"),
+        (a_network, None, "the 0 pictures to validate on"),
     ],
 )
 def test_what_fit_cannot_train_is_a_sentence(make_dataset, tmp_path, model, val, said):
@@ -77,6 +80,26 @@ def test_what_fit_cannot_train_is_a_sentence(make_dataset, tmp_path, model, val,
     )
     with pytest.raises(UserError, match=said):
         fit(model(), train_set, val_set, tmp_path / "run", TrainConfig(batch_size=4, precision="fp32"))
+
+
+@pytest.mark.parametrize(("split", "kind"), [("train", "masks"), ("val", "ignore")])
+def test_masks_that_show_nothing_teach_and_judge_nothing(make_dataset, tmp_path, split, kind):
+    folder = make_dataset(12)
+    for sample in find_samples(folder):
+        if sample.split == split:
+            black = np.zeros((96, 80), np.uint8)
+            write_image(folder / kind / f"{sample.name}.png", black if kind == "masks" else 255 - black)
+    with pytest.raises(UserError, match=f"no mask of the . pictures to {split}.* on shows person"):
+        train([folder], tmp_path / "run", small(num_epochs=1))
+
+
+def test_memory_that_is_too_small_is_a_sentence_with_advice():
+    config = TrainConfig(batch_size=16, accumulate=2)
+    too_much = "8 pictures of 64x64 .* --accumulate 4"
+    with pytest.raises(UserError, match=too_much), advised_on_memory(config, 64):
+        torch.empty(2**58)
+    with pytest.raises(RuntimeError, match="size of tensor"), advised_on_memory(config, 64):
+        torch.ones(2) + torch.ones(3)
 
 
 @pytest.mark.parametrize(
