@@ -92,10 +92,15 @@ def test_fine_stripes_become_grey_also_where_only_one_side_shrinks():
     assert (Preprocessing(size=360).resize(stripes[:, :360]) == stripes[:, :360]).all()
 
 
-def test_splits_csv_decides_where_there_is_one(make_dataset):
+def test_splits_csv_says_the_split_the_source_and_the_group_where_there_is_one(make_dataset):
     folder = make_dataset(4)
-    (folder / "splits.csv").write_text("name,split,scene\n000,test,a\n001,train,b\n002,train,b\n003,val,c\n")
-    assert [s.split for s in find_samples(folder)] == ["test", "train", "train", "val"]
+    assert {sample.source for sample in find_samples(folder)} == {folder.name}
+    table = "name,split,source,scene\n000,test,,a\n001,train,phone,b\n002,train,phone,b\n003,val,phone,\n"
+    (folder / "splits.csv").write_text(table)
+    samples = find_samples(folder)
+    assert [s.split for s in samples] == ["test", "train", "train", "val"]
+    assert [s.source for s in samples] == [folder.name, "phone", "phone", "phone"]
+    assert [s.group for s in samples] == ["a", "b", "b", "003"]
     assert len(load_dataset(folder, split="train", size=32)) == 2
 
 
@@ -247,14 +252,6 @@ def test_what_ignore_marks_is_255_in_the_mask_and_is_never_pasted(make_dataset):
     asked = SegmentationDataset(samples, Preprocessing(32), paste=1.0, seed=3)
     assert (asked.pair(0)[1] == 255).all() and (asked.pair(1)[1] == plain.pair(1)[1]).all()
     assert all(not (asked[i][1] == 255).any() for i in range(1, 6))
-
-
-def test_a_source_is_read_from_splits_csv_else_it_is_the_folder(make_dataset):
-    folder = make_dataset(3)
-    assert {sample.source for sample in find_samples(folder)} == {folder.name}
-    table = "name,split,source\n000,train,\n001,train,selfie\n002,train,selfie\n"
-    (folder / "splits.csv").write_text(table)
-    assert [sample.source for sample in find_samples(folder)] == [folder.name, "selfie", "selfie"]
 
 
 def test_a_full_disk_is_a_sentence_and_leaves_nothing(make_dataset, tmp_path, monkeypatch):
