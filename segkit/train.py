@@ -27,7 +27,7 @@ from segkit.files import IGNORE, UserError
 from segkit.metrics import Counts, count_classes, count_pixels
 from segkit.models import to_probs
 from segkit.plots import plot_curves
-from segkit.training.advice import advice_on_nan, advice_on_zero, advised_on_memory, tiny_masks
+from segkit.training.advice import advice_on_nan, advice_on_zero, advised_on_memory, doubts
 from segkit.training.runs import ResumeState, Run, alone_in, check_run_folder, write_history
 from segkit.training.sampler import sampling_weights
 from segkit.training.settings import Recipe, TrainConfig
@@ -57,7 +57,7 @@ def train(
     if recipe.shares:
         train_set.weights = sampling_weights(train_set.samples, recipe.shares)
     val_set = load_dataset(*folders, split="val", **common)
-    return fit(model, train_set, val_set, run, config, resume, recipe, [*leaks, *tiny_masks(train_set)])
+    return fit(model, train_set, val_set, run, config, resume, recipe, [*leaks, *doubts(train_set)])
 
 
 def fit(

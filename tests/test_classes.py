@@ -1,6 +1,7 @@
 """Several classes, from the files to the checkpoint."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -179,6 +180,14 @@ def test_parts_are_predicted_scored_and_written_in_their_classes(parts_run, tmp_
     predict_files(parts, [folder / "images" / "003.jpg"], tmp_path / "out", ("mask", "overlay", "cutout"))
     written = read_labels(tmp_path / "out" / "003_mask.png")
     assert np.array_equal(written, parts.labels(parts(image)))
+
+
+def test_a_class_that_no_mask_shows_is_named_before_training(parts_run, tmp_path, capsys):
+    folder = shutil.copytree(parts_run[0], tmp_path / "parts")
+    names = {"0": "background", "1": "upper", "2": "lower", "3": "hat"}
+    (folder / "parts.json").write_text(json.dumps(names))
+    train([folder], tmp_path / "run", small(labels="parts", num_epochs=1))
+    assert "no mask to train on shows hat:" in capsys.readouterr().out
 
 
 def test_a_data_set_with_other_classes_is_not_scored(parts_run):

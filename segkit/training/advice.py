@@ -49,17 +49,22 @@ TINY = 64
 """Pixels of the network's input: what covers fewer is hard to find."""
 
 
-def tiny_masks(dataset: SegmentationDataset, most: int = 100) -> list[str]:
-    """A sentence where the masks of a data set are tiny at the network's size; else none.
+def doubts(dataset: SegmentationDataset, most: int = 100) -> list[str]:
+    """A sentence where masks to train on are tiny at the network's size, and one where they lack a class.
 
-    most: so many pictures are looked at.
+    most: so many pictures are looked at for their size.
     """
+    said, several = [], len(dataset.classes) > 1 and dataset.arrays is not None  # else decoding takes long
+    shown = set().union(*(np.unique(mask).tolist() for mask in dataset.arrays[1])) if several else ()
+    if several and (absent := [name for i, name in enumerate(dataset.classes) if i not in shown]):
+        said = [f"no mask to train on shows {', '.join(absent)}: the network will never find that."]
     chosen = np.linspace(0, len(dataset) - 1, min(most, len(dataset))).astype(int)
     shares = [share for i in chosen if (share := (dataset.pair(i)[1] > 0).mean()) > 0]
     size, pixels = dataset.preprocessing.size, np.median(shares or [1]) * dataset.preprocessing.size**2
     if pixels >= TINY:
-        return []
+        return said
     return [
+        *said,
         f"tiny masks: half of them cover {pixels:.0f} or fewer of the network's {size} x {size} pixels. "
-        "A larger --size, or pictures cropped around what is wanted, shows the network more of it."
+        "A larger --size, or pictures cropped around what is wanted, shows the network more of it.",
     ]
