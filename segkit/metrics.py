@@ -190,7 +190,8 @@ def boundary_f(
     person pixels; the picture's own edge is no outline. Two masks without outline score 1.
 
     pred, target: (N, 1, H, W) or (N, H, W), boolean or {0, 1}.   Returns: (N,) in [0, 1].
-    asked: the same, true where a pixel counts; the edge of what does not is no outline either.
+    asked: the same, true where a pixel counts; the edge of what does not is no outline either; where none
+        does, the score is nan.
     Csurka, Larlus and Perronnin, "What is a good evaluation measure for semantic segmentation?" (2013).
     """
     pred, target, asked = _alike(pred, target, asked)
@@ -205,7 +206,7 @@ def _boundary_f(pred: np.ndarray, target: np.ndarray, asked: np.ndarray, toleran
     # As beyond the picture's edge: what is not asked counts as person, so no outline runs along it.
     ours, theirs = outline(pred | ~asked) & asked, outline(target | ~asked) & asked
     if not ours.any() and not theirs.any():
-        return 1.0
+        return 1.0 if asked.any() else math.nan
     if not ours.any() or not theirs.any():
         return 0.0
     precision = (_distance_to(theirs)[ours] <= tolerance).mean()

@@ -124,7 +124,9 @@ def test_arrays_may_be_mirrored():
 
 
 def test_an_image_of_which_nothing_is_asked_has_no_score():
-    nothing = count_pixels(np.ones((1, 4, 4)), np.ones((1, 4, 4)), np.zeros((1, 4, 4)))
+    masks = np.ones((1, 4, 4)), np.ones((1, 4, 4))
+    nothing = count_pixels(*masks, np.zeros((1, 4, 4)))
+    assert boundary_f(*masks, asked=np.zeros((1, 4, 4))).isnan().all()
     classes = count_classes(np.ones((1, 4, 4)), np.full((1, 4, 4), 255), 3)
     assert nothing.dice().isnan().all() and classes.over_classes(classes.dice()).isnan().all()
 
