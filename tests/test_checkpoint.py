@@ -24,7 +24,7 @@ def saved(tmp_path, tiny_model):
     return save_checkpoint(tmp_path / "a.safetensors", tiny_model, info), info
 
 
-def refused(path, said: str = ""):
+def refused(path, said: str = "."):
     with pytest.raises(UserError, match=said):
         load_checkpoint(path)
 

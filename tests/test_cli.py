@@ -67,6 +67,7 @@ def test_a_name_that_this_terminal_cannot_show_is_shown_in_parts(monkeypatch):
     assert b"found 'caf\\xe9'" in sys.stderr.buffer.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("streams", "command", "said"),
     [
@@ -103,6 +104,7 @@ def test_train_evaluate_predict(trained, tmp_path, capsys):
     assert Image.open(out / "003_mask.png").size == (80, 96)
 
 
+@pytest.mark.slow
 def test_evaluate_says_which_pictures_the_network_was_trained_on(trained, tmp_path, capsys):
     folder, run = trained
     names = sorted(path.stem for path in (folder / "images").iterdir())
@@ -286,6 +288,7 @@ def test_who_is_killed_while_writing_leaves_nothing_half_under_a_results_name(
     look(made)
 
 
+@pytest.mark.slow
 def test_odd_pictures_are_predicted_or_reported(trained, tmp_path, capsys):
     _, run = trained
     photos = tmp_path / "photos"

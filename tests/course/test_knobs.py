@@ -60,6 +60,7 @@ def test_every_knob_changes_picture_and_words_and_turned_back_it_gives_the_same_
             assert explorer.picture.value == picture, name
 
 
+@pytest.mark.slow
 def test_an_explorer_answers_within_a_tenth_of_a_second(explorers):
     for explorer in explorers:
         for control in explorer.children[0].children:

@@ -54,6 +54,7 @@ def test_a_refined_edge_is_nearer_to_the_exact_one_than_a_softened_probability()
     assert refined["gradient_error"] < softened["gradient_error"]
 
 
+@pytest.mark.slow
 def test_on_embedded_people_at_half_size_where_the_exact_alpha_is_known():
     # Four exact pixels averaged into one: how much of the new pixel the person covers.
     person, errors = Segmenter.load("person-base", "cpu"), []

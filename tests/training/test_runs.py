@@ -64,6 +64,7 @@ def broken_off(monkeypatch, at: int, *arguments) -> None:
         train(*arguments)
 
 
+@pytest.mark.slow
 def test_dropout_goes_on_with_the_numbers_an_unbroken_run_draws(make_dataset, tmp_path, monkeypatch):
     folder = make_dataset(12)
     settings = small(model="deeplab-lite0", model_settings={}, size=64, num_epochs=2, schedule="cosine")
