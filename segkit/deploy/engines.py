@@ -121,6 +121,9 @@ def tensorrt_settings(precision: str) -> dict:
     }
 
 
+FIRST_ANSWER = threading.Lock()
+
+
 class OpenVinoEngine(Loaded):
     """Intel's OpenVINO. device: "cpu", or one of its own names, such as "GPU".
 
@@ -153,6 +156,9 @@ class OpenVinoEngine(Loaded):
             )
         self.device, self.divisor = torch.device("cpu"), int(read_metadata(path)["divisor"])
         self._process = os.getpid()
+        # What OpenVINO sets up at its first answer waits for ever where two threads ask for it at once.
+        with FIRST_ANSWER:
+            self(np.zeros((1, self.divisor, self.divisor, 3), np.uint8))
         version = openvino.__version__.split("-")[0]
         self.name = f"OpenVINO {version}, {place}{', bf16' if half and on_cpu else ''}"
 

@@ -14,7 +14,7 @@ import torch
 from segkit.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from segkit.cli import main
 from segkit.data import Preprocessing, load_dataset
-from segkit.deploy.engines import calibration_pictures, exported, tensorrt_settings
+from segkit.deploy.engines import OpenVinoEngine, calibration_pictures, exported, tensorrt_settings
 from segkit.deploy.export import (
     TOLERANCE,
     _save,
@@ -209,6 +209,15 @@ def test_sizes_between_the_steps_are_padded_as_torch_does(cached, checkpoint, as
     torchs, theirs = Segmenter.load(checkpoint, "cpu"), Segmenter.load(checkpoint, engine=engine)
     views = {"flip": True, "scales": (0.6, 1.0, 1.4)}
     assert np.abs(torchs(astronaut, **views) - theirs(astronaut, **views)).max() < 1e-4
+
+
+def test_openvino_has_answered_before_several_threads_may_ask_it_at_once(cached, checkpoint, monkeypatch):
+    answer, asked = OpenVinoEngine.__call__, []
+    monkeypatch.setattr(
+        OpenVinoEngine, "__call__", lambda self, images: asked.append(images.shape) or answer(self, images)
+    )
+    person = Segmenter.load(checkpoint, engine="openvino")
+    assert asked == [(1, person.engine.divisor, person.engine.divisor, 3)]
 
 
 def test_an_answer_stays_what_it_was_when_the_next_is_asked_for(cached, checkpoint, astronaut):
