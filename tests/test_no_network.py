@@ -60,7 +60,7 @@ data list
 data check .
 data split . --overwrite
 data import . -o ../imported
-data export . -o exported --format coco
+data export . -o ../exported --format coco
 train . -o run {SMALL}
 train . -o cached --cache disk --workers 1 {SMALL}
 evaluate net.safetensors . -o scores

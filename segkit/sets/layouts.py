@@ -583,8 +583,12 @@ def find_folders(tree: Tree, loosely: bool = False) -> Layout | None:
         layout.read.add(tree.root / "splits.csv")
         with layout.noting(tree.root / "splits.csv"):
             table = read_table(tree.root / "splits.csv")
+            inside = tree.root / "images"  # whose pictures a table means, if there is one
             for example in layout.examples:
-                name = example.image.relative_to(tree.root / "images").with_suffix("").as_posix()
+                if inside.is_dir() and not example.image.is_relative_to(inside):
+                    continue
+                place = example.image.relative_to(tree.root).parts
+                name = Path(*(place[1:] or place)).with_suffix("").as_posix()
                 row = table.get(normalize("NFC", name), {})
                 example.split, example.group = row.get("split", example.split), row.get("group", name)
     return layout

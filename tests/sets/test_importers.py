@@ -351,6 +351,18 @@ def test_the_folder_format_itself_keeps_its_splits(src):
     assert "1 pictures stand in neither" in str(report) and "not taken: 1 .psd" in str(report)
 
 
+@pytest.mark.parametrize("folder", ["images", "imgs"])
+def test_a_table_of_splits_names_the_pictures_of_images_or_of_the_one_other_folder(src, folder):
+    for name in "ab":
+        pair(src, name=name)
+    save(src / "photos" / "z.png")  # without a mask
+    (src / "images").rename(src / folder)
+    (src / "splits.csv").write_text("name,split\na,train\nb,test\n")
+    report = run(src)
+    assert report.layout.failed == []
+    assert (report.out / "splits.csv").read_text().split()[1:] == ["a,train", "b,test"]
+
+
 def test_the_folder_format_keeps_its_groups_and_the_names_below_folders(src):
     names = [f"Jose\u0301/{n}" for n in "abc"]
     for name in names:
