@@ -16,7 +16,7 @@ from segkit.data import Preprocessing
 from segkit.files import UserError, write_image
 from segkit.matting.compose import cover, cutout, replace_background, soft_alpha
 from segkit.plots import overlay
-from segkit.predict import SURE, Segmenter, part_with_person, settle
+from segkit.predict import SURE, Segmenter, correct_lumps, part_with_person, settle
 
 
 @pytest.fixture
@@ -75,6 +75,18 @@ def test_a_second_look_sees_the_mirror_image(person, astronaut):
     settle(expected)
     assert np.allclose(person(face), expected, atol=1e-5)
     assert np.allclose(person(face, flip=True), expected, atol=1e-5)  # which sees the same two
+
+
+def test_a_look_from_farther_away_fills_a_deep_lump_and_leaves_outlines():
+    prob = np.full((100, 100), 0.1, np.float32)
+    prob[20:80, 20:80] = 0.9
+    prob[30:60, 30:60] = 0.2  # missed
+    farther = np.full((100, 100), 0.05, np.float32)
+    farther[17:83, 17:83] = 0.95  # an outline three pixels off, and no hole
+    expected = prob.copy()
+    expected[30:60, 30:60] = 0.95
+    correct_lumps(prob, farther)
+    assert np.array_equal(prob, expected)
 
 
 def test_photographs_of_several_shapes_are_answered_together_as_alone(person, astronaut):
