@@ -277,7 +277,7 @@ def part_with_person(prob: np.ndarray) -> tuple[slice, slice] | None:
 
 
 def correct_lumps(prob: np.ndarray, farther: np.ndarray) -> None:
-    """Where a look from farther away turns a whole lump over, it is right more often; of outlines it sees less.
+    """Where a look from farther away turns a whole lump over, it is right more often; outlines stay.
 
     A lump hangs together, is on one side of 0.5 in `prob` and on the other in the mean of both, and is LUMP
     deep somewhere.   prob, farther: float32 (H, W) in [0, 1]; prob is changed in place.
