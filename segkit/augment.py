@@ -1,4 +1,4 @@
-"""One random change for image, mask and parts together. Introduced in notebook 06.
+"""One random change for an image and its mask together. Introduced in notebook 06.
 
 The only room that knows albumentations.
 """
@@ -45,22 +45,20 @@ class Augmentation:
         steps = [step for name in groups if name in chosen and strength > 0 for step in groups[name]]
         import albumentations as A
 
-        self._compose = A.Compose(crops + steps, additional_targets={"parts": "mask"})
+        self._compose = A.Compose(crops + steps)
 
     def __call__(
-        self, image: np.ndarray, mask: np.ndarray, parts: np.ndarray | None = None, seed: int | None = None
-    ) -> tuple[np.ndarray, ...]:
-        """Change all of them by the same random draw.
+        self, image: np.ndarray, mask: np.ndarray, seed: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Change both by the same random draw.
 
-        image: uint8 (H, W, 3).   mask, parts: uint8 (H, W).   seed: the same seed, the same draw.
-        Returns: (image, mask), or (image, mask, parts) when parts were given, of the size that came in,
-        or crop_to squared.
+        image: uint8 (H, W, 3).   mask: uint8 labels (H, W).   seed: the same seed, the same draw.
+        Returns: (image, mask), of the size that came in, or crop_to squared.
         """
         if seed is not None:
             self._compose.set_random_seed(seed)
-        arrays = {"image": image, "mask": mask} | ({} if parts is None else {"parts": parts})
-        changed = self._compose(**arrays)
-        return tuple(changed[key] for key in arrays)
+        changed = self._compose(image=image, mask=mask)
+        return changed["image"], changed["mask"]
 
 
 def _crops(size: int) -> "list[BasicTransform]":

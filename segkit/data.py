@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import torch
 import yaml
-from numpy.lib.format import write_array_header_1_0
+from numpy.lib.format import dtype_to_descr, write_array_header_1_0
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
@@ -341,30 +341,22 @@ class SegmentationDataset(Dataset):
         return self.transform(image=image, mask=mask, seed=int(random.integers(2**32)))
 
     def _fill_cache(self, on_disk: bool) -> tuple[np.ndarray, np.ndarray]:
-        size, count = self._kept.size, len(self.samples)
-        shapes = (count, size, size, 3), (count, size, size)
-        if not on_disk:
-            images, masks = (np.empty(shape, np.uint8) for shape in shapes)
-            for index, (image, mask) in enumerate(self._decoded()):
-                images[index], masks[index] = image, mask
-            return images, masks
-        folder = cache_folder() / "arrays" / self._fingerprint()
-        paths = [folder / f"{kind}.npy" for kind in ("images", "masks")]
-        if not all(path.exists() for path in paths):
-            # Written, not mapped: a mapped file on a full disk ends the process without a word.
-            with (
-                atomic_path(paths[0]) as first,
-                atomic_path(paths[1]) as second,
-                first.open("wb") as images,
-                second.open("wb") as masks,
-            ):
-                for file, shape in zip((images, masks), shapes, strict=True):
-                    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        """Images (N, S, S, 3) and masks (N, S, S): two columns of one table, in memory or in a file."""
+        size = self._kept.size
+        row = np.dtype([("image", np.uint8, (size, size, 3)), ("mask", np.uint8, (size, size))])
+        if on_disk:
+            path = cache_folder() / "arrays" / f"{self._fingerprint()}.npy"
+            if not path.exists():
+                # Written, not mapped: a mapped file on a full disk ends the process without a word.
+                header = {"descr": dtype_to_descr(row), "fortran_order": False, "shape": (len(self),)}
+                with atomic_path(path) as temporary, temporary.open("wb") as file:
                     write_array_header_1_0(file, header)
-                for image, mask in self._decoded():
-                    images.write(image.tobytes())
-                    masks.write(mask.tobytes())
-        return tuple(np.load(path, mmap_mode="r") for path in paths)
+                    for pair in self._decoded():
+                        file.write(np.array(pair, row).tobytes())
+            pairs = np.load(path, mmap_mode="r")
+        else:
+            pairs = np.fromiter(self._decoded(), row, len(self))
+        return pairs["image"], pairs["mask"]
 
     def _fingerprint(self) -> str:
         """Changes when a file changes, so that an old cache is never taken for a new set."""

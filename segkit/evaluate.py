@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from segkit.data import SPLITS, Sample, find_samples, load_pair_full, read_class_names
 from segkit.files import IGNORE, UNNAMED, UserError, atomic_path
 from segkit.metrics import Counts, boundary_f, count_classes, count_pixels, interval, resampled_means
-from segkit.plots import colour_classes, contact_sheet, overlay, save_figure
+from segkit.plots import colour_classes, contact_sheet, outlined, overlay, save_figure
 from segkit.predict import Segmenter
 
 SCORES = ("dice", "iou", "pixel_accuracy", "precision", "recall")
@@ -37,8 +37,7 @@ class Evaluation:
 
     def scores(self, name: str) -> np.ndarray:
         """One of SCORES for every image: (N,)."""
-        values = getattr(self.counts, name)()
-        return (self.counts.over_classes(values) if values.ndim == 2 else values).numpy()
+        return self.counts.per_image(name).numpy()
 
     @property
     def groups(self) -> list[str]:
@@ -156,10 +155,8 @@ def write_evaluation(
         used = person[row["name"]] if isinstance(person, Mapping) else person
         image, mask = load_pair_full(samples[row["name"]], classes=used.classes)
         image, pred = _thumbnail(image), _thumbnail(used.labels(used(image)))
-        person_mask = (_thumbnail(mask) > 0).astype(np.uint8)
-        outlines, _ = cv2.findContours(person_mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         tinted = overlay(image, pred) if len(used.classes) == 1 else colour_classes(image, pred)
-        pictures.append(cv2.drawContours(tinted, outlines, -1, (230, 159, 0), 2))
+        pictures.append(outlined(tinted, _thumbnail(mask) > 0))
     what = used.classes[0] if len(used.classes) == 1 else "classes"
     sheet = contact_sheet(
         pictures,

@@ -35,7 +35,9 @@ IGNORE = 255
 UNNAMED = 254
 """In a mask of class ids: some class, but not the background. Only the loss looks there."""
 
-# Pillow warns of odd EXIF, and at 90 megapixels; here MAX_PIXELS is the limit, and it is an error.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns from here on, and refuses twice as many
+
+# It also warns of odd EXIF.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # Some programs write megabytes of words into a PNG.
@@ -225,11 +227,6 @@ def open_picture(source: Picture) -> Iterator[Image.Image]:
             if picture.format == "TIFF":
                 # Or Pillow maps the file into memory, and what is turned comes out wrong.
                 picture.filename = ""
-            width, height = picture.size
-            if width * height > MAX_PIXELS:
-                raise UserError(
-                    f"{name} is {width}x{height} pixels: at most {MAX_PIXELS:,} are read. Make it smaller."
-                )
             yield picture
     except UserError:
         raise

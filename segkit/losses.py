@@ -49,35 +49,31 @@ class BCELoss(_LossFromLogits):
 
 
 class TverskyLoss(_LossFromLogits):
-    """1 - (TP + s) / (TP + fp_weight * FP + fn_weight * FN + s), from probabilities.
+    """1 - (TP + 1) / (TP + fp_weight * FP + fn_weight * FN + 1), from probabilities, image by image.
 
     fp_weight, fn_weight: what a false alarm and a miss cost. Both 0.5 give the Dice loss.
-    smooth: s; keeps an empty mask from dividing by zero and gives it a gradient.
-    pooled: False scores each image and averages; True counts the whole batch as one image.
     Salehi et al. (2017).
     """
 
-    def __init__(
-        self, fp_weight: float = 0.3, fn_weight: float = 0.7, smooth: float = 1.0, pooled: bool = False
-    ):
+    def __init__(self, fp_weight: float = 0.3, fn_weight: float = 0.7):
         super().__init__()
-        _check(0, 1e6, fp_weight=fp_weight, fn_weight=fn_weight, smooth=smooth)
-        self.fp_weight, self.fn_weight, self.smooth, self.pooled = fp_weight, fn_weight, smooth, pooled
+        _check(0, 1e6, fp_weight=fp_weight, fn_weight=fn_weight)
+        self.fp_weight, self.fn_weight = fp_weight, fn_weight
 
     def compute(self, logits: Tensor, targets: Tensor, per_asked: Tensor) -> Tensor:
         probs = logits.sigmoid()
-        pixels = (0, 2, 3) if self.pooled else (2, 3)
-        tp = (probs * targets).sum(pixels)
-        fp = (probs * (1 - targets)).sum(pixels)
-        fn = ((1 - probs) * targets).sum(pixels)
-        overlap = (tp + self.smooth) / (tp + self.fp_weight * fp + self.fn_weight * fn + self.smooth)
-        return (1 - overlap).mean()
+        tp = (probs * targets).sum((2, 3))
+        fp = (probs * (1 - targets)).sum((2, 3))
+        fn = ((1 - probs) * targets).sum((2, 3))
+        return (1 - (tp + 1) / (tp + self.fp_weight * fp + self.fn_weight * fn + 1)).mean()
 
 
 class DiceLoss(_LossFromLogits):
     """1 - (2 |A∩B| + s) / (|A| + |B| + s), from probabilities: the person counts, the empty wall does not.
 
-    smooth, pooled: as in TverskyLoss.   Milletari, Navab and Ahmadi, "V-Net" (2016).
+    smooth: s; keeps an empty mask from dividing by zero and gives it a gradient.
+    pooled: False scores each image and averages; True counts the whole batch as one image.
+    Milletari, Navab and Ahmadi, "V-Net" (2016).
     """
 
     def __init__(self, smooth: float = 1.0, pooled: bool = False):
@@ -96,16 +92,16 @@ class DiceLoss(_LossFromLogits):
 class BCEDiceLoss(_LossFromLogits):
     """alpha * BCE + (1 - alpha) * Dice: steady gradients from one, balance from the other.
 
-    alpha: 1 is BCE alone, 0 is Dice alone.
+    alpha: 1 is BCE alone, 0 is Dice alone.   pooled: as in DiceLoss.
     outline: how much more the pixels within 3 of the person's outline weigh in BCE; 0 weighs all alike.
     """
 
-    def __init__(self, alpha: float = 0.5, smooth: float = 1.0, pooled: bool = False, outline: float = 0.0):
+    def __init__(self, alpha: float = 0.5, pooled: bool = False, outline: float = 0.0):
         super().__init__()
         _check(0, 1, alpha=alpha)
         _check(0, 1e6, outline=outline)
         self.alpha, self.outline = alpha, outline
-        self.dice = DiceLoss(smooth, pooled)
+        self.dice = DiceLoss(pooled=pooled)
 
     def compute(self, logits: Tensor, targets: Tensor, per_asked: Tensor) -> Tensor:
         weight = 1 + self.outline * (_dilate(targets) + _dilate(1 - targets) - 1)
@@ -142,39 +138,33 @@ class FocalLoss(_LossFromLogits):
     p is the probability given to the true label.
 
     gamma: 0 gives BCE back; 2 is the paper's choice.
-    balance: weight of person pixels, 1 - balance of the rest; None weighs both alike.
     Lin et al. (2017).
     """
 
-    def __init__(self, gamma: float = 2.0, balance: float | None = None):
+    def __init__(self, gamma: float = 2.0):
         super().__init__()
         _check(0, 100, gamma=gamma)
-        _check(0, 1, balance=0.5 if balance is None else balance)
-        self.gamma, self.balance = gamma, balance
+        self.gamma = gamma
 
     def compute(self, logits: Tensor, targets: Tensor, per_asked: Tensor) -> Tensor:
         bce = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
         # log(1 - p) straight from the logit: 1 - sigmoid would round to 0 and lose its gradient.
         log_wrong = F.logsigmoid(-logits * (2 * targets - 1))
-        loss = (self.gamma * log_wrong).exp() * bce
-        if self.balance is not None:
-            loss = loss * (self.balance * targets + (1 - self.balance) * (1 - targets))
-        return loss.mean() * per_asked
+        return ((self.gamma * log_wrong).exp() * bce).mean() * per_asked
 
 
 class CrossEntropyDiceLoss(nn.Module):
     """Several classes: alpha * cross-entropy + (1 - alpha) * the mean Dice loss of the classes.
 
     logits (N, C, H, W) go through a softmax, since a pixel has one class; targets (N, 1, H, W) hold class
-    ids. Pixels of class `ignore` count nowhere; of those that are UNNAMED only this is asked, that they are
-    no background. A class that an image does not hold is left out of that image's Dice.   Notebook 14.
+    ids. Pixels that are IGNORE count nowhere; of those that are UNNAMED only this is asked, that they are no
+    background. A class that an image does not hold is left out of that image's Dice.   Notebook 14.
     """
 
-    def __init__(self, alpha: float = 0.5, smooth: float = 1.0, ignore: int = 255):
+    def __init__(self, alpha: float = 0.5):
         super().__init__()
         _check(0, 1, alpha=alpha)
-        _check(0, 1e6, smooth=smooth)
-        self.alpha, self.smooth, self.ignore = alpha, smooth, ignore
+        self.alpha = alpha
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         if targets.shape != (len(logits), 1, *logits.shape[2:]) or logits.shape[1] < 2:
@@ -183,9 +173,9 @@ class CrossEntropyDiceLoss(nn.Module):
                 f"({len(logits)}, 1, {logits.shape[2]}, {logits.shape[3]}), found {tuple(targets.shape)}."
             )
         with torch.autocast(logits.device.type, enabled=False):
-            logs = logits.float().masked_fill(targets == self.ignore, 0).log_softmax(1)
+            logs = logits.float().masked_fill(targets == IGNORE, 0).log_softmax(1)
             ids = targets[:, 0].long()
-            named, unnamed = (ids != self.ignore) & (ids != UNNAMED), ids == UNNAMED
+            named, unnamed = (ids != IGNORE) & (ids != UNNAMED), ids == UNNAMED
             ids = ids.where(named, 0)
             # Whatever class it has: the probabilities of all but the background count together.
             right = logs.gather(1, ids[:, None])[:, 0].where(named, logs[:, 1:].logsumexp(1))
@@ -194,7 +184,7 @@ class CrossEntropyDiceLoss(nn.Module):
             one_hot = F.one_hot(ids, logs.shape[1]).movedim(-1, 1) * named[:, None]
             probs = logs.exp() * asked
             intersection, total = (probs * one_hot).sum((2, 3)), probs.sum((2, 3)) + one_hot.sum((2, 3))
-            dice = (2 * intersection + self.smooth) / (total + self.smooth)
+            dice = (2 * intersection + 1) / (total + 1)
             held = one_hot.sum((2, 3)) > 0
             dice_loss = ((1 - dice) * held).sum() / held.sum().clamp(min=1)
             return self.alpha * entropy + (1 - self.alpha) * dice_loss

@@ -13,7 +13,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from segkit.files import UNNAMED
+from segkit.files import IGNORE, UNNAMED
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,14 @@ class Counts:
         of_nothing = torch.where(self.tn > 0, 1.0, math.nan) if self.tp.ndim == 1 else math.nan
         return torch.where(both_empty, of_nothing, part.double() / whole.clamp(min=1))
 
-    def over_classes(self, scores: Tensor) -> Tensor:
-        """Scores (N, C) of these counts -> (N,): the mean over the classes that either mask of an image
-        holds, background (class 0) left out. An image of background alone, rightly found, scores 1.
+    def per_image(self, score: str) -> Tensor:
+        """A score by the name of its method: (N,). With several classes it is the mean over the classes that
+        either mask of an image holds, background (class 0) left out. An image of background alone, rightly
+        found, scores 1.
         """
+        scores = getattr(self, score)()
+        if scores.ndim == 1:
+            return scores
         held = ((self.tp + self.fp + self.fn) > 0)[:, 1:]
         mean = scores[:, 1:].where(held, 0).sum(1) / held.sum(1).clamp(min=1)
         return torch.where(held.any(1), mean, torch.where(self.tp[:, 0] > 0, 1.0, math.nan))
@@ -91,24 +95,20 @@ def count_pixels(
     return Counts(*((pair & asked).flatten(1).sum(1) for pair in pairs))
 
 
-def count_classes(
-    pred: Tensor | np.ndarray, target: Tensor | np.ndarray, num_classes: int, ignore: int = 255
-) -> Counts:
+def count_classes(pred: Tensor | np.ndarray, target: Tensor | np.ndarray, num_classes: int) -> Counts:
     """Compare class ids pixel by pixel, image by image, each class against all others.
 
-    pred, target: (N, 1, H, W) or (N, H, W), ids below num_classes; where target is `ignore` or UNNAMED,
+    pred, target: (N, 1, H, W) or (N, H, W), ids below num_classes; where target is IGNORE or UNNAMED,
     nothing counts.
     Returns: Counts of (N, C).   Introduced in notebook 14.
     """
-    matrix = confusion_matrix(pred, target, num_classes, ignore)
+    matrix = confusion_matrix(pred, target, num_classes)
     tp = matrix.diagonal(dim1=1, dim2=2)
     fp, fn = matrix.sum(1) - tp, matrix.sum(2) - tp
     return Counts(tp, fp, fn, matrix.sum((1, 2))[:, None] - tp - fp - fn)
 
 
-def confusion_matrix(
-    pred: Tensor | np.ndarray, target: Tensor | np.ndarray, num_classes: int, ignore: int = 255
-) -> Tensor:
+def confusion_matrix(pred: Tensor | np.ndarray, target: Tensor | np.ndarray, num_classes: int) -> Tensor:
     """How many pixels of true class i (row) were called class j (column): int64 (N, C, C).
 
     pred, target: as in count_classes.   Raises: ValueError.   Introduced in notebook 14.
@@ -121,7 +121,7 @@ def confusion_matrix(
         )
     whole = all((ids % 1 == 0).all() for ids in (pred, target) if ids.is_floating_point())
     pred, target = pred.long(), target.long()
-    asked = (target != ignore) & (target != UNNAMED)
+    asked = (target != IGNORE) & (target != UNNAMED)
     ids = torch.cat([pred.flatten(), target[asked]])
     if not whole or (len(ids) and not 0 <= ids.min() <= ids.max() < num_classes):
         raise ValueError(f"class ids go from 0 to {num_classes - 1}: take the argmax of the logits first.")

@@ -119,8 +119,8 @@ def _all_epochs(setup: Setup, config: TrainConfig, run: Path) -> None:
             "epoch": epoch,
             "train_loss": train_loss,
             "val_loss": val_loss,
-            "val_dice": _mean_over_images(counts, counts.dice()),
-            "val_iou": _mean_over_images(counts, counts.iou()),
+            "val_dice": counts.per_image("dice").nanmean().item(),
+            "val_iou": counts.per_image("iou").nanmean().item(),
             "lr": lr,
             "images_per_s": images / seconds,
             "seconds": time.perf_counter() - started,
@@ -208,7 +208,3 @@ def evaluate_loader(setup: Setup) -> tuple[float, Counts]:
         losses.append(gathered[0].cpu())
         batches.append(Counts(*(count.cpu() for count in gathered[1:])))
     return torch.cat(losses).mean().item(), Counts.cat(batches)
-
-
-def _mean_over_images(counts: Counts, scores: torch.Tensor) -> float:
-    return (counts.over_classes(scores) if scores.ndim == 2 else scores).nanmean().item()

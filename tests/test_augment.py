@@ -29,10 +29,9 @@ def test_every_step_is_built_without_a_warning(strength):
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.5, 1.0, 2.0]))
 def test_masks_keep_their_labels_type_and_size(seed, strength):
     image, mask = figure_and_mask()
-    changed, moved, parts = Augmentation(strength)(image, mask, parts=mask * 5, seed=seed)
-    assert changed.shape == image.shape and changed.dtype == moved.dtype == parts.dtype == np.uint8
-    assert set(np.unique(moved)) <= {0, 1}
-    assert (parts == moved * 5).all()  # parts went the same way as the mask
+    changed, moved = Augmentation(strength)(image, mask * 5, seed=seed)
+    assert changed.shape == image.shape and changed.dtype == moved.dtype == np.uint8
+    assert set(np.unique(moved)) <= {0, 5}
 
 
 def test_the_mask_follows_the_figure():
@@ -87,10 +86,9 @@ def test_strength_0_changes_nothing_and_odd_strengths_are_refused():
 @given(st.integers(0, 2**32 - 1))
 def test_crops_come_at_the_size_asked_for_and_keep_the_mask_on_the_figure(seed):
     image, mask = figure_and_mask(128)
-    cut, moved, parts = Augmentation(0, crop_to=48)(image, mask, parts=mask * 5, seed=seed)
+    cut, moved = Augmentation(0, crop_to=48)(image, mask * 5, seed=seed)
     assert cut.shape == (48, 48, 3) and moved.shape == (48, 48)
-    assert set(np.unique(moved)) <= {0, 1}
-    assert (parts == moved * 5).all()
+    assert set(np.unique(moved)) <= {0, 5}
     assert ((cut.mean(-1) > 125) == (moved > 0)).mean() > 0.9  # all but the edge
 
 

@@ -38,7 +38,7 @@ def test_the_confusion_matrix_of_a_2x2_picture_counted_by_hand():
     assert confusion_matrix(pred, true, 3)[0].tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
     counts = count_classes(pred, true, 3)
     assert counts.dice()[0].tolist() == pytest.approx([1, 2 / 3, 2 / 3])
-    assert counts.over_classes(counts.dice()).item() == pytest.approx(2 / 3)
+    assert counts.per_image("dice").item() == pytest.approx(2 / 3)
 
 
 def test_the_confusion_matrix_and_the_mean_iou_are_torchmetrics_own():
@@ -57,9 +57,9 @@ def test_a_class_that_neither_mask_holds_does_not_flatter_the_mean():
     counts = count_classes(pred, true, 5)
     assert counts.dice()[0, 1].item() == 0 and counts.dice()[0, 2:].isnan().all()
     assert counts.iou()[0, 2:].isnan().all()
-    assert counts.over_classes(counts.dice()).item() == 0
+    assert counts.per_image("dice").item() == 0
     empty = count_classes(pred, pred, 5)
-    assert empty.over_classes(empty.dice()).item() == 1
+    assert empty.per_image("dice").item() == 1
 
 
 def test_ids_that_are_no_class_are_refused():

@@ -106,8 +106,8 @@ def test_what_is_no_picture_is_said_in_one_sentence(tmp_path, photo, monkeypatch
         os.mkfifo(tmp_path / "pipe.jpg")
         with pytest.raises(UserError, match="a pipe, not a file: segkit predict -"):
             read_image(tmp_path / "pipe.jpg")
-    monkeypatch.setattr("segkit.files.MAX_PIXELS", 1000)
-    with pytest.raises(UserError, match="200x120"):
+    monkeypatch.setattr("segkit.files.Image.MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(UserError, match="150,000,000 pixels"):
         read_image(save(tmp_path / "big.png", photo))
     monkeypatch.setattr("segkit.files.Image.open", raising(PermissionError()))
     with pytest.raises(UserError, match="permissions"):

@@ -26,7 +26,7 @@ def test_losses_agree_with_monai_and_torch_to_a_millionth():
         (DiceLoss(pooled=True), monai.DiceLoss(**smooth, batch=True)),
         (TverskyLoss(0.3, 0.7), monai.TverskyLoss(**smooth, alpha=0.3, beta=0.7)),
         (FocalLoss(2.0), monai.FocalLoss(gamma=2.0)),
-        (FocalLoss(1.5, balance=0.25), monai.FocalLoss(gamma=1.5, alpha=0.25)),
+        (FocalLoss(1.5), monai.FocalLoss(gamma=1.5)),
         (BCELoss(), F.binary_cross_entropy_with_logits),
         (FocalLoss(gamma=0), F.binary_cross_entropy_with_logits),
     ):
@@ -83,7 +83,7 @@ def test_bad_settings_and_shapes_are_refused():
     for make, settings in (
         (DiceLoss, {"smooth": -1}),
         (TverskyLoss, {"fn_weight": -1}),
-        (FocalLoss, {"balance": 2}),
+        (FocalLoss, {"gamma": -1}),
         (BCEDiceLoss, {"outline": float("nan")}),
     ):
         with pytest.raises(UserError, match=f"{next(iter(settings))} goes from"):

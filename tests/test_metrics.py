@@ -128,7 +128,7 @@ def test_an_image_of_which_nothing_is_asked_has_no_score():
     nothing = count_pixels(*masks, np.zeros((1, 4, 4)))
     assert boundary_f(*masks, asked=np.zeros((1, 4, 4))).isnan().all()
     classes = count_classes(np.ones((1, 4, 4)), np.full((1, 4, 4), 255), 3)
-    assert nothing.dice().isnan().all() and classes.over_classes(classes.dice()).isnan().all()
+    assert nothing.dice().isnan().all() and classes.per_image("dice").isnan().all()
 
 
 def test_what_is_not_asked_counts_neither_in_pixels_nor_at_the_outline():
