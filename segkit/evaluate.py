@@ -1,6 +1,5 @@
 """Scores of a trained network on a data set, at each photograph's own size. Notebooks 04 and 08."""
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from segkit.data import SPLITS, Sample, find_samples, load_pair_full, read_class_names
-from segkit.files import IGNORE, UNNAMED, UserError, atomic_path
+from segkit.files import IGNORE, UNNAMED, UserError, write_table
 from segkit.metrics import Counts, boundary_f, count_classes, count_pixels, interval, resampled_means
 from segkit.plots import colour_classes, contact_sheet, outlined, overlay, save_figure
 from segkit.predict import Segmenter
@@ -145,10 +144,7 @@ def write_evaluation(
     person: what was scored, or, by the name of each picture, what it was scored with.
     """
     out, rows = Path(out), result.rows()
-    with atomic_path(out / "per_image.csv") as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(out / "per_image.csv", rows)
     samples = {sample.name: sample for sample in result.samples}
     pictures = []
     for row in rows[:worst]:

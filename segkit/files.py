@@ -1,6 +1,7 @@
 """Reading pictures of every kind, writing files whole or not at all, and saying clearly what is wrong."""
 
 import contextlib
+import csv
 import os
 import unicodedata
 import warnings
@@ -346,6 +347,21 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all.   Raises: UserError."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_table(path: str | Path, rows: Sequence[dict]) -> Path:
+    """Write rows as CSV, whole or not at all; every key is a column. Returns the path."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, dict.fromkeys(key for row in rows for key in row))
+        writer.writeheader()
+        writer.writerows(rows)
+    return Path(path)
 
 
 def list_images(folder: str | Path) -> list[Path]:

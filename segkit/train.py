@@ -23,12 +23,12 @@ from tqdm.auto import tqdm
 from segkit.augment import Augmentation
 from segkit.checkpoint import save_checkpoint
 from segkit.data import SegmentationDataset, load_dataset, read_class_names
-from segkit.files import IGNORE, UserError
+from segkit.files import IGNORE, UserError, write_table
 from segkit.metrics import Counts, count_classes, count_pixels
 from segkit.models import to_probs
 from segkit.plots import plot_curves
 from segkit.training.advice import advice_on_nan, advice_on_zero, advised_on_memory, doubts
-from segkit.training.runs import ResumeState, Run, alone_in, check_run_folder, write_history
+from segkit.training.runs import ResumeState, Run, alone_in, check_run_folder
 from segkit.training.sampler import sampling_weights
 from segkit.training.settings import Recipe, TrainConfig
 from segkit.training.setup import Setup, connect, network_of, prepare
@@ -139,7 +139,7 @@ def _all_epochs(setup: Setup, config: TrainConfig, run: Path) -> None:
                 best = setup.average.module if setup.average else setup.bare_model
                 save_checkpoint(run / "best.safetensors", best, replace(setup.info, scores=scores))
             # The state is written last: an epoch counts as done once everything else of it is on disk.
-            write_history(run / "history.csv", history)
+            write_table(run / "history.csv", history)
             ResumeState.write(run, setup)
         if epoch == min(5, config.num_epochs) and max(row["val_dice"] for row in history) < 0.01:
             accelerator.print(advice_on_zero(setup.info, epoch))

@@ -23,7 +23,7 @@ from traitlets import Type
 
 from segkit.course.environment import LESSONS, check_environment
 from segkit.device import best_device
-from segkit.files import UserError, atomic_path
+from segkit.files import UserError, write_text
 from segkit.study.members import duration
 
 DEFAULT_PROFILE = "default"
@@ -309,8 +309,7 @@ def write_page(notebook: Path, folder: Path, names: Collection[str] = ()) -> Non
     page, _ = HTMLExporter(embed_images=True).from_notebook_node(content, source)
     for name in names:
         page = page.replace(f'href="{name}.ipynb"', f'href="{name}.html"')
-    with atomic_path(notebook.with_suffix(".html")) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(notebook.with_suffix(".html"), page)
 
 
 def _write_index(path: Path, profile: str, outcomes: list[Outcome]) -> None:
@@ -321,8 +320,7 @@ def _write_index(path: Path, profile: str, outcomes: list[Outcome]) -> None:
         cells += [f"{o.peak_bytes / 1e9:.2f} GB", f'<a href="{o.name}.ipynb">{o.name}.ipynb</a>']
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     page = INDEX.format(profile=escape(profile), machine=_machine(), rows="\n".join(rows))
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 INDEX = """<!doctype html>
@@ -352,8 +350,7 @@ def _write_table(path: Path, profile: str, outcomes: list[Outcome]) -> None:
     lines.append(f"| all | {duration(total)} | {most / 1e9:.2f} GB |")
     lines += ["", f"Profile {profile}, {time.strftime('%d %B %Y').lstrip('0')}. {_machine()}."]
     block = "<!-- times -->\n" + "\n".join(lines) + "\n<!-- /times -->"
-    with atomic_path(path) as temporary:
-        temporary.write_text(re.sub(TABLE, lambda _: block, text), encoding="utf-8")
+    write_text(path, re.sub(TABLE, lambda _: block, text))
 
 
 TABLE = r"(?s)<!-- times -->.*<!-- /times -->"

@@ -21,7 +21,7 @@ import pandas as pd
 import yaml
 
 from segkit.course.run import settings_for, write_page
-from segkit.files import UserError, atomic_path, embedded_path
+from segkit.files import UserError, atomic_path, embedded_path, write_text
 from segkit.plots import save_figure
 from segkit.study.compare import plot_runs
 from segkit.study.members import lifeline, run_members
@@ -223,8 +223,7 @@ def write_report(sweep: str | Path, by: str | Sequence[str], score: str = "val_d
         executed, error = _papermill(text, wanted, place)
     if error:
         raise UserError(f"the report of '{sweep}' could not be written: {error}")
-    with atomic_path(copy) as temporary:
-        temporary.write_text(executed, encoding="utf-8")
+    write_text(copy, executed)
     write_page(copy, NOTEBOOKS)
     save_figure(plot_runs(pd.read_csv(results), settings, score), copy.with_suffix(".png"))
     return copy

@@ -5,11 +5,10 @@ tools read them, a confidence for each picture, and a page that shows the least 
 """
 
 import base64
-import csv
 import hashlib
 import html
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,11 +18,11 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
-from segkit.files import UserError, atomic_path, list_images, read_image, unique_names
+from segkit.files import UserError, list_images, read_image, unique_names, write_table, write_text
 from segkit.matting.photos import PicturesReport
 from segkit.plots import overlay
 from segkit.predict import Segmenter
-from segkit.sets.exporters import Annotated, check_formats, coco_shape, cut_pieces, write_formats, write_text
+from segkit.sets.exporters import Annotated, check_formats, coco_shape, cut_pieces, write_formats
 from segkit.sets.importers import write_class_name, write_pair
 
 THUMBNAIL = 240
@@ -158,7 +157,9 @@ def annotate_folder(
     pictures = [Annotated(*(record[key] for key in keys)) for record in records]
     write_class_name(out, class_name)
     write_formats(out, config.format, pictures, class_name, config.tolerance)
-    _write_confidence(out / "confidence.csv", records)
+    rows = [record | {"annotations": len(record["annotations"])} for record in records]
+    columns = ("name", "confidence", "annotations", "share")
+    write_table(out / "confidence.csv", [{column: row[column] for column in columns} for row in rows])
     write_text(out / "review.html", _review_page(records))
     return report
 
@@ -222,12 +223,6 @@ def _check_settings(out: Path, settings: dict) -> None:
         raise UserError(f"'{out}' exists and is not empty. Choose another folder, or remove it first.")
     else:
         write_text(place, json.dumps(settings))
-
-
-def _write_confidence(path: Path, records: Iterable[dict]) -> None:
-    rows = [(r["name"], r["confidence"], len(r["annotations"]), r["share"]) for r in records]
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("name", "confidence", "annotations", "share"), *rows])
 
 
 def _thumbnail(image: np.ndarray, mask: np.ndarray) -> str:

@@ -16,7 +16,7 @@ from scipy.spatial import KDTree
 from tqdm.auto import tqdm
 
 from segkit.data import Sample, find_samples, read_class_name
-from segkit.files import UserError, atomic_path, open_picture, read_mask, unique_names
+from segkit.files import UserError, open_picture, read_mask, unique_names, write_text
 from segkit.matting.photos import PicturesReport
 from segkit.sets.importers import new_folder, upright, write_picture
 from segkit.sets.regions import brush_encode, codec, runs
@@ -274,12 +274,6 @@ def _write_label_studio(out: Path, pictures: Sequence[Annotated], tolerance: flo
         address = f"/data/local-files/?d={quote(f'images/{picture.file}')}"
         tasks.append({"data": {"image": address}, "annotations": [{"result": results}]})
     write_text(out / "label-studio.json", json.dumps(tasks))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 FORMATS: dict[str, Callable[[Path, Sequence[Annotated], float, str], None]] = {

@@ -1,7 +1,6 @@
 """What belongs together stays together: groups, copies, leaks across splits. Introduced in notebook 02."""
 
 import contextlib
-import csv
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -21,7 +20,7 @@ from segkit.data import (
     pictures_by_name,
     read_table,
 )
-from segkit.files import UserError, atomic_path, name_some, read_image, read_labels
+from segkit.files import UserError, name_some, read_image, read_labels, write_table
 
 MOST_COMPARED = 20_000
 """Pictures: above this, comparing each with each takes minutes, and only the doctor does it."""
@@ -314,8 +313,4 @@ def write_splits(
         for name, split in sorted(splits.items())
     ]
     rows = [table.get(row["name"], {}) | row for row in rows]
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, dict.fromkeys(key for row in rows for key in row))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
+    return write_table(path, rows)

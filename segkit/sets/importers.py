@@ -5,7 +5,6 @@ ambiguous is not guessed: it becomes an error or a line of the report. Introduce
 """
 
 import contextlib
-import csv
 import re
 import shutil
 import tempfile
@@ -31,6 +30,8 @@ from segkit.files import (
     read_image,
     same_name,
     write_image,
+    write_table,
+    write_text,
 )
 from segkit.sets.groups import torn_groups, write_splits
 from segkit.sets.layouts import (
@@ -176,13 +177,12 @@ def _keep_folders(folder: Path, named: Sequence, report: Report, splits: dict[st
     """Write groups.csv where the pictures were in folders, unless the splits tear none; returns a note."""
     folders = {name: one.image.parent.relative_to(report.layout.root).parts for name, one in named}
     told = {part for parts in folders.values() for part in parts if LIST.fullmatch(part)} | IMAGE_FOLDERS
-    rows = [(name, "/".join(p for p in folders[name] if p not in told) or ".") for name in report.written]
-    count, torn = len({place for _, place in rows}), torn_groups(dict(rows), splits)
+    places = {name: "/".join(p for p in folders[name] if p not in told) or "." for name in report.written}
+    count, torn = len({*places.values()}), torn_groups(places, splits)
     dealt = len({*splits.values()}) > 1
-    if not 1 < count < len(rows) or (dealt and not torn):
+    if not 1 < count < len(places) or (dealt and not torn):
         return []
-    with (folder / "groups.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("name", "group"), *rows])
+    write_table(folder / "groups.csv", [{"name": n, "group": place} for n, place in places.items()])
     cure = f"segkit data split {report.out}{' --overwrite' * dealt} --group {report.out / 'groups.csv'}"
     apart = f", and {name_some(torn, 3)} lie in more than one split" if torn else ""
     return [f"groups.csv keeps {count} folders of the pictures{apart}. If one is a film or a patient: {cure}"]
@@ -295,8 +295,7 @@ def new_folder(out: str | Path, source: str | Path | None = None) -> Iterator[Pa
 def write_class_name(folder: str | Path, name: str) -> None:
     """Say in dataset.yaml what the masks show; for person, none is needed."""
     if name != "person":
-        with atomic_path(Path(folder) / "dataset.yaml") as temporary:
-            temporary.write_text(yaml.safe_dump({"class": name}, allow_unicode=True), encoding="utf-8")
+        write_text(Path(folder) / "dataset.yaml", yaml.safe_dump({"class": name}, allow_unicode=True))
         read_class_name(folder)
 
 

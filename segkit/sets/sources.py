@@ -5,7 +5,6 @@ shown before its first download. Introduced in notebook 02.
 """
 
 import contextlib
-import csv
 import hashlib
 import json
 import sys
@@ -17,7 +16,15 @@ from typing import Any, Literal
 
 from tqdm.auto import tqdm
 
-from segkit.files import UserError, atomic_path, cache_folder, name_some, read_labels, require
+from segkit.files import (
+    UserError,
+    cache_folder,
+    name_some,
+    read_labels,
+    require,
+    write_table,
+    write_text,
+)
 from segkit.sets.importers import new_folder, upright, write_pair
 from segkit.sets.tools import coco_mask, open_coco
 
@@ -124,8 +131,7 @@ def _accept_terms(source: Source, yes: bool) -> None:
             raise UserError(f"the terms of {name} are not accepted yet: read them above, then add --yes.")
         if input("Do you accept these terms? [y/N] ").strip().lower() not in ("y", "yes"):
             raise UserError(f"the terms of {name} were not accepted: nothing was downloaded.")
-    with atomic_path(accepted) as temporary:
-        temporary.write_text(source.terms, encoding="utf-8")
+    write_text(accepted, source.terms)
 
 
 # Downloads
@@ -258,10 +264,7 @@ def _build_coco(
         raise UserError(
             f"not one chosen image of {source.name} is on the server any longer: please report it."
         )
-    with (folder / "splits.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, rows[0])
-        table.writeheader()
-        table.writerows(rows)
+    write_table(folder / "splits.csv", rows)
 
 
 def _allowed_licences(wanted: str | None, licences: dict[int, dict[str, Any]]) -> set[int]:

@@ -12,7 +12,7 @@ import torch
 from segkit.checkpoint import load_checkpoint, save_checkpoint
 from segkit.data import find_samples
 from segkit.evaluate import Evaluation, evaluate, write_evaluation
-from segkit.files import UserError, atomic_path
+from segkit.files import UserError, write_text
 from segkit.metrics import Counts
 from segkit.models import build_model
 from segkit.predict import Segmenter
@@ -83,8 +83,7 @@ def cross_validate(
         raise UserError(
             f"folds of one cross-validation are alike: resume '{out}' with the settings and pictures it has."
         )
-    with atomic_path(record) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+    write_text(record, json.dumps(content, indent=2) + "\n")
     recipes = {}
     for number in range(folds):
         where = {number: "test", (number + 1) % folds: "val"}

@@ -1,6 +1,5 @@
 """The folder of a run: what is written into it, and how a run goes on after an interruption."""
 
-import csv
 import json
 import math
 import platform
@@ -18,7 +17,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from segkit import __version__
 from segkit.checkpoint import CheckpointInfo, read_tensors, write_tensors
 from segkit.data import SegmentationDataset
-from segkit.files import UserError, atomic_path
+from segkit.files import UserError, write_text
 from segkit.training.settings import TrainConfig
 
 if TYPE_CHECKING:
@@ -230,8 +229,7 @@ def write_record(run: Path, record: dict, info: CheckpointInfo, val_set: Segment
         "validated_on": describe_set(val_set),
         "versions": versions,
     }
-    with atomic_path(run / "config.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n")
+    write_text(run / "config.json", json.dumps(record, indent=2) + "\n")
 
 
 def describe_set(dataset: SegmentationDataset) -> tuple[dict, ...]:
@@ -242,10 +240,3 @@ def describe_set(dataset: SegmentationDataset) -> tuple[dict, ...]:
 
 def folders_of(dataset: SegmentationDataset) -> list[str]:
     return sorted({str(sample.folder.resolve()) for sample in dataset.samples})
-
-
-def write_history(path: Path, history: list[dict]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, history[0].keys())
-        writer.writeheader()
-        writer.writerows(history)
