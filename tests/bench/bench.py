@@ -6,15 +6,16 @@ Writes tests/bench/RESULTS.md. A section that is measured again replaces itself 
     python tests/bench/bench.py --photos FOLDER               # photographs (and masks) of your own
     python tests/bench/bench.py --quick --out quick.md        # does it still run? Figures mean nothing
 
-Sections: training, loading, latency, scaling, peers. Each setting of latency and scaling runs in a process of
-its own, so that threads and peak memory are its own. On a busy machine milliseconds mean little: the load at
-the start of each section is written beside it.
+Sections: training, loading, latency, peers. Each setting runs in a process of its own, so that threads and
+peak memory are its own. On a busy machine milliseconds mean little: the load at the start of each section is
+written beside it.
 
 --photos: a folder with images/ (and masks/ for peers), or with such folders by kind; by default the embedded
     test pictures are used, brought to 640x480.
---peer-python: the Python of an environment with mediapipe's model file and ai-edge-litert:
-    python -m venv mp && mp/bin/pip install numpy opencv-python-headless ai-edge-litert
-    mp/bin/pip install --no-deps mediapipe==0.10.21
+--peer-python: the Python of an environment with mediapipe's model file and ai-edge-litert, by default:
+    cd tests/bench && python -m venv .venv
+    .venv/bin/pip install numpy opencv-python-headless ai-edge-litert
+    .venv/bin/pip install --no-deps mediapipe==0.10.21
 """
 
 import argparse
@@ -335,49 +336,6 @@ def task_predict(weights: str, engine: str, precision: str, photos, count: int, 
     return found
 
 
-# --- scaling -------------------------------------------------------------------------------------------
-
-
-def scaling(options) -> str:
-    parts, threads = [], few(options)
-    engines, repeats = ("torch", "onnx"), 20
-    counts = {"sizes": [96, 128, 160, 192, 224, 256, 320, 384, 512], "batches": [1, 2, 4, 8, 16]}
-    if options.quick:
-        engines, repeats, counts = ("torch",), 3, {"sizes": [64, 96], "batches": [1, 2]}
-    for weights in options.weights:
-        for engine in engines:
-            settings = {"weights": weights, "engine": engine, "repeats": repeats, **counts}
-            result = in_own_process("scale", threads, **settings)
-            sizes, batches = result["sizes"], result["batches"]
-            first_size, first_batch = next(iter(sizes.values())), next(iter(batches.values()))
-            rows = [
-                [f"{n} x {n}", f"{ms:.1f}", f"{ms / first_size:.2f}", f"{ms / int(n) ** 2 * 1e4:.2f}"]
-                for n, ms in sizes.items()
-            ]
-            by_size = table(["input", "ms", "ratio", "ms for 10,000 pixels"], rows)
-            rows = [
-                [n, f"{ms:.1f}", f"{1000 * int(n) / ms:.1f}", f"{int(n) / ms * first_batch:.2f}"]
-                for n, ms in batches.items()
-            ]
-            by_batch = table(["batch", "ms", "images/s", "ratio"], rows)
-            parts.append(f"**{weights}**, {engine}, {threads} threads\n\n{by_size}\n\n{by_batch}")
-    return "The network alone, medians; batches at its own size.\n\n" + "\n\n".join(parts)
-
-
-def task_scale(weights: str, engine: str, sizes, batches, repeats: int, threads: int) -> dict:
-    person = Segmenter.load(weights, "cpu", engine, threads=threads)
-    rng = np.random.default_rng(0)
-
-    def median(n: int, size: int) -> float:
-        images = rng.integers(0, 256, (n, size, size, 3), dtype=np.uint8)
-        return milliseconds(person._probabilities, [images] * repeats)[0]
-
-    return {
-        "sizes": {size: median(1, size) for size in sizes},
-        "batches": {n: median(n, person.preprocessing.size) for n in batches},
-    }
-
-
 # --- peers ---------------------------------------------------------------------------------------------
 
 
@@ -392,16 +350,16 @@ def peers(options) -> str:
         f"{w}, {', '.join(engine)}": in_own_process("score", threads, weights=w, engine=engine, pairs=pairs)
         for w in options.weights
     }
-    python, note = peer_python(options.peer_python), ""
-    if python is None:
+    note = ""
+    if runs_mediapipe(options.peer_python):
+        models = {"landscape": "selfie_segmentation_landscape", "general": "selfie_segmentation"}
+        for name, model in models.items():
+            ways[f"MediaPipe selfie, {name}"] = peer_scores(options.peer_python, model, pairs, threads)
+    else:
         note = (
             "\n\nMediaPipe was not measured: no environment with `mediapipe` and `ai-edge-litert` was found. "
-            "How to make one stands in tests/bench/bench.py; name it by --peer-python."
+            "How to make one stands in tests/bench/bench.py."
         )
-    else:
-        for model in ("selfie_segmentation_landscape", "selfie_segmentation"):
-            name = f"MediaPipe selfie, {'landscape' if model.endswith('landscape') else 'general'}"
-            ways[name] = peer_scores(python, model, pairs, threads)
     rows, last = [], list(ways.values())[-1]["ms"]
     for name, result in ways.items():
         scores = [result["kinds"][kind] for kind in kinds]
@@ -420,16 +378,9 @@ def peers(options) -> str:
     )
 
 
-def peer_python(given: str | None) -> str | None:
-    """A Python that can run MediaPipe's model file, or None. It need not be this one."""
-    for python in (given, os.environ.get("MEDIAPIPE_PYTHON"), str(HERE / ".venv/bin/python"), sys.executable):
-        if python and shutil.which(python):
-            code = "import numpy, cv2, ai_edge_litert, importlib.util as u; assert u.find_spec('mediapipe')"
-            if subprocess.run([python, "-c", code], capture_output=True).returncode == 0:
-                return python
-    if given:
-        raise SystemExit(f"'{given}' cannot import numpy, cv2, ai_edge_litert and mediapipe.")
-    return None
+def runs_mediapipe(python: str) -> bool:
+    code = "import numpy, cv2, ai_edge_litert, importlib.util as u; assert u.find_spec('mediapipe')"
+    return bool(shutil.which(python)) and subprocess.run([python, "-c", code]).returncode == 0
 
 
 def peer_scores(python: str, model: str, pairs: list, threads: int) -> dict:
@@ -473,7 +424,6 @@ TITLES = {
     "training": "Training",
     "loading": "Data loading",
     "latency": "Inference: latency, throughput and memory",
-    "scaling": "Cost against input size and batch",
     "peers": "Beside MediaPipe",
 }
 
@@ -506,7 +456,7 @@ def main() -> None:
     parser.add_argument(
         "--engine", nargs=2, default=["openvino", "half"], help="and precision, of ours beside MediaPipe"
     )
-    parser.add_argument("--peer-python", help="see above")
+    parser.add_argument("--peer-python", default=str(HERE / ".venv/bin/python"), help="see above")
     parser.add_argument("--task", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.task:
