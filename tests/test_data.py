@@ -12,7 +12,6 @@ from segkit.data import (
     Preprocessing,
     SegmentationDataset,
     assign_splits,
-    displayed_size,
     find_samples,
     load_dataset,
     load_pair_full,
@@ -22,13 +21,6 @@ from segkit.files import UserError, read_mask, write_image
 from segkit.sets.groups import write_splits
 
 names = st.lists(st.text("abcdefgh0123", min_size=1, max_size=8), unique=True, max_size=60)
-
-
-def test_a_picture_of_absurd_size_is_named(make_dataset, monkeypatch):
-    folder = make_dataset(3)
-    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(UserError, match=r"000\..* pixels\. Make it smaller"):
-        displayed_size(find_samples(folder)[0].image)
 
 
 def test_missing_masks_are_an_error_that_lists_the_names(make_dataset):

@@ -89,11 +89,13 @@ def test_a_look_from_farther_away_fills_a_deep_lump_and_leaves_outlines():
     assert np.array_equal(prob, expected)
 
 
-def test_photographs_of_several_shapes_are_answered_together_as_alone(person, astronaut):
-    person.look_closer, person.preprocessing = True, Preprocessing(size=128)
+@pytest.mark.parametrize("closer", [False, True])
+def test_photographs_of_several_shapes_are_answered_together_as_alone(person, astronaut, closer):
+    person.look_closer, person.preprocessing = closer, Preprocessing(size=128)
     images = [astronaut, astronaut[:200], astronaut[:, 100:300], astronaut[::-1], astronaut[300:]]
     for image, together in zip(images, person.predict_batch(images), strict=True):
         assert np.allclose(person(image), together, atol=1e-5)
+    assert person.predict_batch([]) == []
 
 
 def test_an_island_and_a_hole_that_are_sure_nowhere_become_what_surrounds_them():
@@ -145,13 +147,6 @@ def test_a_path_bytes_and_pillows_picture_are_photographs_too(person, astronaut,
         assert (person(source) == expected).all()
 
 
-def test_a_batch_gives_what_single_photographs_give(person, astronaut):
-    images = [astronaut, astronaut[:200], astronaut[:, :100]]
-    for alone, together in zip((person(i) for i in images), person.predict_batch(images), strict=True):
-        assert np.allclose(alone, together, atol=1e-5)
-    assert person.predict_batch([]) == []
-
-
 def test_flipping_makes_the_answer_symmetric(person, astronaut):
     prob, mirrored = person(astronaut, flip=True), person(astronaut[:, ::-1], flip=True)
     assert np.allclose(prob, mirrored[:, ::-1], atol=1e-5)
@@ -161,8 +156,6 @@ def test_flipping_makes_the_answer_symmetric(person, astronaut):
 def test_scales_average_the_views(person, astronaut):
     both = person(astronaut, scales=(1.0, 1.5))
     assert np.allclose(both, (person(astronaut) + person(astronaut, scales=(1.5,))) / 2, atol=1e-6)
-    with pytest.raises(UserError, match="times each scale"):
-        person(astronaut, scales=())
 
 
 @pytest.mark.parametrize(
@@ -207,9 +200,9 @@ def test_the_network_sees_the_size_that_it_was_trained_at(bright):
     bright._probabilities = lambda images: seen.append(images.shape) or images[..., 0] / np.float32(255)
     bright(half_bright(), scales=(1.0, 0.5))
     assert seen == [(1, 100, 100, 3), (1, 50, 50, 3)]
-    for wrong in (0, -1, float("nan"), 100):
+    for wrong in ((), (0,), (-1,), (float("nan"),), (1, 100)):
         with pytest.raises(UserError, match="8 to 4096"):
-            bright(half_bright(), scales=(wrong,))
+            bright(half_bright(), scales=wrong)
 
 
 def test_a_threshold_is_one_number_and_several_classes_have_none(bright):

@@ -19,20 +19,14 @@ def test_the_laptop_default_has_width_16_and_under_a_million_parameters():
     assert count_parameters(model) < 1_000_000
 
 
-@pytest.mark.parametrize("up", ["bilinear", "transposed"])
 @pytest.mark.parametrize("size", [(64, 64), (37, 53), (1, 1), (16, 100)])
-def test_any_input_size_comes_back_at_its_own_size(size, up):
-    model = build_model("unet", width=8, up=up).eval()
-    assert model(torch.randn(2, 3, *size)).shape == (2, 1, *size)
-
-
-@pytest.mark.parametrize("convs", [1, 2])
+@pytest.mark.parametrize(("up", "convs"), [("bilinear", 1), ("bilinear", 2), ("transposed", 2)])
 @pytest.mark.parametrize("widths", [(8,), (8, 16), (4, 8, 12, 16, 20)])
-def test_any_depth_width_and_block_trains(widths, convs):
-    model = build_model("unet", widths=widths, bottleneck=24, convs_per_block=convs, num_classes=3)
-    out = model(torch.randn(2, 3, 48, 40))
+def test_any_depth_width_and_block_trains_on_any_size(widths, up, convs, size):
+    model = build_model(widths=widths, bottleneck=24, up=up, convs_per_block=convs, num_classes=3)
+    out = model(torch.randn(2, 3, *size))
     out.square().mean().backward()
-    assert out.shape == (2, 3, 48, 40)
+    assert out.shape == (2, 3, *size)
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 

@@ -1,6 +1,5 @@
 """The weights that ship, and the scripts of data/weights that decide about them."""
 
-import csv
 import re
 import runpy
 import sys
@@ -17,7 +16,7 @@ from safetensors.torch import load_file
 from segkit.checkpoint import load_checkpoint, read_tensors
 from segkit.data import find_samples
 from segkit.evaluate import Evaluation
-from segkit.files import embedded_path, read_labels, write_image
+from segkit.files import embedded_path, read_labels, write_image, write_table
 from segkit.metrics import Counts
 from segkit.models import count_parameters
 from segkit.predict import Segmenter
@@ -80,11 +79,6 @@ def write_sample(folder, name: str, mask: np.ndarray) -> None:
     write_image(folder / "masks" / f"{name}.png", mask)
 
 
-def write_table(folder, rows: list) -> None:
-    with (folder / "splits.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("name", "split", "source"), *rows])
-
-
 @pytest.fixture
 def photographs(tmp_path):
     """ccp_0000 to 2; coco_0 to 7: 1 to 6 are close-ups, 7 is for validation; aiseg_0 has a matte."""
@@ -98,8 +92,8 @@ def photographs(tmp_path):
     for name in names[1:4]:
         write_image(folder / "parts" / f"{name}.png", mask // 255 * np.uint8(3))
     sources = {"aiseg": "aisegment", "ccp": "ccp", "coco": "coco_single"}
-    splits = {"coco_7": "val"}
-    write_table(folder, [(n, splits.get(n, "train"), sources[n.split("_")[0]]) for n in names])
+    rows = [{"name": n, "split": "train", "source": sources[n.split("_")[0]]} for n in names]
+    write_table(folder / "splits.csv", [*rows[:-1], rows[-1] | {"split": "val"}])
     return folder
 
 
@@ -128,8 +122,8 @@ def more(tmp_path):
             mask = np.zeros((60, 80), np.uint8)
             mask[20:50, 30:60] = 0 if source.startswith("neg") else 255
             write_sample(folder, name, mask)
-            rows.append((name, "train", source))
-    write_table(folder, rows)
+            rows.append({"name": name, "split": "train", "source": source})
+    write_table(folder / "splits.csv", rows)
     return folder
 
 
