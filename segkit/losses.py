@@ -69,24 +69,23 @@ class TverskyLoss(_LossFromLogits):
 
 
 class DiceLoss(_LossFromLogits):
-    """1 - (2 |A∩B| + s) / (|A| + |B| + s), from probabilities: the person counts, the empty wall does not.
+    """1 - (2 |A∩B| + 1) / (|A| + |B| + 1), from probabilities: the person counts, the empty wall does not.
 
-    smooth: s; keeps an empty mask from dividing by zero and gives it a gradient.
+    The ones keep an empty mask from dividing by zero and give it a gradient.
     pooled: False scores each image and averages; True counts the whole batch as one image.
     Milletari, Navab and Ahmadi, "V-Net" (2016).
     """
 
-    def __init__(self, smooth: float = 1.0, pooled: bool = False):
+    def __init__(self, pooled: bool = False):
         super().__init__()
-        _check(0, 1e6, smooth=smooth)
-        self.smooth, self.pooled = smooth, pooled
+        self.pooled = pooled
 
     def compute(self, logits: Tensor, targets: Tensor, per_asked: Tensor) -> Tensor:
         probs = logits.sigmoid()
         pixels = (0, 2, 3) if self.pooled else (2, 3)
         intersection = (probs * targets).sum(pixels)
         total = probs.sum(pixels) + targets.sum(pixels)
-        return (1 - (2 * intersection + self.smooth) / (total + self.smooth)).mean()
+        return (1 - (2 * intersection + 1) / (total + 1)).mean()
 
 
 class BCEDiceLoss(_LossFromLogits):
@@ -101,7 +100,7 @@ class BCEDiceLoss(_LossFromLogits):
         _check(0, 1, alpha=alpha)
         _check(0, 1e6, outline=outline)
         self.alpha, self.outline = alpha, outline
-        self.dice = DiceLoss(pooled=pooled)
+        self.dice = DiceLoss(pooled)
 
     def compute(self, logits: Tensor, targets: Tensor, per_asked: Tensor) -> Tensor:
         weight = 1 + self.outline * (_dilate(targets) + _dilate(1 - targets) - 1)

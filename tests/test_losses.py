@@ -45,7 +45,7 @@ def test_dice_loss_by_hand_on_2x2():
     # Probabilities are 1, 0, 1, 0; the target is 1, 1, 0, 0: one pixel shared of two and two.
     logits = torch.tensor([[[[99.0, -99.0], [99.0, -99.0]]]])
     targets = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
-    assert DiceLoss(smooth=0)(logits, targets).item() == pytest.approx(1 - 2 * 1 / (2 + 2))
+    assert DiceLoss()(logits, targets).item() == pytest.approx(1 - (2 * 1 + 1) / (2 + 2 + 1))
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -81,7 +81,6 @@ def test_bad_settings_and_shapes_are_refused():
     with pytest.raises(UserError, match="bce-dice"):
         build_loss("hinge")
     for make, settings in (
-        (DiceLoss, {"smooth": -1}),
         (TverskyLoss, {"fn_weight": -1}),
         (FocalLoss, {"gamma": -1}),
         (BCEDiceLoss, {"outline": float("nan")}),
