@@ -88,8 +88,8 @@ def test_photographs_by_kind_are_found(bench, make_dataset, tmp_path):
 
 @pytest.mark.slow
 def test_a_task_in_a_process_of_its_own_brings_back_what_it_measured(bench):
-    settings = {"data": None, "images": 9, "epochs": 1, "model": "unet", "size": 32, "batch": 4}
-    found = bench.in_own_process("train", 1, way="segkit", **settings)
+    settings = {"images": 9, "epochs": 1, "model": "unet", "size": 32, "batch": 4}
+    found = bench.in_own_process(bench.task_train, 1, way="segkit", **settings)
     assert set(found) == {"images_per_s", "loss", "precision", "peak_mb"}
     assert found["images_per_s"] > 0 and found["peak_mb"] > 50
 

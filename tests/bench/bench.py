@@ -32,7 +32,9 @@ import tempfile
 import time
 import timeit
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -51,6 +53,7 @@ from segkit.predict import Segmenter
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 WIDTH, HEIGHT = 640, 480
+WEIGHTS = ("person-small", "person-base")
 ENGINES = ["torch fp32", "torch half", "onnx fp32", "onnx int8"]
 ENGINES += ["openvino fp32", "openvino half", "openvino int8"]
 
@@ -97,18 +100,13 @@ IN_THIS_PROCESS = False
 """Set by --quick, where starting Python again and again would take the longest."""
 
 
-def in_own_process(task: str, threads: int, **settings) -> dict:
-    """Run one of the functions task_... with so many threads in a process of its own.   Returns: its dict."""
+def in_own_process(task: Callable, threads: int, **settings) -> dict:
+    """What a function returns, run with so many threads in a process of its own."""
     if IN_THIS_PROCESS:
-        return globals()[f"task_{task}"](threads=threads, **settings)
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    environment = os.environ | dict.fromkeys(names, str(threads))
-    job = json.dumps({"task": task, "threads": threads, **settings})
-    command = [sys.executable, __file__, "--task", job]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode != 0:
-        raise SystemExit(f"{task} {settings} failed:\n{done.stdout}\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+        return task(threads=threads, **settings)
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(task, threads=threads, **settings).result()
 
 
 def milliseconds(work: Callable, items: list, warm_up: int = 3) -> tuple[float, float]:
@@ -154,14 +152,13 @@ def read_photos(folder: str | None, count: int) -> list:
 
 def training(options) -> str:
     """Each recipe in a process of its own, all with the same threads."""
-    settings = {"data": options.data, "images": options.images, "epochs": options.epochs}
-    settings |= {"model": "unet-17m", "size": 256, "batch": 8}
+    settings = {"model": "unet-17m", "size": 256, "images": 48, "epochs": 3, "batch": 8}
     names, steps, side = ("monai BasicUNet", "unet-17m", "unet-13m"), 4, 4096
     if options.quick:
-        settings |= {"model": "unet", "size": 32, "images": 8, "epochs": 1, "batch": 4}
+        settings = {"model": "unet", "size": 32, "images": 8, "epochs": 1, "batch": 4}
         names, steps, side = ("monai BasicUNet", "unet"), 1, 64
     size, batch = settings["size"], settings["batch"]
-    results = {way: in_own_process("train", cores(), way=way, **settings) for way in ("plain", "segkit")}
+    results = {way: in_own_process(task_train, cores(), way=way, **settings) for way in ("plain", "segkit")}
     base, precision = results["plain"]["images_per_s"], results["segkit"]["precision"]
     rows = []
     for name, result in (("plain recipe", results["plain"]), ("segkit", results["segkit"])):
@@ -170,13 +167,13 @@ def training(options) -> str:
         rows.append([name, f"{rate:.2f}", f"{rate / base:.2f}", f"{loss:.4f}", f"{peak:.0f}"])
     first = table(["", "images/s", "ratio", "last loss", "peak memory, MB"], rows)
     ceiling = in_own_process(
-        "ceiling", cores(), model=settings["model"], size=size, precision=precision, side=side
+        task_ceiling, cores(), model=settings["model"], size=size, precision=precision, side=side
     )
     first += "\n\n" + ceiling_text(ceiling, results, precision)
     rows, base = [], None
     for name, precision in product(names, ("fp32", "bf16")):
         result = in_own_process(
-            "loop", cores(), name=name, precision=precision, size=size, batch=batch, steps=steps
+            task_loop, cores(), name=name, precision=precision, size=size, batch=batch, steps=steps
         )
         rate, millions = result["images_per_s"], result["parameters"] / 1e6
         base = base or rate
@@ -257,8 +254,8 @@ def loading(options) -> str:
     rows, base = [], None
     for cache in ("none", "memory", "disk"):
         for augment, workers in ((0, 0),) if options.quick else ((0, 0), (0, 2), (1, 0), (1, 2)):
-            settings = {"cache": cache, "augment": augment, "workers": workers, "data": options.data}
-            rate = in_own_process("load", 1, **settings, limit=8 if options.quick else 200)["images_per_s"]
+            settings = {"cache": cache, "augment": augment, "workers": workers}
+            rate = in_own_process(task_load, 1, **settings, limit=8 if options.quick else 200)["images_per_s"]
             base = base or rate
             name = f"{cache}{', augmented' if augment else ''}"
             rows.append([name, workers, f"{rate:.0f}", f"{rate / base:.1f}"])
@@ -267,12 +264,12 @@ def loading(options) -> str:
     )
 
 
-def task_load(data, cache: str, augment: int, workers: int, limit: int, threads: int) -> dict:
+def task_load(cache: str, augment: int, workers: int, limit: int, threads: int) -> dict:
     from segkit.augment import Augmentation
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SEGKIT_DATA"] = folder
-        samples = find_samples(data or embedded_path("people"))[:limit]
+        samples = find_samples(embedded_path("people"))[:limit]
         transform = Augmentation() if augment else None
         dataset = SegmentationDataset(samples, Preprocessing(256), transform, cache)
         loader = DataLoader(dataset, 16, num_workers=workers, persistent_workers=workers > 0)
@@ -293,13 +290,13 @@ def latency(options) -> str:
     columns |= {"mask_busy_ms": "of it processor time", "cutout_ms": "photo to cut-out, ms"}
     head = ["engine", "threads", *columns.values()]
     head += ["times torch", "images/s in batches of 8", "peak memory, MB"]
-    for weights in options.weights:
+    for weights in WEIGHTS[: 1 if options.quick else None]:
         rows, base = [], {}
         for name in ENGINES[: 1 if options.quick else None]:
             engine, precision = name.split()
             for count in threads:
                 result = in_own_process(
-                    "predict", count, weights=weights, engine=engine, precision=precision, **settings
+                    task_predict, count, weights=weights, engine=engine, precision=precision, **settings
                 )
                 faster = base.setdefault(count, result["mask_ms"]) / result["mask_ms"]
                 times = [f"{result[key]:.1f}" for key in columns]
@@ -344,11 +341,13 @@ def peers(options) -> str:
     found = find_photos(options.photos, options.count)
     kinds = list(dict.fromkeys(kind for kind, _ in found))
     pairs = [[kind, str(sample.image), str(sample.mask)] for kind, sample in found]
-    engine = ["torch", "fp32"] if options.quick else options.engine
+    engine = ["torch", "fp32"] if options.quick else ["openvino", "half"]
     threads = few(options)
     ways = {
-        f"{w}, {', '.join(engine)}": in_own_process("score", threads, weights=w, engine=engine, pairs=pairs)
-        for w in options.weights
+        f"{w}, {', '.join(engine)}": in_own_process(
+            task_score, threads, weights=w, engine=engine, pairs=pairs
+        )
+        for w in WEIGHTS[: 1 if options.quick else None]
     }
     note = ""
     if runs_mediapipe(options.peer_python):
@@ -447,27 +446,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=TITLES, default=TITLES, metavar="SECTION")
     parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
     parser.add_argument("--quick", action="store_true", help="smallest sizes, to see that everything runs")
-    parser.add_argument("--weights", nargs="+", default=["person-small", "person-base"])
     parser.add_argument("--photos", help="photographs for latency and peers")
-    parser.add_argument("--count", type=int, help="photographs for latency, and of each kind for peers")
-    parser.add_argument("--data", help="a data set for training and loading; the embedded one by default")
-    parser.add_argument("--images", type=int, default=48, help="of an epoch of training")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument(
-        "--engine", nargs=2, default=["openvino", "half"], help="and precision, of ours beside MediaPipe"
-    )
+    more = "photographs for latency, and of each kind for peers"
+    parser.add_argument("--count", type=int, default=50, help=more)
     parser.add_argument("--peer-python", default=str(HERE / ".venv/bin/python"), help="see above")
-    parser.add_argument("--task", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.task:
-        settings = json.loads(options.task)
-        print(json.dumps(globals()[f"task_{settings.pop('task')}"](**settings)))
-        return
-    if options.count is None:
-        options.count = 3 if options.quick else 50
     if options.quick:
         global IN_THIS_PROCESS
-        IN_THIS_PROCESS, options.weights = True, options.weights[:1]
+        IN_THIS_PROCESS = True
     for name in options.only:
         print(f"{TITLES[name]} ...", flush=True)
         load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"

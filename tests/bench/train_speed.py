@@ -81,9 +81,9 @@ def through_segkit(samples: list[Sample], model: str, size: int, batch: int, epo
     return {"seconds": seconds, "loss": history[-1]["train_loss"], "precision": record["precision"]}
 
 
-def measure(way: str, data: str | None, images: int, epochs: int, model: str, size: int, batch: int) -> dict:
+def measure(way: str, images: int, epochs: int, model: str, size: int, batch: int) -> dict:
     """way: "plain" or "segkit".   Returns: images_per_s, loss (mean of the last epoch), precision."""
-    samples = find_samples(data or embedded_path("people"))[:images]
+    samples = find_samples(embedded_path("people"))[:images]
     recipe = {"plain": plain_recipe, "segkit": through_segkit}[way]
     found = recipe(samples, model, size, batch, epochs)
     count = len(samples) // batch * batch * epochs
