@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from segkit.checkpoint import CheckpointInfo, find_checkpoint, load_checkpoint, read_tensors, save_checkpoint
@@ -115,7 +116,7 @@ def test_a_full_disk_keeps_the_checkpoint_that_was_there(saved, tiny_model, monk
 
     def full(tensors, path, metadata):
         path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+        raise SafetensorError("No space left on device")
 
     monkeypatch.setattr("segkit.checkpoint.save_file", full)
     with pytest.raises(UserError, match="No space left"):
