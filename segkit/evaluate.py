@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from segkit.data import SPLITS, Sample, find_samples, load_pair_full, read_class_names
 from segkit.files import IGNORE, UNNAMED, UserError, write_table
-from segkit.metrics import Counts, boundary_f, count_classes, count_pixels, interval, resampled_means
+from segkit.metrics import Counts, boundary_f, count_labels, interval, resampled_means
 from segkit.plots import colour_classes, contact_sheet, outlined, overlay, save_figure
 from segkit.predict import Segmenter
 
@@ -126,12 +126,9 @@ def evaluate(
                         f"no pixel of '{sample.image}' is asked for: take it out of the data set."
                     )
                 pred, true, asked = person.labels(prob)[None], mask[None], mask[None] != IGNORE
-                if several:
-                    counts.append(count_classes(pred, true, len(person.classes)))
-                pred, true = pred > 0, (true > 0) & asked  # one outline: the whole person's
-                if not several:
-                    counts.append(count_pixels(pred, true, asked))
-                edges.append(boundary_f(pred, true, asked=asked).item())
+                counts.append(count_labels(pred, true, len(person.classes)))
+                # One outline: the whole person's.
+                edges.append(boundary_f(pred > 0, (true > 0) & asked, asked=asked).item())
             bar.update(len(pairs))
     return Evaluation(samples, Counts.cat(counts), np.array(edges), person.classes)
 

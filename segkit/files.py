@@ -131,9 +131,9 @@ def read_labels(path: str | Path) -> np.ndarray:
     Raises: UserError when the file is unreadable, is a colour picture, or holds other numbers.
     """
     with _opened_mask(path) as picture:
-        numbers = np.array(picture) if picture.mode == "P" or picture.mode[0] in "IF" else None
-    if numbers is None:
-        return mask_values(path, colours=False)
+        if picture.mode[0] not in "PIF":
+            return mask_values(path, colours=False)
+        numbers = np.array(picture)
     if not np.isin(np.unique(numbers), np.arange(256)).all():
         raise UserError(f"mask '{path}' holds {_span(numbers)}: class ids are whole numbers from 0 to 255.")
     return numbers.astype(np.uint8)

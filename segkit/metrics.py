@@ -95,6 +95,17 @@ def count_pixels(
     return Counts(*((pair & asked).flatten(1).sum(1) for pair in pairs))
 
 
+def count_labels(pred: Tensor | np.ndarray, target: Tensor | np.ndarray, num_classes: int) -> Counts:
+    """Compare masks as a data set gives them: {0, 1} or class ids, and IGNORE where nothing is asked.
+
+    Returns: Counts of (N,), as count_pixels, or of (N, C), as count_classes.
+    """
+    if num_classes > 1:
+        return count_classes(pred, target, num_classes)
+    asked = target != IGNORE
+    return count_pixels(pred, (target > 0) & asked, asked)
+
+
 def count_classes(pred: Tensor | np.ndarray, target: Tensor | np.ndarray, num_classes: int) -> Counts:
     """Compare class ids pixel by pixel, image by image, each class against all others.
 

@@ -23,8 +23,8 @@ from tqdm.auto import tqdm
 from segkit.augment import Augmentation
 from segkit.checkpoint import save_checkpoint
 from segkit.data import SegmentationDataset, load_dataset, read_class_names
-from segkit.files import IGNORE, UserError, write_table
-from segkit.metrics import Counts, count_classes, count_pixels
+from segkit.files import UserError, write_table
+from segkit.metrics import Counts, count_labels
 from segkit.models import to_probs
 from segkit.plots import plot_curves
 from segkit.training.advice import advice_on_nan, advice_on_zero, advised_on_memory, doubts
@@ -199,11 +199,9 @@ def evaluate_loader(setup: Setup) -> tuple[float, Counts]:
         loss = torch.stack(
             [setup.loss_fn(one, mask) for one, mask in zip(logits.split(1), masks.split(1), strict=True)]
         )
-        if logits.shape[1] == 1:
-            asked = masks != IGNORE
-            counts = count_pixels(logits > 0, (masks > 0) & asked, asked)  # logit 0 is probability 0.5
-        else:
-            counts = count_classes(logits.argmax(1, keepdim=True), masks, logits.shape[1])
+        # A logit of 0 is a probability of 0.5.
+        pred = logits > 0 if logits.shape[1] == 1 else logits.argmax(1, keepdim=True)
+        counts = count_labels(pred, masks, logits.shape[1])
         gathered = setup.accelerator.gather_for_metrics((loss, counts.tp, counts.fp, counts.fn, counts.tn))
         losses.append(gathered[0].cpu())
         batches.append(Counts(*(count.cpu() for count in gathered[1:])))
