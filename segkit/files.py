@@ -131,7 +131,7 @@ def read_labels(path: str | Path) -> np.ndarray:
     Raises: UserError when the file is unreadable, is a colour picture, or holds other numbers.
     """
     with _opened_mask(path) as picture:
-        if picture.mode[0] not in "PIF":
+        if picture.mode != "P" and picture.mode[0] not in "IF":
             return mask_values(path, colours=False)
         numbers = np.array(picture)
     if not np.isin(np.unique(numbers), np.arange(256)).all():
