@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from segkit.files import UserError
+from segkit.files import UserError, check_choice
 
 if TYPE_CHECKING:
     from albumentations import BasicTransform
@@ -37,9 +37,8 @@ class Augmentation:
             raise UserError(f"the augmentation strength goes from 0 to 2, found {strength}.")
         self.strength = strength
         groups = _steps(strength)
-        if unknown := set(only or ()) - groups.keys():
-            names = ", ".join(sorted(unknown))
-            raise UserError(f"there is no group of changes '{names}': choose of {', '.join(groups)}.")
+        for name in only or ():
+            check_choice("a group of changes", name, groups)
         crops = [] if crop_to is None else _crops(crop_to)
         chosen = groups if only is None else only
         steps = [step for name in groups if name in chosen and strength > 0 for step in groups[name]]

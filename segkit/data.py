@@ -31,6 +31,7 @@ from segkit.files import (
     UserError,
     atomic_path,
     cache_folder,
+    check_choice,
     list_images,
     name_some,
     open_picture,
@@ -290,8 +291,7 @@ class SegmentationDataset(Dataset):
         zoom: float = 1.0,
         recolour: float = 0.0,
     ):
-        if cache not in ("memory", "disk", "none"):
-            raise UserError(f"cache is 'memory', 'disk' or 'none', found {cache!r}.")
+        check_choice("cache", cache, ("memory", "disk", "none"))
         self.weights: Tensor | None = None  # (N,): how often training draws each; None takes them in turn
         self.samples, self.transform, self.seed, self.epoch = samples, transform, seed, 0
         self.paste, self.recolour, self.classes = paste, recolour, classes
@@ -453,10 +453,8 @@ def load_dataset(
     preprocessing: in place of size, where the colours are normalised in another way than ImageNet's.
     settings: as in SegmentationDataset.   Raises: UserError.   Introduced in notebook 02.
     """
-    if split not in SPLITS:
-        raise UserError(f"there is no split '{split}': the splits are {', '.join(SPLITS)}.")
-    if labels not in ("masks", "parts"):
-        raise UserError(f"labels are 'masks' or 'parts', found '{labels}'.")
+    check_choice("split", split, SPLITS)
+    check_choice("labels", labels, ("masks", "parts"))
     if len({Path(folder).resolve() for folder in folders}) < len(folders):
         raise UserError(f"one data set is given more than once: {name_some([str(f) for f in folders])}.")
     named = {folder: _classes_of(folder, labels) for folder in folders}

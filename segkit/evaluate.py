@@ -11,7 +11,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from segkit.data import SPLITS, Sample, find_samples, load_pair_full, read_class_names
-from segkit.files import IGNORE, UNNAMED, UserError, write_table
+from segkit.files import IGNORE, UNNAMED, UserError, check_choice, write_table
 from segkit.metrics import Counts, boundary_f, count_labels, interval, resampled_means
 from segkit.plots import colour_classes, contact_sheet, outlined, overlay, save_figure
 from segkit.predict import Segmenter
@@ -102,8 +102,7 @@ def evaluate(
     split: train, val or test; None takes every picture.   flip, scales: test-time augmentation, see
     Segmenter.predict_batch.   splits: a table in place of the folder's splits.csv.   Raises: UserError.
     """
-    if split is not None and split not in SPLITS:
-        raise UserError(f"there is no split '{split}': the splits are {', '.join(SPLITS)}.")
+    check_choice("split", split, (None, *SPLITS))
     several = len(person.classes) > 1
     if several and (named := read_class_names(folder)) != person.classes:
         raise UserError(

@@ -418,6 +418,12 @@ def embedded_path(name: str) -> Path:
     raise UserError(f"'{name}' does not ship with this installation of segkit. Clone the repository.")
 
 
+def check_choice(name: str, found: object, choices: Iterable) -> None:
+    """Raises: UserError when what was found is none of the choices."""
+    if found not in (choices := tuple(choices)):
+        raise UserError(f"{name} is one of {', '.join(map(str, filter(None, choices)))}; found {found!r}.")
+
+
 def parse_colour(text: str) -> tuple[int, int, int]:
     """Red, green, blue of "#00aa55".   Raises: UserError."""
     try:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segkit.files import IGNORE, UNNAMED, UserError
+from segkit.files import IGNORE, UNNAMED, UserError, check_choice
 
 
 class _LossFromLogits(nn.Module):
@@ -209,11 +209,9 @@ def build_loss(name: str, alpha: float = 0.5, num_classes: int = 1, outline: flo
         raise UserError(f"outline is for bce-dice and deep of one class: '{name}' would not use it.")
     if num_classes > 1:
         alphas = {"bce": 1.0, "dice": 0.0, "bce-dice": alpha}
-        if name not in alphas:
-            raise UserError(f"with several classes the loss is {', '.join(alphas)}; found '{name}'.")
+        check_choice("with several classes, the loss", name, alphas)
         return CrossEntropyDiceLoss(alphas[name])
-    if name not in LOSSES:
-        raise UserError(f"there is no loss '{name}'. The names are: {', '.join(LOSSES)}.")
+    check_choice("the loss", name, LOSSES)
     if name == "deep":
         return DeepSupervisionLoss(BCEDiceLoss(alpha, outline=outline))
     return BCEDiceLoss(alpha, outline=outline) if name == "bce-dice" else LOSSES[name]()

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from segkit.files import UserError
+from segkit.files import UserError, check_choice
 from segkit.networks.deeplab import DeepLabV3Plus
 from segkit.networks.lite import UNetLite
 from segkit.unet import UNET_VARIANTS, UNet, UNetConfig
@@ -45,8 +45,7 @@ def build_model(name: str = "unet", width: int | None = None, **arguments) -> nn
     """
     if name == "ensemble":
         return Ensemble(**arguments)
-    if name not in MODEL_NAMES:
-        raise UserError(f"there is no model '{name}'. The names are: {', '.join(MODEL_NAMES)}.")
+    check_choice("the model", name, MODEL_NAMES)
     if width is not None:
         if name != "unet":
             raise UserError(f"width goes with the model 'unet'; '{name}' has its widths fixed.")

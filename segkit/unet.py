@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segkit.files import UserError
+from segkit.files import UserError, check_choice
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,9 @@ class UNetConfig:
             raise UserError(f"U-Net channels must be whole numbers from 1 to 4096, found {sizes}.")
         if not 1 <= len(self.widths) <= 8:
             raise UserError(f"a U-Net has 1 to 8 encoder stages, found {len(self.widths)} widths.")
-        if self.convs_per_block not in (1, 2):
-            raise UserError(f"convs_per_block is 1 or 2, found {self.convs_per_block!r}.")
-        if self.up not in ("bilinear", "transposed"):
-            raise UserError(f"up is 'bilinear' or 'transposed', found {self.up!r}.")
-        if self.norm not in ("batch", "group"):
-            raise UserError(f"norm is 'batch' or 'group', found {self.norm!r}.")
+        check_choice("convs_per_block", self.convs_per_block, (1, 2))
+        check_choice("up", self.up, ("bilinear", "transposed"))
+        check_choice("norm", self.norm, ("batch", "group"))
 
 
 class Block(nn.Sequential):

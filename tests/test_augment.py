@@ -55,7 +55,7 @@ def test_some_groups_alone_do_what_their_names_say():
         assert any((changed != image).any() for changed, _ in draws[name])
     assert {moved.tobytes() for _, moved in draws["mirror"]} == {mask.tobytes(), mask[:, ::-1].tobytes()}
     assert len({moved.tobytes() for _, moved in draws["move"]}) > 10
-    said = "no group of changes 'zoom': choose of mirror, move, colour, quality"
+    said = "a group of changes is one of mirror, move, colour, quality; found 'zoom'"
     with pytest.raises(UserError, match=said):
         Augmentation(only=["zoom"])
 

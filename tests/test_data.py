@@ -182,7 +182,7 @@ def test_empty_folders_and_wrong_words_are_refused(tmp_path, make_dataset):
     for call, said in (
         (lambda: find_samples(tmp_path / "none"), "not a folder"),
         (lambda: find_samples(tmp_path / "empty"), "holds no pictures"),
-        (lambda: load_dataset(one, split="training"), "no split"),
+        (lambda: load_dataset(one, split="training"), "split is one of"),
         (lambda: load_dataset(one, split="val"), r"val split .* is empty \(1 pictures"),
         (lambda: SegmentationDataset([], cache="tape"), "cache"),
         (lambda: Preprocessing(size=0), "input size"),

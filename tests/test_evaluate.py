@@ -61,5 +61,5 @@ def test_one_split_is_scored_alone(nobody, make_dataset):
     folder = make_dataset(5)
     (folder / "splits.csv").write_text("name,split\n000,train\n001,test\n002,train\n003,test\n004,val\n")
     assert [s.name for s in evaluate(nobody, folder, "test").samples] == ["001", "003"]
-    with pytest.raises(UserError, match="no split"):
+    with pytest.raises(UserError, match="split is one of train, val, test"):
         evaluate(nobody, folder, "dev")

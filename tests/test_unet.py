@@ -63,7 +63,7 @@ def test_a_model_is_built_again_from_what_it_remembers():
         ({"widths": (10**9,)}, "1 to 4096"),
         ({"up": "magic"}, "magic"),
         ({"norm": "x"}, "group"),
-        ({"convs_per_block": 3}, "1 or 2"),
+        ({"convs_per_block": 3}, "one of 1, 2"),
         ({"widths": (8,) * 9}, "1 to 8"),
     ],
 )

@@ -43,7 +43,7 @@ from segkit.app import guard, uploads, video
 from segkit.app.photo import Look, Photo, encode
 from segkit.app.store import KEPT_MINUTES, Gone, Store, private_folder
 from segkit.checkpoint import find_checkpoint
-from segkit.files import UserError, parse_colour, unique_names
+from segkit.files import UserError, check_choice, parse_colour, unique_names
 from segkit.matting.edges import shrink
 from segkit.predict import Segmenter
 
@@ -199,8 +199,7 @@ class Page:
             behind = said.get("background", "blur")
             choices = {"blur": "blur", "colour": parse_colour(said.get("colour", "#000000"))}
             choices["picture"] = self.picture(said, behind == "picture")
-            if behind not in choices:
-                raise UserError(f"background is one of {', '.join(choices)}, found '{behind}'.")
+            check_choice("background", behind, choices)
             with (folder / "upload").open("wb") as file:
                 await receive(request, file)
             source, name = folder / "upload", f"{PurePath(file_name(said)).stem}_{behind}.mp4"

@@ -14,7 +14,7 @@ import numpy as np
 
 from segkit.app.uploads import read_upload
 from segkit.data import resize_smoothly
-from segkit.files import UserError, parse_colour
+from segkit.files import UserError, check_choice, parse_colour
 from segkit.matting.compose import cutout, replace_background, soft_alpha
 from segkit.matting.edges import clean_colours, refine_alpha, shrink
 from segkit.matting.effects import portrait
@@ -49,8 +49,7 @@ class Look:
         found = {}
         for name, choices in (("view", VIEWS), ("background", BACKGROUNDS)):
             found[name] = said.get(name, getattr(cls, name))
-            if found[name] not in choices:
-                raise UserError(f"{name} is one of {', '.join(choices)}, found '{found[name]}'.")
+            check_choice(name, found[name], choices)
         for name in ("threshold", "softness", "blur"):
             found[name] = _share(name, said.get(name, getattr(cls, name)))
         return cls(colour=parse_colour(said["colour"]) if "colour" in said else cls.colour, **found)

@@ -19,7 +19,7 @@ import torch
 from segkit.checkpoint import CheckpointInfo
 from segkit.data import Preprocessing, find_samples
 from segkit.deploy.export import export_onnx, halve, quantise, read_info, read_metadata
-from segkit.files import UserError, cache_folder, embedded_path, read_image, require
+from segkit.files import UserError, cache_folder, check_choice, embedded_path, read_image, require
 from segkit.predict import PRECISIONS
 
 CALIBRATION_PICTURES = 32
@@ -213,8 +213,7 @@ def exported(checkpoint: Path, precision: str = "fp32") -> Path:
     precision: one of PRECISIONS; int8 is calibrated on the embedded validation pictures.
     Returns: its path.   Raises: UserError.
     """
-    if precision not in PRECISIONS:
-        raise UserError(f"precision is {', '.join(PRECISIONS)}, found '{precision}'.")
+    check_choice("precision", precision, PRECISIONS)
     try:
         content = checkpoint.read_bytes()
     except OSError as error:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from segkit.files import UserError
+from segkit.files import UserError, check_choice
 from segkit.matting.edges import clean_colours, refine_alpha, shrink
 
 LEVELS = 5
@@ -103,8 +103,7 @@ def recolour_classes(
     """
     painted = image
     for name, colour in colours.items():
-        if name not in classes:
-            raise UserError(f"there is no class '{name}': the classes are {', '.join(classes)}.")
+        check_choice("the class", name, classes)
         painted = recolour(painted, class_share(image, prob, list(classes).index(name)), colour)
     return painted
 

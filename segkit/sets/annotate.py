@@ -18,7 +18,15 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
-from segkit.files import UserError, list_images, read_image, unique_names, write_table, write_text
+from segkit.files import (
+    UserError,
+    check_choice,
+    list_images,
+    read_image,
+    unique_names,
+    write_table,
+    write_text,
+)
 from segkit.matting.photos import PicturesReport
 from segkit.plots import overlay
 from segkit.predict import Segmenter
@@ -48,8 +56,7 @@ class AnnotateConfig:
     """probability from which a pixel is person; the network's own by default"""
 
     def __post_init__(self):
-        if self.per not in ("person", "image"):
-            raise UserError(f"annotations are per person or per image, found '{self.per}'.")
+        check_choice("per", self.per, ("person", "image"))
         check_formats(self.format)
         if not 0 <= self.least < 1 or self.tolerance < 0:
             raise UserError("least is a share from 0 to below 1, and tolerance a number of pixels from 0 on.")

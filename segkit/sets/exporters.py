@@ -16,7 +16,7 @@ from scipy.spatial import KDTree
 from tqdm.auto import tqdm
 
 from segkit.data import Sample, find_samples, read_class_name
-from segkit.files import UserError, open_picture, read_mask, unique_names, write_text
+from segkit.files import UserError, check_choice, open_picture, read_mask, unique_names, write_text
 from segkit.matting.photos import PicturesReport
 from segkit.sets.importers import new_folder, upright, write_picture
 from segkit.sets.regions import brush_encode, codec, runs
@@ -98,8 +98,8 @@ def _annotated(folder: Path, out: Path, sample: Sample, name: str) -> Annotated:
 
 def check_formats(formats: Sequence[str]) -> None:
     """Raises: UserError for a format that is not known, or none."""
-    if unknown := [name for name in formats if name not in FORMATS]:
-        raise UserError(f"there is no format '{unknown[0]}': the formats are {', '.join(FORMATS)}.")
+    for name in formats:
+        check_choice("a format", name, FORMATS)
     if not formats:
         raise UserError(f"say which format: {', '.join(FORMATS)}.")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
-from segkit.files import UserError
+from segkit.files import UserError, check_choice
 from segkit.models import MODEL_NAMES
 
 
@@ -136,9 +136,7 @@ def check_settings(settings, **ranges: tuple[float, float]) -> None:
     for f in fields(settings):
         value, kind = getattr(settings, f.name), f.type
         if get_origin(kind) is Literal:
-            if value not in get_args(kind):
-                choices = ", ".join(str(choice) for choice in get_args(kind) if choice)
-                raise UserError(f"{f.name} is one of {choices}; found {value!r}.")
+            check_choice(f.name, value, get_args(kind))
         elif not isinstance(value, int | float if kind is float else kind) or (
             isinstance(value, bool) and kind is not bool  # to Python, a bool is a number
         ):

@@ -618,7 +618,7 @@ def test_a_mask_of_another_size_is_not_exported_and_the_rest_is(exported, tmp_pa
 
 
 def test_an_unknown_format_is_a_sentence(tmp_path):
-    with pytest.raises(UserError, match="the formats are coco, labelme, yolo, cvat, label-studio"):
+    with pytest.raises(UserError, match="a format is one of coco, labelme, yolo, cvat, label-studio"):
         export_dataset(tmp_path, tmp_path / "out", ["voc"])
 
 
