@@ -23,7 +23,7 @@ from traitlets import Type
 
 from segkit.course.environment import LESSONS, check_environment
 from segkit.device import best_device
-from segkit.files import UserError, write_text
+from segkit.files import UserError, check_choice, write_text
 from segkit.study.members import duration
 
 DEFAULT_PROFILE = "default"
@@ -210,9 +210,7 @@ def read_profile(folder: Path, profile: str) -> dict[str, dict]:
     if profile == DEFAULT_PROFILE:
         return {}
     known = sorted({path.parent.name for path in (folder / "profiles").glob("*/*.yaml")})
-    if profile not in known:
-        names = ", ".join([DEFAULT_PROFILE, *known])
-        raise UserError(f"there is no profile '{profile}': choose from {names}.")
+    check_choice("profile", profile, (DEFAULT_PROFILE, *known))
     sections = {}
     for path in sorted((folder / "profiles" / profile).glob("*.yaml")):
         try:

@@ -23,6 +23,7 @@ from segkit.files import (
     COLOUR,
     UserError,
     atomic_path,
+    check_choice,
     mask_values,
     name_some,
     open_picture,
@@ -107,8 +108,7 @@ def import_folder(
     Raises: UserError when the classes are ambiguous or nothing can be imported; `out` is then not made.
     """
     src, out = Path(src), Path(out)
-    if layout not in ("auto", *TITLES):
-        raise UserError(f"layout '{layout}' is not known. Known are: auto, {', '.join(TITLES)}.")
+    check_choice("layout", layout, ("auto", *TITLES))
     found = detect_layout(src, None if layout == "auto" else layout)
     if isinstance(classes, str):
         classes = [classes] if classes in found.classes else [text.strip() for text in classes.split(",")]

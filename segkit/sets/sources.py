@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from segkit.files import (
     UserError,
     cache_folder,
+    check_choice,
     name_some,
     read_labels,
     require,
@@ -93,16 +94,14 @@ def get_source(
     out: where the folder is made; None makes it in the cache folder.
     Returns: the folder.   Raises: UserError.
     """
-    if name not in SOURCES:
-        raise UserError(f"there is no data set '{name}'. There are: {', '.join(SOURCES)}.")
+    check_choice("the data set", name, SOURCES)
     source = SOURCES[name]
     if not source.splits and (split or licence or crowd != "person"):
         raise UserError(f"{name} has neither splits nor licences: leave out split, licence and crowd.")
     if limit is not None and limit < 1:
         raise UserError(f"limit must be at least 1, found {limit}.")
     split = split or next(iter(source.splits), None)
-    if split not in (None, *source.splits, "all"):
-        raise UserError(f"{name} has no split '{split}'. It has: {', '.join(source.splits)}, all.")
+    check_choice(f"the split of {name}", split, (None, *source.splits, "all"))
     request = {"source": name, "split": split, "limit": limit, "licence": licence, "crowd": crowd}
     changed = [split, licence and licence.replace(",", "-"), limit, crowd if crowd != "person" else None]
     default = "-".join(str(part) for part in (name, *changed) if part)

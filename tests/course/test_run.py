@@ -161,9 +161,9 @@ def test_a_profile_changes_parameters_and_p_goes_before_it(course):
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--profile", "gpu"], "there is no profile 'gpu': choose from default, fast"),
-        (["--profile", "."], "there is no profile '.': choose from default, fast"),
-        (["--profile", "../profiles/fast"], "there is no profile"),
+        (["--profile", "gpu"], "profile is one of default, fast; found 'gpu'"),
+        (["--profile", "."], "profile is one of default, fast; found '.'"),
+        (["--profile", "../profiles/fast"], "profile is one of"),
         (["--only", "07"], "no notebook is called '07': choose from 00_first, 01_second"),
         (["--only", "01", "-p", "seed=1"], "has a parameter 'seed': 01_second has size (int)"),
         (["-p", "sede=1"], "00_first has seed (int), lr (float), data_dir (str), flip (bool); 01_second has"),

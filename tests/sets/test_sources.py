@@ -239,9 +239,9 @@ def test_a_person_at_a_terminal_is_asked(penn, server, monkeypatch, answer, acce
 
 def test_wrong_arguments_are_sentences(penn):
     for arguments, words in [
-        ({"name": "imagenet"}, "There are: penn-fudan, coco-person"),
+        ({"name": "imagenet"}, "is one of penn-fudan, coco-person; found 'imagenet'"),
         ({"name": "penn-fudan", "split": "val"}, "neither splits nor licences"),
-        ({"name": "coco-person", "split": "test"}, "It has: val, train, all"),
+        ({"name": "coco-person", "split": "test"}, "the split of coco-person is one of val, train, all"),
         ({"name": "coco-person", "limit": 0}, "at least 1"),
     ]:
         with pytest.raises(UserError, match=words):
