@@ -322,7 +322,7 @@ def test_two_layouts_at_once_are_not_guessed(src):
     assert run(src, layout="folders").written == ["a"]
     with pytest.raises(UserError, match="does not look like this: masks in SegmentationClass"):
         import_folder(src, src.parent / "x", layout="voc")
-    with pytest.raises(UserError, match="layout is one of auto, .*; found 'yolov3'"):
+    with pytest.raises(UserError, match=r"layout is one of auto, .*; found 'yolov3'"):
         import_folder(src, src.parent / "x", layout="yolov3")
 
 
