@@ -1,19 +1,20 @@
 """What every check is made of.
 
-A check is a function under @exercise. It hands the reader's answer inputs that it draws, says in a Case what
-should come out, and compares what did with the mistakes that it knows:
+Most checks are a generator of cases: what the answer gets, what should come out, and what comes out by the
+mistakes that are known, each with its hint. `cases` tries the answer on every case and compares:
 
-    @exercise
-    def share_of_person(answer):
+    @cases("count the person pixels, divide by all.", "one number, the share")
+    def share_of_person():
         for _, rng in draws(5):
             mask = rng.random((4, 6)) < 0.3
-            case = Case(mask.mean(), f"a mask of shape {mask.shape}")
-            got = case.number(answer(mask), "the share")
             mistakes = {
                 "this is the share of the background.": 1 - mask.mean(),
-                "more than the whole picture: divide by the number of pixels.": got > 1,
+                "more than the whole picture: divide by the number of pixels.": lambda got: got > 1,
             }
-            case.compare(got, mistakes, "count the person pixels, divide by all.")
+            yield (mask,), mask.mean(), mistakes
+
+What cannot be said in this way is a function under `exercise`: it gets the answer, asks it, and compares by
+means of a Case what came out.
 
 Every message shows the input, what came out, what should have and the hint of the first mistake that fits.
 An answer gets copies of the arrays: it cannot change what the check compares with.
@@ -48,10 +49,14 @@ def from_start(seed: int) -> int:
     return _start + seed
 
 
-def draws(count: int, first: int = 0) -> Iterator[tuple[int, np.random.Generator]]:
+def generator(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(from_start(seed))
+
+
+def draws(count: int) -> Iterator[tuple[int, np.random.Generator]]:
     """So many seeds, each with a generator of its own."""
-    for seed in range(first, first + count):
-        yield seed, np.random.default_rng(from_start(seed))
+    for seed in range(count):
+        yield seed, generator(seed)
 
 
 def torch_generator(seed: int) -> torch.Generator:
@@ -93,10 +98,10 @@ class Case:
         """For a result of another kind than `what`."""
         self.wrong(f"{'your function returns nothing: ' if result is None else ''}return {what}.", result)
 
-    def number(self, result, what: str = "one number") -> float:
+    def number(self, result, what: str = "") -> float:
         """The one number of a result, however it is written."""
         number = as_number(result)
-        return self.refuse(result, what) if number is None else number
+        return self.refuse(result, what or "one number") if number is None else number
 
     def numbers(self, result, count: int, what: str) -> tuple[float, ...]:
         """So many numbers, in a tuple, a list or an array."""
@@ -117,22 +122,46 @@ class Case:
             self.refuse(result, what)
         return list(result)
 
-    def array(self, result, what: str, shapes: dict[tuple, str] | None = None, kind=object) -> np.ndarray:
-        """The result as an array of the shape of `expected`.
-
-        shapes: hints by the shape that a known mistake gives.   kind: the types that are right.
-        """
+    def array(self, result, what: str = "", mistakes: dict | None = None) -> np.ndarray:
+        """The result as an array of the shape of `expected`.   mistakes: as in `compare`, by their shapes."""
         got, shape = as_array(result), tuple(np.shape(self.expected))
-        if got is None or not isinstance(result, kind):
+        what = what or f"an array of shape {shape}"
+        if got is None:
             self.refuse(result, what)
         if got.shape != shape:
-            hint = (shapes or {}).get(got.shape, f"return {what}.")
+            of_shape = [hint for hint, value in (mistakes or {}).items() if np.shape(value) == got.shape]
+            hint = of_shape[0] if of_shape and got.ndim else f"return {what}."
             self.wrong(hint, f"shape {got.shape}", f"shape {shape}")
         return got
 
-    def dtype(self, got, dtype: str, hint: str) -> None:
-        if got.dtype != dtype:
-            self.wrong(hint, got.dtype, dtype)
+    def read(self, result, what: str, mistakes: dict):
+        """The result in the form of `expected`: a list, a tuple of numbers, an array, a number, or text."""
+        if self.expected is None or isinstance(self.expected, str):
+            return result
+        if isinstance(self.expected, tuple):
+            return self.numbers(result, len(self.expected), what)
+        if isinstance(self.expected, list):
+            return self.listed(result, what)
+        return self.array(result, what, mistakes) if np.ndim(self.expected) else self.number(result, what)
+
+    def dtype(self, got, dtype: str, hint: str = "") -> None:
+        if not np.issubdtype(got.dtype, getattr(np, dtype)):
+            ways = {"bool": "a comparison gives True and False", "integer": "whole numbers"}
+            way = ways.get(dtype, f".astype(np.{dtype})")
+            self.wrong(hint or f"the values are right, the type is not: {way}.", got.dtype, dtype)
+
+    def slopes(self, result, leaves: list[torch.Tensor]) -> None:
+        """Raises: Wrong where the result does not depend on the leaves as `expected` does."""
+        got = (None,) * len(leaves)
+        if isinstance(result, torch.Tensor) and result.requires_grad:
+            got = torch.autograd.grad(result.sum(), leaves, allow_unused=True)
+        for slope, wanted in zip(got, torch.autograd.grad(self.expected.sum(), leaves), strict=True):
+            if slope is None:
+                hint = "the value is right, but no gradient flows: stay with tensors, no .item(), no detach."
+                self.wrong(hint, "a value without gradient", "a tensor that knows its gradient")
+            if not torch.allclose(slope, wanted, rtol=1e-3, atol=1e-3 * max(wanted.abs().max().item(), 1e-6)):
+                hint = "the value is right, its slope is not: some part is detached, rounded, cut or clamped."
+                self.wrong(hint, slope, wanted)
 
     def run(self, function: Callable, *args, hints: dict[str, str] | None = None):
         """What an object of the reader returns when it is called.   hints: by a part of the error's text."""
@@ -151,7 +180,7 @@ class Case:
     def compare(self, got, mistakes: dict, otherwise: str, shown: tuple | None = None, **tolerance) -> None:
         """Does nothing where `got` is `expected`, else raises the hint of the first mistake that fits.
 
-        mistakes: hint -> what comes of it in place of `expected`, or True where it was made.
+        mistakes: hint -> what comes of it in place of `expected`, or a question to `got`, or True.
         otherwise: the hint where none fits.   shown: as in `wrong`; left out, both values, or of large arrays
         the place where they are farthest apart.   tolerance: as in `same`.
         """
@@ -159,9 +188,20 @@ class Case:
             return
         shown = _where_apart(got, self.expected) if shown is None else shown
         for hint, value in mistakes.items():
+            value = value(got) if callable(value) else value
             if value if isinstance(value, bool | np.bool_) else same(got, value, **tolerance):
                 self.wrong(hint, *shown)
         self.wrong(otherwise, *shown)
+
+
+def either(*values, **tolerance) -> Callable:
+    """A question to what came out: whether it is one of these values."""
+    return lambda got: any(same(got, value, **tolerance) for value in values)
+
+
+def reordered(values: list) -> Callable:
+    """A question to what came out: whether it is these values in some order."""
+    return lambda got: sorted(map(str, got)) == sorted(map(str, values))
 
 
 def _where_apart(got, expected) -> tuple:
@@ -235,6 +275,32 @@ def exercise(function: Callable) -> Callable:
     return check
 
 
+def cases(otherwise: str, what: str = "", dtype: str = "", keeps: bool = False, **tolerance) -> Callable:
+    """Make a check out of a generator of cases: inputs, expected, mistakes, and `given` where it differs.
+
+    The names are those of Case and of its methods.   dtype: the right one of an array.
+    keeps: the answer may not change the arrays that it is given. Where gradients of inputs are asked for, the
+    slopes of the answer must be those of expected.
+    """
+
+    def decorate(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def check(answer) -> None:
+            for inputs, expected, mistakes, *given in function():
+                case = Case(expected, *given)
+                result = untouched(answer, *inputs) if keeps else answer(*inputs)
+                got = case.read(result, what, mistakes)
+                case.compare(got, mistakes, otherwise, **tolerance)
+                if dtype:
+                    case.dtype(got, dtype)
+                if leaves := [one for one in inputs if getattr(one, "requires_grad", False)]:
+                    case.slopes(result, leaves)
+
+        return exercise(check)
+
+    return decorate
+
+
 def _told(name: str, head: str, parts: dict) -> Result:
     """A message: its head, and under it the parts that are not None, each with its label."""
     lines = [f"  {label:<9}{show(value)}" for label, value in parts.items() if value is not None]
@@ -287,13 +353,6 @@ def _copied(value):
     return value.copy() if isinstance(value, np.ndarray) else value
 
 
-def gradients(result, parts: list[torch.Tensor]) -> tuple[torch.Tensor | None, ...]:
-    """Of the result's sum with respect to each part; None where it does not depend on it."""
-    if not isinstance(result, torch.Tensor) or not result.requires_grad:
-        return (None,) * len(parts)
-    return torch.autograd.grad(result.sum(), parts, allow_unused=True)
-
-
 def as_array(value) -> np.ndarray | None:
     """Numbers, True and False as an array, whatever holds them; None for anything else, such as text."""
     if isinstance(value, torch.Tensor):
@@ -332,18 +391,18 @@ def same(a, b, rtol: float = 1e-5, atol: float = 1e-6) -> bool:
     return np.allclose(one, other, rtol, atol, equal_nan=True)
 
 
-def mask_rows(mask: np.ndarray) -> list[str]:
-    """A small mask as text, row by row: # is person."""
-    return ["".join(".#"[int(pixel)] for pixel in row) for row in mask]
-
-
 def show(value) -> str:
-    """A value as one short text: small arrays in full, large ones by shape, type and range."""
+    """A value as one short text: small arrays in full, large ones by shape, type and range.
+
+    Of a small mask # is person, and / begins a row.
+    """
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().numpy()
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         value = value.item()
     if isinstance(value, np.ndarray):
+        if value.dtype == bool and value.ndim == 2 and value.size <= 64:
+            return "/".join("".join(".#"[int(pixel)] for pixel in row) for row in value)
         if value.size <= 16:
             return np.array2string(value, precision=4, separator=", ")
         spread = f", from {value.min():.4g} to {value.max():.4g}" if value.dtype != object else ""

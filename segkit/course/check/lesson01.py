@@ -3,13 +3,13 @@
 import cv2
 import numpy as np
 
-from segkit.course.check.core import Case, draws, exercise, from_start, untouched
+from segkit.course.check.core import Case, cases, draws, exercise, generator
 from segkit.metrics import count_pixels
 
 
 def _draw_mask(seed: int, height: int = 40, width: int = 56, discs: int = 3) -> np.ndarray:
     """Some discs on nothing: uint8 {0, 1} (H, W)."""
-    rng = np.random.default_rng(from_start(seed))
+    rng = generator(seed)
     mask = np.zeros((height, width), np.uint8)
     for _ in range(discs):
         x, y = int(rng.integers(6, width - 6)), int(rng.integers(6, height - 6))
@@ -17,30 +17,22 @@ def _draw_mask(seed: int, height: int = 40, width: int = 56, discs: int = 3) -> 
     return mask
 
 
-@exercise
-def foreground_share(answer) -> None:
-    masks = {
-        "some discs": _draw_mask(0),
-        "one disc": _draw_mask(1, discs=1),
-        "many discs": _draw_mask(2, discs=9),
-        "nobody": np.zeros((6, 9), np.uint8),
-        "all person": np.ones((7, 5), np.uint8),
-    }
-    for what, mask in masks.items():
-        for name, given in {"True/False": mask > 0, "0/1": mask, "0/255": mask * np.uint8(255)}.items():
-            share = mask.mean()
-            case = Case(share, f"a {name} mask of shape {mask.shape} ({what})")
-            got = case.number(untouched(answer, given), "one number, the share of the whole picture")
+@cases("count the pixels that are not 0, and divide by all pixels.", keeps=True)
+def foreground_share():
+    drawn = [_draw_mask(0), _draw_mask(1, discs=1), _draw_mask(2, discs=9)]
+    for mask in (*drawn, np.zeros((6, 9), np.uint8), np.ones((7, 5), np.uint8)):
+        share = mask.mean()
+        for given in (mask > 0, mask, mask * np.uint8(255)):
             mistakes = {
-                "0 / 0: with nobody in the picture there is nothing to divide by.": np.isnan(got),
-                "in a 0/255 mask each person pixel counts 255 times: ask mask > 0 first.": 255 * share,
+                "0 / 0: with nobody in the picture there is nothing to divide by.": np.isnan,
+                "in a 0/255 mask each person pixel counts 255 times: ask mask > 0 first.": given.mean(),
                 "that is in percent: a share goes from 0 to 1.": 100 * share,
-                "dividing by 255 suits 0/255 masks only: ask mask > 0 first.": share / 255,
-                "> 127 finds nobody in a mask of 0 and 1: the smallest yes here is 1.": got == 0,
-                "that is more than the whole picture: divide by how many pixels there are.": got > 1,
+                "dividing by 255 suits 0/255 masks only: ask mask > 0 first.": given.mean() / 255,
+                "> 127 finds nobody in a mask of 0 and 1: the smallest yes here is 1.": (given > 127).mean(),
+                "that is more than the whole picture: divide by how many pixels there are.": mask.sum(),
                 "that is the share of the background.": 1 - share,
             }
-            case.compare(got, mistakes, "count the pixels that are not 0, and divide by all pixels.")
+            yield (given,), share, mistakes
 
 
 @exercise
@@ -66,25 +58,23 @@ def box_of_mask(answer) -> None:
         nobody.wrong("an empty mask has no box.", got)
 
 
-@exercise
-def dice_of_all_person(answer) -> None:
-    ((_, rng),) = draws(1)
-    for share in [*rng.uniform(0.02, 0.9, 8).round(3).tolist(), 1.0, 0.0]:
-        case = Case(2 * share / (1 + share))
-        got = case.number(answer(share), "one number, the Dice")
+@cases("blue is share, orange is 1 - share, and yellow is 0: nobody is missed.")
+def dice_of_all_person():
+    for share in [*generator().uniform(0.02, 0.9, 8).round(3).tolist(), 1.0, 0.0]:
+        dice = 2 * share / (1 + share)
         mistakes = {
             "that is IoU, and pixel accuracy: blue over blue and orange. Dice counts blue twice.": share,
             "2 * blue is there, but what is it divided by? 2 * blue + orange.": 2 * share,
             "blue counts twice above the line as well.": share / (1 + share),
-            "0 is the Dice of all background. Here every person pixel is found.": got == 0,
-            "that is in percent: Dice goes from 0 to 1.": 100 * case.expected,
+            "0 is the Dice of all background. Here every person pixel is found.": 0,
+            "that is in percent: Dice goes from 0 to 1.": 100 * dice,
         }
-        case.compare(got, mistakes, "blue is share, orange is 1 - share, and yellow is 0: nobody is missed.")
+        yield (share,), dice, mistakes
 
 
 def _draw_blobs(seed: int) -> tuple[np.ndarray, list[int]]:
     """Blobs of many shapes that do not touch: uint8 {0, 1} (40, 60), and how many pixels each has."""
-    rng = np.random.default_rng(from_start(seed))
+    rng = generator(seed)
     mask, sizes = np.zeros((40, 60), np.uint8), []
     for place in rng.permutation(6)[: rng.integers(4, 7)]:  # six places, too far apart to touch
         blob = np.zeros((20, 20), np.uint8)
@@ -98,31 +88,26 @@ def _draw_blobs(seed: int) -> tuple[np.ndarray, list[int]]:
     return mask, sizes
 
 
-@exercise
-def count_blobs(answer) -> None:
+@cases("the last column holds each blob's pixels, which need not fill its box.", "one whole number")
+def count_blobs():
     for seed in range(8):
         mask, sizes = _draw_blobs(seed)
         # Exactly as large as one of them, so that "at least" is put to the test.
         least = sorted(sizes)[len(sizes) // 2]
-        given = f"blobs of {', '.join(map(str, sorted(sizes)))} pixels, min_pixels = {least}"
-        case = Case(sum(size >= least for size in sizes), given)
-        result = answer(mask, least)
-        got = case.number(result, "one whole number")
-        if got != round(got):
-            case.refuse(result, "one whole number")
-        all_sizes = got in (len(sizes), len(sizes) + 1)
+        right = sum(size >= least for size in sizes)
         mistakes = {
-            "one too many: row 0 is the background, and it is large. Leave it out.": case.expected + 1,
+            "return one whole number.": lambda got: got != round(got),
+            "one too many: row 0 is the background, and it is large. Leave it out.": right + 1,
             "'at least' includes blobs of exactly min_pixels: use >=.": sum(size > least for size in sizes),
-            "small blobs are counted too: compare the last column of the table.": all_sizes,
+            "small blobs are counted too: compare the last column of the table.": len(sizes),
         }
-        case.compare(got, mistakes, "the last column holds each blob's pixels, which need not fill its box.")
-    case = Case(0, "an empty mask, min_pixels = 1")
-    case.compare(case.number(answer(np.zeros((8, 8), np.uint8), 1)), {}, "an empty mask has no blobs.")
+        given = f"blobs of {', '.join(map(str, sorted(sizes)))} pixels, min_pixels = {least}"
+        yield (mask, least), right, mistakes, given
+    yield (np.zeros((8, 8), np.uint8), 1), 0, {"an empty mask has no blobs.": True}
 
 
-@exercise
-def best_threshold(answer) -> None:
+@cases("compare (mean > threshold) with every mask; keep the best threshold.")
+def best_threshold():
     thresholds = [0.05, 0.2, 0.3, 0.45, 0.6, 0.8]
     for _, rng in draws(6):
         masks = np.zeros((12, 24, 24), np.uint8)
@@ -133,16 +118,18 @@ def best_threshold(answer) -> None:
         counts = [count_pixels(np.repeat((mean > t)[None], 12, 0), masks) for t in thresholds]
         dice = [c.dice().mean().item() for c in counts]
         pooled, accuracy = [c.pooled().dice() for c in counts], [c.pixel_accuracy().mean() for c in counts]
-        table = ", ".join(f"{t:g}: {d:.3f}" for t, d in zip(thresholds, dice, strict=True))
-        case = Case(thresholds[int(np.argmax(dice))], f"12 masks; mean Dice by threshold {table}")
-        got = case.number(answer(masks, thresholds), "one of the thresholds, a single number")
-        by_accuracy, by_pooled = (thresholds[int(np.argmax(score))] for score in (accuracy, pooled))
+        best, by_accuracy, by_pooled = (int(np.argmax(score)) for score in (dice, accuracy, pooled))
         of_each = "Take the Dice of each mask, then the mean."
         mistakes = {
             "that is the best Dice. The threshold that gave it is asked for.": max(dice),
-            "that is its place in the list: return thresholds[place].": got == int(np.argmax(dice)),
-            "return one of the thresholds, as it stands in the list.": not np.isclose(got, thresholds).any(),
-            f"this is the best by pixel accuracy. {of_each}": by_accuracy,
-            f"this is the best by pooled Dice, in which a large person counts more. {of_each}": by_pooled,
+            "that is its place in the list: return thresholds[place].": best,
+            f"this is the best by pixel accuracy. {of_each}": thresholds[by_accuracy],
+            f"this is the best by pooled Dice, in which a large person counts more. {of_each}": thresholds[
+                by_pooled
+            ],
+            "return one of the thresholds, as it stands in the list.": (
+                lambda got: not np.isclose(got, thresholds).any()
+            ),
         }
-        case.compare(got, mistakes, "compare (mean > threshold) with every mask; keep the best threshold.")
+        table = ", ".join(f"{t:g}: {d:.3f}" for t, d in zip(thresholds, dice, strict=True))
+        yield (masks, thresholds), thresholds[best], mistakes, f"12 masks; mean Dice by threshold {table}"

@@ -2,20 +2,25 @@
 
 import threading
 from itertools import pairwise
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import torch
 
-from segkit.course.check.core import Case, Unanswered, draws, exercise, same, untouched
+from segkit.course.check.core import Case, Unanswered, cases, draws, exercise, reordered
 from segkit.data import Preprocessing, SegmentationDataset, find_samples
 from segkit.files import embedded_path, read_image
 
 SPLITS = ("train", "val", "test")
 
 
-@exercise
-def without_mask(answer):
+def _unpaired(images: list[str], masks: list[str], name_of=str) -> list[str]:
+    return sorted({*map(name_of, images)} - {*map(name_of, masks)})
+
+
+@cases("take the names of the pictures, and take away those that have a mask.", "a list of names")
+def without_mask():
     """File names of pictures and of masks -> sorted names, without ending, of pictures without a mask."""
     for _, rng in draws(5):
         stems = [f"{word}{number}" for word in ("tim", "lea.cut", "IMG_") for number in range(4)]
@@ -23,26 +28,26 @@ def without_mask(answer):
         images = [stem + str(rng.choice([".jpg", ".png", ".jpeg"])) for stem in stems]
         masks = [f"{stem}.png" for stem in stems[4:]] + ["stranger.png"]
         rng.shuffle(masks)
-        case = Case(sorted(stems[:4]))
-        got, expected = case.listed(answer(images, masks), "a list of names"), set(case.expected)
-        if any(not isinstance(name, str) for name in got):
-            case.refuse(got, "names, which are text: strings")
-        if set(got) == expected and got != case.expected:
-            case.wrong("the right ones, but not in a sorted list: sorted(...) makes one.", got)
-        without_ending = {name.rpartition(".")[0] or name for name in got}
-        of_four = any(name.endswith(".") and name[:-1] in stems for name in got)
-        whole = set(got) == {image for image in images if image.rpartition(".")[0] in expected}
-        reverse = any(name.startswith("stranger") for name in got)
-        never_paired = expected < without_ending and len(got) > len(masks) - 2
-        first_dot = any(name.startswith("lea") and name not in stems for name in got)
+        right = _unpaired(images, masks, lambda name: Path(name).stem)
+        first_dot, of_four = (
+            _unpaired(images, masks, cut) for cut in (_to_first_dot, lambda name: name[:-4])
+        )
         mistakes = {
+            "names are text: strings.": lambda got: not all(isinstance(name, str) for name in got),
+            "the right ones, but not in a sorted list: sorted(...) makes one.": reordered(right),
             "an ending need not have four characters: .jpeg has five. Try Path(name).stem.": of_four,
-            "leave the ending out: Path(name).stem does.": whole,
-            "that one is a mask without a picture: the reverse is asked for.": reverse,
-            "tim.jpg and tim.png are a pair: compare the names without their endings.": never_paired,
+            "leave the ending out: Path(name).stem does.": sorted(images[:4]),
+            "that one is a mask without a picture: the reverse is asked for.": ["stranger"],
+            "tim.jpg and tim.png are a pair: compare the names without their endings.": _unpaired(
+                images, masks
+            ),
             "a name may hold a dot of its own: only the last starts the ending. Try Path.stem.": first_dot,
         }
-        case.compare(got, mistakes, "take the names of the pictures, and take away those that have a mask.")
+        yield (images, masks), right, mistakes
+
+
+def _to_first_dot(name: str) -> str:
+    return name.split(".")[0]
 
 
 @exercise
@@ -92,8 +97,8 @@ def split_by_scene(answer):
     case.compare(tuple(shares), {}, hint, atol=0.05)
 
 
-@exercise
-def clean_mask(answer):
+@cases("half of the largest value is a cut that suits all three kinds.", dtype="uint8", keeps=True)
+def clean_mask():
     """uint8 labels: 0/1, 0/255, or a JPEG of 0/255 -> uint8 {0, 1}."""
     for seed, rng in draws(4):
         truth = np.zeros((6, 8), np.uint8)
@@ -102,27 +107,24 @@ def clean_mask(answer):
         dirt[rng.random(truth.shape) < 0.5] = 0
         dirt[0, 0] = dirt[2, 3] = 105  # a poor JPEG comes near the middle, from both sides
         nobody, everybody, jpeg = truth * 0, truth * 0 + 1, np.where(truth > 0, 255 - dirt, dirt)
-        for kind, labels, expected in (
+        for kind, labels, right in (
             ("0 and 1", truth, truth),
             ("0 and 255", truth * np.uint8(255), truth),
             ("a JPEG", jpeg, truth),
             ("0 and 1, nobody there", nobody, nobody),
             ("0 and 1, all person", everybody, everybody),
         ):
-            case = Case(expected, f"{kind}: {np.unique(labels).tolist()}")
-            got = case.array(untouched(answer, labels), "one answer for each pixel: keep the shape")
-            jpeg_at_0 = kind == "a JPEG" and same(got > 0, labels > 0)
-            jpeg_at_255 = kind == "a JPEG" and same(got, labels == 255)
-            empty = labels.max() == 1 and not got.any()
+            at_largest = np.uint8(labels == max(1, labels.max()))
             mistakes = {
-                "0 and 1 are asked for, not 0 and 255.": expected * 255,
-                "> 0 makes a person of all the dirt: cut in the middle.": jpeg_at_0,
-                "a person pixel of a JPEG need not be exactly 255: cut in the middle.": jpeg_at_255,
-                "a mask of 0 and 1 comes out empty. Where is *its* middle?": empty,
-                "dividing leaves fractions: compare, then .astype(np.uint8).": got.dtype.kind == "f",
+                "0 and 1 are asked for, not 0 and 255.": right * 255,
+                "> 0 makes a person of all the dirt: cut in the middle.": np.uint8(labels > 0),
+                "a person pixel of a JPEG need not be exactly 255: cut in the middle.": at_largest,
+                "a mask of 0 and 1 comes out empty. Where is *its* middle?": np.uint8(labels > 127),
+                "dividing leaves fractions: compare, then .astype(np.uint8).": lambda got: (
+                    got.dtype.kind == "f"
+                ),
             }
-            case.compare(got, mistakes, "half of the largest value is a cut that suits all three kinds.")
-            case.dtype(got, "uint8", "right, but of the wrong type: .astype(np.uint8).")
+            yield (labels,), right, mistakes, f"{kind}: {np.unique(labels).tolist()}"
 
 
 @exercise
@@ -137,29 +139,24 @@ def make_batch(answer):
         right = images.transpose(0, 3, 1, 2), masks[:, None]
         if [getattr(part, "shape", None) for part in got] == [part.shape for part in right[::-1]]:
             Case(given=given).wrong("masks and images are exchanged: images come first.")
-        turned = "rows and columns are exchanged."
-        shapes = {
-            images.shape: "the colours still come last: .permute(0, 3, 1, 2).",
-            masks.shape: "the masks lack their one colour: masks[:, None] adds it.",
-            (count, 3, width, height): turned,
-            (count, 1, width, height): turned,
-        }
-        dealt_out, red_and_blue = images.reshape(right[0].shape), right[0][:, ::-1]
-        mistakes = {
-            "reshape deals the numbers out anew and scrambles the picture: permute.": dealt_out,
-            "red and blue are exchanged.": red_and_blue,
-        }
         for name, part, expected in zip(("images", "masks"), got, right, strict=True):
             case = Case(expected, given)
-            array = _bytes(part, name, case, shapes)
+            mistakes = {
+                "the colours still come last: .permute(0, 3, 1, 2).": images,
+                "the masks lack their one colour: masks[:, None] adds it.": masks,
+                "rows and columns are exchanged.": expected.swapaxes(2, 3),
+                "reshape deals the numbers out anew: permute.": images.reshape(right[0].shape),
+                "red and blue are exchanged.": expected[:, ::-1],
+            }
+            array = _bytes(part, name, case, mistakes)
             case.compare(array, mistakes, f"the {name} have the right shape, but not the right numbers.")
 
 
-def _bytes(part, name: str, case: Case, shapes: dict) -> np.ndarray:
+def _bytes(part, name: str, case: Case, mistakes: dict) -> np.ndarray:
     """A tensor of bytes as an array of the expected shape.   Raises: Wrong where it is something else."""
     if not isinstance(part, torch.Tensor):
         case.wrong(f"the {name}: torch.from_numpy makes a tensor.", type(part).__name__, "Tensor")
-    array = case.array(part, f"{name} of shape {tuple(case.expected.shape)}", shapes)
+    array = case.array(part, f"{name} of shape {tuple(case.expected.shape)}", mistakes)
     case.dtype(array, "uint8", f"keep the {name} whole: decimals take four times the memory.")
     return array
 
@@ -241,8 +238,8 @@ def _same_pair(got, expected, whole: torch.Tensor, case: Case) -> None:
     image, mask = case.items(got, 2, "two tensors: image, mask")
     (right_image, right_mask), size = expected, expected[0].shape[1:]
     shapes = {
-        (*size, 3): "the colours come first in PyTorch: .permute(2, 0, 1).",
-        tuple(size): "the mask needs one colour: [None] puts it in front.",
+        "the colours come first in PyTorch: .permute(2, 0, 1).": torch.empty(*size, 3),
+        "the mask needs one colour: [None] puts it in front.": torch.empty(size),
     }
     for name, part, case.expected in (("image", image, right_image), ("mask", mask, right_mask)):
         _bytes(part, name, case, shapes)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segkit.course.check.core import Case, draws, exercise, torch_generator, untouched
+from segkit.course.check.core import Case, cases, exercise, generator, torch_generator, untouched
 from segkit.models import count_parameters
 from segkit.unet import Block, UNet, UNetConfig, pad_to_multiple
 
@@ -96,22 +96,20 @@ def double_conv(answer):
         case.compare(got, mistakes, "convolution, normalisation, ReLU, and the same again", atol=1e-5)
 
 
-@exercise
-def count_block(answer):
+@cases("add up: convolution, normalisation, and both again")
+def count_block():
     for i, o in ((3, 64), (64, 128), (5, 7), (16, 16)):
-        case = Case(count_parameters(Block(i, o, 2, "batch")))
-        got = case.number(answer(i, o))
-        first, second, norms = 9 * i * o, 9 * o * o, 4 * o
-        convs = first + second
+        right, norms = count_parameters(Block(i, o, 2, "batch")), 4 * o
+        convs = right - norms
         mistakes = {
             "that is both convolutions; each normalisation adds a factor and an offset per channel": convs,
             "two normalisations hold a factor and an offset each; half of that is missing": convs + 2 * o,
-            "these convolutions have no bias: the normalisation would subtract it": convs + norms + 2 * o,
-            "the second convolution takes out_channels in, not in_channels": 2 * first + norms,
-            "that is one convolution with its normalisation; a block has two": first + 2 * o,
-            "each pair of an old and a new channel has 3 × 3 numbers": i * o + o * o + norms,
+            "these convolutions have no bias: the normalisation would subtract it": right + 2 * o,
+            "the second convolution takes out_channels in, not in_channels": 2 * 9 * i * o + norms,
+            "that is one convolution with its normalisation; a block has two": 9 * i * o + 2 * o,
+            "each pair of an old and a new channel has 3 × 3 numbers": convs / 9 + norms,
         }
-        case.compare(got, mistakes, "add up: convolution, normalisation, and both again")
+        yield (i, o), right, mistakes
 
 
 def _grown(x: Tensor, mode: str = "bilinear", align_corners: bool = True) -> Tensor:
@@ -119,25 +117,21 @@ def _grown(x: Tensor, mode: str = "bilinear", align_corners: bool = True) -> Ten
     return F.interpolate(x, scale_factor=2, mode=mode, align_corners=align_corners)
 
 
-@exercise
-def double_and_join(answer):
+@cases("double x in height and width, then torch.cat([skip, ...], dim=1)")
+def double_and_join():
     for seed, (n, c, s, h, w) in enumerate(((1, 2, 3, 4, 4), (2, 5, 1, 3, 6), (3, 4, 4, 2, 5))):
         x, skip = _random(n, c, h, w, seed=2 * seed), _random(n, s, 2 * h, 2 * w, seed=2 * seed + 1)
-        case = Case(torch.cat([skip, _grown(x)], dim=1))
-        shapes = {
-            (n, s, 2 * h, 2 * w): "a skip is joined, not added: its channels stand beside those of x",
-            (2 * n, c, 2 * h, 2 * w): "dim=0 joins pictures of a batch; channels are dim=1",
-        }
-        what = "one tensor: double x in height and width, then torch.cat([skip, ...], dim=1)"
-        got = case.array(answer(x, skip), what, shapes, Tensor)
         other = "this is mode='{}' without align_corners=True; asked is the doubling from above"
-        swapped = torch.cat([_grown(x), skip], dim=1)
         mistakes = {
-            "the order is swapped: the skip comes first, as the weights of a network expect it": swapped,
+            "a skip is joined, not added: its channels stand beside those of x": skip,
+            "dim=0 joins pictures of a batch; channels are dim=1": torch.cat([_grown(x), _grown(x)]),
+            "the order is swapped: the skip comes first, as the weights of a network expect it": torch.cat(
+                [_grown(x), skip], dim=1
+            ),
             other.format("nearest"): torch.cat([skip, _grown(x, "nearest")], dim=1),
             other.format("bilinear"): torch.cat([skip, _grown(x, align_corners=False)], dim=1),
         }
-        case.compare(got, mistakes, "the shape is right, the values are not")
+        yield (x, skip), torch.cat([skip, _grown(x)], dim=1), mistakes
 
 
 def _forward(net: UNet, images: Tensor, skip_first: bool = True, **doubling) -> Tensor:
@@ -184,36 +178,32 @@ def _field(layers, own_stride_counts: bool = False) -> int:
     return field
 
 
-@exercise
-def field_of_view(answer):
-    ((_, rng),) = draws(1)
+@cases("1, and for each layer (kernel - 1) times all strides before it")
+def field_of_view():
+    rng = generator()
     some = [[(int(k), int(s)) for k, s in rng.integers(1, 4, (n, 2))] for n in (2, 3, 4, 5, 6)]
     for layers in ([(3, 1)], [(3, 1), (3, 1)], [(3, 1), (3, 1), (2, 2), (3, 1)], [(1, 1)], *some):
-        case = Case(_field(layers))
-        got = case.number(answer(layers))
-        without_strides, no_overlap = 1 + sum(k - 1 for k, _ in layers), sum(k for k, _ in layers)
+        right, without_strides = _field(layers), 1 + sum(k - 1 for k, _ in layers)
         mistakes = {
             "after a stride of 2, a step is two pixels wide: strides before a layer count": without_strides,
             "a layer's own stride matters only to those after it": _field(layers, own_stride_counts=True),
-            "start with 1: without any layer, a pixel sees itself": case.expected - 1,
-            "two 3 × 3 layers see 5 pixels, not 6: their windows overlap": no_overlap,
+            "start with 1: without any layer, a pixel sees itself": right - 1,
+            "two 3 × 3 layers see 5 pixels, not 6: their windows overlap": sum(k for k, _ in layers),
         }
-        case.compare(got, mistakes, "1, and for each layer (kernel - 1) times all strides before it")
+        yield (layers,), right, mistakes
 
 
-@exercise
-def pixels_to_add(answer):
-    ((_, rng),) = draws(1)
-    for side, divisor in [(100, 16), (96, 16), (1, 8), *rng.integers(1, 400, (20, 2)).tolist()]:
-        case = Case(-side % divisor)
-        got = case.number(answer(side, divisor))
-        whole_divisor = got == divisor and case.expected == 0
+@cases("the smallest number, 0 or more, that divisor finds missing in side")
+def pixels_to_add():
+    for side, divisor in [(100, 16), (96, 16), (1, 8), *generator().integers(1, 400, (20, 2)).tolist()]:
+        left_over = side % divisor
         mistakes = {
-            "where divisor divides side nothing is missing: take the remainder once more": whole_divisor,
-            "that is what is left over; asked is what is missing to the next multiple": side % divisor,
-            "that is the side after padding; asked is how much to add": side + case.expected,
+            "where divisor divides side nothing is missing: take the remainder once more": divisor
+            - left_over,
+            "that is what is left over; asked is what is missing to the next multiple": left_over,
+            "that is the side after padding; asked is how much to add": side + -side % divisor,
         }
-        case.compare(got, mistakes, "the smallest number, 0 or more, that divisor finds missing in side")
+        yield (side, divisor), -side % divisor, mistakes
 
 
 class _Strict(nn.Module):
@@ -249,10 +239,10 @@ def run_any_size(answer):
         net = _Strict(divisor, weights)
         case = Case((images * weights.view(1, 3, 1, 1)).sum(1, keepdim=True))
         result = untouched(answer, net, images, divisor)
-        padded = tuple(pad_to_multiple(images[:, :1], divisor).shape)
-        shapes = {padded: "padded and run; now crop the logits to the size of the images"}
+        padded = pad_to_multiple(images[:, :1], divisor)
+        mistakes = {"padded and run; now crop the logits to the size of the images": padded}
         what = "logits with the height and width of the images, and one channel"
-        got = torch.from_numpy(case.array(result, what, shapes, Tensor))
+        got = torch.from_numpy(case.array(result, what, mistakes))
         if not net.given:
             case.wrong("the network was never called: the logits come from net(...)", got)
         is_padded = all(len(larger) == len(images) and _lies_in(images, larger) for larger in net.given)

@@ -1,13 +1,15 @@
 """Checks of notebook 04, Metrics."""
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 
-from segkit.course.check.core import Case, draws, exercise, from_start, mask_rows, same
+from segkit.course.check.core import Case, cases, either, exercise, generator, same
 
 
 def _random_masks(seed: int, count: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Two stacks of boolean masks (count, 3, 4), with more and less person."""
-    rng = np.random.default_rng(from_start(seed))
+    rng = generator(seed)
     preds, targets = (rng.random((count, 3, 4)) < rng.uniform(0.1, 0.9, (count, 1, 1)) for _ in range(2))
     return preds, targets
 
@@ -27,135 +29,113 @@ def _dice(pred: np.ndarray, target: np.ndarray) -> float:
     return _scores(pred, target)[0]
 
 
-def _drawn(pred: np.ndarray, target: np.ndarray) -> str:
-    """Two small masks side by side as text."""
-    rows = map("   ".join, zip(mask_rows(pred), mask_rows(target), strict=True))
-    return "\n".join(["pred and target, # is person", *rows])
-
-
-@exercise
-def four_counts(answer):
+@cases("TP: both true. FP: only pred is. FN: only target is. TN: neither is", "4 numbers: tp, fp, fn, tn")
+def four_counts():
     for seed in range(12):
         (pred,), (target,) = _random_masks(seed)
-        case = Case(_count(pred, target), _drawn(pred, target))
-        got = case.numbers(answer(pred, target), 4, "4 numbers: tp, fp, fn, tn")
-        tp, fp, fn, tn = case.expected
-        otherwise = "TP: both true. FP: only pred is. FN: only target is. TN: neither is"
-        swapped, background, with_tp = (tp, fn, fp, tn), (tn, fn, fp, tp), (tp, tp + fp, tp + fn, tn)
+        tp, fp, fn, tn = right = _count(pred, target)
+        swapped, with_tp = (tp, fn, fp, tn), (tp, tp + fp, tp + fn, tn)
         mistakes = {
             "FP and FN are swapped: a false positive was said (pred) and is not there (target)": swapped,
-            "True is person: what you counted is the background's point of view": background,
+            "True is person: what you counted is the background's point of view": right[::-1],
             "FP is pred without what it has right; pred.sum() still holds the TP": with_tp,
-            "these are shares; asked are counts of pixels": np.array(case.expected) / pred.size,
-            f"every pixel is one of the four: they must add up to {pred.size}": sum(got) != pred.size,
+            "these are shares; asked are counts of pixels": tuple(count / pred.size for count in right),
+            "every pixel is one of the four: they must add up to 12": lambda got: sum(got) != 12,
         }
-        case.compare(got, mistakes, otherwise)
+        yield (pred, target), right, mistakes
 
 
-def _usual_slips(tp: int, fp: int, fn: int, tn: int) -> dict[str, float]:
+FORMULA = "2 TP / (2 TP + FP + FN)"
+
+
+def _usual_slips(pred: np.ndarray, target: np.ndarray) -> dict:
     """What the usual wrong formulas give instead of Dice, by the hint that fits."""
-    dice, size = "2 TP / (2 TP + FP + FN)", 2 * tp + fp + fn
+    tp, fp, fn, tn = _count(pred, target)
+    size = 2 * tp + fp + fn
     return {
-        f"that is IoU; Dice counts the overlap twice: {dice}": tp / (tp + fp + fn),
+        f"that is IoU; Dice counts the overlap twice: {FORMULA}": tp / (tp + fp + fn),
         "the factor 2 is missing above: a perfect mask would score 0.5": tp / size,
         "that is pixel accuracy: true negatives must not earn anything": (tp + tn) / (tp + fp + fn + tn),
         "adding 1 to both changes every score; treat the empty case by itself": (2 * tp + 1) / (size + 1),
         "that is precision: Dice does not change when pred and target are swapped": tp / max(tp + fp, 1),
         "that is recall: Dice does not change when pred and target are swapped": tp / max(tp + fn, 1),
+        f"Dice never exceeds 1: what does the denominator count? {FORMULA}": lambda got: got > 1 + 1e-6,
     }
 
 
-def _slip(pairs: list, got: list[float]) -> str:
-    """The hint of the wrong formula that gives the reader's numbers for every pair, not for one by chance."""
-    slips = [_usual_slips(*_count(*pair)) for pair in pairs]
-    for hint in slips[0]:
-        if np.allclose(got, [slip[hint] for slip in slips], atol=1e-6):
-            return hint
-    if max(got) > 1 + 1e-6:
-        return "Dice never exceeds 1: what does the denominator count? 2 TP / (2 TP + FP + FN)"
-    return "2 TP / (2 TP + FP + FN)"
-
-
-def _some_pairs(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of masks that hold a person, of two sizes, the last two of them alike and apart."""
-    one, other = np.zeros((3, 4), bool), np.zeros((3, 4), bool)
+def _some_pairs(count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of masks that hold a person; the first tells all usual slips apart, the last two are extreme."""
+    places, one, other = np.arange(12).reshape(3, 4), np.zeros((3, 4), bool), np.zeros((3, 4), bool)
+    yield places < 6, (places > 0) & (places < 8)
+    for seed in range(count):
+        pred, target = (stack[0] for stack in _random_masks(seed))
+        if pred.any() and target.any():
+            yield pred, target
     one[1, 2] = other[0, 0] = True
-    pairs = [tuple(stack[0] for stack in _random_masks(seed)) for seed in range(count)]
-    return [pair for pair in pairs if pair[0].any() and pair[1].any()] + [(one, one), (one, other)]
+    yield from ((one, one), (one, other))
 
 
-@exercise
-def dice_and_iou(answer):
-    pairs = _some_pairs(300)
-    cases = [Case(_scores(*pair), _drawn(*pair)) for pair in pairs]
-    what = "2 numbers: Dice, IoU"
-    got = [case.numbers(answer(*pair), 2, what) for case, pair in zip(cases, pairs, strict=True)]
-    dice, swapped = [case.expected[0] for case in cases], [case.expected[::-1] for case in cases]
-    mistakes = {
-        "the right two numbers in the wrong order: Dice first": same(got, swapped),
-        _slip(pairs, [one for one, _ in got]): not same([one for one, _ in got], dice),
-    }
-    for case, mine in zip(cases, got, strict=True):
-        case.compare(mine, mistakes, "IoU = TP / (TP + FP + FN)")
+@cases("IoU = TP / (TP + FP + FN)", "2 numbers: Dice, IoU")
+def dice_and_iou():
+    for pair in _some_pairs(300):
+        dice, iou = _scores(*pair)
+        slips = {hint: _first(wrong) for hint, wrong in _usual_slips(*pair).items()}
+        swapped = {"the right two numbers in the wrong order: Dice first": (iou, dice)}
+        formula = {FORMULA: lambda got, dice=dice: not same(got[0], dice)}
+        yield pair, (dice, iou), swapped | slips | formula
+
+
+def _first(wrong) -> Callable:
+    """The same question, or the same wrong number, about the first of two."""
+    return lambda got: wrong(got[0]) if callable(wrong) else same(got[0], wrong)
 
 
 @exercise
 def dice_coefficient(answer):
-    pairs = _some_pairs(20)
-    cases = [Case(_dice(*pair), _drawn(*pair)) for pair in pairs]
-    got = [case.number(answer(*pair)) for case, pair in zip(cases, pairs, strict=True)]
-    for case, mine in zip(cases, got, strict=True):
-        case.compare(mine, {}, _slip(pairs, got))
-    nothing, one = np.zeros((3, 4), bool), pairs[-1][0]
+    for pair in _some_pairs(20):
+        case = Case(_dice(*pair))
+        case.compare(case.number(answer(*pair)), _usual_slips(*pair), FORMULA)
+    nothing, one = np.zeros((3, 4), bool), pair[0]
     for pred, target in ((one, nothing), (nothing, one), (nothing, nothing)):
-        case = Case(_dice(pred, target), _drawn(pred, target))
+        case = Case(_dice(pred, target))
         alike = "two empty masks agree, and the rule of this lesson gives them 1"
         hint = alike if case.expected == 1 else "one of the two is empty, the other is not: nothing agrees"
         try:
-            mine = case.number(answer(pred, target))
+            got = case.number(answer(pred, target))
         except ZeroDivisionError:
-            mine = float("nan")
-        zero = {f"0 / 0: nothing was there and nothing was said. {hint}": np.isnan(mine)}
-        case.compare(mine, zero, hint)
+            got = float("nan")
+        case.compare(got, {f"0 / 0: nothing was there and nothing was said. {hint}": np.isnan}, hint)
 
 
-@exercise
-def iou_from_dice(answer):
-    ((_, rng),) = draws(1)
-    values = np.array([0.0, 0.5, 2 / 3, 0.8, 1.0, *rng.random(10)])
-    cases = [Case(value / (2 - value), f"dice={value:.4g}") for value in values]
-    got = np.array([case.number(answer(float(value))) for case, value in zip(cases, values, strict=True)])
-    slips = {
-        "that is from IoU to Dice; asked is the way back. IoU is the smaller one": 2 * values / (1 + values),
-        "half of it would make a perfect mask score 0.5": values / 2,
-        "a sign is lost: Dice 1 must give IoU 1": values / (1 + values),
-        "a sign is lost, and Dice 1 must give IoU 1": values / (2 + values),
-    }
-    mistakes = {hint: same(got, wrong) for hint, wrong in slips.items()}
-    otherwise = "start from Dice = 2 IoU / (1 + IoU) and solve for IoU"
-    for case, mine, value in zip(cases, got, values, strict=True):
-        larger = {f"IoU is never larger than Dice; {otherwise}": mine > value + 1e-9}
-        case.compare(mine, mistakes | larger, otherwise, atol=1e-9)
+@cases("start from Dice = 2 IoU / (1 + IoU) and solve for IoU", atol=1e-9)
+def iou_from_dice():
+    for dice in [0.8, 0.0, 0.5, 2 / 3, 1.0, *generator().random(10).tolist()]:
+        mistakes = {
+            "that is from IoU to Dice; asked is the way back. IoU is the smaller one": 2 * dice / (1 + dice),
+            "half of it would make a perfect mask score 0.5": dice / 2,
+            "a sign is lost: Dice 1 must give IoU 1": either(dice / (1 + dice), dice / (2 + dice)),
+            "IoU is never larger than Dice": lambda got, dice=dice: got > dice + 1e-9,
+        }
+        yield (dice,), dice / (2 - dice), mistakes
 
 
-@exercise
-def mean_and_pooled(answer):
+@cases("mean: one Dice per picture. Pooled: all counts, then one Dice", "2 numbers: mean over images, pooled")
+def mean_and_pooled():
     for seed in range(8):
         preds, targets = _random_masks(100 + seed, count=3)
         if seed % 2:
             preds[0] = targets[0] = False  # an empty picture, rightly called empty
         scores = [_dice(p, t) for p, t in zip(preds, targets, strict=True)]
         mean, pooled = np.mean(scores), _dice(preds, targets)
-        case = Case((mean, pooled), f"three pictures, Dice {np.round(scores, 3).tolist()}")
-        got = case.numbers(answer(preds, targets), 2, "2 numbers: mean over images, pooled")
-        empty = np.isnan(got).any() or (seed % 2 == 1 and same(got[1], pooled))
+        empty = either((np.mean([0, *scores[1:]]), pooled), (np.nan, pooled))
         mistakes = {
             "the right two numbers in the wrong order: the mean first": (pooled, mean),
             "the second is the mean again: add up the counts before you divide": (mean, mean),
             "the first is the pooled score again: the mean needs one Dice per picture": (pooled, pooled),
             "one picture is empty, and rightly called empty: it scores 1": empty,
         }
-        case.compare(got, mistakes, "mean: one Dice per picture. Pooled: all counts, then one Dice")
+        given = f"three pictures, Dice {np.round(scores, 3).tolist()}"
+        yield (preds, targets), (mean, pooled), mistakes, given
 
 
 @exercise

@@ -1,85 +1,57 @@
 """Losses: the exercises of notebook 05."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segkit.course.check.core import Case, draws, exercise, gradients, torch_generator
+from segkit.course.check.core import Case, cases, draws, either, exercise, torch_generator
 from segkit.losses import BCEDiceLoss, BCELoss, DiceLoss, FocalLoss
 
+MEAN = "one number, the mean"
 
-def _draw(seed: int, images: int, side: int = 4) -> tuple[Tensor, Tensor]:
-    """Random logits and masks, with a person in every picture: two of (N, 1, S, S)."""
-    generator = torch_generator(seed)
-    logits = 2 * torch.randn(images, 1, side, side, generator=generator)
-    masks = (torch.rand(images, 1, side, side, generator=generator) < 0.3).float()
-    masks[:, :, 0, 0] = 1
-    masks[:, :, 0, 1] = 0
-    return logits, masks
+NEAR = {"rtol": 1e-4, "atol": 1e-5}
 
-
-def _try(answer, loss_of: Callable, mistakes_of: Callable, otherwise: str, settings=((),) * 4) -> None:
-    """Compare the answer's values and slopes with those of a loss.
-
-    loss_of: settings -> the right loss.   mistakes_of: logits, targets, settings -> mistakes.
-    settings: what the answer gets beside logits and targets, one tuple for each case.
-    """
-    # First a picture of four pixels, which a message shows in full.
-    drawn = [_draw(seed, 1 + seed % 3, side=4 if seed else 2) for seed in range(len(settings))]
-    drawn[-1][1][0] = 0  # nobody in the first picture of the last case
-    for inputs, setting in zip(drawn, settings, strict=True):
-        _compare(answer, loss_of(*setting), (*inputs, *setting), mistakes_of(*inputs, *setting), otherwise)
+NO_LOSS = {
+    "the loss of these logits is not zero.": lambda got: got == 0,
+    "log(0) is minus infinity. From the logit x, BCE is max(x, 0) - x * y + log(1 + e^-|x|).": (
+        lambda got: not math.isfinite(got)
+    ),
+}
 
 
-def _compare(answer, loss: Callable, inputs: tuple, mistakes: dict, otherwise: str) -> None:
-    """Compare value and slope with those of a loss.   inputs: logits, targets, settings."""
-    logits, targets, *setting = inputs
-    leaf = logits.clone().requires_grad_()
-    value, right = answer(leaf, targets, *setting), loss(leaf, targets)
-    case = Case(right.item())
-    got = _loss_number(case, value)
-    infinite = "log(0) is minus infinity. From the logit x, BCE is max(x, 0) - x * y + log(1 + e^-|x|)."
-    zero = "the loss of these logits is not zero."
-    mistakes = {zero: got == 0, infinite: not math.isfinite(got)} | mistakes
-    case.compare(got, mistakes, otherwise, rtol=1e-4, atol=1e-5)
-    (wanted,) = torch.autograd.grad(right, leaf)
-    (slope,) = gradients(value, [leaf])
-    if slope is None:
-        hint = "the value is right, but no gradient flows: stay with tensors, no .item(), no detach."
-        Case("a tensor that knows its gradient").wrong(hint, "a value without gradient")
-    if not torch.allclose(slope, wanted, rtol=1e-3, atol=1e-3 * max(wanted.abs().max().item(), 1e-6)):
-        hint = "the value is right, its slope is not: some part is detached, rounded, cut or clamped."
-        case.wrong(hint, slope, wanted)
+def _draw(*settings: tuple) -> Iterator[tuple]:
+    """Logits whose slopes are asked for, masks (N, 1, S, S) and the settings, one case for each of these."""
+    for seed, setting in enumerate(settings):
+        side = 4 if seed else 2  # first a picture of four pixels, which a message shows in full
+        shape, generator = (1 + seed % 3, 1, side, side), torch_generator(seed)
+        logits = 2 * torch.randn(shape, generator=generator)
+        masks = (torch.rand(shape, generator=generator) < 0.3).float()
+        masks[:, :, 0, 0], masks[:, :, 0, 1] = 1, 0
+        masks[0] *= seed < len(settings) - 1  # nobody in the first picture of the last case
+        yield logits.requires_grad_(), masks, *setting
 
 
 def _full(logit: float, label: float) -> tuple[Tensor, Tensor]:
     """Four pixels of one logit, and their masks."""
-    return torch.full((1, 1, 2, 2), logit), torch.full((1, 1, 2, 2), label)
+    return torch.full((1, 1, 2, 2), logit, requires_grad=True), torch.full((1, 1, 2, 2), label)
 
 
-def _loss_number(case: Case, value) -> float:
-    """The one number that a loss returned.   Raises: Wrong."""
-    if isinstance(value, Tensor) and value.numel() > 1:
-        case.wrong(f"this is {value.numel()} numbers. A loss is one: take the mean.", value, "one number")
-    return case.number(value, "one number, as a loss is: here a tensor with a single element")
-
-
-@exercise
-def bce_loss(answer) -> None:
+@cases("the mean over all pixels of -log(p) on person and -log(1 - p) elsewhere.", MEAN, **NEAR)
+def bce_loss():
     """The mean binary cross-entropy from logits, answer(logits, targets) with (N, 1, H, W)."""
-    otherwise = "the mean over all pixels of -log(p) on person and -log(1 - p) elsewhere."
-    _try(answer, BCELoss, _bce_mistakes, otherwise)
+    for pair in _draw((), (), (), ()):
+        yield pair, BCELoss()(*pair), NO_LOSS | _bce_mistakes(*pair)
 
 
-@exercise
-def dice_loss(answer) -> None:
+@cases("1 - (2 * sum(p * y) + 1) / (sum(p) + sum(y) + 1) for each picture, then the mean.", MEAN, **NEAR)
+def dice_loss():
     """The Dice loss from logits, answer(logits, targets) with (N, 1, H, W), smooth 1, a mean over images."""
-    otherwise = "1 - (2 * sum(p * y) + 1) / (sum(p) + sum(y) + 1) for each picture, then the mean."
-    _try(answer, DiceLoss, _dice_mistakes, otherwise)
+    for pair in _draw((), (), (), ()):
+        yield pair, DiceLoss()(*pair), NO_LOSS | _dice_mistakes(*pair)
 
 
 def _dice_mistakes(logits: Tensor, targets: Tensor) -> dict:
@@ -102,13 +74,12 @@ def _dice_mistakes(logits: Tensor, targets: Tensor) -> dict:
     }
 
 
-@exercise
-def mixed_loss(answer) -> None:
+@cases("multiply BCE by alpha, Dice by 1 - alpha, and add them.", MEAN, **NEAR)
+def mixed_loss():
     """alpha * BCE + (1 - alpha) * Dice from logits, answer(logits, targets, alpha)."""
-
-    def mistakes(logits: Tensor, targets: Tensor, alpha: float) -> dict:
+    for logits, targets, alpha in _draw((0.25,), (0.8,), (0.5,), (1.0,), (0.0,)):
         bce, dice = BCELoss()(logits, targets), DiceLoss()(logits, targets)
-        return {
+        mistakes = {
             "alpha and 1 - alpha are swapped: alpha is the share of BCE.": (1 - alpha) * bce + alpha * dice,
             "both parts have the weight alpha: Dice gets what is left, 1 - alpha.": alpha * (bce + dice),
             "Dice has its full weight: it gets 1 - alpha of it.": alpha * bce + dice,
@@ -116,19 +87,18 @@ def mixed_loss(answer) -> None:
             "this is BCE alone: alpha does nothing yet.": bce,
             "this is Dice alone: alpha does nothing yet.": dice,
         }
-
-    otherwise = "multiply BCE by alpha, Dice by 1 - alpha, and add them."
-    _try(answer, BCEDiceLoss, mistakes, otherwise, [(0.25,), (0.8,), (0.5,), (1.0,), (0.0,)])
+        yield (logits, targets, alpha), BCEDiceLoss(alpha)(logits, targets), NO_LOSS | mistakes
 
 
-@exercise
-def stable_bce(answer) -> None:
+@cases("for small logits, the mean of -log(p) on person and -log(1 - p) elsewhere.", MEAN, **NEAR)
+def stable_bce():
     """BCE from logits, answer(logits, targets), that survives logits of +-10,000."""
-    otherwise = "for small logits it must be the mean of -log(p) on person and -log(1 - p) elsewhere."
-    _try(answer, BCELoss, _bce_mistakes, otherwise)
-    otherwise = "the charge is capped, as by a clamp or a small number in the log. Worse must cost more."
-    for logit, label in ((1e4, 0.0), (-1e4, 1.0), (1e4, 1.0), (-1e4, 0.0), (-60.0, 1.0), (60.0, 0.0)):
-        _compare(answer, BCELoss(), _full(logit, label), {}, otherwise)
+    capped = "the charge is capped, as by a clamp or a small number in the log. Worse must cost more."
+    for pair in _draw((), (), (), ()):
+        yield pair, BCELoss()(*pair), NO_LOSS | _bce_mistakes(*pair)
+    for extreme in ((1e4, 0.0), (-1e4, 1.0), (1e4, 1.0), (-1e4, 0.0), (-60.0, 1.0), (60.0, 0.0)):
+        pair = _full(*extreme)
+        yield pair, BCELoss()(*pair), NO_LOSS | {capped: True}
 
 
 def _bce_mistakes(logits: Tensor, targets: Tensor) -> dict:
@@ -140,8 +110,9 @@ def _bce_mistakes(logits: Tensor, targets: Tensor) -> dict:
         "this is the sum over the pixels: take the mean.": right.sum(),
         "the sign is turned: a loss is never below zero, and log(p) is.": -right.mean(),
         "sigmoid twice: the function you call takes the logit itself.": bce(p, targets),
-        "only the person pixels are charged: background needs -log(1 - p).": of_person.mean(),
-        "only the person pixels are charged: background needs -log(1 - p), too.": per_person,
+        "only the person pixels are charged: background needs -log(1 - p), too.": either(
+            of_person.mean(), per_person
+        ),
         "person and background are swapped: -log(p) where the target is 1.": bce(logits, 1 - targets),
         "this logarithm has another base: torch.log is the natural one.": right.mean() / math.log(2),
         "the two halves are averaged apart, so person pixels weigh more.": halves,
@@ -158,7 +129,7 @@ def balancing_weight(answer) -> None:
         person, pixels = int(mask.sum()), mask.size
         rest = pixels - person
         case = Case(rest / person)
-        got = _loss_number(case, answer(torch.from_numpy(mask)))
+        got = case.number(answer(torch.from_numpy(mask)))
         mistakes = {
             "upside down: the few get the larger weight.": person / rest,
             "this counts all pixels, not the background ones.": pixels / person,
@@ -168,23 +139,22 @@ def balancing_weight(answer) -> None:
         otherwise = "at p = 0.5 every pixel pulls with the same force: count them, background over person."
         case.compare(got, mistakes, otherwise, rtol=1e-4, atol=1e-5)
     case = Case("a finite number, 0 or more")
-    got = _loss_number(case, answer(torch.zeros(4, 4)))
+    got = case.number(answer(torch.zeros(4, 4)))
     if not math.isfinite(got):
         case.wrong("without a person this divides by zero: divide by max(1, ...).", got)
     if got < 0:
         case.wrong("a weight is not negative: it would reward misses.", got)
 
 
-@exercise
-def focal_loss(answer) -> None:
+@cases("p_true is p on person, 1 - p elsewhere: the mean of (1 - p_true)^gamma * BCE.", MEAN, **NEAR)
+def focal_loss():
     """The focal loss, answer(logits, targets, gamma): the mean of (1 - p_true)^gamma * BCE."""
-
-    def mistakes(logits: Tensor, targets: Tensor, gamma: float) -> dict:
+    for logits, targets, gamma in _draw((2.0,), (1.0,), (3.0,), (0.0,), (2.0,)):
         p = logits.sigmoid()
         right = torch.where(targets > 0, p, 1 - p)
         bce = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
         outside = ((1 - right) ** gamma).mean() * bce.mean()
-        return {
+        mistakes = {
             "the factor turns down what is wrong, not what is right.": (right**gamma * bce).mean(),
             "p_true is p on person pixels alone, 1 - p on background.": ((1 - p) ** gamma * bce).mean(),
             "gamma is an exponent, not a factor.": (gamma * (1 - right) * bce).mean(),
@@ -192,8 +162,7 @@ def focal_loss(answer) -> None:
             "this is BCE: gamma does nothing yet.": bce.mean(),
             "this is the sum: take the mean.": ((1 - right) ** gamma * bce).sum(),
         }
-
-    otherwise = "p_true is p on person, 1 - p elsewhere. Each BCE is multiplied by (1 - p_true)^gamma."
-    _try(answer, FocalLoss, mistakes, otherwise, [(2.0,), (1.0,), (3.0,), (0.0,), (2.0,)])
-    for logit, label in ((120.0, 0.0), (-120.0, 1.0)):
-        _compare(answer, FocalLoss(2.0), (*_full(logit, label), 2.0), {}, "take each BCE from the logit.")
+        yield (logits, targets, gamma), FocalLoss(gamma)(logits, targets), NO_LOSS | mistakes
+    for extreme in ((120.0, 0.0), (-120.0, 1.0)):
+        pair = _full(*extreme)
+        yield (*pair, 2.0), FocalLoss(2.0)(*pair), NO_LOSS | {"take each BCE from the logit.": True}

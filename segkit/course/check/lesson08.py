@@ -8,31 +8,20 @@ import numpy as np
 import torch
 from PIL import Image
 
-from segkit.course.check.core import Case, draws, exercise, same
+from segkit.course.check.core import Case, cases, draws, either, exercise
 from segkit.files import read_image
 
 
-@exercise
-def network_input(answer):
+@cases("each colour: over 255, minus its own mean, over its own std.", dtype="float32", atol=1e-4)
+def network_input():
     """answer(image, mean, std): uint8 (H, W, 3) -> float32 (1, 3, H, W), normalised."""
     for _, rng in draws(3):
         height, width = (int(side) for side in rng.choice([4, 5, 6, 7], 2, replace=False))
         image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
         # Plain numbers, as a checkpoint holds them: torch makes float64 of NumPy's.
-        # Plain numbers, as a checkpoint holds them: torch makes float64 of NumPy's.
         mean, std = (tuple(rng.uniform(*ends, 3).round(3).tolist()) for ends in ((0.3, 0.6), (0.15, 0.35)))
-        case = Case(_normalised(image / 255, mean, std))
-        shapes = {
-            (height, width, 3): "channels come first, and a batch axis before them: permute(2, 0, 1)[None].",
-            (1, height, width, 3): "with a batch axis, and the channels still last: permute(2, 0, 1).",
-            (3, height, width): "the network takes a batch, even of one: put an axis in front with [None].",
-            (1, 3, width, height): "rows and columns have changed places: permute(2, 0, 1), not (2, 1, 0).",
-        }
-        what = "an array (batch, channels, height, width), as the network takes it"
-        got = case.array(answer(image, mean, std), what, shapes)
-        case.dtype(got, "float32", "the weights are float32, and torch refuses to mix: end with .float().")
-        none, ones = (0, 0, 0), (1, 1, 1)
-        mistakes = {
+        right, none, ones = _normalised(image / 255, mean, std), (0, 0, 0), (1, 1, 1)
+        ways = {
             "these are the raw numbers: divide by 255, minus mean, over std.": (image, none, ones),
             "divided by 255, and then nothing: the mean and the std are missing.": (image / 255, none, ones),
             "mean and std are for colours in [0, 1].": (image, mean, std),
@@ -41,8 +30,14 @@ def network_input(answer):
             "divide by std, do not multiply.": (image / 255, mean, 1 / np.array(std)),
             "red and blue have changed places.": (image[..., ::-1] / 255, mean, std),
         }
-        made = {hint: _normalised(*parts) for hint, parts in mistakes.items()}
-        case.compare(got, made, "each colour: over 255, minus its own mean, over its own std.", atol=1e-4)
+        shapes = {
+            "channels come first, and a batch axis before them: permute(2, 0, 1)[None].": image,
+            "with a batch axis, and the channels still last: permute(2, 0, 1).": image[None],
+            "the network takes a batch, even of one: put an axis in front with [None].": right[0],
+            "rows and columns have changed places: permute(2, 0, 1), not (2, 1, 0).": right.swapaxes(2, 3),
+        }
+        made = {hint: _normalised(*parts) for hint, parts in ways.items()}
+        yield (image, mean, std), right, shapes | made
 
 
 def _normalised(image, mean, std):
@@ -63,13 +58,13 @@ def full_size_mask(answer):
 
         case, small = Case(enlarged(prob)), (prob > threshold).astype(np.float32)
         shapes = {
-            (width, height): "turned on its side: cv2.resize takes (width, height), unlike arrays.",
-            prob.shape: "the mask still has the network's size.",
+            "turned on its side: cv2.resize takes (width, height), unlike arrays.": case.expected.T,
+            "the mask still has the network's size.": prob,
         }
-        got = case.array(answer(prob, height, width, threshold), "a mask (height, width)", shapes)
+        got = case.array(answer(prob, height, width, threshold), mistakes=shapes)
         if got.dtype.kind == "f" and len(np.unique(got)) > 2:
             case.wrong("these are still probabilities: prob > threshold.", got, "True and False")
-        case.dtype(got, "bool", "a comparison gives True and False: prob > threshold.")
+        case.dtype(got, "bool")
         blocks = [enlarged(small, 0, how) for how in (cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT)]
         blocks += [enlarged(small, cut) for cut in (0, 0.5)]
         # Any smooth way to enlarge is right: what counts is to be much nearer to it than stairs are.
@@ -87,8 +82,8 @@ def full_size_mask(answer):
         case.compare(got, made, "cv2.INTER_LINEAR to (width, height), then > threshold.", shown)
 
 
-@exercise
-def mirror_average(answer):
+@cases("predict both, mirror the second back, take the mean.", atol=1e-4)
+def mirror_average():
     """answer(predict, image): the mean of the answers to the photograph and to its mirror image."""
     for _, rng in draws(3):
         image = rng.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -98,8 +93,6 @@ def mirror_average(answer):
             return (picture / 255 * weight).mean(2).astype(np.float32)
 
         plain, mirrored = predict(image), predict(image[:, ::-1])
-        case = Case((plain + mirrored[:, ::-1]) / 2, f"an image of shape {image.shape}")
-        got = case.array(answer(predict, image), "one probability per pixel")
         upside_down, swapped = predict(image[::-1])[::-1], predict(image[..., ::-1])
         mistakes = {
             "this is the plain answer: the mirror image was not asked.": plain,
@@ -110,33 +103,31 @@ def mirror_average(answer):
             "that turns it upside down: the first axis is rows. Use [:, ::-1].": (plain + upside_down) / 2,
             "that swaps red and blue: the last axis is colour. Use [:, ::-1].": (plain + swapped) / 2,
         }
-        case.compare(got, mistakes, "predict both, mirror the second back, take the mean.", atol=1e-4)
+        yield (predict, image), (plain + mirrored[:, ::-1]) / 2, mistakes
 
 
-@exercise
-def put_behind(answer):
+@cases(
+    "image * alpha + background * (1 - alpha), in floats: uint8 starts again at 0 after 255.",
+    dtype="uint8",
+    rtol=0,
+    atol=1.01,
+)
+def put_behind():
     """answer(image, alpha, background): the person of image on another background, uint8."""
     for _, rng in draws(3):
         image, background = rng.integers(0, 256, (2, 5, 6, 3), dtype=np.uint8)
         alpha = rng.random((5, 6)).astype(np.float32)
         a = alpha[..., None]
-        case = Case(image * a + background * (1 - a))
-        got = case.array(answer(image, alpha, background), "a picture of the same shape")
+        sum_of_both = image * a + background
         mistakes = {
             "person and background have changed places.": image * (1 - a) + background * a,
             "a hard cut: alpha lies between 0 and 1, so mix by it.": np.where(a > 0.5, image, background),
             "the person is there, on black: add background * (1 - alpha).": image * a,
-            "the background shines through the person: weigh it by 1 - alpha.": image * a + background,
+            "the background shines through the person: weigh it by 1 - alpha.": either(
+                sum_of_both, sum_of_both.astype(np.uint8), atol=1.01
+            ),
         }
-        made = {hint: _nearly(got, wrong) for hint, wrong in mistakes.items()}
-        otherwise = "image * alpha + background * (1 - alpha), in floats: uint8 starts again at 0 after 255."
-        case.compare(got, made, otherwise, rtol=0, atol=1.01)
-        case.dtype(got, "uint8", "a picture is uint8: end with .round().astype(np.uint8).")
-
-
-def _nearly(got: np.ndarray, wrong: np.ndarray) -> bool:
-    """Whether they are one colour apart at the most, or the same once uint8 has begun again at 0."""
-    return np.abs(got - wrong.astype(float)).max() < 1.01 or same(got, wrong.astype(np.uint8))
+        yield (image, alpha, background), image * a + background * (1 - a), mistakes
 
 
 @exercise
@@ -219,11 +210,9 @@ def file_to_mask(answer):
             if model.seen[0] != wanted:
                 hint = "the model takes a batch of one normalised square, float32 (1, 3, size, size)."
                 case.wrong(hint, model.seen[0], wanted)
-            shapes = {
-                image.shape[1::-1]: "on its side: obey the EXIF note; cv2.resize wants (width, height)."
-            }
-            got = case.array(result, "a mask of the photograph's own size, upright", shapes)
-            case.dtype(got, "bool", "a mask of True and False: end with > threshold.")
+            hint = "on its side: obey the EXIF note; cv2.resize wants (width, height)."
+            got = case.array(result, mistakes={hint: case.expected.T})
+            case.dtype(got, "bool")
             wrong = (got != case.expected).mean()
             masks = {hint: _path_to_mask(image, **settings | way) for hint, way in mistakes.items()}
             off = {hint: (mask != got).mean() for hint, mask in masks.items()}

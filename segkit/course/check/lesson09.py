@@ -2,37 +2,47 @@
 
 import numpy as np
 
-from segkit.course.check.core import Case, as_numbers, draws, exercise, same, untouched
+from segkit.course.check.core import (
+    Case,
+    as_numbers,
+    cases,
+    draws,
+    either,
+    exercise,
+    reordered,
+    same,
+    untouched,
+)
 from segkit.files import IGNORE
-from segkit.metrics import dice_score, iou_score
+from segkit.metrics import dice_score
+from segkit.study.analysis import reliability
 
 
-@exercise
-def worst_first(answer):
+@cases("sort the pictures by score and keep the first `count` names", "a list of names")
+def worst_first():
     for _, rng in draws(6):
         names = [f"s{i:02}" for i in rng.permutation(8)]
         scores, count = rng.permutation(8) / 8, int(rng.integers(2, 5))
-        order = [names[i] for i in np.argsort(scores)]
-        case = Case(order[:count], (dict(zip(names, scores.tolist(), strict=True)), f"count {count}"))
-        got = list(map(str, case.listed(answer(names, scores, count), "a list of names")))
-        by_ranks = [names[i] for i in scores.argsort().argsort()[:count]]
+        positions = scores.argsort().tolist()
+        order, by_ranks = ([names[i] for i in places] for places in (positions, np.argsort(positions)))
         mistakes = {
             "these are the best: the worst have the lowest score": order[::-1][:count],
             "nothing is sorted yet; np.argsort(scores) gives the order": names[:count],
-            "argsort twice gives ranks, not the order: once is enough": by_ranks,
-            "the right pictures; the very worst comes first": sorted(got) == sorted(case.expected),
-            f"asked are {count} pictures, not all": order,
-            "these are positions: look the names up": set(got) <= {str(i) for i in range(8)},
+            "argsort twice gives ranks, not the order: once is enough": by_ranks[:count],
+            "the right pictures; the very worst comes first": reordered(order[:count]),
+            "asked are `count` pictures, not all": order,
+            "these are positions: look the names up": positions[:count],
         }
-        case.compare(got, mistakes, "sort the pictures by score and keep the first `count` names")
+        given = dict(zip(names, scores.tolist(), strict=True)), f"count {count}"
+        yield (names, scores, count), order[:count], mistakes, given
 
 
-def _score(pred: np.ndarray, true: np.ndarray, score=dice_score) -> float:
-    return score(pred[None], true[None]).item()
+def _dice(pred: np.ndarray, true: np.ndarray) -> float:
+    return dice_score(pred[None], true[None]).item()
 
 
-@exercise
-def gain_of_repair(answer):
+@cases("Dice of the repaired mask minus Dice of the mask as it is", atol=1e-5)
+def gain_of_repair():
     for seed, rng in draws(6):
         shape = tuple(rng.integers(4, 9, 2).tolist())
         pred, true = rng.random(shape) < 0.4, rng.random(shape) < 0.5
@@ -41,23 +51,17 @@ def gain_of_repair(answer):
             wrong[:] = False  # nothing to repair
         if seed == 2:
             wrong = pred != true  # everything
-        before, after = _score(pred, true), _score(pred ^ wrong, true)
-        counts = f"{pred.sum()} predicted, {true.sum()} true, {(pred & true).sum()} in both"
-        repaired = f"{(wrong & true).sum()} missed and {(wrong & pred).sum()} false"
-        case = Case(after - before, f"masks of {shape}: {counts}; to repair are {repaired}")
-        got = case.number(answer(pred, true, wrong))
-        of_iou = _score(pred ^ wrong, true, iou_score) - _score(pred, true, iou_score)
-        only_added, only_removed = _score(pred | wrong, true) - before, _score(pred & ~wrong, true) - before
+        before, after = _dice(pred, true), _dice(pred ^ wrong, true)
         mistakes = {
             "that is the Dice after the repair: asked is how much it gained": after,
             "the other way round: after minus before": before - after,
-            "missed pixels were added; false alarms must also go: turn `wrong` over": only_added,
-            "false alarms were removed; missed pixels must also come: turn `wrong` over": only_removed,
+            "false alarms must also go: turn `wrong` over": _dice(pred | wrong, true) - before,
+            "missed pixels must also come: turn `wrong` over": _dice(pred & ~wrong, true) - before,
             "repair the pixels in `wrong` alone, not all of them": 1 - before,
-            "that is IoU: Dice is 2 * both / (pred + true)": of_iou,
+            "that is IoU: Dice is 2 * both / (pred + true)": after / (2 - after) - before / (2 - before),
             "that counts pixels: asked is what Dice gains": wrong.mean(),
         }
-        case.compare(got, mistakes, "Dice of the repaired mask minus Dice of the mask as it is", atol=1e-5)
+        yield (pred, true, wrong), after - before, mistakes
 
 
 @exercise
@@ -132,13 +136,11 @@ def ignore_passers_by(answer):
 
 
 def _ece(probs: np.ndarray, truth: np.ndarray, bins: int) -> float:
-    place = np.minimum((probs * bins).astype(int), bins - 1)
-    off = [abs(probs[place == b].sum() - truth[place == b].sum()) for b in range(bins)]
-    return float(sum(off) / len(probs))
+    return reliability([probs], [truth], bins).ece
 
 
-@exercise
-def calibration_error(answer):
+@cases("per bin |mean probability - true share|, weighted by its pixels")
+def calibration_error():
     for seed, rng in draws(8):
         bins, count = int(rng.choice([4, 5, 7])), int(rng.integers(150, 250))
         probs = rng.beta(0.5, 0.5, count) if seed % 2 else rng.uniform(0.0, 0.55, count)  # leaves bins empty
@@ -147,17 +149,14 @@ def calibration_error(answer):
         if seed > 3:
             probs[:20], truth[:20] = 1.0, rng.random(20) < 0.5  # sure, and often wrong
             probs[20:30], truth[20:30] = 0.0, True
-        case = Case(_ece(probs, truth, bins))
-        got = case.number(answer(probs, truth.astype(float), bins))
-        place = np.minimum((probs * bins).astype(int), bins - 1)
+        place, inside = np.minimum((probs * bins).astype(int), bins - 1), probs < 1
         held = [place == b for b in range(bins) if (place == b).any()]
         gaps = np.array([probs[p].mean() - truth[p].mean() for p in held])
-        shares, inside = np.array([p.mean() for p in held]), probs < 1
-        without_ones = _ece(probs[inside], truth[inside], bins)
-        unweighted = np.isclose(got, [np.abs(gaps).mean(), np.abs(gaps).sum() / bins]).any()
-        open_end = np.isclose(got, [without_ones, inside.mean() * without_ones]).any()
+        shares, without_ones = np.array([p.mean() for p in held]), _ece(probs[inside], truth[inside], bins)
+        unweighted = either(np.abs(gaps).mean(), np.abs(gaps).sum() / bins)
+        open_end = either(without_ones, inside.mean() * without_ones)
         mistakes = {
-            "a bin without pixels has no mean: skip it": np.isnan(got),
+            "a bin without pixels has no mean: skip it": np.isnan,
             "a bin of three pixels must not weigh as one of a hundred: weigh by the count": unweighted,
             "too sure and too shy cancel out: take the absolute value in every bin": abs(gaps @ shares),
             "that is the worst bin: asked is the weighted mean": np.abs(gaps).max(),
@@ -166,11 +165,15 @@ def calibration_error(answer):
             "that is the share of wrong pixels: are the probabilities true?": ((probs > 0.5) != truth).mean(),
             "a probability of exactly 1 belongs to the last bin, and here it is in none": open_end,
         }
-        case.compare(got, mistakes, "per bin |mean probability - true share|, weighted by its pixels")
+        yield (probs, truth.astype(float), bins), _ece(probs, truth, bins), mistakes
 
 
-@exercise
-def honest_threshold(answer):
+@cases(
+    "mean over pictures, highest column of val; then look that column up in test",
+    "two numbers: the threshold, the test Dice",
+    atol=1e-9,
+)
+def honest_threshold():
     for _, rng in draws(20):
         columns = int(rng.integers(5, 10))
         thresholds = np.sort(rng.uniform(0.05, 0.95, columns))
@@ -185,25 +188,29 @@ def honest_threshold(answer):
         val[0] += np.where(np.arange(columns) == rng.integers(columns), 0.3, -0.3)
         right, on_test = int(val.mean(0).argmax()), int(test.mean(0).argmax())
         both, of_median = np.concatenate([val, test]).mean(0).argmax(), np.median(val, 0).argmax()
-        if right == on_test:
+        if len({right, on_test, both, of_median}) < 4:
             continue  # this draw could not tell the mistakes apart
-        case = Case((thresholds[right], test.mean(0)[right]))
-        result = answer(val, test, thresholds)
-        got = case.numbers(result, 2, "two numbers: the threshold, the test Dice")
-        by_val, by_test = (val.mean(0).max(), test.mean(0).max())
-        by_both = both != right and same(got[0], thresholds[both])
+        threshold, of_test = thresholds[right], test.mean(0)
         mistakes = {
-            "the test split chose the threshold: it can no longer judge": (thresholds[on_test], by_test),
-            "the Dice to report is that of the test pictures": (thresholds[right], by_val),
-            "this Dice is at test's own best threshold, not at yours": (thresholds[right], by_test),
-            "that is the number of the column: thresholds[...] turns it into a threshold": got[0] == right,
-            "every picture got its own best threshold: one for all": same(got[1], test.max(1).mean()),
-            "the right two numbers in the wrong order: the threshold first": case.expected[::-1],
-            "val and test chose together: only validation may choose": by_both,
-            "the mean Dice over the pictures decides, not the median": same(got[0], thresholds[of_median]),
+            "the test split chose the threshold: it can no longer judge": (
+                thresholds[on_test],
+                of_test.max(),
+            ),
+            "the Dice to report is that of the test pictures": (threshold, val.mean(0).max()),
+            "this Dice is at test's own best threshold, not at yours": (threshold, of_test.max()),
+            "that is the number of the column: thresholds[...] turns it into a threshold": (
+                right,
+                of_test[right],
+            ),
+            "every picture got its own best threshold: one for all": (threshold, test.max(1).mean()),
+            "the right two numbers in the wrong order: the threshold first": (of_test[right], threshold),
+            "val and test chose together: only validation may choose": (thresholds[both], of_test[both]),
+            "the mean Dice over the pictures decides, not the median": (
+                thresholds[of_median],
+                of_test[of_median],
+            ),
         }
-        otherwise = "mean over pictures, highest column of val; then look that column up in test"
-        case.compare(got, mistakes, otherwise, rtol=0, atol=1e-9)
+        yield (val, test, thresholds), (threshold, of_test[right]), mistakes
 
 
 @exercise

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from segkit.course.check.core import Case, as_number, as_numbers, draws, exercise
+from segkit.course.check.core import Case, as_number, cases, draws, either, exercise, generator
 
 
-@exercise
-def steady_time(answer):
+@cases("np.median of times[warm_up:].")
+def steady_time():
     """answer(times, warm_up): the median of the times without the first warm_up ones."""
     for (seed, rng), warm_up in zip(draws(5), (2, 2, 0, 1, 3), strict=True):  # odd and even many are left
         times = rng.permutation(np.linspace(8, 9, 11 + seed)).round(2)
@@ -15,8 +15,6 @@ def steady_time(answer):
         times[warm_up // 2] = 5.5
         times[-3:] = rng.uniform(200, 300, 3).round(2)
         rest, in_order = times[warm_up:], np.sort(times)
-        case = Case(np.median(rest))
-        got = case.number(answer(times.tolist(), warm_up))
         mistakes = {
             "the first calls are still in: leave out times[:warm_up].": np.median(times),
             "that is the mean: one call that was disturbed moves it. Take the median.": np.mean(rest),
@@ -25,7 +23,7 @@ def steady_time(answer):
             "leave out the first calls, not the fastest.": np.median(in_order[warm_up:]),
             "leave out the first calls, not the slowest.": np.median(in_order[: len(rest)]),
         }
-        case.compare(got, mistakes, "np.median of times[warm_up:].")
+        yield (times.tolist(), warm_up), np.median(rest), mistakes
 
 
 @exercise
@@ -99,29 +97,26 @@ def fold_norm(answer):
         of_bias.compare(new_bias, mistakes, "bias = beta - mean * gamma / np.sqrt(var + eps).")
 
 
-@exercise
-def frames_kept(answer):
+@cases(
+    "when the network is free, the newest frame is int(free * fps / 1000); if seen, wait.",
+    "the numbers of the frames, a list such as [0, 2, 4]",
+)
+def frames_kept():
     """answer(fps, ms, count): the numbers of the frames that a network taking ms each gets to see."""
     # No network is free at the very moment when a frame comes: there, rounding would decide.
-    cases = [(30, 21, 8), (30, 47, 12), (25, 101, 20), (60, 26, 20), (10, 262, 13), (50, 17, 6), (24, 52, 20)]
-    ((_, rng),) = draws(1)
-    cases += [(int(rng.integers(8, 61)), int(rng.integers(20, 200)) + 0.37, 30) for _ in range(4)]
-    for fps, ms, count in cases:
-        case = Case(_kept(fps, ms, count))
-        result = answer(fps, ms, count)
-        got = as_numbers(result)
-        if got is None:
-            case.refuse(result, "the numbers of the frames, a list such as [0, 2, 4]")
-        got, every = list(got), list(range(count))
-        in_steps = got in (every[:: max(1, round(ms * fps / 1000))], every[:: int(ms * fps / 1000) + 1])
+    tried = [(30, 21, 8), (30, 47, 12), (25, 101, 20), (60, 26, 20), (10, 262, 13), (50, 17, 6), (24, 52, 20)]
+    rng = generator()
+    tried += [(int(rng.integers(8, 61)), int(rng.integers(20, 200)) + 0.37, 30) for _ in range(4)]
+    for fps, ms, count in tried:
+        right, every = _kept(fps, ms, count), list(range(count))
+        in_steps = either(every[:: max(1, round(ms * fps / 1000))], every[:: int(ms * fps / 1000) + 1])
         mistakes = {
             "every frame is kept: then the queue grows, and the picture lags.": every,
-            "frame 0 is there at the start, and the network is free: keep it.": got[:1] not in ([], [0]),
-            f"there are only {count} frames: 0 to {count - 1}.": any(number >= count for number in got),
+            "frame 0 is there at the start, and the network is free: keep it.": right[1:],
+            "the last frame has the number count - 1.": [*right, count],
             "not in fixed steps: when free, it takes the newest frame, or waits if it saw that.": in_steps,
         }
-        otherwise = "when the network is free, the newest frame is int(free * fps / 1000); if seen, wait."
-        case.compare(got, mistakes, otherwise)
+        yield (fps, ms, count), right, mistakes
 
 
 def _kept(fps: int, ms: float, count: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from segkit.course.check.core import Case, draws, exercise, mask_rows, same, untouched
+from segkit.course.check.core import cases, draws, either
 from segkit.metrics import iou_score
 from segkit.video.smooth import flicker, temporal_iou
 
@@ -18,75 +18,68 @@ def _clips():
         yield rng, masks
 
 
-def _drawn(masks) -> str:
-    """Masks as text, a frame after the other: # is person, / starts a new row."""
-    return " ".join("/".join(mask_rows(mask)) for mask in masks)
-
-
-@exercise
-def mean_temporal_iou(answer):
+@cases("overlap over union of each pair of neighbours, then the mean.")
+def mean_temporal_iou():
     """answer(masks): mean IoU of each mask with the one before; two empty masks agree."""
     for _, masks in _clips():
         nobody, dot = np.zeros_like(masks[0]), np.zeros_like(masks[0])
         dot[0, 0] = True
         masks = np.stack([*masks, nobody, nobody, dot])  # the person leaves; a speck comes
-        case = Case(temporal_iou(masks), _drawn(masks))
-        got = case.number(answer(list(masks)))
-        pairs = iou_score(masks[1:], masks[:-1]).numpy()
-        nothing = np.isnan(got) or same(got, np.mean([*pairs[:-2], 0, 0]))
+        right, pairs = temporal_iou(masks), iou_score(masks[1:], masks[:-1]).numpy()
         against_first = iou_score(masks[1:], masks[:1].repeat(len(pairs), axis=0)).mean()
         mistakes = {
-            "two empty masks agree: their IoU is 1, not 0 and not 0 / 0.": nothing,
+            "two empty masks agree: their IoU is 1, not 0 and not 0 / 0.": either(
+                np.nan, right - 1 / len(pairs)
+            ),
             "two empty masks agree: they count as 1, and are not left out.": np.mean([*pairs[:-2], 0]),
             "divided by the number of masks: there is one pair of neighbours less.": sum(pairs) / len(masks),
             "this is Dice: IoU is the overlap over the union.": np.mean(2 * pairs / (1 + pairs)),
             "every mask against the first: compare with the one just before.": against_first,
-            "this is 1 - IoU: 1 should mean that nothing changes.": 1 - case.expected,
+            "this is 1 - IoU: 1 should mean that nothing changes.": 1 - right,
             "this is the sum: divide by the number of pairs.": sum(pairs),
             "this is the share of equal pixels: IoU has no background.": np.mean(masks[1:] == masks[:-1]),
         }
-        case.compare(got, mistakes, "overlap over union of each pair of neighbours, then the mean.")
+        yield (list(masks),), right, mistakes
 
 
-@exercise
-def count_flicker(answer):
+@cases("masks[t] ^ masks[t-1] and not truth[t] ^ truth[t-1], the mean number over the mean size.")
+def count_flicker():
     """answer(masks, truth): unexplained changes per step, over the mean size of the true person."""
     for rng, truth in _clips():
         wrong = truth ^ (rng.random(truth.shape) < 0.25)
         for masks in (wrong, truth, np.stack([truth[0]] * len(truth))):  # one flickers, perfect, frozen
-            _one_flicker(answer, masks, truth)
+            right, steps, size = flicker(masks, truth), len(masks) - 1, truth.sum() / len(truth)
+            ours, true = masks[1:] ^ masks[:-1], truth[1:] ^ truth[:-1]
+            every, one_sided, explained = (
+                some.sum() / steps / size for some in (ours, ours ^ true, ours & true)
+            )
+            mistakes = {
+                "these are the wrong pixels: count changes from frame to frame.": (masks ^ truth).sum()
+                / truth.sum(),
+                "every change counts here: leave out those that the truth makes too.": every,
+                "a change of the truth alone is counted too: no flicker.": one_sided,
+                "these are the changes that the truth explains: take the others.": explained,
+                "divided by the whole picture: take the size of the true person.": right
+                * size
+                / truth[0].size,
+                "this is a number of pixels: divide by the mean size of the true person.": right * size,
+                "divided by our mask: divide by the size of the true person.": right
+                * truth.sum()
+                / masks.sum(),
+                "divided by the number of masks: there is one step less.": right * steps / len(masks),
+                "added up over the clip: take the mean per step.": right * steps,
+            }
+            yield (list(masks), list(truth)), right, mistakes
 
 
-def _one_flicker(answer, masks, truth) -> None:
-    right, steps, size = flicker(masks, truth), len(masks) - 1, truth.sum() / len(truth)
-    ours, true = masks[1:] ^ masks[:-1], truth[1:] ^ truth[:-1]
-    case = Case(right, f"masks {_drawn(masks)}, truth {_drawn(truth)}")
-    got = case.number(answer(list(masks), list(truth)))
-    mistakes = {
-        "these are the wrong pixels: count changes from frame to frame.": (masks ^ truth).sum() / truth.sum(),
-        "every change counts here: leave out those that the truth makes too.": ours.sum() / steps / size,
-        "a change of the truth alone is counted too: no flicker.": (ours ^ true).sum() / steps / size,
-        "these are the changes that the truth explains: take the others.": (ours & true).sum() / steps / size,
-        "divided by the whole picture: divide by the size of the true person.": right * size / truth[0].size,
-        "this is a number of pixels: divide by the mean size of the true person.": right * size,
-        "divided by our mask: divide by the size of the true person.": right * truth.sum() / masks.sum(),
-        "divided by the number of masks: there is one step less.": right * steps / len(masks),
-        "added up over the clip: take the mean per step.": right * steps,
-    }
-    otherwise = "masks[t] ^ masks[t-1] and not truth[t] ^ truth[t-1], the mean number over the mean size."
-    case.compare(got, mistakes, otherwise)
-
-
-@exercise
-def smooth_over_time(answer):
+@cases("belief = strength * belief + (1 - strength) * prob, frame by frame.", keeps=True, atol=1e-5)
+def smooth_over_time():
     """answer(probs, strength): list of float (H, W) -> the same, exponentially smoothed."""
     for _, rng in draws(4):
         count, height, width = (int(rng.integers(low, low + 3)) for low in (4, 2, 4))
         probs = rng.random((count, height, width)).astype(np.float32)
         strength = float(rng.choice([0.3, 0.6, 0.8]))
-        case = Case(_mixed(probs, strength), f"{count} maps of shape {(height, width)}, strength {strength}")
-        result = untouched(answer, list(probs), strength)
-        got = case.array(result, "one map per frame, the first one too, and each keeps its shape")
+        right = _mixed(probs, strength)
         raw_past = np.concatenate([probs[:1], strength * probs[:-1] + (1 - strength) * probs[1:]])
         from_zero = _mixed([np.zeros_like(probs[0]), *probs], strength)[1:]
         average = np.cumsum(probs, axis=0) / np.arange(1, count + 1)[:, None, None]
@@ -95,13 +88,13 @@ def smooth_over_time(answer):
             "mixed with the raw frame before: the smoothed one remembers all of the past.": raw_past,
             "nothing has changed: mix each frame with what was believed before.": probs,
             "the first frame was mixed with zeros: it has no past, keep it as it is.": from_zero,
+            "one map per frame, the first one too.": right[1:],
             "cut first: smooth the probabilities, cut last.": _mixed(np.float32(probs > 0.5), strength),
             "a plain average of all frames so far: new frames hardly count at the end.": average,
-            "these are masks: return the smoothed probabilities, uncut.": case.expected > 0.5,
+            "these are masks: return the smoothed probabilities, uncut.": right > 0.5,
             "time runs backwards: a frame may only look back.": _mixed(probs[::-1], strength)[::-1],
         }
-        otherwise = "belief = strength * belief + (1 - strength) * prob, frame by frame."
-        _compare_maps(case, got, probs, mistakes, otherwise)
+        yield (list(probs), strength), right, mistakes
 
 
 def _mixed(probs, strength) -> np.ndarray:
@@ -111,16 +104,13 @@ def _mixed(probs, strength) -> np.ndarray:
     return np.stack(belief)
 
 
-@exercise
-def same_memory(answer):
+@cases("after one second the past weighs strength ** fps: keep that.")
+def same_memory():
     """answer(strength, fps, new_fps): the strength that forgets as fast in seconds."""
     drawn = [(round(rng.uniform(0.3, 0.95), 2), 29.97, float(rng.integers(31, 90))) for _, rng in draws(2)]
-    for strength, fps, new_fps in [(0.8, 24, 24), (0.7, 12, 24), (0.9, 30, 15), (0.5, 25, 60), *drawn]:
-        case = Case(strength ** (fps / new_fps))
-        got = case.number(answer(strength, fps, new_fps))
+    for strength, fps, new_fps in [(0.7, 12, 24), (0.9, 30, 15), (0.5, 25, 60), *drawn, (0.8, 24, 24)]:
         linear = 1 - (1 - strength) * fps / new_fps
         mistakes = {
-            "at the same frame rate the strength stays as it is.": fps == new_fps,
             "the wrong way round: more frames per second must each forget less.": strength ** (new_fps / fps),
             "weights of the past multiply, they do not add: use a power.": strength * new_fps / fps,
             "a higher frame rate needs a higher strength: use a power.": strength * fps / new_fps,
@@ -128,20 +118,18 @@ def same_memory(answer):
             "the same strength forgets faster in seconds when frames come faster.": strength,
             "this is what is left after a second: take the root for new_fps frames.": strength**fps,
         }
-        case.compare(got, mistakes, "after one second the past weighs strength ** fps: keep that.")
+        yield (strength, fps, new_fps), strength ** (fps / new_fps), mistakes
 
 
-@exercise
-def gated_mix(answer):
+@cases("weight = strength * still; weight * past + (1 - weight) * prob.", keeps=True, atol=1e-5)
+def gated_mix():
     """answer(prob, past, still, strength): the past weighs strength * still."""
     for _, rng in draws(4):
         height, width = int(rng.integers(2, 5)), int(rng.integers(4, 7))
-        prob, past, still = maps = rng.random((3, height, width)).astype(np.float32)
+        prob, past, still = rng.random((3, height, width)).astype(np.float32)
         still[0, 0], still[0, 1] = 0, 1
         strength = float(rng.choice([0.4, 0.7, 0.9]))
         weight, moving = strength * still, strength * (1 - still)
-        case = Case(weight * past + (1 - weight) * prob, f"maps of shape {prob.shape}, strength {strength}")
-        got = case.array(untouched(answer, *maps, strength), "one number for every pixel")
         ungated, half_given = strength * past + (1 - strength) * prob, weight * past + (1 - strength) * prob
         mistakes = {
             "the gate is the wrong way round: keep what is still.": moving * past + (1 - moving) * prob,
@@ -150,14 +138,4 @@ def gated_mix(answer):
             "the stillness alone decides: multiply it by the strength.": still * past + (1 - still) * prob,
             "the weights do not add up to 1: what the past loses, the present gets.": half_given,
         }
-        otherwise = "weight = strength * still; weight * past + (1 - weight) * prob."
-        _compare_maps(case, got, maps, mistakes, otherwise, "prob, past, stillness")
-
-
-def _compare_maps(case, got, inputs, mistakes, otherwise, what="probabilities") -> None:
-    """Like `compare`, for maps (..., H, W); shows the pixel that is farthest off, and what went into it."""
-    off = np.nan_to_num(np.abs(got - case.expected), nan=9).reshape(-1, *got.shape[-2:]).max(axis=0)
-    y, x = np.unravel_index(off.argmax(), off.shape)
-    inside, *shown = (maps[..., y, x].astype(float).round(3) for maps in (inputs, got, case.expected))
-    case.given += f"; pixel ({y}, {x}): {what} {inside}"
-    case.compare(got, mistakes, otherwise, tuple(shown), atol=1e-5)
+        yield (prob, past, still, strength), weight * past + (1 - weight) * prob, mistakes

@@ -5,18 +5,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segkit.course.check.core import Case, draws, exercise, torch_generator, untouched
+from segkit.course.check.core import cases, draws, torch_generator
 from segkit.files import IGNORE
 from segkit.metrics import confusion_matrix
 
 
-@exercise
-def softmax_by_hand(answer) -> None:
+@cases("exp of every logit, divided by the sum of exp over the classes.", atol=1e-4)
+def softmax_by_hand():
     """Probabilities from the logits of one picture, answer(logits): (C, H, W) -> (C, H, W)."""
     for seed in range(3):
         logits = 2 * torch.randn(3 + seed, 2, 2, generator=torch_generator(seed))
-        case, exp = Case(logits.softmax(0)), logits.exp()
-        got = case.array(answer(logits), "one probability per logit")
+        exp = logits.exp()
         over_pixels = exp / exp.sum((1, 2), keepdim=True)
         mistakes = {
             "these are sigmoids: the classes of a pixel must share one whole.": logits.sigmoid(),
@@ -25,36 +24,34 @@ def softmax_by_hand(answer) -> None:
             "these do not sum to 1 yet: divide by the sum over the classes.": exp,
             "this divides the logits, and some are negative: take exp of each first.": logits / logits.sum(0),
         }
-        otherwise = "exp of every logit, divided by the sum of exp over the classes of that pixel."
-        case.compare(got, mistakes, otherwise, atol=1e-5, rtol=1e-4)
+        yield (logits,), logits.softmax(0), mistakes
     large = torch.tensor([1000.0, 999.0, -1000.0]).view(3, 1, 1)
-    case = Case(large.softmax(0), "logits 1000, 999, -1000")
-    got = case.array(answer(large), "one probability per logit")
-    hint = "exp(1000) is too large for a computer. Subtract the pixel's largest logit: the shares stay."
-    otherwise = "right for small logits, wrong for large ones: subtract the largest, do not cut them off."
-    case.compare(got, {hint: not np.isfinite(got).all()}, otherwise, atol=1e-3)
+    too_large = "exp(1000) is too large for a computer. Subtract the pixel's largest logit: the shares stay."
+    mistakes = {
+        too_large: lambda got: not np.isfinite(got).all(),
+        "right for small logits, wrong for large ones: subtract the largest, do not cut them off.": True,
+    }
+    yield (large,), large.softmax(0), mistakes
 
 
-@exercise
-def class_dice(answer) -> None:
+@cases("2 * the diagonal, over row sum plus column sum.", "one number per class", atol=1e-5)
+def class_dice():
     """Dice of every class from a confusion matrix, answer(matrix): (C, C) -> (C,)."""
     for classes, (_, rng) in enumerate(draws(3), start=3):
         # As of a fair network: rows are true, columns called; every class occurs.
         matrix = rng.integers(1, 12, (classes, classes)) + np.diag(rng.integers(20, 90, classes))
         tp, true, called = np.diag(matrix).astype(float), matrix.sum(1), matrix.sum(0)
-        case = Case(2 * tp / (true + called), matrix)
-        got = case.array(answer(matrix), "one number per class")
         mistakes = {
             "this is recall: right pixels over true ones. Dice also looks at what was called.": tp / true,
             "this is precision: right pixels over called ones. Dice also looks at what is true.": tp / called,
             "this is IoU. Dice counts the right pixels twice, above and below.": tp / (true + called - tp),
             "the 2 in front of the right pixels is missing.": tp / (true + called),
         }
-        case.compare(got, mistakes, "2 * the diagonal, over row sum plus column sum.", atol=1e-5, rtol=1e-4)
+        yield (matrix,), 2 * tp / (true + called), mistakes
 
 
-@exercise
-def cross_entropy_without(answer) -> None:
+@cases("-log_softmax of the true class, at the pixels whose id is not 255, and their mean.", atol=1e-5)
+def cross_entropy_without():
     """Cross-entropy that leaves out pixels of id 255, answer(logits, ids): (N, C, H, W), (N, H, W)."""
     for seed in range(4):
         generator = torch_generator(seed)
@@ -62,13 +59,11 @@ def cross_entropy_without(answer) -> None:
         ids = torch.randint(0, 4, (2, 3, 3), generator=generator)
         if seed:
             ids[torch.rand(ids.shape, generator=generator) < 0.2 * seed] = IGNORE
-            ids[0, 0, 0], ids[1, 1, 1] = 2, IGNORE
+        ids[0, 0, 0], ids[1, 1, 1] = 2, IGNORE
         asked = ids != IGNORE
         as_ground = torch.where(asked, ids, 0)
         each = F.cross_entropy(logits, ids, ignore_index=IGNORE, reduction="none")
         right = each.sum() / asked.sum()
-        case = Case(right.item())
-        got = case.number(answer(logits, ids), "one number, the mean")
         of_sigmoid = F.logsigmoid(logits).gather(1, as_ground[:, None])[:, 0]
         background, last = F.cross_entropy(logits, as_ground), F.cross_entropy(logits, ids.clamp(max=3))
         mistakes = {
@@ -79,41 +74,35 @@ def cross_entropy_without(answer) -> None:
             "the sign is turned: a loss is never below zero.": -right,
             "log of a sigmoid: with several classes, take log_softmax over dim 1.": -of_sigmoid[asked].mean(),
         }
-        otherwise = "-log_softmax of the true class, at the pixels whose id is not 255, and their mean."
-        case.compare(got, mistakes, otherwise, rtol=1e-4, atol=1e-5)
+        yield (logits, ids), right, mistakes
     logits, ids = torch.tensor([500.0, -500.0]).view(1, 2, 1, 1), torch.ones(1, 1, 1, dtype=torch.long)
-    case = Case(1000.0, "one pixel of class 1, logits 500 and -500")
     hint = "the log of a softmax that has become 0: log_softmax does both at once, and stays finite."
-    case.compare(case.number(answer(logits, ids)), {}, hint)
+    yield (logits, ids), 1000.0, {hint: True}
 
 
-@exercise
-def merge_classes(answer) -> None:
+@cases("every pixel whose id is in groups[i] gets i; 255 stays 255.", dtype="integer", keeps=True)
+def merge_classes():
     """Fewer classes, answer(ids, groups): ids (H, W) uint8; pixels of an id in groups[i] become i."""
-    cases = [((0,), (1, 2), (3,), (4, 5), (6, 7)), ((0,), (3, 4, 5, 6, 7), (1, 2)), ((0, 2), (1,), (7, 3))]
-    for (_, rng), groups in zip(draws(3), cases, strict=True):
+    tried = [((0,), (1, 2), (3,), (4, 5), (6, 7)), ((0,), (3, 4, 5, 6, 7), (1, 2)), ((0, 2), (1,), (7, 3))]
+    for (_, rng), groups in zip(draws(3), tried, strict=True):
         used = sorted(sum(groups, ()))
         ids = rng.choice(np.array([*used, IGNORE], np.uint8), (4, 6))
         ids[0, 0], ids[3, 5] = IGNORE, groups[-1][-1]
-        expected, chained, lost = ids.copy(), ids.copy(), np.zeros_like(ids)
+        right, chained, lost = ids.copy(), ids.copy(), np.zeros_like(ids)
         for new, group in enumerate(groups):
-            expected[np.isin(ids, group)] = new
+            right[np.isin(ids, group)] = new
             lost[np.isin(ids, group)] = new
             chained[np.isin(chained, group)] = new
-        case = Case(expected, f"ids {np.unique(ids).tolist()}, groups {groups}")
-        got = case.array(untouched(answer, ids, groups), "ids of the same shape")
-        if got.dtype.kind not in "iu":
-            case.wrong("ids are names: whole numbers, such as uint8.", got.dtype, "whole numbers")
         mistakes = {
             "pixels of 255 became background: they must stay 255.": lost,
             "ids that were already new were merged again: compare with the ids as they came in.": chained,
             "nothing was merged yet.": ids,
         }
-        case.compare(got, mistakes, "every pixel whose id is in groups[i] gets i; 255 stays 255.")
+        yield (ids, groups), right, mistakes
 
 
-@exercise
-def mean_iou(answer) -> None:
+@cases("for every class: pixels where both name it, over pixels where either does, 255 left out.", atol=1e-5)
+def mean_iou():
     """Mean IoU over classes, all pictures pooled, answer(preds, targets, num_classes): (N, H, W) ids.
 
     Pixels whose target is 255 do not count; a class that nobody names is left out of the mean.
@@ -133,13 +122,10 @@ def mean_iou(answer) -> None:
         pooled, counts = _ious(each.sum(0)), each.sum(0).double()
         as_ground = _ious(confusion_matrix(preds, np.where(targets == IGNORE, 0, targets), classes).sum(0))
         tp, true, called = counts.diagonal(), counts.sum(1), counts.sum(0)
-        given = f"preds {np.unique(preds).tolist()}, targets {np.unique(targets).tolist()}, {classes} classes"
-        case = Case(pooled.nanmean().item(), given)
-        got = case.number(answer(preds, targets, classes), "one number, the mean")
         of_both, of_pictures = pooled[(true > 0) & (called > 0)].mean(), _ious(each).nanmean(1).mean()
         together = tp.sum() / (true + called - tp).sum()
         mistakes = {
-            "0 / 0 is not a number: leave out the classes that nobody names.": np.isnan(got),
+            "0 / 0 is not a number: leave out the classes that nobody names.": np.isnan,
             "classes that nobody names count as 0: leave them out of the mean.": pooled.nan_to_num(0).mean(),
             "classes that nobody names count as 1: leave them out of the mean.": pooled.nan_to_num(1).mean(),
             "a class that only one of the two names was left out: it scores 0.": of_both,
@@ -149,8 +135,8 @@ def mean_iou(answer) -> None:
             "this is mean Dice: for IoU the right pixels count once.": (2 * tp / (true + called)).nanmean(),
             "background is left out. Here it is a class like the others.": pooled[1:].nanmean(),
         }
-        otherwise = "for every class: pixels where both name it, over pixels where either does, 255 left out."
-        case.compare(got, mistakes, otherwise, rtol=1e-4, atol=1e-5)
+        given = f"preds {np.unique(preds).tolist()}, targets {np.unique(targets).tolist()}, {classes} classes"
+        yield (preds, targets, classes), pooled.nanmean().item(), mistakes, given
 
 
 def _ious(matrix: Tensor) -> Tensor:

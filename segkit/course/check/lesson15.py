@@ -5,32 +5,30 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from segkit.course.check.core import Case, draws, exercise, from_start
+from segkit.course.check.core import Case, cases, draws, either, exercise, generator
 from segkit.metrics import hausdorff, surface_distances
 
 
-@exercise
-def window(answer) -> None:
+@cases("black at centre - width / 2 and below, white at centre + width / 2.", dtype="uint8", rtol=0, atol=1)
+def window():
     """CT values as a grey picture, answer(values, centre, width): float (H, W) -> uint8 (H, W)."""
     for (_, rng), (centre, width) in zip(draws(3), ((40, 400), (-600, 1500), (50, 80)), strict=True):
         values = rng.uniform(-1000, 1500, (3, 4)).round()
         values[0, :3] = centre, centre - width, centre + width
         share = (values - (centre - width / 2)) / width
-        case = Case(share.clip(0, 1) * 255)
-        got = case.array(answer(values, centre, width), "a picture of the same shape, uint8", kind=np.ndarray)
-        stretched = (values - values.min()) / np.ptp(values) * 255
+        grey = share.clip(0, 1) * 255
         wrapped = ((share * 255).astype(np.int64) & 255).astype(float)
         mistakes = {
-            "some values are no numbers.": not np.isfinite(got).all(),
+            "some values are no numbers.": lambda got: not np.isfinite(got).all(),
             "these lie between 0 and 1: a picture of uint8 goes to 255.": share.clip(0, 1),
             "twice as wide: it goes from centre - width / 2.": (share / 2 + 0.25).clip(0, 1) * 255,
-            "stretched by its own range, the same tissue looks different in every scan.": stretched,
-            "black and white are exchanged.": 255 - case.expected,
+            "by its own range, the same tissue is another grey in every scan.": (
+                (values - values.min()) / np.ptp(values) * 255
+            ),
+            "black and white are exchanged.": 255 - grey,
             "values outside of the window wrap around in uint8: clip before you convert.": wrapped,
         }
-        otherwise = "black at centre - width / 2 and below, white at centre + width / 2 and above."
-        case.compare(got, mistakes, otherwise, (got, case.expected.round()), rtol=0, atol=1)
-        case.dtype(got, "uint8", "the values are right; convert them to uint8.")
+        yield (values, centre, width), grey, mistakes
 
 
 @exercise
@@ -61,8 +59,8 @@ def split_patients(answer) -> None:
         Case(sorted(expected), given).compare(sorted(got), mistakes, otherwise, (shown, case.expected))
 
 
-@exercise
-def millilitres(answer) -> None:
+@cases("marked voxels, times the volume of one in mm, over 1000.", rtol=1e-4)
+def millilitres():
     """Volume of a mask, answer(mask, affine): bool (X, Y, Z), affine (4, 4) from voxels to mm -> ml."""
     for seed, rng in draws(5):
         sizes = rng.uniform(0.6, 4, 3).round(1)
@@ -76,23 +74,26 @@ def millilitres(answer) -> None:
         affine = np.eye(4)
         affine[:3] = np.column_stack([axes, rng.uniform(-100, 100, 3).round(1)])
         mask = rng.random((9, 8, 7)) < 0.4
-        voxel, count, diagonal = np.prod(np.abs(sizes)), int(mask.sum()), np.prod(np.diag(axes))
-        given = f"{count} of {mask.size} voxels are marked, affine {affine.round(2).tolist()}"
-        case = Case(count * voxel / 1000, given)
-        got = case.number(answer(mask, affine))
-        of_diagonal = np.isclose(abs(got), abs(count * diagonal / 1000))
+        count, of_one, diagonal = (
+            int(mask.sum()),
+            np.prod(np.abs(sizes)) / 1000,
+            np.prod(np.diag(axes)) / 1000,
+        )
         mistakes = {
-            "these are cubic millimetres: a millilitre is a thousand of them.": count * voxel,
-            "a volume is not negative: this scanner counts one axis backwards.": -count * voxel / 1000,
-            "the diagonal is the spacing only where no axis is turned: take the determinant.": of_diagonal,
+            "these are cubic millimetres: a millilitre is a thousand of them.": 1000 * count * of_one,
+            "a volume is not negative: this scanner counts one axis backwards.": -count * of_one,
+            "the diagonal is the spacing only where no axis is turned: take the determinant.": either(
+                count * diagonal, -count * diagonal
+            ),
             "these are voxels: each has a size in mm, in the affine.": count,
-            "these are all voxels: count the marked ones.": mask.size * voxel / 1000,
+            "these are all voxels: count the marked ones.": mask.size * of_one,
         }
-        case.compare(got, mistakes, "marked voxels, times the volume of one in mm, over 1000.", rtol=1e-4)
+        given = f"{count} of {mask.size} voxels are marked, affine {affine.round(2).tolist()}"
+        yield (mask, affine), count * of_one, mistakes, given
 
 
 def _two_discs(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(from_start(seed))
+    rng = generator(seed)
     masks = []
     for _ in range(2):
         x, y = (int(v) for v in rng.integers(14, 27, 2))
@@ -101,30 +102,27 @@ def _two_discs(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return masks[0], masks[1]
 
 
-@exercise
-def hausdorff_in_mm(answer) -> None:
+@cases("the farthest surface pixel of one from the nearest of the other, both ways, in mm.", rtol=1e-4)
+def hausdorff_in_mm():
     """Hausdorff distance in millimetres, answer(pred, target, spacing): bool (H, W), (mm down, mm across)."""
-    for seed, spacing in enumerate(((1.0, 1.0), (3.0, 0.5), (0.7, 2.0))):
+    for seed, spacing in enumerate(((3.0, 0.5), (0.7, 2.0), (1.0, 1.0))):
         pred, target = _two_discs(seed)
         there, back = surface_distances(pred, target, spacing)
-        case = Case(hausdorff(pred, target, spacing=spacing), f"two masks {pred.shape}, spacing {spacing} mm")
-        got = case.number(answer(pred, target, spacing))
-        turned = hausdorff(pred, target, spacing=spacing[::-1])
         mistakes = {
             "this looks one way only: a stray piece of pred is then never seen.": back.max(),
             "these are pixels: a step down or across has its own length in mm.": hausdorff(pred, target),
-            "the spacing is the wrong way round: first down, then across.": turned,
+            "the spacing is the wrong way round.": hausdorff(pred, target, spacing=spacing[::-1]),
             "this is the mean distance. Hausdorff is the worst one.": np.concatenate([there, back]).mean(),
             "this is HD95. Here the worst pixel counts.": hausdorff(pred, target, 95, spacing),
             "the two ways are added: take the larger.": there.max() + back.max(),
-            "this is the smaller of the two ways: take the larger.": min(there.max(), back.max()),
         }
-        otherwise = "the farthest from a surface pixel of one to the nearest of the other, both ways, in mm."
-        case.compare(got, mistakes, otherwise, rtol=1e-4)
+        yield (pred, target, spacing), hausdorff(pred, target, spacing=spacing), mistakes
 
 
-@exercise
-def lesions_found(answer) -> None:
+@cases(
+    "found: true pieces with any predicted pixel. Alarms: the reverse.", "two numbers: found, false_alarms"
+)
+def lesions_found():
     """How many true lesions were touched, and how many predicted ones touch none: answer(pred, target).
 
     pred, target: bool (H, W).   Wanted: two whole numbers, (found, false_alarms). Pixels that meet at a
@@ -149,21 +147,19 @@ def lesions_found(answer) -> None:
         (trues, true), (calls, called) = _pieces(target), _pieces(pred)
         found = len(set(true[pred]) - {0})
         alarms = calls - len(set(called[target]) - {0})
-        case = Case((found, alarms), f"{trues} true lesions, {calls} predicted")
-        got = case.numbers(answer(pred, target), 2, "two numbers: found, false_alarms")
-        touched = len(set(_pieces(target, connectivity=4)[1][pred]) - {0})
-        pixels = int((pred & target).sum()), int((pred & ~target).sum())
-        overlaps, _ = _pieces(pred & target)
+        in_four, in_both = len(set(_pieces(target, connectivity=4)[1][pred]) - {0}), _pieces(pred & target)[0]
         mistakes = {
             "the two numbers are exchanged.": (alarms, found),
-            "two predicted pieces may touch one lesion: it is found once.": (overlaps, alarms),
-            "these are pixels: count pieces. cv2.connectedComponents numbers them.": pixels,
+            "two predicted pieces may touch one lesion: it is found once.": (in_both, alarms),
+            "these are pixels: count pieces.": (int((pred & target).sum()), int((pred & ~target).sum())),
             "two predicted pieces may touch one lesion: count those that touch none.": (found, calls - found),
-            "pixels that meet at a corner are one lesion: connectivity 8.": got[0] == touched != found,
-            "piece 0 is the ground, not a lesion: start at 1.": got[0] == found + 1 or got[1] == alarms + 1,
-            "all predicted lesions are counted: a false alarm touches no true one.": got[1] == calls,
+            "pixels that meet at a corner are one lesion: connectivity 8.": (in_four, alarms),
+            "piece 0 is the ground, not a lesion: start at 1.": either(
+                (found + 1, alarms), (found, alarms + 1), (found + 1, alarms + 1)
+            ),
+            "all predicted lesions are counted: a false alarm touches no true one.": (found, calls),
         }
-        case.compare(got, mistakes, "found: true pieces with any predicted pixel. Alarms: the reverse.")
+        yield (pred, target), (found, alarms), mistakes, f"{trues} true lesions, {calls} predicted"
 
 
 def _pieces(mask: np.ndarray, connectivity: int = 8) -> tuple[int, np.ndarray]:

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from segkit.course.check.core import Case, as_numbers, draws, exercise, mask_rows, same
+from segkit.course.check.core import Case, cases, draws, either, exercise, generator, same
 
 
 def _finite(case: Case, result, what: str) -> np.ndarray:
@@ -55,52 +55,45 @@ def _counts(mask: np.ndarray, order: str = "F") -> list[int]:
     return [0, *runs] if flat[0] else runs
 
 
-@exercise
-def run_lengths(answer):
+@cases("down the columns: how long is each run of equal pixels, background first", "a list of whole numbers")
+def run_lengths():
     corner = np.zeros((3, 4), bool)
     corner[:2, :2] = True
     some = [rng.random((3, 5)) < 0.5 for _, rng in draws(8)]
     plain = np.zeros((2, 3), bool)
     for mask in (np.eye(3, 4) == 0, np.eye(3, 4) > 0, corner, *some, plain, ~plain):
-        case = Case(_counts(mask), "\n".join(["# is person", *mask_rows(mask)]))
-        result = answer(mask)
-        got = as_numbers(result)
-        if got is None or any(number != int(number) for number in got):
-            case.refuse(result, "a list of whole numbers")
-        got, runs = list(got), case.expected
-        otherwise = "go down the columns and count how long each run of equal pixels is, background first"
+        runs = _counts(mask)
         mistakes = {
             "these are rows; COCO goes down the columns, as Fortran keeps arrays": _counts(mask, "C"),
-            "the first number counts background, even where there is none: then it is 0": [0, *got] == runs,
+            "the first number counts background, even where there is none: then it is 0": runs[
+                runs[0] == 0 :
+            ],
             "the last run is missing: it ends with the picture, where nothing changes any more": runs[:-1],
             "background and person are swapped: the first run is background": _counts(~mask),
-            "only the runs of person are counted; those of background belong in too": sum(got) == mask.sum(),
-            f"all runs together must be all {mask.size} pixels": sum(got) != mask.size,
+            "only the runs of person are counted; those of background belong in too": runs[1::2],
+            "all runs together must be all pixels": lambda got, size=mask.size: sum(got) != size,
         }
-        case.compare(got, mistakes, otherwise)
+        yield (mask,), runs, mistakes
 
 
-@exercise
-def expected_dice(answer):
+@cases("2 * overlap / (size + size), with probabilities for the true mask")
+def expected_dice():
     for seed, rng in draws(10):
         prob = rng.random((3, 4)) ** 2
-        mask = prob > (0.5, 0.3)[seed % 2]  # the threshold is the mask's own affair
+        mask = prob > (0.3, 0.5)[seed % 2]  # the threshold is the mask's own affair
         mask.flat[0] = True
         cut = prob > 0.5
         overlap, sizes = prob[mask].sum(), prob.sum() + mask.sum()
-        case = Case(2 * overlap / sizes, f"prob {prob.round(2).tolist()}, mask {mask.astype(int).tolist()}")
-        got = case.number(answer(prob, mask))
-        of_cut = 2 * prob[cut].sum() / (prob.sum() + cut.sum())
         mistakes = {
             "that is the mean probability inside the mask: what it left out is not seen": prob[mask].mean(),
-            "that is a share of the picture, no overlap": np.isclose(got, [prob.mean(), mask.mean()]).any(),
+            "that is a share of the picture, no overlap": either(prob.mean(), mask.mean()),
             "the factor 2 is missing: a sure network would expect 0.5": overlap / sizes,
             "not every pixel of the mask is right: each is with its probability": 2 * mask.sum() / sizes,
             "that is the IoU that is to be expected; asked is Dice": overlap / (sizes - overlap),
             "that is expected accuracy: easy background makes it flatter": np.maximum(prob, 1 - prob).mean(),
-            "take the mask that is given, wherever it was cut": of_cut,
+            "take the mask as it is given": 2 * prob[cut].sum() / (prob.sum() + cut.sum()),
         }
-        case.compare(got, mistakes, "2 * overlap / (size + size), with probabilities for the true mask")
+        yield (prob, mask), 2 * overlap / sizes, mistakes
 
 
 def _blur(x: np.ndarray) -> np.ndarray:
@@ -110,7 +103,7 @@ def _blur(x: np.ndarray) -> np.ndarray:
 @exercise
 def blur_around_person(answer):
     """By what must be true of any answer: blurred far away, flat stays flat, and no colour of the person."""
-    ((_, rng),) = draws(1)
+    rng = generator()
     rows, columns = np.indices((56, 60))
     middle = rng.integers(24, 32, 2)
     away = np.hypot(rows - middle[0], columns - middle[1])

@@ -1,8 +1,11 @@
 """Stubs are not answered, right answers pass, wrong ones get their hint.
 
-The answers are in answersNN.py; one more that is right is in the solution notebook.
+The answers are in answersNN.py; one more that is right is in the solution notebook. The mistakes that a check
+knows are wrong answers too: what it says would come of one, case by case, is handed to it.
 """
 
+import inspect
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
@@ -24,12 +27,33 @@ WRONG = [(name, *row) for lesson in LESSONS.values() for name, rows in lesson.WR
 NAMES = list(dict(RIGHT))
 
 
+def known_mistakes():
+    """Exercise, what comes of a mistake in each case, hint."""
+    for name in NAMES:
+        cases = inspect.unwrap(check.CHECKS[name])
+        drawn = list(cases()) if inspect.isgeneratorfunction(cases) else []
+        for hint in dict.fromkeys(hint for _, _, mistakes, *_ in drawn for hint in mistakes):
+            results = [mistakes.get(hint, right) for _, right, mistakes, *_ in drawn]
+            if not any(callable(result) or result is True for result in results):
+                yield name, results, hint
+
+
+MISTAKES = list(known_mistakes())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_stub_is_not_answered(name):
     exercise = getattr(check, name)
     for stub in (..., lambda *args: ...):
         assert not exercise(stub)
         assert "not answered yet" in exercise(stub).message
+
+
+def test_every_exercise_is_tried_with_three_right_answers_and_five_wrong_ones():
+    tried = Counter(name for name, *_ in WRONG + MISTAKES)
+    assert set(check.CHECKS) == set(NAMES)
+    assert min(tried[name] for name in NAMES) >= 5
+    assert min(Counter(name for name, _ in RIGHT).values()) >= 3
 
 
 @pytest.mark.parametrize(("name", "answer"), RIGHT)
@@ -41,6 +65,14 @@ def test_a_right_answer_passes(name, answer):
 @pytest.mark.parametrize(("name", "answer", "hint"), WRONG)
 def test_a_common_wrong_answer_gets_the_hint_meant_for_it(name, answer, hint):
     result = getattr(check, name)(answer)
+    assert not result
+    assert hint in result.message, result.message
+
+
+@pytest.mark.parametrize(("name", "results", "hint"), MISTAKES)
+def test_a_mistake_that_the_check_knows_is_told_from_the_others(name, results, hint):
+    answers = iter(results)
+    result = getattr(check, name)(lambda *args: next(answers))
     assert not result
     assert hint in result.message, result.message
 
