@@ -146,9 +146,9 @@ class Case:
 
     def dtype(self, got, dtype: str, hint: str = "") -> None:
         if not np.issubdtype(got.dtype, getattr(np, dtype)):
-            ways = {"bool": "a comparison gives True and False", "integer": "whole numbers"}
-            way = ways.get(dtype, f".astype(np.{dtype})")
-            self.wrong(hint or f"the values are right, the type is not: {way}.", got.dtype, dtype)
+            ways = {"bool": "a comparison gives True and False", "integer": "whole numbers are asked for"}
+            way = ways.get(dtype, f"the type must be {dtype}, as by .astype(np.{dtype})")
+            self.wrong(hint or f"{way}.", got.dtype, dtype)
 
     def slopes(self, result, leaves: list[torch.Tensor]) -> None:
         """Raises: Wrong where the result does not depend on the leaves as `expected` does."""

@@ -37,7 +37,7 @@ def mask_for_file():
         right = np.where(mask, np.uint8(255), np.uint8(0))
         mistakes = {
             "this is still True and False: .astype(np.uint8) makes numbers": lambda got: got.dtype == bool,
-            "0 and 1: opened as a picture this looks all black, since 1 of 255 is nearly nothing": mask,
+            "0 and 1: opened as a picture this looks all black: 1 of 255 is nearly nothing": right // 255,
             "black and white are exchanged: person is 255": 255 - right,
             "all zero: 256 does not fit into uint8, which ends at 255, and starts again at 0": 0 * right,
         }

@@ -26,11 +26,11 @@ NO_LOSS = {
 def _draw(*settings: tuple) -> Iterator[tuple]:
     """Logits whose slopes are asked for, masks (N, 1, S, S) and the settings, one case for each of these."""
     for seed, setting in enumerate(settings):
-        side = 4 if seed else 2  # first a picture of four pixels, which a message shows in full
-        shape, generator = (1 + seed % 3, 1, side, side), torch_generator(seed)
+        side = 4 if seed else 2  # first pictures of four pixels, which a message shows in full
+        shape, generator = (3 - seed % 2, 1, side, side), torch_generator(seed)
         logits = 2 * torch.randn(shape, generator=generator)
         masks = (torch.rand(shape, generator=generator) < 0.3).float()
-        masks[:, :, 0, 0], masks[:, :, 0, 1] = 1, 0
+        masks[..., 0, 0], masks[..., 0, 1], masks[..., 1, 0] = 1, 0, 0
         masks[0] *= seed < len(settings) - 1  # nobody in the first picture of the last case
         yield logits.requires_grad_(), masks, *setting
 

@@ -21,7 +21,9 @@ def grid_points():
         mistakes = {
             "these are bare tuples: zip the names to them, dict(zip(settings, point))": bare,
             "each point is a dictionary {name: value}": lambda got: not all(isinstance(p, dict) for p in got),
-            "all lists at once leave most combinations out: use a product": points[:longest],
+            "all lists at once leave most combinations out: use a product": lambda got, n=longest: (
+                len(got) == n
+            ),
             "one setting at a time misses how settings act together: combine them": one_by_one,
             "all points are there; the last name varies fastest, as a counter's digits do": reordered(points),
         }

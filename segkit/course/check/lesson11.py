@@ -35,7 +35,7 @@ def attend():
             torch.randn(n, depth, side, side, generator=generator).requires_grad_()
             for depth in (channels, inner, inner)
         )
-        weigh = nn.Conv2d(inner, 1, 1).requires_grad_(False)
+        weigh = nn.Conv2d(inner, 1, 1, bias=False).requires_grad_(False)
         weigh.weight.copy_(torch.randn(weigh.weight.shape, generator=generator))
         scores = weigh((a + b).relu())
         linear, around_each = weigh(a + b), weigh(a.relu() + b.relu())

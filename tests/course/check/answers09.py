@@ -31,10 +31,6 @@ def dice(pred, true):
     return 2 * (pred & true).sum() / max(1, pred.sum() + true.sum())
 
 
-def gain(pred, true, wrong):
-    return dice(pred ^ wrong, true) - dice(pred, true)
-
-
 def gain_by_where(pred, true, wrong):
     pair = (torch.from_numpy(one)[None, None] for one in (np.where(wrong, true, pred), pred))
     after, before = (dice_score(one, torch.from_numpy(true)[None, None]) for one in pair)
@@ -45,11 +41,6 @@ def gain_in_place(pred, true, wrong):
     repaired = pred.copy()
     repaired[wrong] = true[wrong]
     return np.float32(dice(repaired, true)) - np.float32(dice(pred, true))
-
-
-def iou_gain(pred, true, wrong):
-    iou = lambda mask: (mask & true).sum() / (mask | true).sum()  # noqa: E731
-    return iou(pred ^ wrong) - iou(pred)
 
 
 def bins_of(probs, truth, bins):
@@ -175,11 +166,6 @@ def chosen_by_torch(val, test, thresholds):
     return torch.tensor([thresholds[best], torch.from_numpy(test).mean(0)[best]])
 
 
-def by_both(val, test, thresholds):
-    best = np.concatenate([val, test]).mean(0).argmax()
-    return thresholds[best], test.mean(0)[best]
-
-
 def overlaps(preds, labels, flip=np.s_[:, :, ::-1]):
     return (preds & labels).sum((1, 2)), (preds & labels[flip]).sum((1, 2))
 
@@ -209,24 +195,8 @@ RIGHT = {
 
 WRONG = {
     "worst_first": [
-        (lambda n, s, k: [n[i] for i in np.argsort(-s)[:k]], "these are the best"),
-        (lambda n, s, k: n[:k], "nothing is sorted"),
-        (lambda n, s, k: [n[i] for i in s.argsort().argsort()[:k]], "once is enough"),
         (lambda n, s, k: worst(n, s, k)[::-1], "very worst comes first"),
-        (lambda n, s, k: worst(n, s, 8), "not all"),
         (lambda n, s, k: worst(n, s, 1), "keep the first `count`"),
-        (lambda n, s, k: np.argsort(s)[:k], "positions"),
-        (lambda n, s, k: 3, "a list of names"),
-    ],
-    "gain_of_repair": [
-        (lambda p, t, w: dice(p ^ w, t), "after the repair"),
-        (lambda p, t, w: -gain(p, t, w), "after minus before"),
-        (lambda p, t, w: dice(p | w, t) - dice(p, t), "false alarms must also go"),
-        (lambda p, t, w: dice(p & ~w, t) - dice(p, t), "missed pixels must also come"),
-        (lambda p, t, w: 1 - dice(p, t), "not all of them"),
-        (iou_gain, "that is IoU"),
-        (lambda p, t, w: w.mean(), "counts pixels"),
-        (lambda p, t, w: p ^ w, "one number"),
     ],
     "calibration_error": [
         (ece_with_empty_bins, "skip it"),
@@ -234,12 +204,6 @@ WRONG = {
         (lambda p, t, b: ece(p[p < 1], t[p < 1], b), "exactly 1"),
         (lambda p, t, b: ece(p, t, 5), "weighted by its pixels"),
         (lambda p, t, b: np.abs(bins_of(p, t, b)[1]).mean(), "weigh by the count"),
-        (lambda p, t, b: abs(np.prod(bins_of(p, t, b), 0).sum()), "cancel out"),
-        (lambda p, t, b: np.abs(bins_of(p, t, b)[1]).max(), "the worst bin"),
-        (lambda p, t, b: (bins_of(p, t, b)[0] * bins_of(p, t, b)[1] ** 2).sum(), "not the square"),
-        (lambda p, t, b: np.abs(p - t).mean(), "inside a bin"),
-        (lambda p, t, b: ((p > 0.5) != t).mean(), "share of wrong pixels"),
-        (lambda p, t, b: bins_of(p, t, b), "one number"),
     ],
     "bootstrap_interval": [
         (lambda s, r: interval(s, r)[::-1], "low first"),
@@ -267,15 +231,7 @@ WRONG = {
         (marked_in_place, "work on a copy"),
     ],
     "honest_threshold": [
-        (lambda v, t, c: chosen(t, t, c), "can no longer judge"),
-        (lambda v, t, c: chosen(v, v, c), "that of the test pictures"),
-        (lambda v, t, c: (chosen(v, t, c)[0], t.mean(0).max()), "own best threshold"),
-        (lambda v, t, c: (v.mean(0).argmax(), chosen(v, t, c)[1]), "number of the column"),
-        (lambda v, t, c: (chosen(v, t, c)[0], t.max(1).mean()), "one for all"),
-        (by_both, "only validation"),
-        (lambda v, t, c: chosen(np.median(v, 0)[None], t, c), "not the median"),
         (lambda v, t, c: chosen(v, t, np.linspace(0.1, 0.9, len(c))), "look that column up"),
-        (lambda v, t, c: chosen(v, t, c)[::-1], "threshold first"),
     ],
     "find_mirrored": [
         (lambda p, t: np.flatnonzero(np.less(*overlaps(p, t)[::-1])), "wrong way round"),

@@ -9,11 +9,6 @@ from solutions import solutions
 solution = solutions("13")
 
 
-def iou(a, b):
-    union = (a | b).sum()
-    return 1.0 if union == 0 else (a & b).sum() / union
-
-
 def steps(masks):
     return range(1, len(masks))
 
@@ -26,23 +21,10 @@ def size(truth):
     return np.mean([mask.sum() for mask in truth])
 
 
-def temporal_dice(masks):
-    return np.mean([2 * one / (1 + one) for one in (iou(masks[t], masks[t - 1]) for t in steps(masks))])
-
-
-def with_raw_past(probs, strength):
-    return [probs[0]] + [strength * probs[t - 1] + (1 - strength) * probs[t] for t in steps(probs)]
-
-
 def with_empty_as(masks, value):
     pairs = [((a & b).sum(), (a | b).sum()) for a, b in pairwise(masks)]
     pairs = [both / either if either else value for both, either in pairs]
     return np.mean([one for one in pairs if one is not None])
-
-
-def changes_with(rule):
-    """Flicker by another rule of which changes count."""
-    return lambda masks, truth: np.mean(list(map(np.sum, rule(changed(masks), changed(truth))))) / size(truth)
 
 
 def off_the_person(masks, truth):
@@ -51,23 +33,11 @@ def off_the_person(masks, truth):
     )
 
 
-def wrong_pixels(masks, truth):
-    return np.mean([(a ^ b).sum() for a, b in zip(masks, truth, strict=True)]) / size(truth)
-
-
 def in_place(probs, strength):
     for t in range(1, len(probs)):
         probs[t] *= 1 - strength
         probs[t] += strength * probs[t - 1]
     return probs
-
-
-def from_zero(probs, strength):
-    belief, out = np.zeros_like(probs[0]), []
-    for prob in probs:
-        belief = strength * belief + (1 - strength) * prob
-        out.append(belief)
-    return out
 
 
 def temporal_iou_by_stack(masks):
@@ -132,63 +102,25 @@ RIGHT = {
 
 WRONG = {
     "mean_temporal_iou": [
-        (lambda m: sum(iou(m[t], m[t - 1]) for t in steps(m)) / len(m), "one pair"),
-        (lambda m: sum(iou(m[t], m[t - 1]) for t in steps(m)), "the sum"),
-        (lambda m: np.mean([iou(m[t], m[0]) for t in steps(m)]), "just before"),
-        (lambda m: 1 - solution.mean_temporal_iou(m), "nothing changes"),
-        (lambda m: np.mean([(m[t] == m[t - 1]).mean() for t in steps(m)]), "equal pixels"),
-        (temporal_dice, "Dice"),
-        (lambda m: with_empty_as(m, None), "not left out"),
         (lambda m: with_empty_as(m, 0), "0 / 0"),
         (lambda m: with_empty_as(m, np.nan), "0 / 0"),
         (lambda m: solution.mean_temporal_iou(m[::2]), "overlap over union"),
     ],
     "smooth_over_time": [
-        (lambda p, s: solution.smooth_over_time(p, 1 - s), "belongs to the past"),
-        (with_raw_past, "raw frame"),
-        (lambda p, s: p, "nothing has changed"),
-        (from_zero, "has no past"),
-        (lambda p, s: solution.smooth_over_time([(q > 0.5) * 1.0 for q in p], s), "cut last"),
-        (lambda p, s: [np.mean(p[: t + 1], axis=0) for t in range(len(p))], "plain average"),
         (in_place, "work on a copy"),
-        (lambda p, s: solution.smooth_over_time(p[::-1], s)[::-1], "backwards"),
-        (lambda p, s: [q > 0.5 for q in solution.smooth_over_time(p, s)], "these are masks"),
-        (lambda p, s: solution.smooth_over_time(p, s)[1:], "one map"),
         (lambda p, s: solution.smooth_over_time(p, 0.6), "frame by frame"),
         (lambda p, s: [q * np.nan for q in p], "frame by frame"),
     ],
     "gated_mix": [
-        (lambda p, b, w, s: solution.gated_mix(p, b, 1 - w, s), "wrong way round"),
-        (lambda p, b, w, s: solution.gated_mix(b, p, w, s), "changed places"),
-        (lambda p, b, w, s: s * b + (1 - s) * p, "no gate"),
-        (lambda p, b, w, s: w * b + (1 - w) * p, "stillness alone"),
-        (lambda p, b, w, s: s * w * b + (1 - s) * p, "add up to 1"),
         (lambda p, b, w, s: solution.gated_mix(p, b, w, 0.7), "weight"),
         (lambda p, b, w, s: solution.gated_mix(p, b, w > 0.5, s), "weight"),
         (lambda p, b, w, s: np.multiply(p, 0.5, out=p), "work on a copy"),
-        (lambda p, b, w, s: p.mean(), "every pixel"),
     ],
     "count_flicker": [
-        (wrong_pixels, "wrong pixels"),
-        (lambda m, t: np.mean([c.sum() for c in changed(m)]) / size(t), "every change"),
-        (changes_with(np.logical_xor), "no flicker"),
-        (changes_with(np.logical_and), "take the others"),
-        (lambda m, t: solution.count_flicker(m, t) * size(t) / t[0].size, "whole picture"),
-        (lambda m, t: solution.count_flicker(m, t) * size(t), "number of pixels"),
-        (lambda m, t: solution.count_flicker(m, t) * (len(m) - 1) / len(m), "one step less"),
-        (lambda m, t: solution.count_flicker(m, t) * (len(m) - 1), "mean per step"),
-        (lambda m, t: solution.count_flicker(m, t) * size(t) / max(1, size(m)), "our mask"),
         (off_the_person, "mean number over the mean size"),
     ],
     "same_memory": [
-        (lambda s, f, n: s ** (n / f), "wrong way round"),
-        (lambda s, f, n: s * n / f, "do not add"),
-        (lambda s, f, n: s * f / n, "use a power"),
-        (lambda s, f, n: 1 - (1 - s) * f / n, "does not simply scale"),
-        (lambda s, f, n: s, "frames come faster"),
-        (lambda s, f, n: s**f, "at the same frame rate"),
         (lambda s, f, n: s ** (f // n), "after one"),
         (lambda s, f, n: s if f == n else s ** (12 / n), "after one"),
-        (lambda s, f, n: s if f == n else s**f, "left after a second"),
     ],
 }

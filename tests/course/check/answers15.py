@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import binary_erosion, label
 
-from segkit.metrics import hausdorff, mean_surface_distance, surface_distances
+from segkit.metrics import surface_distances
 
 
 def share(values, centre, width):
@@ -61,10 +61,6 @@ def in_order_of_appearance(names, count):
     return [name for name in names if name[:3] in patients]
 
 
-def volume(mask, affine):
-    return mask.sum() * abs(np.linalg.det(affine[:3, :3])) / 1000
-
-
 def volume_by_columns(mask, affine):
     return np.float32(mask.sum() * np.prod(np.sqrt((affine[:3, :3] ** 2).sum(0))) / 1000)
 
@@ -101,14 +97,8 @@ RIGHT = {
 
 WRONG = {
     "window": [
-        (lambda v, c, w: share(v, c, w).clip(0, 1), "between 0 and 1"),
-        (lambda v, c, w: windowed(v, c, 2 * w), "twice as wide"),
-        (lambda v, c, w: ((v - v.min()) / np.ptp(v) * 255).astype(np.uint8), "different in every"),
-        (lambda v, c, w: 255 - windowed(v, c, w), "exchanged"),
-        (lambda v, c, w: ((share(v, c, w) * 255).astype(int) % 256).astype(np.uint8), "wrap around"),
-        (lambda v, c, w: windowed(v, c, w).astype(float), "convert them to uint8"),
+        (lambda v, c, w: windowed(v, c, w).astype(float), "must be uint8"),
         (lambda v, c, w: windowed(v, c + 50, w), "black at"),
-        (lambda v, c, w: 3, "same shape"),
         (lambda v, c, w: np.where(v > c, np.nan, share(v, c, w)), "no numbers"),
     ],
     "split_patients": [
@@ -122,31 +112,14 @@ WRONG = {
         (lambda names, count: of_patients(names, count)[1:], "both sides"),
     ],
     "millilitres": [
-        (lambda m, a: m.sum() * np.linalg.det(a[:3, :3]) / 1000, "not negative"),
-        (lambda m, a: 1000 * volume(m, a), "cubic millimetres"),
         (lambda m, a: m.sum() * abs(np.diag(a)[:3].prod()) / 1000, "no axis is turned"),
-        (lambda m, a: m.sum(), "voxels: each has a size"),
-        (lambda m, a: volume(np.ones_like(m), a), "all voxels"),
         (lambda m, a: m.sum() * np.prod(np.sqrt((a[:3, :3] ** 2).sum(1))) / 1000, "marked voxels, times"),
     ],
     "hausdorff_in_mm": [
-        (lambda p, t, s: max(surface_distances(p, t, s)[1]), "one way only"),
-        (lambda p, t, s: hausdorff(p, t), "pixels"),
-        (lambda p, t, s: hausdorff(p, t, spacing=s[::-1]), "wrong way round"),
-        (lambda p, t, s: mean_surface_distance(p, t, s), "the mean distance"),
-        (lambda p, t, s: hausdorff(p, t, 95, s), "HD95"),
-        (lambda p, t, s: sum(map(max, surface_distances(p, t, s))), "added"),
         (lambda p, t, s: 1.5, "both ways"),
     ],
     "lesions_found": [
-        (lambda p, t: lesions(p, t)[::-1], "exchanged"),
-        (lambda p, t: ((p & t).sum(), (p & ~t).sum()), "pixels"),
-        (lambda p, t: lesions(p, t, 4), "connectivity 8"),
         (lambda p, t: (lesions(p, t)[0] + 1, lesions(p, t)[1]), "start at 1"),
-        (lambda p, t: (lesions(p, t)[0], len(pieces(p))), "touches no true one"),
-        (lambda p, t: lesions(p, t)[0], "two numbers"),
-        (lambda p, t: (lesions(p, t)[0], len(pieces(p)) - lesions(p, t)[0]), "count those that touch none"),
-        (lambda p, t: (len(pieces(p & t)), lesions(p, t)[1]), "it is found once"),
         (lambda p, t: (99, 99), "the reverse"),
     ],
     "enough_pictures": [

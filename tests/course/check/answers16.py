@@ -29,17 +29,6 @@ def unmix_wrong(rule):
     return answer
 
 
-def runs(mask, order="F"):
-    flat = [0, *mask.ravel(order).astype(int), None]
-    lengths, count = [], 0
-    for before, now in itertools.pairwise(flat):
-        if now != before:
-            lengths.append(count)
-            count = 0
-        count += 1
-    return lengths
-
-
 def runs_by_groups(mask):
     groups = [(key, len(list(group))) for key, group in itertools.groupby(mask.T.ravel())]
     return tuple(([0] if groups[0][0] else []) + [length for _, length in groups])
@@ -95,24 +84,11 @@ WRONG = {
         (lambda p, a, b: p[..., 0], "return the person's colours"),
     ],
     "run_lengths": [
-        (lambda m: runs(m, "C"), "columns"),
-        (lambda m: runs(m)[1:] if m[0, 0] else runs(m), "first number counts background"),
-        (lambda m: runs(m)[:-1], "last run is missing"),
-        (lambda m: runs(~m), "swapped"),
-        (lambda m: runs(m)[1::2], "only the runs of person"),
         (lambda m: [1], "all runs together"),
-        (lambda m: [n + 0.4 for n in runs(m)], "whole numbers"),
     ],
     "expected_dice": [
-        (lambda p, m: p[m].mean(), "left out"),
-        (lambda p, m: promise(p, m) / 2, "factor 2"),
         (lambda p, m: p.mean(), "share of the picture"),
-        (lambda p, m: 2 * m.sum() / (p.sum() + m.sum()), "with its probability"),
-        (lambda p, m: promise(p, m) / (2 - promise(p, m)), "IoU"),
-        (lambda p, m: np.maximum(p, 1 - p).mean(), "accuracy"),
-        (lambda p, m: promise(p, p > 0.5), "the mask that is given"),
         (lambda p, m: 1.0, "2 * overlap"),
-        (lambda p, m: p, "one number"),
     ],
     "blur_around_person": [
         (lambda i, a, blur: blur(i), "glow"),
