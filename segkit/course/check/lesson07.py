@@ -32,79 +32,75 @@ LOSS = BCEDiceLoss()
 @exercise
 def training_step(answer):
     """answer(model, optimizer, images, masks, loss_fn): one step; returns the loss as a number."""
-    mistakes = {
-        "gradients add up from step to step: optimizer.zero_grad() is missing.": {"clear": False},
+    ways = {
+        "gradients add up from step to step: optimizer.zero_grad() is missing.": {"clear": "never"},
         "the loss takes logits and has a sigmoid inside: leave yours out.": {"squash": True},
     }
     for seed, training in enumerate((True, False, True)):
         start = _small_network(seed, norm="none").train(training)
-        given = f"a 3x3 convolution in {'train' if training else 'eval'} mode, 2 batches of 4 images"
+        case = Case(
+            given=f"a 3x3 convolution in {'train' if training else 'eval'} mode, 2 batches of 4 images"
+        )
         otherwise = "five lines: logits, loss, zero_grad, backward, step, once each."
-        of_loss = "the loss of this batch before the step."
-        model = _try_steps(answer, start, _draw(seed, 2, 4), given, mistakes, otherwise, of_loss)
+        model, _ = _try_steps(answer, start, _draw(seed, 2, 4), case, ways, otherwise)
         if model.training != training:
-            Case(given=given).wrong("leave the model in the mode it was in: no train() or eval() here.")
+            case.wrong("leave the model in the mode it was in: no train() or eval() here.")
 
 
 @exercise
 def step_in_pieces(answer):
     """answer(model, optimizer, images, masks, loss_fn, pieces): one step; returns the loss as a number."""
     for seed, (pieces, each) in enumerate([(4, 2), (2, 3), (3, 1)]):
-        mistakes = {
+        ways = {
             "the slopes are those of a sum of means: divide each piece's loss by pieces.": {"scale": pieces},
-            "divided by pieces twice.": {"scale": 1 / pieces},
-            "only the last piece counts: zero_grad() once, before the first piece.": {"only": "last"},
-            "only the first piece counts: backward() for every piece.": {"only": "first"},
-            "gradients of the batch before are still there: zero_grad() at the start.": {"clear": False},
+            "only the last piece counts: zero_grad() once, before the first piece.": {"clear": "each"},
+            "gradients of the batch before are still there: zero_grad() at the start.": {"clear": "never"},
         }
-        given = f"two batches of {pieces * each} images, pieces {pieces}"
-        otherwise = "zero_grad; loss / pieces and backward for each piece; step."
-        of_loss = "the loss of the whole batch: the mean over its pieces, before the step."
-        batches, start = _draw(seed, 2, pieces * each), _small_network(seed, norm="group")
-        _try_steps(answer, start, batches, given, mistakes, otherwise, of_loss, pieces)
+        case = Case(given=f"two batches of {pieces * each} images, pieces {pieces}")
+        otherwise = "zero_grad; loss / pieces and backward for each piece; one step."
+        start, batches = _small_network(seed, norm="group"), _draw(seed, 2, pieces * each)
+        _, sizes = _try_steps(answer, start, batches, case, ways, otherwise, pieces)
+        if sizes != [each] * pieces * len(batches):
+            case.wrong("cut the batch: every piece goes through the model once.", sizes, [each] * 2 * pieces)
 
 
-def _try_steps(answer, start, batches, given, mistakes, otherwise, of_loss, *pieces) -> nn.Module:
-    """The network after a step with each batch, watched.   mistakes: hint -> setting of `_steps`."""
+def _try_steps(answer, start, batches, case, ways, otherwise, *pieces) -> tuple[nn.Module, list[int]]:
+    """The network after a step with each batch, and what went through it.   ways: hint -> setting of _step."""
     model, sizes = copy.deepcopy(start), []
     model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     optimizer, calls = _watched_sgd(model)
-    right, losses = _steps(start, *batches, *pieces)
-    for batch, truth, loss in zip(*batches, losses, strict=True):
-        case, before = Case(loss, given), calls["step"]
-        sizes.clear()
-        result = answer(model, optimizer, batch, truth, LOSS, *pieces)
+    right, losses = _steps(start, batches, pieces)
+    for (images, masks), case.expected in zip(batches, losses, strict=True):
+        result = answer(model, optimizer, images, masks, LOSS, *pieces)
         if not calls["backward"]:
             case.wrong("no weight has a gradient: loss.backward() is missing.")
         if not calls["step"]:
             case.wrong("the gradients are there, the weights stood still: optimizer.step().")
         if same(_weights(start), _weights(model), atol=1e-12):
             case.wrong("the weights stood still: step() before backward(), or zero_grad() between the two.")
-        steps, each = calls["step"] - before, [len(batch) // (*pieces, 1)[0]] * (*pieces, 1)[0]
-        if pieces and sizes != each:
-            case.wrong("cut the batch: every piece goes through the model once.", [*sizes], each)
-        if pieces and steps != 1:
-            case.wrong("one step for the whole batch, after its last piece.", f"{steps} steps", "1 step")
         if isinstance(result, torch.Tensor) and result.requires_grad:
             hint = "return loss.item(), a plain number: a tensor keeps the whole step in memory."
             case.wrong(hint, f"a tensor of shape {tuple(result.shape)}")
         got = case.number(result, "the loss as a number, such as loss.item()")
-    made = {hint: _weights(_steps(start, *batches, *pieces, **wrong)[0]) for hint, wrong in mistakes.items()}
-    Case(_weights(right), given).compare(_weights(model), made, otherwise, shown=(), atol=1e-5)
-    case.compare(got, {}, of_loss, atol=1e-4)
-    return model
+    made = {hint: _weights(_steps(start, batches, pieces, **way)[0]) for hint, way in ways.items()}
+    Case(_weights(right), case.given).compare(_weights(model), made, otherwise, shown=(), atol=1e-5)
+    case.compare(
+        got, {}, "the loss of the whole batch, the mean over its pieces, before the step.", atol=1e-4
+    )
+    return model, sizes
 
 
 def _weights(model: nn.Module) -> torch.Tensor:
     return nn.utils.parameters_to_vector(model.parameters()).detach()
 
 
-def _draw(seed: int, batches: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """images (batches, count, 3, 6, 6) and masks (batches, count, 1, 6, 6) that go with them."""
+def _draw(seed: int, batches: int, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of images (count, 3, 6, 6) and of masks (count, 1, 6, 6) that go with them."""
     generator = torch_generator(seed)
     images = torch.randn(batches, count, 3, 6, 6, generator=generator)
     noise = torch.randn(batches, count, 1, 6, 6, generator=generator)
-    return images, (images.mean(2, keepdim=True) + 0.7 * noise > 0.2).float()
+    masks = (images.mean(2, keepdim=True) + 0.7 * noise > 0.2).float()
+    return list(zip(images, masks, strict=True))
 
 
 def _small_network(seed: int, norm: str) -> nn.Module:
@@ -122,21 +118,27 @@ def _watched_sgd(model: nn.Module, lr: float = 0.5) -> tuple[torch.optim.Optimiz
     return optimizer, calls
 
 
-def _steps(start, images, masks, pieces=1, clear=True, squash=False, scale=1.0, only=""):
-    """Steps, right or wrong in one way.   Returns: the network, the loss of each batch before its step."""
-    model = copy.deepcopy(start)
-    optimizer, losses = torch.optim.SGD(model.parameters(), lr=0.5), []
-    for batch, truth in zip(images, masks, strict=True):
-        if clear:
+def _step(
+    model, optimizer, images, masks, loss_fn, pieces=1, clear="first", squash=False, scale=1.0
+) -> float:
+    """One step, right or wrong in one way.   Returns: the loss before it."""
+    losses = []
+    for i, (some, mask) in enumerate(zip(images.chunk(pieces), masks.chunk(pieces), strict=True)):
+        if clear == "each" or (clear == "first" and i == 0):
             optimizer.zero_grad()
-        parts = list(zip(batch.chunk(pieces), truth.chunk(pieces), strict=True))
-        with torch.no_grad():
-            losses.append(LOSS(model(batch), truth).item())
-        for some, mask in {"": parts, "first": parts[:1], "last": parts[-1:]}[only]:
-            logits = model(some)
-            (LOSS(logits.sigmoid() if squash else logits, mask) * scale / pieces).backward()
-        optimizer.step()
-    return model, losses
+        logits = model(some)
+        loss = loss_fn(logits.sigmoid() if squash else logits, mask)
+        (loss * scale / pieces).backward()
+        losses.append(loss.item())
+    optimizer.step()
+    return float(np.mean(losses))
+
+
+def _steps(start, batches, pieces, **way) -> tuple[nn.Module, list[float]]:
+    """The network after a step with each batch, and the losses."""
+    model = copy.deepcopy(start)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    return model, [_step(model, optimizer, *batch, LOSS, *pieces, **way) for batch in batches]
 
 
 @cases(
@@ -187,7 +189,7 @@ def training_loop(answer):
     """answer(model, optimizer, train_batches, val_batches, loss_fn, num_epochs, pieces): history, weights."""
     tried, num_epochs = 0, 5
     for seed in itertools.count():
-        train, val = (list(zip(*_draw(10 * seed + part, 3, 4), strict=True)) for part in (0, 1))
+        train, val = _draw(10 * seed, 3, 4), _draw(10 * seed + 1, 3, 4)
         val[-1] = tuple(tensor[:3] for tensor in val[-1])  # a last batch that is smaller
         start, pieces = _small_network(seed, norm="batch"), (1, 2, 4)[tried]
         right = _loop(start, train, val, num_epochs, pieces)
@@ -252,20 +254,18 @@ def _try_loop(answer, start, train, val, num_epochs, pieces, right):
 
 
 def _check_best_weights(case, weights, states, wanted):
-    best, worst = int(np.argmax(wanted["val_dice"])), int(np.argmin(wanted["val_dice"]))
+    best, lowest_loss = int(np.argmax(wanted["val_dice"])), int(np.argmin(wanted["val_loss"]))
     if not isinstance(weights, dict) or weights.keys() != states[best].keys():
         case.wrong("best_weights is a copy of model.state_dict().", type(weights).__name__, "a dict")
     fits = [all(same(weights[name], state[name], atol=1e-5) for name in state) for state in states]
     if fits[best]:
         return
-    epoch = fits.index(True) if any(fits) else None
-    hints = {
-        len(states) - 1: "these are the last weights: state_dict() is a window, keep copy.deepcopy of it.",
-        worst: "these are the weights of the worst Dice.",
-        int(np.argmin(wanted["val_loss"])): "the lowest loss: keep the best val_dice.",
-    }
-    found = "weights of no epoch" if epoch is None else f"the weights after epoch {epoch + 1}"
-    hint = hints.get(epoch, "the weights after the epoch of the best val_dice.")
+    hint = "the weights after the epoch of the best val_dice."
+    if fits[-1]:
+        hint = "these are the last weights: state_dict() is a window, keep copy.deepcopy of it."
+    elif fits[lowest_loss]:
+        hint = "the lowest loss: keep the best val_dice."
+    found = f"the weights after epoch {fits.index(True) + 1}" if any(fits) else "weights of no epoch"
     case.wrong(hint, found, f"those after epoch {best + 1}; val_dice {np.round(wanted['val_dice'], 4)}")
 
 
@@ -275,14 +275,7 @@ def _loop(start, train, val, num_epochs, pieces):
     optimizer = torch.optim.SGD(model.parameters(), lr=FAST)
     for _ in range(num_epochs):
         model.train()
-        losses = []
-        for images, masks in train:
-            optimizer.zero_grad()
-            for some, mask in zip(images.chunk(pieces), masks.chunk(pieces), strict=True):
-                loss = loss_fn(model(some), mask)
-                (loss / pieces).backward()
-                losses.append(loss.item())
-            optimizer.step()
+        losses = [_step(model, optimizer, *batch, loss_fn, pieces) for batch in train]
         model.eval()
         with torch.inference_mode():
             asked = [(model(images), masks) for images, masks in val]
