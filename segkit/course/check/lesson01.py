@@ -122,14 +122,10 @@ def best_threshold():
         of_each = "Take the Dice of each mask, then the mean."
         mistakes = {
             "that is the best Dice. The threshold that gave it is asked for.": max(dice),
-            "that is its place in the list: return thresholds[place].": best,
+            "this is its place: return thresholds[place].": best,
             f"this is the best by pixel accuracy. {of_each}": thresholds[by_accuracy],
-            f"this is the best by pooled Dice, in which a large person counts more. {of_each}": thresholds[
-                by_pooled
-            ],
-            "return one of the thresholds, as it stands in the list.": (
-                lambda got: not np.isclose(got, thresholds).any()
-            ),
+            f"this is the best by pooled Dice: a large person counts more. {of_each}": thresholds[by_pooled],
+            "return one of the thresholds in the list.": lambda got: not np.isclose(got, thresholds).any(),
         }
         table = ", ".join(f"{t:g}: {d:.3f}" for t, d in zip(thresholds, dice, strict=True))
         yield (masks, thresholds), thresholds[best], mistakes, f"12 masks; mean Dice by threshold {table}"

@@ -120,9 +120,7 @@ def clean_mask():
                 "> 0 makes a person of all the dirt: cut in the middle.": np.uint8(labels > 0),
                 "a person pixel of a JPEG need not be exactly 255: cut in the middle.": at_largest,
                 "a mask of 0 and 1 comes out empty. Where is *its* middle?": np.uint8(labels > 127),
-                "dividing leaves fractions: compare, then .astype(np.uint8).": lambda got: (
-                    got.dtype.kind == "f"
-                ),
+                "dividing leaves fractions: compare instead.": lambda got: got.dtype.kind == "f",
             }
             yield (labels,), right, mistakes, f"{kind}: {np.unique(labels).tolist()}"
 

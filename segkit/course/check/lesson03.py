@@ -125,9 +125,7 @@ def double_and_join():
         mistakes = {
             "a skip is joined, not added: its channels stand beside those of x": skip,
             "dim=0 joins pictures of a batch; channels are dim=1": torch.cat([_grown(x), _grown(x)]),
-            "the order is swapped: the skip comes first, as the weights of a network expect it": torch.cat(
-                [_grown(x), skip], dim=1
-            ),
+            "the order is swapped: the skip comes first": torch.cat([_grown(x), skip], dim=1),
             other.format("nearest"): torch.cat([skip, _grown(x, "nearest")], dim=1),
             other.format("bilinear"): torch.cat([skip, _grown(x, align_corners=False)], dim=1),
         }

@@ -193,10 +193,8 @@ def _certain_labels(labels: np.ndarray, height: int, width: int) -> tuple[np.nda
 
     Returns: bool (height, width), uint8 (height, width).
     """
-    reach = [
-        int(np.ceil(max(1, old / new / 2))) for old, new in zip(labels.shape, (height, width), strict=True)
-    ]
-    near = np.ones([2 * side + 1 for side in reach], np.uint8)
+    reach = np.ceil(np.maximum(1, np.array(labels.shape) / (height, width) / 2)).astype(int)
+    near = np.ones(2 * reach + 1, np.uint8)
     least, most, label = (
         cv2.resize(array, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         for array in (cv2.erode(labels, near), cv2.dilate(labels, near), labels)

@@ -65,7 +65,7 @@ def step_in_pieces(answer):
 
 
 def _try_steps(answer, start, batches, case, ways, otherwise, *pieces) -> tuple[nn.Module, list[int]]:
-    """The network after a step with each batch, and what went through it.   ways: hint -> setting of _step."""
+    """The network after a step with each batch, and the sizes of what went through.   ways: of `_step`."""
     model, sizes = copy.deepcopy(start), []
     model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     optimizer, calls = _watched_sgd(model)
@@ -141,10 +141,7 @@ def _steps(start, batches, pieces, **way) -> tuple[nn.Module, list[float]]:
     return model, [_step(model, optimizer, *batch, LOSS, *pieces, **way) for batch in batches]
 
 
-@cases(
-    "note lr; new best: count = 0, else count + 1; count > patience: halve.",
-    "a list of learning rates, one for each epoch",
-)
+@cases("note lr; new best: count = 0, else count + 1; count > patience: halve.", "one rate for each epoch")
 def halve_on_plateau():
     """answer(scores, lr, patience): the learning rate that each epoch was trained with."""
     ways = {

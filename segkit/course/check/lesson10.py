@@ -21,9 +21,7 @@ def grid_points():
         mistakes = {
             "these are bare tuples: zip the names to them, dict(zip(settings, point))": bare,
             "each point is a dictionary {name: value}": lambda got: not all(isinstance(p, dict) for p in got),
-            "all lists at once leave most combinations out: use a product": lambda got, n=longest: (
-                len(got) == n
-            ),
+            "all lists at once leave most out: use a product": lambda got, count=longest: len(got) == count,
             "one setting at a time misses how settings act together: combine them": one_by_one,
             "all points are there; the last name varies fastest, as a counter's digits do": reordered(points),
         }
@@ -96,9 +94,7 @@ def difference_interval():
             "0.95 leaves 5 % at each end, which makes 90 %: take 0.975": of_90,
             "one degree of freedom went into the mean: n - 1": one_more,
             "both had the same seeds: subtract first, and what a seed does cancels": either(*unpaired),
-            "the interval must lie around the mean difference": (
-                lambda got, mean=mean: not np.isclose(sum(got) / 2, mean)
-            ),
+            "it must lie around the difference": lambda got, mean=mean: not np.isclose(np.mean(got), mean),
         }
         yield (one, other), right, mistakes
 

@@ -1,5 +1,7 @@
 """Checks of notebook 11, Beyond the U-Net."""
 
+from operator import itemgetter
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -99,18 +101,15 @@ def choose_network():
         drawn.append((table(**rows), float(rng.integers(10, 60)), float(rng.choice([0.0, 0.125, 0.25]))))
     for rows, most_ms, noise in drawn:
         fast = [row for row in rows if row["ms"] <= most_ms]
+        best, fastest = max(fast or rows, key=itemgetter("dice")), min(rows, key=itemgetter("ms"))
         mistakes = {
             "nothing is fast enough: return None": not fast,
             "a network that takes exactly most_ms is within the budget": _choice(rows, most_ms - 1e-6, noise),
             "at least one network is within the budget": None,
             "return the name, not the whole row": lambda got: isinstance(got, dict),
             "it is over the budget: leave out what is too slow": _choice(rows, float("inf"), noise),
-            "the best Dice within the budget; but a faster one lies within the noise of it": max(
-                fast or rows, key=lambda row: row["dice"]
-            )["name"],
-            "the fastest of all; it may lie far behind the best one that the budget allows": min(
-                rows, key=lambda row: row["ms"]
-            )["name"],
+            "the best Dice within the budget; but a faster one lies within the noise of it": best["name"],
+            "the fastest of all; it may lie far behind the best one that the budget allows": fastest["name"],
         }
         table = ", ".join(f"{row['name']} {row['dice']:.3f} in {row['ms']:.0f} ms" for row in rows)
         given = f"most_ms={most_ms:.0f}, noise={noise}, {table}"

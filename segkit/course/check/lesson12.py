@@ -97,10 +97,7 @@ def fold_norm(answer):
         of_bias.compare(new_bias, mistakes, "bias = beta - mean * gamma / np.sqrt(var + eps).")
 
 
-@cases(
-    "when the network is free, the newest frame is int(free * fps / 1000); if seen, wait.",
-    "the numbers of the frames, a list such as [0, 2, 4]",
-)
+@cases("when the network is free, the newest frame is int(free * fps / 1000); if seen, wait.", "a list")
 def frames_kept():
     """answer(fps, ms, count): the numbers of the frames that a network taking ms each gets to see."""
     # No network is free at the very moment when a frame comes: there, rounding would decide.

@@ -28,9 +28,7 @@ def mean_temporal_iou():
         right, pairs = temporal_iou(masks), iou_score(masks[1:], masks[:-1]).numpy()
         against_first = iou_score(masks[1:], masks[:1].repeat(len(pairs), axis=0)).mean()
         mistakes = {
-            "two empty masks agree: their IoU is 1, not 0 and not 0 / 0.": either(
-                np.nan, right - 1 / len(pairs)
-            ),
+            "two empty masks agree: their IoU is 1, not 0 / 0.": either(np.nan, right - 1 / len(pairs)),
             "two empty masks agree: they count as 1, and are not left out.": np.mean([*pairs[:-2], 0]),
             "divided by the number of masks: there is one pair of neighbours less.": sum(pairs) / len(masks),
             "this is Dice: IoU is the overlap over the union.": np.mean(2 * pairs / (1 + pairs)),

@@ -17,14 +17,13 @@ def window():
         values[0, :3] = centre, centre - width, centre + width
         share = (values - (centre - width / 2)) / width
         grey = share.clip(0, 1) * 255
+        own_range = (values - values.min()) / np.ptp(values)
         wrapped = ((share * 255).astype(np.int64) & 255).astype(float)
         mistakes = {
             "some values are no numbers.": lambda got: not np.isfinite(got).all(),
             "these lie between 0 and 1: a picture of uint8 goes to 255.": share.clip(0, 1),
             "twice as wide: it goes from centre - width / 2.": (share / 2 + 0.25).clip(0, 1) * 255,
-            "by its own range, the same tissue is another grey in every scan.": (
-                (values - values.min()) / np.ptp(values) * 255
-            ),
+            "by its own range, the same tissue is another grey in every scan.": 255 * own_range,
             "black and white are exchanged.": 255 - grey,
             "values outside of the window wrap around in uint8: clip before you convert.": wrapped,
         }
@@ -74,17 +73,12 @@ def millilitres():
         affine = np.eye(4)
         affine[:3] = np.column_stack([axes, rng.uniform(-100, 100, 3).round(1)])
         mask = rng.random((9, 8, 7)) < 0.4
-        count, of_one, diagonal = (
-            int(mask.sum()),
-            np.prod(np.abs(sizes)) / 1000,
-            np.prod(np.diag(axes)) / 1000,
-        )
+        count, of_one = int(mask.sum()), np.prod(np.abs(sizes)) / 1000
+        of_diagonal = either(*(sign * count * np.prod(np.diag(axes)) / 1000 for sign in (1, -1)))
         mistakes = {
             "these are cubic millimetres: a millilitre is a thousand of them.": 1000 * count * of_one,
             "a volume is not negative: this scanner counts one axis backwards.": -count * of_one,
-            "the diagonal is the spacing only where no axis is turned: take the determinant.": either(
-                count * diagonal, -count * diagonal
-            ),
+            "the diagonal is no spacing where an axis is turned: take the determinant.": of_diagonal,
             "these are voxels: each has a size in mm, in the affine.": count,
             "these are all voxels: count the marked ones.": mask.size * of_one,
         }
@@ -119,9 +113,7 @@ def hausdorff_in_mm():
         yield (pred, target, spacing), hausdorff(pred, target, spacing=spacing), mistakes
 
 
-@cases(
-    "found: true pieces with any predicted pixel. Alarms: the reverse.", "two numbers: found, false_alarms"
-)
+@cases("found: true pieces with any predicted pixel. Alarms: the reverse.", "2 numbers: found, false_alarms")
 def lesions_found():
     """How many true lesions were touched, and how many predicted ones touch none: answer(pred, target).
 
@@ -154,9 +146,7 @@ def lesions_found():
             "these are pixels: count pieces.": (int((pred & target).sum()), int((pred & ~target).sum())),
             "two predicted pieces may touch one lesion: count those that touch none.": (found, calls - found),
             "pixels that meet at a corner are one lesion: connectivity 8.": (in_four, alarms),
-            "piece 0 is the ground, not a lesion: start at 1.": either(
-                (found + 1, alarms), (found, alarms + 1), (found + 1, alarms + 1)
-            ),
+            "piece 0 is the ground, not a lesion: start at 1.": (found + 1, alarms),
             "all predicted lesions are counted: a false alarm touches no true one.": (found, calls),
         }
         yield (pred, target), (found, alarms), mistakes, f"{trues} true lesions, {calls} predicted"

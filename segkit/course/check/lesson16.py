@@ -65,9 +65,7 @@ def run_lengths():
         runs = _counts(mask)
         mistakes = {
             "these are rows; COCO goes down the columns, as Fortran keeps arrays": _counts(mask, "C"),
-            "the first number counts background, even where there is none: then it is 0": runs[
-                runs[0] == 0 :
-            ],
+            "the first number counts background, even where that is 0": runs[runs[0] == 0 :],
             "the last run is missing: it ends with the picture, where nothing changes any more": runs[:-1],
             "background and person are swapped: the first run is background": _counts(~mask),
             "only the runs of person are counted; those of background belong in too": runs[1::2],

@@ -179,7 +179,7 @@ WRONG = {
     "put_behind": [
         (lambda i, a, b: i * a[..., None] + b, "shines through"),
         (lambda i, a, b: i * a[..., None] + b * (1 - a[..., None]), "uint8"),
-        (lambda i, a, b: i + b, "starts again at 0"),
+        (lambda i, a, b: i + b, "uint8 wraps"),
     ],
     "keep_shape": [
         (squeeze, "squeezed"),

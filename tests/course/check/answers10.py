@@ -63,7 +63,7 @@ RIGHT = {
 WRONG = {
     "grid_points": [
         (lambda s: [list(s)], "each point is a dictionary"),
-        (along, "leave most combinations out"),
+        (along, "use a product"),
         (slowest_last, "varies fastest"),
     ],
     "mean_and_spread": [
@@ -73,7 +73,7 @@ WRONG = {
         (lambda p, d, f: to_run(p, d, f)[::-1], "order of the grid"),
     ],
     "difference_interval": [
-        (lambda a, b: (a.min(), b.max()), "around the mean difference"),
+        (lambda a, b: (a.min(), b.max()), "around the difference"),
         (unpaired, "subtract first"),
     ],
 }

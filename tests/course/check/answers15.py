@@ -112,7 +112,7 @@ WRONG = {
         (lambda names, count: of_patients(names, count)[1:], "both sides"),
     ],
     "millilitres": [
-        (lambda m, a: m.sum() * abs(np.diag(a)[:3].prod()) / 1000, "no axis is turned"),
+        (lambda m, a: m.sum() * abs(np.diag(a)[:3].prod()) / 1000, "an axis is turned"),
         (lambda m, a: m.sum() * np.prod(np.sqrt((a[:3, :3] ** 2).sum(1))) / 1000, "marked voxels, times"),
     ],
     "hausdorff_in_mm": [
