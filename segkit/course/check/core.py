@@ -135,11 +135,14 @@ class Case:
         return got
 
     def read(self, result, what: str, mistakes: dict):
-        """The result in the form of `expected`: a list, a tuple of numbers, an array, a number, or text."""
+        """The result in the form of `expected`: a tuple of numbers or arrays, a list, an array, a number."""
         if self.expected is None or isinstance(self.expected, str):
             return result
         if isinstance(self.expected, tuple):
-            return self.numbers(result, len(self.expected), what)
+            if not any(map(np.ndim, self.expected)):
+                return self.numbers(result, len(self.expected), what)
+            parts = zip(self.items(result, len(self.expected), what), self.expected, strict=True)
+            return tuple(Case(expected, self.given).array(part) for part, expected in parts)
         if isinstance(self.expected, list):
             return self.listed(result, what)
         return self.array(result, what, mistakes) if np.ndim(self.expected) else self.number(result, what)
@@ -291,8 +294,8 @@ def cases(otherwise: str, what: str = "", dtype: str = "", keeps: bool = False, 
                 result = untouched(answer, *inputs) if keeps else answer(*inputs)
                 got = case.read(result, what, mistakes)
                 case.compare(got, mistakes, otherwise, **tolerance)
-                if dtype:
-                    case.dtype(got, dtype)
+                for part in (got if isinstance(got, tuple) else (got,)) if dtype else ():
+                    case.dtype(part, dtype)
                 if leaves := [one for one in inputs if getattr(one, "requires_grad", False)]:
                     case.slopes(result, leaves)
 
@@ -384,6 +387,8 @@ def as_number(value) -> float | None:
 def same(a, b, rtol: float = 1e-5, atol: float = 1e-6) -> bool:
     """Whether two values are equal, whatever holds them. Decimals in b may differ by rounding."""
     one, other = as_array(a), as_array(b)
+    if one is None and other is None and isinstance(b, tuple):  # of arrays of several shapes
+        return all(same(part, right, rtol, atol) for part, right in zip(a, b, strict=True))
     if one is None or other is None:
         return one is other and bool(a == b)
     if one.shape != other.shape or other.dtype.kind != "f":

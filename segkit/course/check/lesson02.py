@@ -15,7 +15,7 @@ from segkit.files import embedded_path, read_image
 SPLITS = ("train", "val", "test")
 
 
-def _unpaired(images: list[str], masks: list[str], name_of=str) -> list[str]:
+def _unpaired(images: list[str], masks: list[str], name_of) -> list[str]:
     return sorted({*map(name_of, images)} - {*map(name_of, masks)})
 
 
@@ -28,26 +28,18 @@ def without_mask():
         images = [stem + str(rng.choice([".jpg", ".png", ".jpeg"])) for stem in stems]
         masks = [f"{stem}.png" for stem in stems[4:]] + ["stranger.png"]
         rng.shuffle(masks)
-        right = _unpaired(images, masks, lambda name: Path(name).stem)
-        first_dot, of_four = (
-            _unpaired(images, masks, cut) for cut in (_to_first_dot, lambda name: name[:-4])
-        )
+        cuts = lambda name: Path(name).stem, lambda name: name.split(".")[0], lambda name: name[:-4], str
+        right, first_dot, of_four, whole = (_unpaired(images, masks, cut) for cut in cuts)
         mistakes = {
             "names are text: strings.": lambda got: not all(isinstance(name, str) for name in got),
             "the right ones, but not in a sorted list: sorted(...) makes one.": reordered(right),
             "an ending need not have four characters: .jpeg has five. Try Path(name).stem.": of_four,
             "leave the ending out: Path(name).stem does.": sorted(images[:4]),
             "that one is a mask without a picture: the reverse is asked for.": ["stranger"],
-            "tim.jpg and tim.png are a pair: compare the names without their endings.": _unpaired(
-                images, masks
-            ),
+            "tim.jpg and tim.png are a pair: compare the names without their endings.": whole,
             "a name may hold a dot of its own: only the last starts the ending. Try Path.stem.": first_dot,
         }
         yield (images, masks), right, mistakes
-
-
-def _to_first_dot(name: str) -> str:
-    return name.split(".")[0]
 
 
 @exercise
@@ -79,13 +71,8 @@ def split_by_scene(answer):
             case.given, shown = f"{first} and {second}", f"{got[first]} and {got[second]}"
             hint = "one scene on two sides: hash the scene, name[:-1], not the picture."
             case.wrong(hint, shown, "one split for both")
-    for case.given, others in {
-        "the same names again": names,
-        "the same names, in another order": names[::-1],
-        "fewer names": names[100:],
-        "one name more": ["a0000a", *names],
-    }.items():
-        again = answer(others)
+    for others in (names, names[::-1], names[100:], ["a0000a", *names]):
+        case.given, again = f"{len(others)} names after those, {others[0]} first", answer(others)
         if moved := [name for name in names if name in again and again[name] != got[name]]:
             hint = "the place of a scene may depend on its own name alone: no list, no order, no luck."
             shown = f"{len(moved)} moved, such as {moved[0]} from {got[moved[0]]} to {again[moved[0]]}"
@@ -107,13 +94,8 @@ def clean_mask():
         dirt[rng.random(truth.shape) < 0.5] = 0
         dirt[0, 0] = dirt[2, 3] = 105  # a poor JPEG comes near the middle, from both sides
         nobody, everybody, jpeg = truth * 0, truth * 0 + 1, np.where(truth > 0, 255 - dirt, dirt)
-        for kind, labels, right in (
-            ("0 and 1", truth, truth),
-            ("0 and 255", truth * np.uint8(255), truth),
-            ("a JPEG", jpeg, truth),
-            ("0 and 1, nobody there", nobody, nobody),
-            ("0 and 1, all person", everybody, everybody),
-        ):
+        of_truth = [(labels, truth) for labels in (truth, truth * 255, jpeg)]
+        for labels, right in (*of_truth, (nobody, nobody), (everybody, everybody)):
             at_largest = np.uint8(labels == max(1, labels.max()))
             mistakes = {
                 "0 and 1 are asked for, not 0 and 255.": right * 255,
@@ -122,7 +104,7 @@ def clean_mask():
                 "a mask of 0 and 1 comes out empty. Where is *its* middle?": np.uint8(labels > 127),
                 "dividing leaves fractions: compare instead.": lambda got: got.dtype.kind == "f",
             }
-            yield (labels,), right, mistakes, f"{kind}: {np.unique(labels).tolist()}"
+            yield (labels,), right, mistakes, f"labels {np.unique(labels).tolist()}"
 
 
 @exercise
@@ -131,20 +113,18 @@ def make_batch(answer):
     for (_, rng), (count, height, width) in zip(draws(3), ((3, 4, 6), (1, 5, 5), (4, 8, 3)), strict=True):
         images = rng.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
         masks = rng.integers(0, 2, (count, height, width), dtype=np.uint8)
-        given = f"{count} pairs of {height} x {width} pixels"
-        result = answer(list(zip(images, masks, strict=True)))
-        got = Case(given=given).items(result, 2, "two tensors: images, masks")
+        case = Case(given=f"{count} pairs of {height} x {width} pixels")
+        got = case.items(answer(list(zip(images, masks, strict=True))), 2, "two tensors: images, masks")
         right = images.transpose(0, 3, 1, 2), masks[:, None]
-        if [getattr(part, "shape", None) for part in got] == [part.shape for part in right[::-1]]:
-            Case(given=given).wrong("masks and images are exchanged: images come first.")
-        for name, part, expected in zip(("images", "masks"), got, right, strict=True):
-            case = Case(expected, given)
+        parts = zip(("images", "masks"), got, right, right[::-1], strict=True)
+        for name, part, case.expected, other in parts:
             mistakes = {
                 "the colours still come last: .permute(0, 3, 1, 2).": images,
                 "the masks lack their one colour: masks[:, None] adds it.": masks,
-                "rows and columns are exchanged.": expected.swapaxes(2, 3),
+                "masks and images are exchanged: images come first.": other,
+                "rows and columns are exchanged.": case.expected.swapaxes(2, 3),
                 "reshape deals the numbers out anew: permute.": images.reshape(right[0].shape),
-                "red and blue are exchanged.": expected[:, ::-1],
+                "red and blue are exchanged.": case.expected[:, ::-1],
             }
             array = _bytes(part, name, case, mistakes)
             case.compare(array, mistakes, f"the {name} have the right shape, but not the right numbers.")
@@ -187,15 +167,13 @@ def find_twins(answer):
         found, right = set(pairs), set(twins)
         negative = tuple(sorted(int(np.flatnonzero(order == one)[0]) for one in (3, 5)))
         most = max((matrix[i % 12, j % 12] for i, j in found - right), default=0)
-        no_places = not {one for pair in found for one in pair} <= set(range(12))
-        both_ways = right | {(j, i) for i, j in twins}
         mistakes = {
             "every picture is its own twin: leave i = j out.": any(i == j for i, j in pairs),
-            "every pair is there twice: keep the ones with i < j.": found == both_ways,
+            "every pair is there twice: keep the ones with i < j.": found
+            == right | {(j, i) for i, j in twins},
             "a pair is in the list more than once.": found == right,
             "a negative (correlation -1) is not a copy: no abs().": found == right | {negative},
             "count the pictures from 0.": found == {(i + 1, j + 1) for i, j in twins},
-            "a pair holds two places in the array, from 0 to 11.": no_places,
             "nearly all pairs: take each picture's mean away, or all greys are alike.": len(found) > 30,
             "copies are missing: one that is brighter, or has less contrast, correlates too.": found < right,
             f"one pair's correlation over all pixels is {most:.2f}: 0.98 is the border.": found > right,

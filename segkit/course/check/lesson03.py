@@ -69,8 +69,6 @@ def _give_weights(mine: nn.Module, theirs: nn.Module, images: Tensor, case: Case
             hint = "a convolution before a normalisation has no bias: bias=False"
         elif nn.BatchNorm2d not in kinds:
             hint = "after each convolution of a block comes nn.BatchNorm2d"
-        elif nn.ConvTranspose2d in kinds:
-            hint = "doubling has no weights here: nn.Upsample, as above"
         case.wrong(hint, f"too many: {too_many}" if too_many else "all there", f"missing: {missing}")
     order = [_parts(net, images) for net in (mine, theirs)]
     for i, part in enumerate(order[1]):
@@ -121,13 +119,11 @@ def _grown(x: Tensor, mode: str = "bilinear", align_corners: bool = True) -> Ten
 def double_and_join():
     for seed, (n, c, s, h, w) in enumerate(((1, 2, 3, 4, 4), (2, 5, 1, 3, 6), (3, 4, 4, 2, 5))):
         x, skip = _random(n, c, h, w, seed=2 * seed), _random(n, s, 2 * h, 2 * w, seed=2 * seed + 1)
-        other = "this is mode='{}' without align_corners=True; asked is the doubling from above"
         mistakes = {
             "a skip is joined, not added: its channels stand beside those of x": skip,
-            "dim=0 joins pictures of a batch; channels are dim=1": torch.cat([_grown(x), _grown(x)]),
             "the order is swapped: the skip comes first": torch.cat([_grown(x), skip], dim=1),
-            other.format("nearest"): torch.cat([skip, _grown(x, "nearest")], dim=1),
-            other.format("bilinear"): torch.cat([skip, _grown(x, align_corners=False)], dim=1),
+            "doubling is bilinear, not nearest": torch.cat([skip, _grown(x, "nearest")], dim=1),
+            "align_corners=True is missing": torch.cat([skip, _grown(x, align_corners=False)], dim=1),
         }
         yield (x, skip), torch.cat([skip, _grown(x)], dim=1), mistakes
 
@@ -196,8 +192,7 @@ def pixels_to_add():
     for side, divisor in [(100, 16), (96, 16), (1, 8), *generator().integers(1, 400, (20, 2)).tolist()]:
         left_over = side % divisor
         mistakes = {
-            "where divisor divides side nothing is missing: take the remainder once more": divisor
-            - left_over,
+            "where divisor divides side nothing is missing: % divisor once more": divisor - left_over,
             "that is what is left over; asked is what is missing to the next multiple": left_over,
             "that is the side after padding; asked is how much to add": side + -side % divisor,
         }

@@ -11,7 +11,6 @@ from segkit.course.check.core import (
     exercise,
     from_start,
     generator,
-    same,
     torch_generator,
     untouched,
 )
@@ -24,25 +23,20 @@ def _moved_pair(answer, image: np.ndarray, mask: np.ndarray, *more) -> tuple[np.
     return np.asarray(pair[0]), np.asarray(pair[1])
 
 
-@exercise
-def flip_both(answer) -> None:
+@cases("mirror the columns of both: array[:, ::-1].", "two arrays: image, mask", dtype="uint8", keeps=True)
+def flip_both():
     """Mirror image and mask left to right, answer(image, mask)."""
     for _, rng in draws(3):
         image = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
         mask = rng.integers(0, 2, (12, 16), dtype=np.uint8)
-        got, moved = _moved_pair(answer, image, mask)
-        image_right, mask_right = same(got, image[:, ::-1]), same(moved, mask[:, ::-1])
-        on_its_head = same(got, image[::-1]) or same(moved, mask[::-1])
+        right = image[:, ::-1], mask[:, ::-1]
         mistakes = {
-            "this turns red into blue: the last axis holds the colours.": same(got, image[..., ::-1]),
-            "this stands on its head: rows are axis 0, columns axis 1.": on_its_head,
-            "the image is mirrored, its mask is not. Both, or neither.": image_right and same(moved, mask),
-            "the mask is mirrored, its image is not. Both, or neither.": mask_right and same(got, image),
+            "this turns red into blue: the last axis holds the colours.": (image[..., ::-1], right[1]),
+            "this stands on its head: rows are axis 0, columns axis 1.": (image[::-1], mask[::-1]),
+            "the image is mirrored, its mask is not. Both, or neither.": (right[0], mask),
+            "the mask is mirrored, its image is not. Both, or neither.": (image, right[1]),
         }
-        shown, both_right = (got, image[:, ::-1]), image_right and mask_right
-        Case(True).compare(both_right, mistakes, "mirror the columns of both: array[:, ::-1].", shown)
-        for array in (got, moved):
-            Case().dtype(array, "uint8")
+        yield (image, mask), right, mistakes
 
 
 MOVERS = {"flip", "rotate", "crop", "shear"}

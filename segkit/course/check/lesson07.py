@@ -322,10 +322,10 @@ def _normalised(x, mean=None, var=None, dims=(0, 2, 3), correction=0, epsilon=1e
     return (x - mean) / (var + epsilon) ** power
 
 
-@exercise
-def adam_step(answer):
+@cases("m, v, their corrections, then w - lr * m / (sqrt(v) + 1e-8).", "three things: w, m, v")
+def adam_step():
     """answer(w, grad, m, v, step, lr): one step of Adam; returns the new (w, m, v)."""
-    mistakes = {
+    ways = {
         "the sign: go down the slope, w - lr * ...": {"sign": -1},
         "m and v start at 0 and are too small at first: divide by 1 - beta ** step.": {"correct": False},
         "v is the mean of the squared gradients: take its square root.": {"root": False},
@@ -335,31 +335,23 @@ def adam_step(answer):
         "this is plain gradient descent: m and v have no say.": {"plain": True},
         "the 1e-8 is missing: a weight without a slope would leap, or become NaN.": {"epsilon": 0},
     }
-    for _, rng in draws(3):
+    for (_, rng), step in zip(draws(3), (3, 1, 20), strict=True):
         # The last weight has hardly any slope: without the 1e-8 it would move like the others.
-        start, grads = rng.normal(size=4), rng.normal(size=(3, 4)) * [1, 1, 1, 1e-8]
-        case = Case(_adam(start, grads), "four weights, steps 1 to 3, lr 0.1")
-        w, m, v = start, np.zeros(4), np.zeros(4)
-        for i, grad in enumerate(grads, start=1):
-            parts = case.items(answer(w, grad, m, v, i, 0.1), 3, "three things: w, m, v")
-            w, m, v = (np.asarray(part, float) for part in parts)
-        right = case.expected[0]
-        made = {hint: same(w, _adam(start, grads, **way)[0], atol=1e-5) for hint, way in mistakes.items()}
-        made["w is right. Hand back m and v uncorrected: that is for this step only."] = same(w, right)
-        otherwise = "m, v, their corrections, then w - lr * m / (sqrt(v) + 1e-8)."
-        case.compare((w, m, v), made, otherwise, (np.round(w, 4), np.round(right, 4)))
+        w, grad, m = rng.normal(size=(3, 4)) * [1, 1, 1, 1e-8]
+        inputs = w, grad, m, rng.random(4) * [1, 1, 1, 1e-16], step, 0.1
+        right = w, m, v = _adam(*inputs)
+        mistakes = {hint: _adam(*inputs, **way) for hint, way in ways.items()}
+        mistakes["hand m and v back uncorrected."] = w, m / (1 - 0.9**step), v / (1 - 0.999**step)
+        yield inputs, right, mistakes
 
 
 def _adam(
-    w, grads, sign=1, correct=True, root=True, square=True, betas=(0.9, 0.999), scale=True, plain=False,
-    epsilon=1e-8,
+    w, grad, m, v, step, lr, sign=1, correct=True, root=True, square=True, betas=(0.9, 0.999), scale=True,
+    plain=False, epsilon=1e-8,
 ):  # fmt: skip
-    m, v = np.zeros_like(w), np.zeros_like(w)
-    for step, grad in enumerate(grads, start=1):
-        m = betas[0] * m + (1 - betas[0]) * grad
-        v = betas[1] * v + (1 - betas[1]) * (grad**2 if square else grad)
-        m_hat, v_hat = (m / (1 - betas[0] ** step), v / (1 - betas[1] ** step)) if correct else (m, v)
-        below = (np.sqrt(v_hat) if root else v_hat) + epsilon
-        move = grad if plain else m_hat / below if scale else m_hat
-        w = w - sign * 0.1 * move
-    return w, m, v
+    m = betas[0] * m + (1 - betas[0]) * grad
+    v = betas[1] * v + (1 - betas[1]) * (grad**2 if square else grad)
+    m_hat, v_hat = (m / (1 - betas[0] ** step), v / (1 - betas[1] ** step)) if correct else (m, v)
+    below = (np.sqrt(v_hat) if root else v_hat) + epsilon
+    move = grad if plain else m_hat / below if scale else m_hat
+    return w - sign * lr * move, m, v

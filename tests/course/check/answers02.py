@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from solutions import solutions
 
-from segkit.data import Preprocessing, load_pair_full
+from segkit.data import load_pair_full
 from segkit.files import read_image, read_labels, read_mask
 
 solution = solutions("02")
@@ -136,19 +136,6 @@ class PairsByPillow(torch.utils.data.Dataset):
         return torch.tensor(image).permute(2, 0, 1), torch.tensor(mask)[None].byte()
 
 
-class PairsReadAtOnce(torch.utils.data.Dataset):
-    def __init__(self, samples, size):
-        ready, pairs = Preprocessing(size=size), [load_pair_full(sample) for sample in samples]
-        self.images = torch.tensor(np.stack([ready.resize(image) for image, _ in pairs])).movedim(-1, 1)
-        self.masks = torch.tensor(np.stack([ready.resize_mask(mask) for _, mask in pairs]))[:, None]
-
-    def __len__(self):
-        return self.images.shape[0]
-
-    def __getitem__(self, index):
-        return [self.images[index], self.masks[index]]
-
-
 RIGHT = {
     "without_mask": [lambda names, masks: np.array(solution.without_mask(names, masks)), without_by_endings],
     "split_by_scene": [
@@ -164,7 +151,7 @@ RIGHT = {
         lambda pairs: tuple(part.contiguous() for part in solution.make_batch(pairs)),
     ],
     "find_twins": [lambda pictures: np.array(solution.find_twins(pictures)[::-1]), twins_by_hand],
-    "pair_dataset": [pairs_with(), PairsByPillow, PairsReadAtOnce],
+    "pair_dataset": [pairs_with(finish=lambda *pair: list(pair)), PairsByPillow],
 }
 WRONG = {
     "without_mask": [

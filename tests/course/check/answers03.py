@@ -110,17 +110,6 @@ class MyUNet(nn.Module):
         return self.end(self.last(x))
 
 
-class Backwards(MyUNet):
-    """The same network, its parts registered from the end to the beginning."""
-
-    def __init__(self, widths, bottleneck):
-        super().__init__(widths, bottleneck)
-        for name in ("last", "up", "bottom", "down"):
-            part = getattr(self, name)
-            delattr(self, name)
-            setattr(self, name, part)
-
-
 def theirs(widths, bottleneck):
     return UNet(UNetConfig(widths=widths, bottleneck=bottleneck))
 
@@ -153,7 +142,7 @@ RIGHT = {
         lambda x, skip: torch.concat((skip, nn.UpsamplingBilinear2d(scale_factor=2)(x)), -3),
         lambda x, skip: torch.cat([skip, F.interpolate(x, skip.shape[2:], None, "bilinear", True)], 1),
     ],
-    "unet_class": [MyUNet, Backwards, like(block=staticmethod(TwoConvs))],
+    "unet_class": [MyUNet, like(block=staticmethod(TwoConvs))],
     "field_of_view": [lambda layers: np.array(solution.field_of_view(layers)), field_by_products],
     "pixels_to_add": [lambda s, d: np.array([(d - s % d) % d]), lambda s, d: -(-s // d) * d - s],
     "run_any_size": [reflect, resize_instead],
@@ -199,7 +188,7 @@ WRONG = {
     ],
     "pixels_to_add": [
         (lambda s, d: 7, "smallest number"),
-        (lambda s, d: np.zeros(2), "one number"),
+        (lambda s, d: s - d, "smallest number"),
     ],
     "run_any_size": [
         (lambda net, images, d: net(images), "pad first"),

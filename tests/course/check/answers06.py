@@ -116,13 +116,8 @@ RIGHT = {
 
 WRONG = {
     "flip_both": [
-        (lambda image, mask: (image[:, ::-1], mask), "its mask is not"),
-        (lambda image, mask: (image, mask[:, ::-1]), "its image is not"),
-        (lambda image, mask: (image[::-1], mask[::-1]), "on its head"),
-        (lambda image, mask: (image[..., ::-1], mask[:, ::-1]), "red into blue"),
         (lambda image, mask: (image[:, ::-1] / 1.0, mask[:, ::-1]), "must be uint8"),
         (lambda image, mask: (image, mask), "array[:, ::-1]"),
-        (lambda image, mask: image[:, ::-1], "two arrays"),
         (flip_in_place, "work on a copy"),
     ],
     "moves_the_mask": [
