@@ -137,35 +137,41 @@ def keep_shape(answer):
         image = np.zeros((height, width, 3), np.uint8)
         image[:] = np.linspace(20, 110, width).astype(np.uint8)[None, :, None]
         image[top : top + side, left : left + side] = 240
-        seen = []
-
-        def predict(picture, seen=seen):
-            seen.append(np.asarray(picture).copy())
-            brightest = seen[-1].reshape(*seen[-1].shape[:2], -1).max(2)
-            return (0.95 - 0.9 * brightest / 255).astype(np.float32)
-
+        predict = _Predict(size, side * size / max(height, width) - 2)
         case = Case(0.95 - 0.9 * image.max(2) / 255, f"an image of shape {image.shape}, size {size}")
-        result = answer(predict, image, size)
-        if not seen:
+        got = case.array(answer(predict, image, size))
+        if not predict.asked:
             case.wrong("predict was never called.")
-        if seen[0].shape != (size, size, 3):
-            hint = "predict takes a square: put the small photograph into one of size x size."
-            case.wrong(hint, f"predict got {seen[0].shape}", f"{(size, size, 3)}")
-        tall, wide = _largest_blob(seen[0].max(2) > 180)
-        if abs(tall - wide) > 2:
-            hint = "the photograph is squeezed: use one scale, size / max(height, width), for both sides."
-            case.wrong(hint, f"a square of the photograph became {tall}x{wide}", "as tall as wide")
-        if min(tall, wide) < side * size / max(height, width) - 2:
-            case.wrong("part of the photograph is missing: scale by size / max(height, width), do not crop.")
-        got = case.array(result, "an answer of the photograph's size; cv2.resize takes (width, height)")
         if got.dtype.kind != "f" or not np.isfinite(got).all():
             case.wrong("a probability for every pixel: floats, none of them NaN.", got)
-        apart = np.abs(got - case.expected).mean()
-        if apart > 0.06 and np.array_equal(got, got.round()):
-            case.wrong("this is a mask: return the probabilities, uncut.", got)
-        if apart > 0.06:
+        if (apart := np.abs(got - case.expected).mean()) > 0.06:
             hint = "this is not predict's answer in its place: cut the padding off before you resize back."
-            case.wrong(hint, f"{apart:.2f} away from it on average", "below 0.06")
+            uncut = "this is a mask: return the probabilities, uncut."
+            is_mask = np.array_equal(got, got.round())
+            case.wrong(uncut if is_mask else hint, f"{apart:.2f} away on average", "below 0.06")
+
+
+class _Predict:
+    """Answers by the brightness, 0.05 where it is white, if it gets all of the picture in its shape."""
+
+    def __init__(self, size: int, smallest: float):
+        self.size, self.smallest, self.asked = size, smallest, False
+
+    def __call__(self, picture) -> np.ndarray:
+        self.asked, wanted = True, (self.size, self.size, 3)
+        if np.shape(picture) != wanted:
+            hint = "predict takes a square: put the small photograph into one of size x size."
+            Case(f"{wanted}").wrong(hint, f"predict got {np.shape(picture)}")
+        brightest = np.asarray(picture).max(2)
+        tall, wide = _largest_blob(brightest > 180)
+        if abs(tall - wide) > 2:
+            hint = "the photograph is squeezed: use one scale, size / max(height, width), for both sides."
+            Case("as tall as wide").wrong(hint, f"a square of the photograph became {tall}x{wide}")
+        if min(tall, wide) < self.smallest:
+            Case().wrong(
+                "part of the photograph is missing: do not crop, scale by size / max(height, width)."
+            )
+        return (0.95 - 0.9 * brightest / 255).astype(np.float32)
 
 
 def _largest_blob(mask: np.ndarray) -> tuple[int, int]:
@@ -177,10 +183,10 @@ def _largest_blob(mask: np.ndarray) -> tuple[int, int]:
     return int(box[cv2.CC_STAT_HEIGHT]), int(box[cv2.CC_STAT_WIDTH])
 
 
-@exercise
-def file_to_mask(answer):
+@cases("read, resize, normalise, model, sigmoid, resize back, cut: in this order.", dtype="bool", share=0.01)
+def file_to_mask():
     """answer(path, model, size, mean, std, threshold): a picture file -> bool (H, W), upright."""
-    mistakes = {
+    ways = {
         "cut at the threshold that was given, and not at 0.5.": {"threshold": 0.5},
         "logits were cut: the sigmoid comes first, then the threshold.": {"logits": True},
         "red and blue have changed places: cv2.imread gives blue first.": {"bgr": True},
@@ -188,48 +194,35 @@ def file_to_mask(answer):
         "cut first, resized after: the edge has stairs.": {"stairs": True},
         "background and person have changed places.": {"flip": True},
     }
+    kinds = "colour PNG", "JPEG that says: turn me clockwise", "grey PNG", "PNG with transparency"
     with tempfile.TemporaryDirectory() as folder:
-        for (seed, rng), kind in zip(draws(len(_KINDS)), _KINDS, strict=True):
+        for (seed, rng), kind in zip(draws(len(kinds)), kinds, strict=True):
             settings = {"size": int(rng.choice([16, 24])), "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.25, 0.3)}
             settings["threshold"] = float(rng.choice([0.3, 0.7]))
             path = _write(kind, Path(folder) / f"photo_{seed}.png", _smooth(rng, 150, 200))
-            image, model = read_image(path), _Probe()
+            image, model = read_image(path), _Probe(settings["size"])
+            right = _path_to_mask(image, **settings)
+            mistakes = {
+                "on its side: obey the EXIF note; cv2.resize wants (width, height).": right.T,
+            } | {hint: _path_to_mask(image, **settings | way) for hint, way in ways.items()}
+            mistakes["the model was never asked."] = lambda got, model=model: not model.asked
             given = f"a {kind}, {', '.join(f'{name} {value}' for name, value in settings.items())}"
-            case = Case(_path_to_mask(image, **settings), given)
-            result = answer(path, model, *settings.values())
-            if not model.seen:
-                case.wrong("the model was never asked.")
-            wanted = f"torch.float32 {(1, 3, settings['size'], settings['size'])}"
-            if model.seen[0] != wanted:
-                hint = "the model takes a batch of one normalised square, float32 (1, 3, size, size)."
-                case.wrong(hint, model.seen[0], wanted)
-            hint = "on its side: obey the EXIF note; cv2.resize wants (width, height)."
-            got = case.array(result, mistakes={hint: case.expected.T})
-            case.dtype(got, "bool")
-            wrong = (got != case.expected).mean()
-            masks = {hint: _path_to_mask(image, **settings | way) for hint, way in mistakes.items()}
-            off = {hint: (mask != got).mean() for hint, mask in masks.items()}
-            nearest = min(off, key=off.get)
-            if wrong < 0.01 and wrong <= off[nearest]:
-                continue
-            in_order = "read, resize, normalise, model, sigmoid, resize back, cut: in this order."
-            hint = nearest if off[nearest] < 0.005 else in_order
-            case.wrong(hint, f"{wrong:.1%} of the pixels differ", "below 1 %")
-
-
-_KINDS = ("colour PNG", "JPEG that says: turn me clockwise", "grey PNG", "PNG with transparency")
+            yield (path, model, *settings.values()), right, mistakes, given
 
 
 class _Probe(torch.nn.Module):
-    """A network whose answer follows from the colours, and that notes what it was asked."""
+    """A network whose answer follows from the colours, and that is particular about its input."""
 
-    def __init__(self):
+    def __init__(self, size: int):
         super().__init__()
-        self.seen = []
+        self.wanted, self.asked = f"torch.float32 {(1, 3, size, size)}", False
 
     def forward(self, x):
-        self.seen.append(f"{x.dtype} {tuple(x.shape)}")
-        return (x * torch.tensor([1.5, 0.2, -1.1]).view(1, 3, 1, 1).to(x.dtype)).sum(1, keepdim=True)
+        self.asked = True
+        if (found := f"{x.dtype} {tuple(x.shape)}") != self.wanted:
+            hint = "the model takes a batch of one normalised square, float32 (1, 3, size, size)."
+            Case(self.wanted).wrong(hint, found)
+        return (x * torch.tensor([1.5, 0.2, -1.1]).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def _smooth(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -262,7 +255,7 @@ def _path_to_mask(
     height, width = image.shape[:2]
     small = cv2.resize(image[..., ::-1] if bgr else image, (size, size), interpolation=cv2.INTER_AREA)
     x = small.transpose(2, 0, 1)[None] if raw else _normalised(small / 255, mean, std)
-    answer = _Probe()(torch.from_numpy(np.ascontiguousarray(x)).float())
+    answer = _Probe(size)(torch.from_numpy(np.ascontiguousarray(x)).float())
     prob = (answer if logits else answer.sigmoid())[0, 0].numpy()
     if stairs:
         small_mask = (prob > threshold).astype(np.uint8)
