@@ -202,6 +202,11 @@ def either(*values, **tolerance) -> Callable:
     return lambda got: any(same(got, value, **tolerance) for value in values)
 
 
+def part(index: int, value) -> Callable:
+    """A question to several things that came out: whether one of them is this value, or what it asks for."""
+    return lambda got: value(got[index]) if callable(value) else same(got[index], value)
+
+
 def reordered(values: list) -> Callable:
     """A question to what came out: whether it is these values in some order."""
     return lambda got: sorted(map(str, got)) == sorted(map(str, values))

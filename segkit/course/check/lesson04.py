@@ -1,10 +1,10 @@
 """Checks of notebook 04, Metrics."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
-from segkit.course.check.core import Case, cases, either, exercise, generator, same
+from segkit.course.check.core import Case, cases, either, exercise, generator, part, same
 
 
 def _random_masks(seed: int, count: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -79,15 +79,10 @@ def _some_pairs(count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def dice_and_iou():
     for pair in _some_pairs(300):
         dice, iou = _scores(*pair)
-        slips = {hint: _first(wrong) for hint, wrong in _usual_slips(*pair).items()}
+        slips = {hint: part(0, wrong) for hint, wrong in _usual_slips(*pair).items()}
         swapped = {"the right two numbers in the wrong order: Dice first": (iou, dice)}
         formula = {FORMULA: lambda got, dice=dice: not same(got[0], dice)}
         yield pair, (dice, iou), swapped | slips | formula
-
-
-def _first(wrong) -> Callable:
-    """The same question, or the same wrong number, about the first of two."""
-    return lambda got: wrong(got[0]) if callable(wrong) else same(got[0], wrong)
 
 
 @exercise

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from segkit.course.check.core import Case, cases, draws, either, exercise
+from segkit.course.check.lesson06 import two_looks
 from segkit.files import read_image
 
 
@@ -92,18 +93,10 @@ def mirror_average():
         def predict(picture, weight=weight):
             return (picture / 255 * weight).mean(2).astype(np.float32)
 
-        plain, mirrored = predict(image), predict(image[:, ::-1])
-        upside_down, swapped = predict(image[::-1])[::-1], predict(image[..., ::-1])
-        mistakes = {
-            "this is the plain answer: the mirror image was not asked.": plain,
-            "this is the mirrored answer alone, and it still looks the wrong way.": mirrored,
-            "this is the mirrored answer alone: take the mean of both.": mirrored[:, ::-1],
-            "the second answer still looks the wrong way: mirror it back first.": (plain + mirrored) / 2,
-            "this is the sum, and reaches 2: divide by two.": plain + mirrored[:, ::-1],
-            "that turns it upside down: the first axis is rows. Use [:, ::-1].": (plain + upside_down) / 2,
-            "that swaps red and blue: the last axis is colour. Use [:, ::-1].": (plain + swapped) / 2,
-        }
-        yield (predict, image), (plain + mirrored[:, ::-1]) / 2, mistakes
+        right, mistakes = two_looks(predict, image, lambda x: x[:, ::-1], lambda x: x[::-1])
+        swapped = (predict(image) + predict(image[..., ::-1])) / 2
+        mistakes["that swaps red and blue: the last axis is colour. Use [:, ::-1]."] = swapped
+        yield (predict, image), right, mistakes
 
 
 @cases("image * alpha + background * (1 - alpha), in floats: uint8 wraps.", dtype="uint8", rtol=0, atol=1.01)

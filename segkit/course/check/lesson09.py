@@ -1,5 +1,7 @@
 """Checks of notebook 09, Error analysis."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from segkit.course.check.core import (
@@ -11,7 +13,6 @@ from segkit.course.check.core import (
     exercise,
     reordered,
     same,
-    untouched,
 )
 from segkit.files import IGNORE
 from segkit.metrics import dice_score
@@ -98,8 +99,12 @@ def _blob(shape: tuple[int, int], top: int, left: int, height: int, width: int) 
     return mask
 
 
-@exercise
-def ignore_passers_by(answer):
+@cases(
+    "255 on every piece of prob > sure that overlaps no label and has at least `least` pixels",
+    dtype="uint8",
+    keeps=True,
+)
+def ignore_passers_by():
     for _, rng in draws(5):
         sure, least = float(rng.choice([0.8, 0.9])), int(rng.integers(10, 16))
         shape = (24, 44)
@@ -112,27 +117,30 @@ def ignore_passers_by(answer):
         prob = rng.uniform(0, 0.4, shape).astype(np.float32)
         prob[hip | passer | crumb | arm | exact | around] = sure + 0.06
         prob[doubt] = sure - 0.06
-        pieces = f"one overlaps it, the others have {[int(p.sum()) for p in (passer, exact, around, crumb)]}"
-        given = f"a label of {label.sum()} pixels, sure {sure}, least {least}; of the sure pieces {pieces}"
-        case = Case(np.where(passer | exact | around, np.uint8(IGNORE), label), given)
-        result = untouched(answer, label.astype(np.uint8), prob, sure, least)
-        got = case.array(result, "the label with 255 in it")
-        if got.dtype == bool:
-            case.wrong("return the label with 255 in it, a uint8 array", got.dtype, "uint8")
-        marked = got == IGNORE
+        label = label.astype(np.uint8)
         mistakes = {
-            "nothing is marked: the passer-by becomes 255": not marked.any(),
-            "where nothing is marked, the label stays as it was": not same(got[~marked], label[~marked]),
-            "the labelled person was marked as well: it is asked for, so it stays 1": marked[label].any(),
-            "a piece that overlaps the label is the labelled person: leave all of it": marked[arm].any(),
-            "there the network is not sure: cut at `sure`": marked[doubt].any(),
-            "pieces of fewer than `least` pixels are crumbs: leave them out": marked[crumb].any(),
-            "a piece of exactly `least` pixels counts, and so does every larger one": not marked[exact].all(),
-            "a piece around the label shares none of its pixels: compare pixels": not marked[around].all(),
+            "return the label with 255 in it": lambda got: got.dtype == bool,
+            "nothing is marked: the passer-by becomes 255": label,
+            "the labelled person was marked as well: it is asked for, so it stays 1": _marks(label > 0),
+            "a piece that overlaps the label is the labelled person: leave all of it": _marks(arm),
+            "there the network is not sure: cut at `sure`": _marks(doubt),
+            "pieces of fewer than `least` pixels are crumbs: leave them out": _marks(crumb),
+            "a piece of exactly `least` pixels counts, and so does every larger one": _leaves(exact),
+            "a piece around the label shares none of its pixels: compare pixels": _leaves(around),
+            "where nothing is marked, the label stays as it was": True,
         }
-        otherwise = "255 on every piece of prob > sure that overlaps no label and has at least `least` pixels"
-        shown = f"{marked.sum()} pixels of 255", f"{(passer | exact | around).sum()}"
-        case.compare(got, mistakes, otherwise, shown)
+        sizes = [int(piece.sum()) for piece in (passer, exact, around, crumb)]
+        given = f"sure {sure}, least {least}; the sure pieces off the label have {sizes}"
+        right = np.where(passer | exact | around, np.uint8(IGNORE), label)
+        yield (label, prob, sure, least), right, mistakes, given
+
+
+def _marks(place: np.ndarray) -> Callable:
+    return lambda got: (got[place] == IGNORE).any()
+
+
+def _leaves(place: np.ndarray) -> Callable:
+    return lambda got: (got[place] != IGNORE).any()
 
 
 def _ece(probs: np.ndarray, truth: np.ndarray, bins: int) -> float:

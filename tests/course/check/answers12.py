@@ -102,8 +102,6 @@ WRONG = {
         (lambda w: ((w / to_int8(w)[1]).astype(np.int8), to_int8(w)[1]), "np.round first"),
     ],
     "fold_norm": [
-        (lambda w, *_: w, "return two things"),
-        (lambda w, g, b, m, v, e: (w[:1], b), "as the old"),
         (lambda w, g, b, m, v, e: (w * (g / (v + e))[:, None, None, None], b), "divide by the square root"),
         (lambda w, g, b, m, v, e: (w, b), "must shrink and grow"),
         (lambda w, g, b, m, v, e: (w / np.sqrt(v + e)[:, None, None, None], b), "gamma is missing"),
@@ -113,7 +111,6 @@ WRONG = {
         (with_bias(lambda b, m, share, _: b - m), "the mean is scaled too"),
         (with_bias(lambda b, m, share, _: b + m * share), "minus the mean"),
         (with_bias(lambda b, m, share, _: -m * share), "beta is missing"),
-        (with_bias(lambda b, m, share, _: b[:1]), "one number per output channel"),
     ],
     "frames_kept": [
         (lambda fps, ms, count: list(range(0, count, int(ms * fps / 1000) + 1)), "not in fixed steps"),
