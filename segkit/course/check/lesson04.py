@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from segkit.course.check.core import Case, cases, either, exercise, generator, part, same
+from segkit.course.check.core import Case, as_array, cases, either, exercise, generator, part, same
 
 
 def _random_masks(seed: int, count: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -136,12 +136,8 @@ def mean_and_pooled():
 @exercise
 def rank_flip(answer):
     case = Case("mean Dice: A above B; mean IoU: B above A")
-    result = answer() if callable(answer) else answer
-    try:
-        scores = np.asarray(result, dtype=float)
-    except (TypeError, ValueError):  # rows of different length, or text
-        scores = np.empty(0)
-    if scores.shape != (2, 2):
+    scores = as_array(result := answer() if callable(answer) else answer)
+    if scores is None or scores.shape != (2, 2):
         case.wrong("two networks with two scores each: [[a1, a2], [b1, b2]]", result, "shape (2, 2)")
     if not ((scores >= 0) & (scores <= 1)).all():
         case.wrong("a Dice lies between 0 and 1", scores, "values from 0 to 1")

@@ -241,8 +241,8 @@ WRONG = {
     ],
     "training_loop": [
         (lambda *a: solution.training_loop(*a)[0], "history, best_weights"),
-        (lambda *a: (solution.training_loop(*a)[0][:-1], {}), "one row, a dict, for each epoch"),
-        (lambda *a: ([{"train_loss": 1}] * a[5], {}), "no val_dice"),
+        (lambda *a: (solution.training_loop(*a)[0][:-1], {}), "for each epoch, a dict"),
+        (lambda *a: ([{"train_loss": 1}] * a[5], {}), "for each epoch, a dict"),
         (loop_with(train=False), "train in train mode"),
         (loop_with(evaluate=False), "validate in eval mode"),
         (loop_with(slopes=True), "inference_mode"),
