@@ -300,16 +300,12 @@ def batch_norm():
         mistakes = {
             "divided by the variance: take its square root.": _normalised(x, *used, power=1),
             "the 1e-5 is missing: what hardly varies is blown up.": _normalised(x, *used, epsilon=0),
+            "in training mode use the batch's own mean and variance.": _normalised(x, mean, var),
+            "in eval mode use the running mean and variance, not the batch's.": _normalised(x),
+            "each picture by itself is instance norm: dims (0, 2, 3).": _normalised(x, dims=(2, 3)),
+            "each channel has a mean of its own, dims (0, 2, 3).": _normalised(x, dims=(0, 1, 2, 3)),
+            "batch norm divides by n, not n - 1: x.var(..., correction=0).": _normalised(x, correction=1),
         }
-        if training:
-            mistakes |= {
-                "in training mode use the batch's own mean and variance.": _normalised(x, mean, var),
-                "each picture by itself is instance norm: dims (0, 2, 3).": _normalised(x, dims=(2, 3)),
-                "each channel has a mean of its own, dims (0, 2, 3).": _normalised(x, dims=(0, 1, 2, 3)),
-                "batch norm divides by n, not n - 1: x.var(..., correction=0).": _normalised(x, correction=1),
-            }
-        else:
-            mistakes["in eval mode use the running mean and variance, not the batch's."] = _normalised(x)
         yield (x, mean, var, training), _normalised(x, *used), mistakes
 
 

@@ -1,7 +1,5 @@
 """Other domains: the exercises of notebook 15."""
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 
@@ -162,8 +160,14 @@ def _enough(counts, means, allowed) -> int:
     return int(counts[means >= means.max() - allowed - 1e-9].min())
 
 
-def _curves() -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, int]]]:
-    """Counts, scores and what each known mistake makes of them."""
+@exercise
+def enough_pictures(answer) -> None:
+    """The smallest count that is as good as the best, within noise: answer(counts, dice).
+
+    counts: (K,), growing.   dice: (K, S), one column per seed.   Wanted: the smallest count whose mean lies
+    at most one standard deviation of the best count's seeds below the best mean.
+    """
+    found, wrong = {}, None
     for _, rng in draws(60):
         counts = np.sort(rng.choice(np.arange(2, 90), 6, replace=False))
         curve = 0.9 - 0.4 * np.exp(-np.arange(6) / rng.uniform(0.8, 2.5))
@@ -187,25 +191,14 @@ def _curves() -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, int]]]:
             "this allows the standard error: do not divide.": _enough(counts, means, spread / 2),
             "this is the largest count that is good enough.": counts[means >= means[best] - spread].max(),
         }
-        yield counts, dice, {"": right, **mistakes}
-
-
-@exercise
-def enough_pictures(answer) -> None:
-    """The smallest count that is as good as the best, within noise: answer(counts, dice).
-
-    counts: (K,), growing.   dice: (K, S), one column per seed.   Wanted: the smallest count whose mean lies
-    at most one standard deviation of the best count's seeds below the best mean.
-    """
-    cases = list(_curves())
-    got = [Case(right[""]).number(answer(counts, dice)) for counts, dice, right in cases]
-    wrong = [i for i, (_, _, answers) in enumerate(cases) if got[i] != answers[""]]
-    if not wrong:
-        return
-    counts, dice, answers = cases[wrong[0]]
-    given = f"counts {counts.tolist()}, means {dice.mean(1).round(3).tolist()}, "
-    given += f"spread of the best {dice.std(1)[dice.mean(1).argmax()]:.3f}"
-    # One curve fits several mistakes: the one that fits them all is meant.
-    fits = {hint: got == [right[hint] for _, _, right in cases] for hint in answers}
-    otherwise = "means over seeds; the best mean minus its deviation; the smallest count at or above."
-    Case(answers[""], given).compare(got[wrong[0]], fits, otherwise)
+        given = f"counts {counts.tolist()}, means {means.round(3).tolist()}, spread of the best {spread:.3f}"
+        case = Case(right, given)
+        got = case.number(answer(counts, dice))
+        if got != right and wrong is None:
+            wrong = case, got
+        # One curve fits several mistakes: the one that fits them all is meant.
+        found = {hint: found.get(hint, True) and got == value for hint, value in mistakes.items()}
+    if wrong:
+        otherwise = "means over seeds; the best mean minus its deviation; the smallest count at or above."
+        case, got = wrong
+        case.compare(got, found, otherwise)
