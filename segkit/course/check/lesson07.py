@@ -38,9 +38,8 @@ def training_step(answer):
     }
     for seed, training in enumerate((True, False, True)):
         start = _small_network(seed, norm="none").train(training)
-        case = Case(
-            given=f"a 3x3 convolution in {'train' if training else 'eval'} mode, 2 batches of 4 images"
-        )
+        mode = "train" if training else "eval"
+        case = Case(given=f"a 3x3 convolution in {mode} mode, 2 batches of 4 images")
         otherwise = "five lines: logits, loss, zero_grad, backward, step, once each."
         model, _ = _try_steps(answer, start, _draw(seed, 2, 4), case, ways, otherwise)
         if model.training != training:
@@ -84,9 +83,7 @@ def _try_steps(answer, start, batches, case, ways, otherwise, *pieces) -> tuple[
         got = case.number(result, "the loss as a number, such as loss.item()")
     made = {hint: _weights(_steps(start, batches, pieces, **way)[0]) for hint, way in ways.items()}
     Case(_weights(right), case.given).compare(_weights(model), made, otherwise, shown=(), atol=1e-5)
-    case.compare(
-        got, {}, "the loss of the whole batch, the mean over its pieces, before the step.", atol=1e-4
-    )
+    case.compare(got, {}, "the loss of the whole batch, before the step: the mean over pieces.", atol=1e-4)
     return model, sizes
 
 
@@ -214,10 +211,8 @@ def _try_loop(answer, start, train, val, num_epochs, pieces, right):
     got = answer(model, optimizer, train, val, BCELoss(), num_epochs, pieces)
     history, weights = case.items(got, 2, "two things: history, best_weights")
     names = "train_loss", "val_dice"
-    rows = [
-        isinstance(row, dict) and as_numbers([as_number(row.get(name)) for name in names]) for row in history
-    ]
-    if len(rows) != num_epochs or not all(rows):
+    rows = [as_numbers([as_number(dict(row).get(name)) for name in names]) for row in history]
+    if len(rows) != num_epochs or None in rows:
         hint = "history holds, for each epoch, a dict with the numbers train_loss and val_dice."
         case.wrong(hint, history, f"{num_epochs} rows")
     steps, passes = num_epochs * len(train), num_epochs * len(train) * pieces

@@ -161,9 +161,7 @@ class _Predict:
             hint = "the photograph is squeezed: use one scale, size / max(height, width), for both sides."
             Case("as tall as wide").wrong(hint, f"a square of the photograph became {tall}x{wide}")
         if min(tall, wide) < self.smallest:
-            Case().wrong(
-                "part of the photograph is missing: do not crop, scale by size / max(height, width)."
-            )
+            Case().wrong("part of the photograph is missing: scale by size / max(height, width), no crop.")
         return (0.95 - 0.9 * brightest / 255).astype(np.float32)
 
 

@@ -4,16 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from segkit.course.check.core import (
-    Case,
-    as_numbers,
-    cases,
-    draws,
-    either,
-    exercise,
-    reordered,
-    same,
-)
+from segkit.course.check.core import Case, as_numbers, cases, draws, either, exercise, reordered, same
 from segkit.files import IGNORE
 from segkit.metrics import dice_score
 from segkit.study.analysis import reliability
@@ -99,11 +90,7 @@ def _blob(shape: tuple[int, int], top: int, left: int, height: int, width: int) 
     return mask
 
 
-@cases(
-    "255 on every piece of prob > sure that overlaps no label and has at least `least` pixels",
-    dtype="uint8",
-    keeps=True,
-)
+@cases("255 on every piece of at least `least` pixels that is off the label", dtype="uint8", keeps=True)
 def ignore_passers_by():
     for _, rng in draws(5):
         sure, least = float(rng.choice([0.8, 0.9])), int(rng.integers(10, 16))

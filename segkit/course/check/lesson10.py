@@ -10,10 +10,7 @@ from segkit.course.check.core import cases, draws, either, reordered
 
 @cases("one value per name, in every way: itertools.product(*settings.values())", "a list of dictionaries")
 def grid_points():
-    for settings in (
-        {"alpha": [0.0, 1.0], "seed": [0, 1, 2]},
-        {"lr": [0.1], "width": [4, 8], "seed": [7, 8]},
-    ):
+    for settings in ({"alpha": [0, 1], "seed": [0, 1, 2]}, {"lr": [0.1], "width": [4, 8], "seed": [7, 8]}):
         bare = list(itertools.product(*settings.values()))
         points = [dict(zip(settings, point, strict=True)) for point in bare]
         one_by_one = [{name: value} for name, values in settings.items() for value in values]
@@ -47,25 +44,20 @@ def mean_and_spread():
 
 @cases("all points that are not finished, in the order of the grid", "a list of points")
 def still_to_run():
-    for seed, rng in draws(5):
+    for _, rng in draws(5):
         points = [{"alpha": a, "seed": s} for a in (0.0, 0.5) for s in range(3)]
-        status = rng.choice(["finished", "failed", "never started"], 6)
-        for i, one in enumerate(("finished", "failed", "never started")):  # each of them at least once
-            status[(seed + i) % 6] = one
-        right = [points[i] for i in np.flatnonzero(status != "finished")]
-        never_started = [points[i] for i in np.flatnonzero(status == "never started")]
-        in_order = [points[i] for i in np.flatnonzero(status == "finished")]
-        finished, failed = (
-            [points[i] for i in rng.permutation(6) if status[i] == one] for one in ("finished", "failed")
-        )
+        state = np.array([*rng.permutation(3), *rng.integers(0, 3, 3)])  # each of three at least once
+        done, failed, never_started = ([points[i] for i in np.flatnonzero(state == one)] for one in range(3))
+        right = [point for point in points if point not in done]
+        inputs = points, *(rng.permutation(some).tolist() for some in (done, failed))
         mistakes = {
             "what failed is not done: it may have been a full disk, so try again": never_started,
-            "only what failed is there: what never started has to run as well": failed,
+            "only what failed is there: what never started has to run as well": inputs[2],
             "the finished ones would be paid for twice: leave them out": points,
-            "these are the finished ones: asked are the others": in_order,
+            "these are the finished ones: asked are the others": done,
             "the right points; keep the order of the grid": reordered(right),
         }
-        yield (points, finished, failed), right, mistakes
+        yield inputs, right, mistakes
 
 
 @cases("seed by seed; then mean plus and minus t times the standard error", "2 numbers: low and high")
@@ -79,20 +71,16 @@ def difference_interval():
         apart = np.sqrt(one.var(ddof=1) / count + other.var(ddof=1) / count)
         low, high = right = _around(mean, t * error)
         unpaired = (_around(mean, wide * apart) for wide in (t, stdtrit(2 * count - 2, 0.975), 1.96))
-        of_90, one_more = (
-            _around(mean, wide * error) for wide in (stdtrit(count - 1, 0.95), stdtrit(count, 0.975))
-        )
+        of_90, one_more = (stdtrit(*where) * error for where in ((count - 1, 0.95), (count, 0.975)))
         biased = _around(mean, t * error * np.sqrt(1 - 1 / count))
         mistakes = {
             "the sign: asked is the other minus the one": (-high, -low),
             "low first": (high, low),
             "1.96 is for many runs: with few it is stats.t.ppf(0.975, n - 1)": _around(mean, 1.96 * error),
-            "divide by the square root of the count: the mean is surer than a run": _around(
-                mean, t * gap.std(ddof=1)
-            ),
+            "divide by the square root of the count": _around(mean, t * gap.std(ddof=1)),
             "the standard deviation of a few divides by n - 1: ddof=1": biased,
-            "0.95 leaves 5 % at each end, which makes 90 %: take 0.975": of_90,
-            "one degree of freedom went into the mean: n - 1": one_more,
+            "0.95 leaves 5 % at each end, which makes 90 %: take 0.975": _around(mean, of_90),
+            "one degree of freedom went into the mean: n - 1": _around(mean, one_more),
             "both had the same seeds: subtract first, and what a seed does cancels": either(*unpaired),
             "it must lie around the difference": lambda got, mean=mean: not np.isclose(np.mean(got), mean),
         }

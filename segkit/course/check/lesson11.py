@@ -7,12 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segkit.course.check.core import (
-    cases,
-    draws,
-    generator,
-    torch_generator,
-)
+from segkit.course.check.core import cases, draws, generator, torch_generator
 
 
 @cases("count the gaps between the points of a row, and how wide each is")

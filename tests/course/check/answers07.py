@@ -234,7 +234,7 @@ WRONG = {
         (pieces_with(clear="never"), "the batch before are still there"),
         (pieces_with(step="each"), "one step"),
         (pieces_with(step="never"), "optimizer.step()"),
-        (pieces_with(total=False), "the mean over its pieces"),
+        (pieces_with(total=False), "the mean over pieces"),
         (pieces_with(use=slice(-1)), "backward for each piece"),
         (lambda *a: str(solution.step_in_pieces(*a)), "as a number"),
         (lambda *a: solution.step_in_pieces(*a) and None, "return the loss"),

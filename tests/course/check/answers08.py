@@ -167,7 +167,7 @@ WRONG = {
     ],
     "keep_shape": [
         (squeeze, "squeezed"),
-        (crop, "do not crop"),
+        (crop, "no crop"),
         (padding_left_on, "cut the padding off"),
         (not_square, "takes a square"),
         (small_answer, "of shape (60, 120)"),
