@@ -1,6 +1,7 @@
 """Checks of lesson 08: from a file to a cut-out."""
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from segkit.course.check.core import Case, cases, draws, either, exercise
+from segkit.course.check.core import Case, cases, draws, either, exercise, generator
 from segkit.course.check.lesson06 import two_looks
 from segkit.files import read_image
 
@@ -185,12 +186,12 @@ def file_to_mask():
         "cut first, resized after: the edge has stairs.": {"stairs": True},
         "background and person have changed places.": {"flip": True},
     }
-    kinds = "colour PNG", "JPEG that says: turn me clockwise", "grey PNG", "PNG with transparency"
+    rng = generator()
     with tempfile.TemporaryDirectory() as folder:
-        for (seed, rng), kind in zip(draws(len(kinds)), kinds, strict=True):
+        for i, (kind, picture, options) in enumerate(_pictures(rng)):
             settings = {"size": int(rng.choice([16, 24])), "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.25, 0.3)}
-            settings["threshold"] = float(rng.choice([0.3, 0.7]))
-            path = _write(kind, Path(folder) / f"photo_{seed}.png", _smooth(rng, 150, 200))
+            settings["threshold"] = (0.3, 0.7)[i % 2]
+            picture.save(path := Path(folder) / f"photo_{i}.{options['format'].lower()}", **options)
             image, model = read_image(path), _Probe(settings["size"])
             right = _path_to_mask(image, **settings)
             mistakes = {
@@ -216,28 +217,17 @@ class _Probe(torch.nn.Module):
         return (x * torch.tensor([1.5, 0.2, -1.1]).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
-def _smooth(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Soft blobs of colour: uint8 (H, W, 3)."""
+def _pictures(rng: np.random.Generator) -> Iterator[tuple[str, Image.Image, dict]]:
+    """Soft blobs of colour in several kinds of file: what it is, the picture, how to save it."""
     small = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
-
-
-def _write(kind: str, path: Path, upright: np.ndarray) -> Path:
-    picture = Image.fromarray(upright)
-    if kind.startswith("JPEG"):
-        note = Image.Exif()
-        note[0x0112] = 6
-        path = path.with_suffix(".jpg")
-        Image.fromarray(np.rot90(upright)).save(path, quality=98, exif=note)
-    elif kind.startswith("grey"):
-        picture.convert("L").save(path)
-    elif kind.endswith("transparency"):
-        alpha = np.full(upright.shape[:2], 255, np.uint8)
-        alpha[:40] = 0
-        Image.fromarray(np.dstack([upright, alpha])).save(path)
-    else:
-        picture.save(path)
-    return path
+    upright = cv2.resize(small, (200, 150), interpolation=cv2.INTER_CUBIC)
+    note, alpha = Image.Exif(), np.full(upright.shape[:2], 255, np.uint8)
+    note[0x0112], alpha[:40] = 6, 0
+    yield "colour PNG", Image.fromarray(upright), {"format": "PNG"}
+    turned = Image.fromarray(np.rot90(upright))
+    yield "JPEG that says: turn me clockwise", turned, {"format": "JPEG", "quality": 98, "exif": note}
+    yield "grey PNG", Image.fromarray(upright).convert("L"), {"format": "PNG"}
+    yield "PNG with transparency", Image.fromarray(np.dstack([upright, alpha])), {"format": "PNG"}
 
 
 def _path_to_mask(

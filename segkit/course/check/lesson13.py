@@ -48,22 +48,16 @@ def count_flicker():
         for masks in (wrong, truth, np.stack([truth[0]] * len(truth))):  # one flickers, perfect, frozen
             right, steps, size = flicker(masks, truth), len(masks) - 1, truth.sum() / len(truth)
             ours, true = masks[1:] ^ masks[:-1], truth[1:] ^ truth[:-1]
-            every, one_sided, explained = (
-                some.sum() / steps / size for some in (ours, ours ^ true, ours & true)
-            )
+            changes = ours, ours ^ true, ours & true
+            every, one_sided, explained = (some.sum() / steps / size for some in changes)
             mistakes = {
-                "these are the wrong pixels: count changes from frame to frame.": (masks ^ truth).sum()
-                / truth.sum(),
+                "these are the wrong pixels: count changes in time.": (masks ^ truth).sum() / truth.sum(),
                 "every change counts here: leave out those that the truth makes too.": every,
                 "a change of the truth alone is counted too: no flicker.": one_sided,
                 "these are the changes that the truth explains: take the others.": explained,
-                "divided by the whole picture: take the size of the true person.": right
-                * size
-                / truth[0].size,
+                "divided by the whole picture, not by the true person.": right * size / truth[0].size,
                 "this is a number of pixels: divide by the mean size of the true person.": right * size,
-                "divided by our mask: divide by the size of the true person.": right
-                * truth.sum()
-                / masks.sum(),
+                "divided by our mask, not by the true person.": right * truth.sum() / masks.sum(),
                 "divided by the number of masks: there is one step less.": right * steps / len(masks),
                 "added up over the clip: take the mean per step.": right * steps,
             }

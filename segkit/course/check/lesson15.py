@@ -84,21 +84,16 @@ def millilitres():
         yield (mask, affine), count * of_one, mistakes, given
 
 
-def _two_discs(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    rng = generator(seed)
-    masks = []
-    for _ in range(2):
-        x, y = (int(v) for v in rng.integers(14, 27, 2))
-        masks.append(cv2.circle(np.zeros((40, 48), np.uint8), (x, y), int(rng.integers(4, 9)), 1, -1) > 0)
-    masks[0][36, 3 + 4 * seed] = True  # one stray pixel
-    return masks[0], masks[1]
-
-
 @cases("the farthest surface pixel of one from the nearest of the other, both ways, in mm.", rtol=1e-4)
 def hausdorff_in_mm():
     """Hausdorff distance in millimetres, answer(pred, target, spacing): bool (H, W), (mm down, mm across)."""
     for seed, spacing in enumerate(((3.0, 0.5), (0.7, 2.0), (1.0, 1.0))):
-        pred, target = _two_discs(seed)
+        rng = generator(seed)
+        pred, target = np.zeros((2, 40, 48), np.uint8)
+        for mask in (pred, target):
+            cv2.circle(mask, rng.integers(14, 27, 2).tolist(), int(rng.integers(4, 9)), 1, -1)
+        pred[36, 3 + 4 * seed] = 1  # one stray pixel
+        pred, target = pred > 0, target > 0
         there, back = surface_distances(pred, target, spacing)
         mistakes = {
             "this looks one way only: a stray piece of pred is then never seen.": back.max(),
