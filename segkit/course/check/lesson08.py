@@ -100,7 +100,7 @@ def mirror_average():
         yield (predict, image), right, mistakes
 
 
-@cases("image * alpha + background * (1 - alpha), in floats: uint8 wraps.", dtype="uint8", rtol=0, atol=1.01)
+@cases("image * alpha + background * (1 - alpha), in floats: uint8 restarts at 0.", dtype="uint8", atol=1.01)
 def put_behind():
     """answer(image, alpha, background): the person of image on another background, uint8."""
     for _, rng in draws(3):

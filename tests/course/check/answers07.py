@@ -28,6 +28,11 @@ def step_with(*lines):
     return step
 
 
+def keeps_the_correction(w, grad, m, v, step, lr):
+    new_w, new_m, new_v = solution.adam_step(w, grad, m, v, step, lr)
+    return new_w, new_m / (1 - 0.9**step), new_v
+
+
 def clear_last(model, optimizer, images, masks, loss_fn):
     loss = loss_fn(model(images), masks)
     loss.backward()
@@ -262,6 +267,7 @@ WRONG = {
         (lambda x, m, v, t: x, "sqrt(var + 1e-5)"),
     ],
     "adam_step": [
+        (keeps_the_correction, "for this step only"),
         (lambda w, g, m, v, s, lr: (w, m, v), "sqrt(v)"),
     ],
 }

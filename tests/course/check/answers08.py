@@ -163,7 +163,7 @@ WRONG = {
     "put_behind": [
         (lambda i, a, b: i * a[..., None] + b, "shines through"),
         (lambda i, a, b: i * a[..., None] + b * (1 - a[..., None]), "uint8"),
-        (lambda i, a, b: i + b, "uint8 wraps"),
+        (lambda i, a, b: i + b, "uint8 restarts at 0"),
     ],
     "keep_shape": [
         (squeeze, "squeezed"),
