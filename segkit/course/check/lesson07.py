@@ -331,9 +331,9 @@ def adam_step():
         # The last weight has hardly any slope: without the 1e-8 it would move like the others.
         w, grad, m = rng.normal(size=(3, 4)) * [1, 1, 1, 1e-8]
         inputs = w, grad, m, rng.random(4) * [1, 1, 1, 1e-16], step, 0.1
-        right = w, m, v = _adam(*inputs)
+        right = _adam(*inputs)
         mistakes = {hint: _adam(*inputs, **way) for hint, way in ways.items()}
-        mistakes["w is right. Hand m and v back uncorrected: that is for this step only."] = part(0, w)
+        mistakes["w is right. Hand m and v back uncorrected: that is for this step only."] = part(0, right[0])
         yield inputs, right, mistakes
 
 
