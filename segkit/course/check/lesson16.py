@@ -95,7 +95,7 @@ def blur_around_person(answer):
     away = np.hypot(rows - middle[0], columns - middle[1])
     alpha = (away < 9).astype(np.float32)
     flat = np.full((56, 60, 3), rng.integers(60, 220, 3), np.float32)
-    striped = np.where(rows[..., None] % 6 == 0, flat * 0.5, flat)
+    striped = np.where(rows[..., None] % 16 < 8, flat * 0.5, flat)
     outside, far, near = alpha == 0, away > 24, (alpha == 0) & (away < 12)
     for name, behind in {"a striped": striped, "an even": flat}.items():
         colours = np.float32([(255, 0, 0), (0, 0, 0), (0, 255, 255)])
