@@ -64,13 +64,11 @@ def split_by_scene(answer):
     if odd := set(got.values()) - set(SPLITS):
         case.wrong("the splits are called train, val and test.", sorted(map(str, odd)), SPLITS)
     if hashed:
-        hint = "hash() gives other numbers each time Python starts: hashlib.sha256(scene.encode()) does not."
-        case.wrong(hint, f"hash({hashed[0]!r})")
+        case.wrong("hash() is another each time Python starts: use hashlib.sha256.", f"hash({hashed[0]!r})")
     for first, second in pairwise(names):
         if first[:-1] == second[:-1] and got[first] != got[second]:
-            case.given, shown = f"{first} and {second}", f"{got[first]} and {got[second]}"
-            hint = "one scene on two sides: hash the scene, name[:-1], not the picture."
-            case.wrong(hint, shown, "one split for both")
+            case.given = f"{first} and {second}"
+            case.wrong("one scene on two sides: hash the scene.", f"{got[first]} and {got[second]}")
     for others in (names, names[::-1], names[100:], ["a0000a", *names]):
         case.given, again = f"{len(others)} names after those, {others[0]} first", answer(others)
         if moved := [name for name in names if name in again and again[name] != got[name]]:

@@ -209,8 +209,7 @@ class _Strict(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
         if height % self.divisor or width % self.divisor:
-            hint = "the network was called with a size that divisor does not divide: pad first"
-            Case(f"multiples of {self.divisor}").wrong(hint, f"{height} × {width}, divisor {self.divisor}")
+            Case(f"multiples of {self.divisor}").wrong("pad first: no such size fits", f"{height} × {width}")
         self.given.append(images.detach().clone())
         return (images * self.weights.view(1, 3, 1, 1)).sum(1, keepdim=True)
 
@@ -241,7 +240,7 @@ def run_any_size(answer):
         is_padded = all(len(larger) == len(images) and _lies_in(images, larger) for larger in net.given)
         if is_padded and not all(torch.isin(larger, images).all() for larger in net.given):
             hint = "the padding holds other values, such as black: an edge that is not in the world"
-            case.wrong(hint, "a frame of other values", "mode='replicate' or 'reflect'")
+            case.wrong(hint)
         # A resized picture comes back nearly the same; a crop at the wrong place does not.
         allowed = 1e-4 if is_padded else 0.05
         if (got - case.expected).abs().mean() > allowed * case.expected.std():

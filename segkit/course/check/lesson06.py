@@ -89,8 +89,7 @@ def paired_transform(answer) -> None:
     _moves_alike(answer, mask, seeds)
     still = [np.array_equal(m, mask) or np.array_equal(m, mask[:, ::-1]) for _, m in drawn]
     if np.mean(still) > 0.5:
-        hint = "the mask hardly ever turns, grows or shrinks: cv2.warpAffine with a drawn angle and zoom."
-        Case().wrong(hint, f"{sum(still)} of 60 masks only as they were or mirrored")
+        Case().wrong("the mask hardly ever turns, grows or shrinks.", f"{sum(still)} of 60 as before")
     _mirrors_about_half(answer, mask, seeds)
     _changes_the_light(answer, mask, seeds)
 
@@ -100,8 +99,7 @@ def _one_draw(answer, image: np.ndarray, mask: np.ndarray, seed: int) -> tuple[n
     changed, moved = _moved_pair(answer, image, mask, seed)
     for got, was, name in ((changed, image, "image"), (moved, mask, "mask")):
         if got.shape != was.shape:
-            hint = f"the {name} has another shape: cv2.warpAffine takes (width, height)."
-            Case(was.shape).wrong(hint, got.shape)
+            Case(was.shape).wrong(f"the {name} has another shape: OpenCV takes (width, height).", got.shape)
         Case().dtype(got, "uint8")
     return changed, moved
 
@@ -162,8 +160,7 @@ def _changes_the_light(answer, mask: np.ndarray, seeds: range) -> None:
         if level == 120 and found.std() < 2:
             Case().wrong("the light never changes: make the image (not the mask) darker or lighter.")
         if level == 245 and found.min() < 60:
-            hint = "white turns black: above 255, uint8 starts at 0 again. Clip before you go back to uint8."
-            Case().wrong(hint, f"{found.min():.0f} in a picture of all {level}")
+            Case().wrong("white turns black: clip before you go back to uint8.", found.min())
 
 
 @exercise
@@ -215,8 +212,7 @@ def crop_both(answer) -> None:
     if again != corners[:12]:
         case.wrong("the same seed gives another crop: use np.random.default_rng(seed).")
     if len(set(corners)) == 1:
-        hint = f"{len(corners)} seeds, always the same corner: draw it from the seed."
-        case.wrong(hint, corners[0], "many")
+        case.wrong(f"{len(corners)} seeds, always the same corner: draw it.", corners[0], "many")
     for name, found, room in zip(("top", "left"), zip(*corners, strict=True), (height, width), strict=True):
         if len(set(found)) == 1:
             case.wrong(f"{name} never changes: draw both, top and left.", found[0], "many")
@@ -224,8 +220,7 @@ def crop_both(answer) -> None:
             hint = "integers(0, n) ends at n - 1, and the last place is the side minus size."
             case.wrong(f"{name} is never {missing}, in {len(corners)} draws: {hint}", sorted(set(found)))
     if missing := places - len(set(corners)):
-        hint = f"{missing} of {places} corners never come: draw top and left apart from one another."
-        case.wrong(hint, sorted(set(corners)))
+        case.wrong(f"{missing} of {places} corners never come: draw top and left apart.", set(corners))
     if len(set(corners[:places])) == places:
         case.wrong("every corner once, in turn: this counts. Draw, and some come twice.", corners[:places])
     _corner(answer, image[:size], mask[:size], size, start)  # as high as the square: one top is left

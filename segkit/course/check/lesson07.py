@@ -79,8 +79,7 @@ def _try_steps(answer, start, batches, case, ways, otherwise, *pieces) -> tuple[
         if same(_weights(start), _weights(model), atol=1e-12):
             case.wrong("the weights stood still: step() before backward(), or zero_grad() between the two.")
         if isinstance(result, torch.Tensor) and result.requires_grad:
-            hint = "return loss.item(), a plain number: a tensor keeps the whole step in memory."
-            case.wrong(hint, f"a tensor of shape {tuple(result.shape)}")
+            case.wrong("return loss.item(), a plain number: a tensor keeps the whole step in memory.", result)
         got = case.number(result, "the loss as a number, such as loss.item()")
     made = {hint: _weights(_steps(start, batches, pieces, **way)[0]) for hint, way in ways.items()}
     Case(_weights(right), case.given).compare(_weights(model), made, otherwise, shown=(), atol=1e-5)
@@ -214,13 +213,13 @@ def _try_loop(answer, start, train, val, num_epochs, pieces, right):
     names = "train_loss", "val_dice"
     rows = [as_numbers([as_number(dict(row).get(name)) for name in names]) for row in history]
     if len(rows) != num_epochs or None in rows:
-        hint = "history holds, for each epoch, a dict with the numbers train_loss and val_dice."
-        case.wrong(hint, history, f"{num_epochs} rows")
+        case.wrong("history holds, for each epoch, a dict with the numbers train_loss and val_dice.", history)
     steps, passes = num_epochs * len(train), num_epochs * len(train) * pieces
     trained = [size for _, grad, size in seen if grad]
     if len(trained) > passes:
-        hint = "validation needs no slopes: ask under torch.inference_mode()."
-        case.wrong(hint, f"{len(trained)} passes with slopes", f"{passes}")
+        case.wrong(
+            "validation needs no slopes: torch.inference_mode().", f"{len(trained)} with slopes", passes
+        )
     if set(trained) != {4 // pieces}:
         case.wrong("each batch goes through in pieces.", f"pieces of {trained[:4]}", f"of {4 // pieces}")
     if calls["step"] != steps:
@@ -237,12 +236,10 @@ def _try_loop(answer, start, train, val, num_epochs, pieces, right):
         "the mean of the batches' means: the last is smaller, average over pictures.": wanted["by_batch"],
         "this cuts the logits at 0.5: a probability of one half is a logit of 0.": wanted["at_half"],
     }
-    hint = "val_dice: the mean dice_score(logits > 0, masks) over all validation pictures, after the epoch."
     case.expected = np.round(wanted["val_dice"], 4)
-    case.compare(dice, mistakes, hint, atol=2e-4)
-    hint = "train_loss: the mean over the epoch's batches, each loss taken before its step."
+    case.compare(dice, mistakes, "val_dice: the mean dice_score(logits > 0, masks) over pictures.", atol=2e-4)
     case.expected = np.round(wanted["train_loss"], 4)
-    case.compare(loss, {}, hint, atol=1e-3)
+    case.compare(loss, {}, "train_loss: the mean over the batches, each loss before its step.", atol=1e-3)
     _check_best_weights(case, weights, right[1], wanted)
 
 

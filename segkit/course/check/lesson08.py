@@ -140,9 +140,9 @@ def keep_shape(answer):
             case.wrong("a probability for every pixel: floats, none of them NaN.", got)
         if (apart := np.abs(got - case.expected).mean()) > 0.06:
             hint = "this is not predict's answer in its place: cut the padding off before you resize back."
-            uncut = "this is a mask: return the probabilities, uncut."
-            is_mask = np.array_equal(got, got.round())
-            case.wrong(uncut if is_mask else hint, f"{apart:.2f} away on average", "below 0.06")
+            if np.array_equal(got, got.round()):
+                hint = "this is a mask: return the probabilities, uncut."
+            case.wrong(hint, f"{apart:.2f} away on average", "below 0.06")
 
 
 class _Predict:
@@ -154,8 +154,9 @@ class _Predict:
     def __call__(self, picture) -> np.ndarray:
         self.asked, wanted = True, (self.size, self.size, 3)
         if np.shape(picture) != wanted:
-            hint = "predict takes a square: put the small photograph into one of size x size."
-            Case(f"{wanted}").wrong(hint, f"predict got {np.shape(picture)}")
+            Case(wanted).wrong(
+                "predict takes a square: put the small photograph into one.", np.shape(picture)
+            )
         brightest = np.asarray(picture).max(2)
         tall, wide = _largest_blob(brightest > 180)
         if abs(tall - wide) > 2:
@@ -212,8 +213,7 @@ class _Probe(torch.nn.Module):
     def forward(self, x):
         self.asked = True
         if (found := f"{x.dtype} {tuple(x.shape)}") != self.wanted:
-            hint = "the model takes a batch of one normalised square, float32 (1, 3, size, size)."
-            Case(self.wanted).wrong(hint, found)
+            Case(self.wanted).wrong("the model takes a batch of one normalised square.", found)
         return (x * torch.tensor([1.5, 0.2, -1.1]).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 

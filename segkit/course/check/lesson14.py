@@ -76,8 +76,11 @@ def cross_entropy_without():
         }
         yield (logits, ids), right, mistakes
     logits, ids = torch.tensor([500.0, -500.0]).view(1, 2, 1, 1), torch.ones(1, 1, 1, dtype=torch.long)
-    hint = "the log of a softmax that has become 0: log_softmax does both at once, and stays finite."
-    yield (logits, ids), 1000.0, {hint: True}
+    yield (
+        (logits, ids),
+        1000.0,
+        {"log of a softmax that is 0: log_softmax does both, and stays finite.": True},
+    )
 
 
 @cases("every pixel whose id is in groups[i] gets i; 255 stays 255.", dtype="integer", keeps=True)
