@@ -187,10 +187,9 @@ def training_loop(answer):
         val[-1] = tuple(tensor[:3] for tensor in val[-1])  # a last batch that is smaller
         start, pieces = _small_network(seed, norm="batch"), (1, 2, 4)[tried]
         right = _loop(start, train, val, num_epochs, pieces)
-        scores = [row["val_dice"] for row in right[0]]
+        scores, last = right[0]["val_dice"], num_epochs - 1
         # Only where the choices differ, and clearly, can they be told apart.
-        best, lowest = int(np.argmax(scores)), int(np.argmin([row["val_loss"] for row in right[0]]))
-        last, (second, first) = num_epochs - 1, sorted(scores)[-2:]
+        best, lowest, (second, first) = scores.argmax(), right[0]["val_loss"].argmin(), sorted(scores)[-2:]
         if best in (0, lowest, last) or lowest == last or first - second < 1e-3:
             continue
         _try_loop(answer, start, train, val, num_epochs, pieces, right)
@@ -217,9 +216,7 @@ def _try_loop(answer, start, train, val, num_epochs, pieces, right):
     steps, passes = num_epochs * len(train), num_epochs * len(train) * pieces
     trained = [size for _, grad, size in seen if grad]
     if len(trained) > passes:
-        case.wrong(
-            "validation needs no slopes: torch.inference_mode().", f"{len(trained)} with slopes", passes
-        )
+        case.wrong("validation asks without slopes: torch.inference_mode().", len(trained), passes)
     if set(trained) != {4 // pieces}:
         case.wrong("each batch goes through in pieces.", f"pieces of {trained[:4]}", f"of {4 // pieces}")
     if calls["step"] != steps:
@@ -228,9 +225,9 @@ def _try_loop(answer, start, train, val, num_epochs, pieces, right):
         case.wrong("validate in eval mode: model.eval() before the first validation batch.")
     if not all(training for training, grad, _ in seen if grad):
         case.wrong("train in train mode: model.train() at the start of every epoch.")
-    if not same(_weights(model), _weights(right[2]), atol=1e-5):
+    wanted, states, trained_right = right
+    if not same(_weights(model), _weights(trained_right), atol=1e-5):
         case.wrong("the last weights differ: train_batches in their order, loss / pieces, one step each.")
-    wanted = {name: [row[name] for row in right[0]] for name in right[0][0]}
     loss, dice = np.round(rows, 4).T
     mistakes = {
         "the mean of the batches' means: the last is smaller, average over pictures.": wanted["by_batch"],
@@ -240,11 +237,11 @@ def _try_loop(answer, start, train, val, num_epochs, pieces, right):
     case.compare(dice, mistakes, "val_dice: the mean dice_score(logits > 0, masks) over pictures.", atol=2e-4)
     case.expected = np.round(wanted["train_loss"], 4)
     case.compare(loss, {}, "train_loss: the mean over the batches, each loss before its step.", atol=1e-3)
-    _check_best_weights(case, weights, right[1], wanted)
+    _check_best_weights(case, weights, states, wanted)
 
 
 def _check_best_weights(case, weights, states, wanted):
-    best, lowest_loss = int(np.argmax(wanted["val_dice"])), int(np.argmin(wanted["val_loss"]))
+    best, lowest_loss = wanted["val_dice"].argmax(), wanted["val_loss"].argmin()
     if not isinstance(weights, dict) or weights.keys() != states[best].keys():
         case.wrong("best_weights is a copy of model.state_dict().", type(weights).__name__, "a dict")
     fits = [all(same(weights[name], state[name], atol=1e-5) for name in state) for state in states]
@@ -256,11 +253,11 @@ def _check_best_weights(case, weights, states, wanted):
     elif fits[lowest_loss]:
         hint = "the lowest loss: keep the best val_dice."
     found = f"the weights after epoch {fits.index(True) + 1}" if any(fits) else "weights of no epoch"
-    case.wrong(hint, found, f"those after epoch {best + 1}; val_dice {np.round(wanted['val_dice'], 4)}")
+    case.wrong(hint, found, f"those after epoch {best + 1}; val_dice {wanted['val_dice'].round(4).tolist()}")
 
 
 def _loop(start, train, val, num_epochs, pieces):
-    """The right loop.   Returns: history with more columns, the weights after each epoch, the network."""
+    """The right loop.   Returns: columns with a value for each epoch, the weights after each, the network."""
     model, history, weights, loss_fn = copy.deepcopy(start), [], [], BCELoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=FAST)
     for _ in range(num_epochs):
@@ -276,7 +273,7 @@ def _loop(start, train, val, num_epochs, pieces):
         row |= {"val_dice": torch.cat(dice).mean().item(), "at_half": torch.cat(half).mean().item()}
         history.append(row | {"by_batch": np.mean([d.mean() for d in dice])})
         weights.append(copy.deepcopy(model.state_dict()))
-    return history, weights, model
+    return {name: np.array([row[name] for row in history]) for name in history[0]}, weights, model
 
 
 @cases("(x - mean) / sqrt(var + 1e-5), each channel by its own.", atol=1e-3)
