@@ -213,7 +213,10 @@ def reordered(values: list) -> Callable:
 
 
 def _where_apart(got, expected) -> tuple:
-    """Both values, or of large arrays what they hold where they are farthest apart."""
+    """Both values; of large arrays where they are farthest apart; of several, a wrong one."""
+    if isinstance(expected, tuple) and any(map(np.ndim, expected)):
+        wrong = [pair for pair in zip(got, expected, strict=True) if not same(*pair)]
+        got, expected = (*wrong, (got, expected))[0]
     one, other = as_array(got), as_array(expected)
     if one is None or other is None or one.shape != other.shape or one.size <= 16:
         return got, expected
@@ -407,7 +410,7 @@ def same(a, b, rtol: float = 1e-5, atol: float = 1e-6, share: float = 0.0) -> bo
 def show(value) -> str:
     """A value as one short text: small arrays in full, large ones by shape, type and range.
 
-    Of a small mask # is person, and / begins a row.
+    The rows of a small mask stand between slashes, 1 for True.
     """
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().numpy()
@@ -415,7 +418,7 @@ def show(value) -> str:
         value = value.item()
     if isinstance(value, np.ndarray):
         if value.dtype == bool and value.ndim == 2 and value.size <= 64:
-            return "/".join("".join(".#"[int(pixel)] for pixel in row) for row in value)
+            return "/".join("".join("01"[int(pixel)] for pixel in row) for row in value)
         if value.size <= 16:
             return np.array2string(value, precision=4, separator=", ")
         spread = f", from {value.min():.4g} to {value.max():.4g}" if value.dtype != object else ""
