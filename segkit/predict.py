@@ -14,7 +14,7 @@ from torch import nn
 from segkit.checkpoint import CheckpointInfo, find_checkpoint, load_checkpoint
 from segkit.data import resize_smoothly
 from segkit.device import best_device, check_device
-from segkit.files import Picture, UserError, read_image
+from segkit.files import Picture, UserError, check_choice, read_image
 from segkit.models import to_probs
 
 if TYPE_CHECKING:
@@ -94,10 +94,8 @@ class Segmenter:
         """
         path = find_checkpoint(path)
         engine = engine or ("onnx" if path.suffix.lower() == ".onnx" else "torch")
-        if engine not in ENGINES:
-            raise UserError(f"there is no engine '{engine}': the engines are {', '.join(ENGINES)}.")
-        if precision not in (None, *PRECISIONS):
-            raise UserError(f"precision is {', '.join(PRECISIONS)}, found '{precision}'.")
+        check_choice("engine", engine, ENGINES)
+        check_choice("precision", precision, (None, *PRECISIONS))
         if threads is not None and not 1 <= threads <= 1024:
             raise UserError(f"the number of threads goes from 1 to 1024, found {threads}.")
         if engine != "torch":
