@@ -279,7 +279,7 @@ def test_threads_are_what_was_asked_for(whole):
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"engine": "onx"}, "the engines are torch, onnx, openvino, tensorrt"),
+        ({"engine": "onx"}, "engine is one of torch, onnx, openvino, tensorrt"),
         ({"engine": "onnx", "precision": "fp8"}, "precision is "),
         ({"engine": "torch", "precision": "int8"}, "does not run with torch"),
         ({"engine": "torch"}, "torch cannot run"),
