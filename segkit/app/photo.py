@@ -21,7 +21,7 @@ from segkit.matting.effects import portrait
 from segkit.plots import overlay
 from segkit.predict import Segmenter
 
-QUICK, SHARP = 560, 1600
+QUICK, SHARP = 480, 1600
 """Longer side of what is shown while a control moves, and once it rests. A download has the photograph's."""
 
 VIEWS = ("result", "mask", "overlay")

@@ -39,10 +39,9 @@ def cutout(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
     Where nothing is seen the colours are black: the old room is not in the file.
     """
-    alone = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2RGBA)
-    alone[..., 3] = cv2.convertScaleAbs(alpha, alpha=255)
-    alone[alone[..., 3] == 0] = 0
-    return alone
+    opacity = cv2.convertScaleAbs(alpha, alpha=255)
+    alone = cv2.merge([*cv2.split(image), opacity])
+    return cv2.bitwise_and(alone, alone, mask=opacity)
 
 
 def replace_background(

@@ -100,9 +100,9 @@ def test_what_is_shown_is_what_is_downloaded(portrait, background):
     suffix, data = portrait.full(look, picture)
     full = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     channels = 4 if background == "transparent" else 3
-    assert full.shape == (1500, 1500, channels) and shown.shape == (560, 560, channels)
+    assert full.shape == (1500, 1500, channels) and shown.shape == (photo.QUICK, photo.QUICK, channels)
     assert suffix == (".png" if channels == 4 else ".jpg")
-    full = cv2.resize(full, (560, 560), interpolation=cv2.INTER_AREA)
+    full = cv2.resize(full, (photo.QUICK, photo.QUICK), interpolation=cv2.INTER_AREA)
     full[..., :3] = full[..., 2::-1].copy()
     if channels == 4:  # colours count as far as they are seen
         shown, full = ((x[..., :3] * (x[..., 3:] / 255)).round() for x in (shown, full))
