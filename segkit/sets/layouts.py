@@ -43,31 +43,37 @@ from segkit.sets.regions import NO_AREA, Region, paint_regions
 
 TITLES = {
     "coco": "COCO JSON",
-    "voc": "masks in SegmentationClass (Pascal VOC, CVAT segmentation mask, labelme2voc)",
     "labelme": "labelme (a JSON beside each picture)",
     "supervisely": "Supervisely (img and ann)",
     "yolo": "YOLO segmentation (data.yaml, images and labels)",
     "cvat": "CVAT for images 1.1 (annotations.xml)",
     "label-studio": "Label Studio JSON",
     "via": "VGG Image Annotator (JSON or CSV)",
-    "folders": "two folders, such as images and masks",
+    "folders": "two folders, such as images and masks (Pascal VOC, CVAT segmentation mask, labelme2voc)",
     "beside": "image and mask side by side, such as x.jpg and x_mask.png",
     "cutouts": "cut-outs with an alpha channel",
 }
 
-IMAGE_FOLDERS = {"images", "image", "imgs", "img", "photos"}
+IMAGE_FOLDERS = {"images", "image", "imgs", "img", "photos", "jpegimages"}
 
-IMAGE_WORD = "images?|imgs?|im|photos?|pictures?|originals?|data|0000"  # the last is nnU-Net's first channel
+VOC_MASKS = {"segmentationclass", "segmentationclasspng"}  # the second is of older versions of labelme
 
 MASK_FOLDERS = {"masks", "mask", "labels", "label", "mattes", "gt", "masks_human", "masks_machine"}
 
-MASK_FOLDERS |= {"masks_instances", "segmentationclass", "segmentationobject", "segmentationclasspng"}
+MASK_FOLDERS |= VOC_MASKS
 
-MASK_WORD = "masks?|labels?|mattes?|matting|alphas?|pha|seg(?:s|m|mentations?)?|gts?|ground|(?:ground)?truth"
+NOT_PICTURES = MASK_FOLDERS | {"masks_instances", "segmentationobject"}
 
-MASK_WORD += "|ann(?:o|ot|otation)?s?|out|cutout|removebg-preview"  # of rembg, segkit predict, remove.bg
+MASK_WORD = "masks?|label(?:s|ed|led)?|mattes?|matting|alphas?|pha|seg(?:s|m|mentations?)?|targets?"
 
-WORDS = {"image": IMAGE_WORD, "mask": MASK_WORD, "shown": "overlays?|vi[sz]|preview"}
+MASK_WORD += "|gts?|ground|(?:ground)?truth|ann(?:o|ot|otation)?s?|gtfine|gtcoarse|labelids"  # of Cityscapes
+
+WORDS = {
+    # 0000 is the first channel of nnU-Net's.
+    "image": "images?|imgs?|im|photos?|pictures?|originals?|data|inputs?|0000|(?:left)?img8bit",
+    "mask": MASK_WORD + "|out|cutout|removebg-preview",  # of rembg, segkit predict, remove.bg
+    "shown": "overlays?|vi[sz]|visuali[sz]ations?|preview|instances?|objects?",
+}
 
 ANNOTATIONS = (".json", ".xml", ".csv", ".txt", ".yaml", ".yml", ".ndjson", ".jsonl", ".names")
 """Endings of files that may hold annotations."""
@@ -153,24 +159,22 @@ def detect_layout(src: Path, only: str | None = None) -> Layout:
     from segkit.sets.tools import TOOLS
 
     tree = Tree(src)
-    finders = {name: lambda tree, reader=reader: reader(tree).find() for name, reader in TOOLS.items()}
+    finders = {name: reader(tree).find for name, reader in TOOLS.items()}
     if not tree.single:
-        finders |= {"voc": find_voc, "folders": find_folders, "beside": find_beside}
+        finders |= {"folders": partial(find_folders, tree), "beside": partial(find_beside, tree)}
     if only:
-        finders |= {"cutouts": find_cutouts}
-        finders = {only: finders[only]} if only in finders else {}
+        finders = {name: find for name, find in finders.items() if name == only}
+        finders |= {"cutouts": partial(find_cutouts, tree)} if only == "cutouts" else {}
     tried: dict[str, Layout] = {}
     for name, find in finders.items():
-        known = {name for name, layout in tried.items() if layout.examples}
-        # Supervisely and VOC carry mask folders along.
-        if not (name == "folders" and known & {"supervisely", "voc"}) and (layout := find(tree)):
+        carried = name == "folders" and "supervisely" in tried and tried["supervisely"].examples
+        if not carried and (layout := find()):  # Supervisely carries mask folders along
             tried[name] = layout
     found = {name: layout for name, layout in tried.items() if layout.examples}
     lost = [layout for layout in tried.values() if layout.failed and not found]
     if lost:  # annotations were there, and of not one the picture
         raise UserError(f"'{src}' looks like {TITLES[lost[0].name]}, but: {lost[0].failed[0]}")
-    loosely = not (found or tree.single) and only in (None, "folders")
-    if loosely and (layout := find_folders(tree, loosely)):
+    if not (found or tree.single) and only in (None, "folders") and (layout := find_folders(tree, True)):
         found["folders"] = layout
     if not found and only:
         raise UserError(f"'{src}' does not look like this: {TITLES[only]}. Try --layout auto.")
@@ -284,7 +288,7 @@ class Tree:
         ]
 
     def is_mask(self, path: Path) -> bool:
-        return any(part.lower() in MASK_FOLDERS for part in path.relative_to(self.root).parts[:-1])
+        return any(part.lower() in NOT_PICTURES for part in path.relative_to(self.root).parts[:-1])
 
     def split(self, path: Path) -> str:
         """The split that a folder (or a JSON file) names: train, val, test, or nothing."""
@@ -527,44 +531,25 @@ def value_name(value: int) -> str:
     return f"#{value - COLOUR:06x}" if value >= COLOUR else str(value)
 
 
-def find_voc(tree: Tree) -> Layout | None:
-    """SegmentationClass/NAME.png and the pictures of the same names, most often in JPEGImages."""
-    images, masks = {}, {}
-    above = {folder for path in tree.images for folder in path.relative_to(tree.root).parents}
-    # Older versions of labelme write the second, and arrays into the first.
-    named = ("SegmentationClass", "SegmentationClassPNG")
-    for folder in sorted(tree.root / folder for folder in above if folder.name in named):
-        base, inside, there = folder.parent, folder.parent / "JPEGImages", {}
-        for path in [path for path in tree.images if path.is_relative_to(folder)]:
-            place = (*base.parts, *path.relative_to(folder).parent.parts)
-            masks[path] = place
-            same = [p for p in tree.by_bare_name[same_name(path.stem)] if not tree.is_mask(p)]
-            there |= {same[0]: place} if len(same) == 1 else {}
-        own = [path for path in tree.images if path.is_relative_to(inside)]
-        there = {path: (*base.parts, *path.relative_to(inside).parent.parts) for path in own} or there
-        images |= there
-    layout = _pair("voc", tree, images, masks, dict(enumerate(VOC_CLASSES)))
-    if layout:
-        layout.notes.append("void pixels (255, the pale outlines) count as background")
-    elif masks:
-        words = f"no picture has the name of a mask, such as {min(masks).stem}: add JPEGImages/."
-        layout = Layout("voc", tree.root, failed=[words])
-    return layout
-
-
 def find_folders(tree: Tree, loosely: bool = False) -> Layout | None:
     """images/ beside masks/ at any depth, with the same subfolders and stems in both.
 
     loosely: under any names that say so, such as img_dir and ann_dir, or train and train_masks.
     """
     images, masks, said = {}, {}, set()
+    stems = {(path.parent, same_name(path.stem)) for path in tree.images}
     for path in tree.images:
         roles = [_role(part, loosely) for part in path.relative_to(tree.root).parts[:-1]]
         place = tuple(rest for _, rest in roles if rest)
         role = next((role for role, _ in reversed(roles) if role), "")
-        if role or loosely:
-            (masks if role == "mask" else images)[path] = place
-            said |= {path} if role == "image" else set()
+        labels = re.sub("_(color|instanceids|labeltrainids)$", "_labelids", same_name(path.stem))
+        if labels != same_name(path.stem) and (path.parent, labels) in stems:
+            continue  # Cityscapes says the same in several ways
+        if role == "mask":
+            masks[path] = place
+        elif role == "image" or (loosely and not role):
+            images[path] = place
+            said |= {path} if role else set()
     if loosely:  # a folder that only one of the two sides has tells nothing
         both = {*itertools.chain(*images.values())} & {*itertools.chain(*masks.values())}
         for places in (images, masks):
@@ -572,10 +557,10 @@ def find_folders(tree: Tree, loosely: bool = False) -> Layout | None:
         there = {*masks.values()}
         images = {p: place for p, place in images.items() if place in there and (p in said or not said)}
     layout = _pair("folders", tree, images, masks)
-    if loosely and images and not layout:
+    if loosely and masks and not layout and (images or tree.is_mask(min(masks))):
         raise UserError(
-            f"'{tree.root}' has pictures such as {min(images).name} and masks such as "
-            f"{min(masks).name}, and no mask is named after a picture, as x.png or x_mask.png."
+            f"'{tree.root}' has masks such as {min(masks).name}, and no picture has the name of one: "
+            "x.jpg belongs to x.png or x_mask.png."
         )
     if layout and (others := len(tree.images) - len(images) - len(masks)):
         layout.notes.append(f"{others} pictures stand in neither of the two folders and were not used")
@@ -603,8 +588,8 @@ def _role(folder: str, loosely: bool) -> tuple[str, str]:
         return "", same_name(folder)
     text = re.sub(r"(?<=[a-z])(?=[A-Z]|annot)", "_", folder)  # trainannot, PedMasks
     words = [word for word in re.split(r"[\W_]+", same_name(text)) if word]
-    known = {word: role for role in ("image", "mask") for word in words if re.fullmatch(WORDS[role], word)}
-    role = "mask" if "mask" in known.values() else "".join({*known.values()})
+    known = {word: role for role in WORDS for word in words if re.fullmatch(WORDS[role], word)}
+    role = next((role for role in ("shown", "mask", "image") if role in known.values()), "")
     return role, "_".join(word for word in words if word not in known)
 
 
@@ -642,89 +627,87 @@ def _is_grey_twin(path: Path, tree: Tree) -> bool:
 
 
 def _bare(stem: str, role: str) -> str:
-    """A name without the word at its start or its end that says image or mask: "" where it is all."""
+    """A name without the words at its start or its end that say image or mask: "" where they are all."""
     word = WORDS[role]
-    return re.sub(rf"^({word})([ _.-]+|$)|[ _.-]+({word})$", "", stem)
+    return re.sub(rf"^({word})([ _.-]+|$)|([ _.-]+({word}))+$", "", stem)
 
 
 def _without_number(stem: str) -> str:
-    return re.sub(r"(?<=.)[ _.-]*\(?\d+\)?$", "", stem)
+    return re.sub(r"[ _.-]+\(?\d+\)?$|(?<=\D)\(?\d+\)?$", "", stem)
 
 
-def _pair(
-    name: str, tree: Tree, images: dict[Path, tuple], masks: dict[Path, tuple], usual: Any = None
-) -> Layout | None:
+def _pair(name: str, tree: Tree, images: dict[Path, tuple], masks: dict[Path, tuple]) -> Layout | None:
     """Give every picture the masks of its place and name: one for all, or one for each object.
 
     images, masks: their places, the folders above; the last of a mask may stand for a picture or a class.
-    usual: the classes where no list names them.
     """
-    layout, used, cache, by_class = Layout(name, tree.root), set(), {}, {}
-    # By its very name, else by one that no other picture there may have.
-    stems, others = defaultdict(set), defaultdict(set)
+    # A picture is called by its very name, else by one that no other picture there may have.
+    called, bare = defaultdict(list), defaultdict(list)
     for image, place in images.items():
-        stems[place, same_name(image.stem)].add(image)
-        others[place, _bare(same_name(image.stem), "image")].add(image)
-    called = {key: same_name(min(found).stem) for key, found in others.items() if len(found) == 1}
-    called |= {key: key[1] for key in stems}
-    exact, objects = defaultdict(list), defaultdict(list)
-    for path, place in masks.items():
-        up, folder = place[:-1], "".join(place[-1:])
-        stem = same_name(path.stem)  # a_mask.png and a.jpg.png belong to a, mask_1.png to img_1
-        names = [stem, _bare(stem, "mask"), *([Path(stem).stem] if "." in stem else [])]
-        owner = next((called[place, name] for name in names if (place, name) in called), None)
-        if owner is not None:
-            exact[place, owner].append(path)
-            continue
-        shorter = [_without_number(name) for name in names]
-        names += [*shorter, *(_bare(name, "mask") for name in shorter)]
-        numbered = next((name for name in names if (place, name) in stems), None)
-        within = next((above for above in (up, place) if (above, folder) in stems), None)
-        classed = next((name for name in names if (up, name) in stems), None)
-        if numbered:  # a_0.png
-            objects[place, numbered].append(path)
-        elif within is not None:  # masks/a/0.png, or a/masks/0.png beside a/images/a.png
-            objects[within, folder].append(path)
-        elif folder == same_name(path.parent.name) and classed:  # masks/person/a.png
-            objects[up, classed].append(path)
-            by_class[path] = path.parent.name
-    for image, place in images.items():
-        key = (place, same_name(image.stem))
-        whole, parts = exact[key], objects[key]
-        if (whole or parts) and len(twins := stems[key]) > 1:
-            listed = name_some([str(path.relative_to(tree.root)) for path in sorted(twins)])
+        called[place, same_name(image.stem)].append(image)
+        bare[place, _bare(same_name(image.stem), "image")].append(image)
+    called = {key: found for key, found in bare.items() if len(found) == 1} | called
+    given: dict[Path, list[tuple[Path, str]]] = defaultdict(list)
+    lonely = []
+    for path, place in sorted(masks.items()):
+        up, folder, stem = place[:-1], "".join(place[-1:]), same_name(path.stem)
+        # a_mask.png and a.jpg.png belong to a, mask_1.png to img_1, a_L.png to CamVid's a
+        names = [stem, _bare(stem, "mask"), stem.removesuffix("_l"), *([Path(stem).stem] * ("." in stem))]
+        plain = [*map(_without_number, names)]
+        meant = [("whole", place, one) for one in names]
+        meant += [("object", place, one) for one in plain + [_bare(one, "mask") for one in plain]]  # a_0.png
+        if folder:  # masks/a/0.png, or a/masks/0.png beside a/images/a.png
+            meant += [("object", up, folder), ("object", place, folder)]
+        if folder == same_name(path.parent.name):  # masks/person/a.png
+            meant += [("class", up, one) for _, _, one in meant]
+        how, found = next(((how, called[at, one]) for how, at, one in meant if (at, one) in called), ("", []))
+        if len(found) > 1:
+            listed = name_some([str(path.relative_to(tree.root)) for path in sorted(found)])
             raise UserError(f"'{tree.root}' has one mask for several pictures ({listed}): keep one of them.")
-        if len(whole) > 1 or (whole and parts):
-            listed = name_some([str(path.relative_to(tree.root)) for path in whole + parts])
+        if found:
+            given[found[0]].append((path, how))
+        else:
+            lonely.append(path.name)
+    layout, cache, by_class, by_voc = Layout(name, tree.root), {}, False, False
+    for image in images:
+        found = given.get(image, [])
+        if len(found) > 1 and any(how == "whole" for _, how in found):
+            listed = name_some([str(path.relative_to(tree.root)) for path, _ in found])
             raise UserError(f"'{image}' has several masks ({listed}): keep the one you mean.")
-        found = whole + sorted(parts)
-        used.update(found)
-        known = [find_class_list(tree, path, cache, layout) or usual for path in found]
-        reader = partial(_read_several, found, known, [*map(by_class.get, found)]) if found else None
-        for path, meaning in zip(found, known, strict=True):
-            if meaning is not None:
-                names = meaning if isinstance(meaning, list) else meaning.values()
+        read = []
+        for path, how in found:
+            known = find_class_list(tree, path, cache, layout)
+            if known is None and not VOC_MASKS.isdisjoint(map(str.lower, path.parts)):
+                known, by_voc = dict(enumerate(VOC_CLASSES)), True
+            label = path.parent.name if how == "class" and known is None else None
+            if known is not None:
+                names = known if isinstance(known, list) else known.values()
                 layout.classes.update({name: 0 for name in names if name != "__ignore__"})
-            elif path in by_class:
-                layout.classes[by_class[path]] += 1
+            elif label:
+                layout.classes[label], by_class = layout.classes[label] + 1, True
             else:
                 layout.value_files.append(path)
-        layout.examples.append(Example(image, reader, tree.split(image.parent)))
-    if lonely := [path.name for path in masks if path not in used]:
+            read.append((path, known, label))
+        mask = partial(_read_several, read) if read else None
+        layout.examples.append(Example(image, mask, tree.split(image.parent)))
+    if lonely:
         layout.notes.append(f"{len(lonely)} masks have no picture: {name_some(lonely)}")
-    if several := sum(map(bool, objects.values())):
+    if several := sum(found[0][1] != "whole" for found in given.values()):
         layout.notes.append(f"{several} pictures have one mask per object")
+    if by_voc:
+        layout.notes.append("void pixels (255, the pale outlines) count as background")
     if by_class and layout.value_files:
         raise UserError(f"'{tree.root}' holds masks in folders of classes and masks without: keep one kind.")
-    return layout if used else None
+    return layout if given else None
 
 
-def _read_several(
-    paths: Sequence[Path], known: Sequence, classes: Sequence[str | None], wanted: Any
-) -> np.ndarray:
-    """One or several masks of a picture, the objects numbered in their order, or as VOC's: uint16 (H, W)."""
-    people = None
-    for number, (path, meaning, named) in enumerate(zip(paths, known, classes, strict=True), start=1):
+def _read_several(masks: Sequence[tuple[Path, dict | list | None, str | None]], wanted: Any) -> np.ndarray:
+    """One or several masks of a picture, the objects numbered in their order, or as VOC's: uint16 (H, W).
+
+    masks: of each the path, the classes that a list gives its values, and the class of all of it.
+    """
+    people, first = None, masks[0][0]
+    for number, (path, meaning, named) in enumerate(masks, start=1):
         if meaning is not None:
             mask = read_by_list(path, meaning, wanted)
         elif named is None:
@@ -736,14 +719,14 @@ def _read_several(
             mask = (values > (127 if values.max() > 127 else 0)) & (named in wanted)
         people = np.zeros(mask.shape, np.uint16) if people is None else people
         if people.shape != mask.shape:
-            raise UserError(f"'{path}' and '{paths[0]}' belong to one picture and differ in size.")
+            raise UserError(f"'{path}' and '{first}' belong to one picture and differ in size.")
         people[mask] = number
-    objects = Path("SegmentationObject".join(str(paths[0]).rsplit("SegmentationClass", 1)))
-    if objects == paths[0] or not objects.is_file():
+    objects = Path("SegmentationObject".join(str(first).rsplit("SegmentationClass", 1)))
+    if objects == first or not objects.is_file():
         return people
     values = rgb_codes(objects)
     if values.shape != people.shape:
-        raise UserError(f"'{paths[0]}' and '{objects}' differ in size.")
+        raise UserError(f"'{first}' and '{objects}' differ in size.")
     numbers = np.unique(values, return_inverse=True)[1].reshape(people.shape) + 1
     return np.where(people, numbers, 0).astype(np.uint16)
 

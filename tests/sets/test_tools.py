@@ -108,7 +108,7 @@ def test_polygons_that_datumaro_wrote_for_cvat_are_read_within_a_pixel(src):
 def test_a_cvat_segmentation_mask_is_read_by_its_labelmap(src, folder):
     shutil.copytree(ELSEWHERE / folder, src, dirs_exist_ok=True)
     report = take(src)
-    assert report.layout.name == "voc" and not report.failed
+    assert report.layout.name == "folders" and not report.failed
     assert np.array_equal(masks(report)["a"], RING | BLOCK) and not masks(report)["b"].any()
     assert len(people(report, "a")) == 2
 
