@@ -367,6 +367,10 @@ VOID = {255, COLOUR + 0xE0E0C0}
 """Values that leave a pixel out: labelme and VOC write 255, VOC in colour a pale outline."""
 
 
+def _may_list_classes(path: Path) -> bool:
+    return bool(CLASS_LIST.fullmatch(path.name) or path.suffix.lower() in (".yaml", ".yml"))
+
+
 def read_class_list(path: Path, pictures: Set[str] = frozenset()) -> dict[int, str] | list[str] | None:
     """Class names by mask value (COLOUR + 0xRRGGBB for colours), or in order where no value is given.
 
@@ -376,7 +380,11 @@ def read_class_list(path: Path, pictures: Set[str] = frozenset()) -> dict[int, s
     try:
         text = path.read_text(encoding="utf-8-sig")
         if parse := PARSERS.get(path.suffix.lower()):
-            return _classes_of(parse(text))
+            data = parse(text)
+            names = data.get("names") if isinstance(data, dict) else None
+            if names is not None and not isinstance(names, dict | list):
+                raise UserError(f"'{path}' gives no list of class names: expected one such as [person, dog].")
+            return _classes_of(data) if names or CLASS_LIST.fullmatch(path.name) else None
         rows = [line.strip() for line in text.splitlines() if line.strip() and line.strip()[0] != "#"]
         if path.suffix.lower() == ".csv":
             rows = [",".join(cell.strip() for cell in row) for row in csv.reader(rows)]
@@ -446,7 +454,7 @@ def find_class_list(tree: Tree, mask: Path, cache: dict, layout: Layout) -> dict
     """The class list that lies nearest above a mask."""
     for folder in mask.parents:
         if folder not in cache:
-            paths = [p for p in tree.files if p.parent == folder and CLASS_LIST.fullmatch(p.name)]
+            paths = [p for p in tree.files if p.parent == folder and _may_list_classes(p)]
             found = {path: read_class_list(path, tree.by_bare_name.keys()) for path in paths}
             lists = {path: known for path, known in found.items() if known is not None}
             if empty := [p for p in found if p.name == "labelmap.txt" and p not in lists]:

@@ -26,12 +26,11 @@ from PIL import Image
 
 from segkit.files import IMAGE_SUFFIXES, UserError, name_some, require, same_name
 from segkit.sets.layouts import (
-    IMAGE_FOLDERS,
     Layout,
     Tree,
+    find_class_list,
     load_data,
     named_split,
-    read_class_list,
     shared_tail,
 )
 from segkit.sets.regions import Region, brush_decode, drawn, ellipse, number_regions, pasted, polygons, runs
@@ -302,53 +301,60 @@ class Yolo(Reader):
     name = "yolo"
 
     def files(self) -> Iterable[Path]:
-        self.names, self.splits, labels, odd = None, {}, {}, {}
-        for image in self.tree.images:
-            parts = [*image.relative_to(self.tree.root).parts]
-            at = [i for i, part in enumerate(parts[:-1]) if part.lower() in IMAGE_FOLDERS]
-            if at:
-                parts[at[-1]] = "labels"
-            places = (image, self.tree.root.joinpath(*parts), image.parent / "labels" / image.name)
-            places = [place.with_suffix(".txt") for place in places]
-            path = next((path for path in places if path in self.tree.file_set), None)
-            if path and not self.tree.is_mask(image):
-                lines = _numbers(path)
-                (odd if lines is None else labels).setdefault(path, []).append((image, (path, lines)))
-        if labels:  # without, these are other files
-            self._read_classes()
-            self.layout.classes.update({name: 0 for name in (self.names or {}).values()})
-            self.layout.spoilt.update(image for found in odd.values() for image, _ in found)
-            words = "holds more than numbers, so its picture is left out."
-            self.layout.failed += [f"'{path}' {words}" for path in odd]
-        self.labels = labels
-        return labels
+        self.lists: dict[Path, Any] = {}
+        named = [path for path in self.tree.files_of(".txt") if self._belongs(path)]
+        return named if any(_numbers(path) is not None for path in named) else []  # else these are others
 
-    def _read_classes(self) -> None:
-        """Class names by id, from data.yaml or classes.txt, and the splits that data.yaml names."""
-        kept, ranks = None, {}
-        for path in self.tree.files_of(".yaml", ".yml", ".txt", ".names"):
-            data = {}
-            if path.suffix.lower() in (".yaml", ".yml"):
-                data = load_data(path)
-                if not (isinstance(data, dict) and "names" in data):
-                    continue
-            elif path.name not in ("classes.txt", "obj.names"):
+    def _belongs(self, path: Path) -> bool:
+        """Whether a text lies beside a picture of its name, or below labels/ and has one anywhere."""
+        below = "labels" in map(str.lower, path.relative_to(self.tree.root).parts)
+        return bool(self.tree.by_bare_name.get(same_name(path.stem)) if below else self.tree.same_stem(path))
+
+    def records(self, path: Path) -> Iterable[tuple[str, Path]]:
+        return [(path.stem, path)]
+
+    def regions(self, path: Path) -> tuple[list[Region], None]:
+        if (lines := _numbers(path)) is None:
+            raise UserError(f"'{path}' holds more than numbers, so its picture is left out.")
+        known = find_class_list(self.tree, path, self.lists, self.layout)
+        names = dict(enumerate(known)) if isinstance(known, list) else known
+        self.layout.classes.update({name: 0 for name in (names or {}).values()})
+        return [self._region(names, f"'{path}'", n, *line) for n, line in enumerate(lines, start=1)], None
+
+    def _region(
+        self, names: dict[int, str] | None, path: str, line: int, key: float, *values: float
+    ) -> Region:
+        if names is not None and key not in names:
+            raise UserError(f"{path} has the class {key:g} in line {line}, which no list there names.")
+        label = names[int(key)] if names else f"{key:g}"
+        if len(values) == 4:
+            return Region(label, "box")
+        if values and not (min(values) >= -0.01 and max(values) <= 1.01):
+            raise UserError(f"{path} has corners outside of 0 to 1 in line {line}.")
+        if len(values) % 2:
+            raise UserError(
+                f"{path} has {len(values)} numbers after the class in line {line}: expected pairs."
+            )
+        return _outline(label, values, of=1)
+
+    def find(self) -> Layout:
+        layout, ranks = super().find(), {}
+        for path in self.tree.files_of(".yaml", ".yml") if layout.read else ():
+            data = load_data(path)
+            if not (isinstance(data, dict) and "names" in data):
                 continue
-            if not (known := read_class_list(path)):
-                raise UserError(f"'{path}' gives no list of class names: expected one such as [person, dog].")
             if "kpt_shape" in data:
                 raise UserError(f"'{path}' describes poses (kpt_shape): key points have no outline.")
-            known = dict(enumerate(known)) if isinstance(known, list) else known
-            if self.names is not None and known != self.names:
-                raise UserError(f"'{kept}' and '{path}' name different classes: keep one.")
-            self.names, kept = known, path
-            self.layout.read.add(path)
+            layout.read.add(path)
             for key in ("train", "val", "valid", "test"):
                 given = data.get(key) or []
                 for entry in [given] if isinstance(given, str) else given:
                     for image, rank in self._images_of(str(entry)).items():
                         ranks.setdefault(image, set()).add((rank, named_split(key)))
-        self.splits = self.layout.settle(ranks)
+        splits = layout.settle(ranks)
+        for example in layout.examples:
+            example.split = splits.get(example.image, example.split)
+        return layout
 
     def _images_of(self, entry: str) -> dict[Path, int]:
         """The pictures of an entry of data.yaml, a folder or a list of them, and how well the paths agree.
@@ -363,33 +369,6 @@ class Yolo(Reader):
         ranks = {image: max(shared_tail(at, parts) for at in image.parents) for image in self.tree.images}
         best = max(ranks.values(), default=0)
         return {image: rank for image, rank in ranks.items() if rank == best > 0}
-
-    def records(self, path: Path) -> Iterable[tuple[Path, tuple]]:
-        return self.labels[path]
-
-    def regions(self, record: tuple) -> tuple[list[Region], None]:
-        path, lines = record
-        return [self._region(f"'{path}'", n, *line) for n, line in enumerate(lines, start=1)], None
-
-    def _region(self, path: str, line: int, key: float, *values: float) -> Region:
-        if self.names is not None and key not in self.names:
-            raise UserError(f"{path} has the class {key:g} in line {line}, which no list there names.")
-        label = self.names[int(key)] if self.names else f"{key:g}"
-        if len(values) == 4:
-            return Region(label, "box")
-        if values and not (min(values) >= -0.01 and max(values) <= 1.01):
-            raise UserError(f"{path} has corners outside of 0 to 1 in line {line}.")
-        if len(values) % 2:
-            raise UserError(
-                f"{path} has {len(values)} numbers after the class in line {line}: expected pairs."
-            )
-        return _outline(label, values, of=1)
-
-    def find(self) -> Layout:
-        layout = super().find()
-        for example in layout.examples:
-            example.split = self.splits.get(example.image, example.split)
-        return layout
 
 
 def _numbers(path: Path) -> list[list[float]] | None:
