@@ -9,9 +9,11 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from io import StringIO
+from os.path import splitext
 from pathlib import Path
 from unicodedata import normalize
 
@@ -87,7 +89,7 @@ def find_samples(
             f"Masks of other names and kinds are read by segkit data import {folder} -o NEW."
         )
     table = Path(splits) if splits else folder / "splits.csv"
-    rows = read_table(table) if splits or table.exists() else {}
+    rows = read_table(table, names=images) if splits or table.exists() else {}
     dealt = splits_of(table, rows, images) if rows else assign_splits(list(images), seed)
     about = {name: rows.get(name, {}) for name in images}
     return [
@@ -153,14 +155,19 @@ def pictures_by_name(folder: Path) -> dict[str, Path]:
     return found
 
 
-def read_table(path: Path, needed: Sequence[str] = ("name", "split")) -> dict[str, dict[str, str]]:
+def read_table(
+    path: Path, needed: Sequence[str] = ("name", "split"), names: Container[str] = ()
+) -> dict[str, dict[str, str]]:
     """The lines of a splits.csv by name, each with a group: its own column, else scene, else the name.
 
+    names: those of the pictures, which the file may give as images/NAME.jpg too.
     Raises: UserError when it is none, or contradicts itself.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            text = file.read()
+        separator = max(",;\t", key=text.partition("\n")[0].count)  # some spreadsheets write semicolons
+        rows = list(csv.DictReader(StringIO(text, newline=""), delimiter=separator))
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"'{path}' is not a table in UTF-8 that can be read ({error}).") from None
     if not rows or not {*needed} <= rows[0].keys():
@@ -168,6 +175,8 @@ def read_table(path: Path, needed: Sequence[str] = ("name", "split")) -> dict[st
     table = {}
     for row in rows:
         name = normalize("NFC", row["name"] or "")
+        bare = splitext(name.removeprefix("images/"))[0]
+        name = bare if name not in names and bare in names else name
         row["group"] = row.get("group") or row.get("scene") or name
         first = table.setdefault(name, row)
         for column in (c for c in ("split", "group") if first.get(c) != row.get(c)):

@@ -224,7 +224,11 @@ def exported(checkpoint: Path, precision: str = "fp32") -> Path:
     folder = cache_folder() / "onnx" / f"{checkpoint.stem}-{key}"
     path = folder / f"{precision}.onnx"
     if path.exists():
-        return path
+        try:
+            read_metadata(path)
+            return path
+        except UserError as error:
+            print(f"{error} As it is in the cache, it is made anew now.", file=sys.stderr)
     if precision == "fp32":
         return export_onnx(checkpoint, path)
     whole = exported(checkpoint, "fp32")

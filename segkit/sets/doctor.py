@@ -19,7 +19,7 @@ from segkit.data import (
 )
 from segkit.files import UserError, mask_values, read_image, read_mask
 from segkit.plots import contact_sheet, overlay
-from segkit.sets.groups import LOOKS_LIKE_SERIES, near_duplicates, thumbnail, torn_groups, torn_series
+from segkit.sets.groups import near_duplicates, series_leak, thumbnail, torn_groups
 
 ALL_MARKED = 0.999
 """Share of marked pixels above which a mask says nothing."""
@@ -118,7 +118,7 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
     of = report.class_name
     table = {}
     try:
-        table = read_table(folder / "splits.csv") if (folder / "splits.csv").exists() else {}
+        table = read_table(folder / "splits.csv", names=images) if (folder / "splits.csv").exists() else {}
         report.splits = (
             splits_of(folder / "splits.csv", table, images) if table else assign_splits(list(images), seed)
         )
@@ -162,9 +162,8 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
     groups = report.groups if len(set(report.groups.values())) < len(report.groups) else {}
     for group in torn_groups(groups, report.splits):
         note("error", "group across splits", group, "lies in more than one split")
-    if not groups and (pattern := torn_series(report.splits)):
-        cure = f"segkit data split {folder} --overwrite --group '{pattern}'"
-        note("warning", "series across splits", min(images), f"{LOOKS_LIKE_SERIES}: {cure}")
+    if not groups and (said := series_leak(report.splits, f"segkit data split {folder} --overwrite")):
+        note("warning", "series across splits", min(images), said)
     return report
 
 

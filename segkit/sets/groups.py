@@ -25,10 +25,6 @@ from segkit.files import UserError, name_some, read_image, read_labels, write_ta
 MOST_COMPARED = 20_000
 """Pictures: above this, comparing each with each takes minutes, and only the doctor does it."""
 
-LOOKS_LIKE_SERIES = (
-    "the names look like a film or a series, whose pictures lie in more than one split. One command cures it"
-)
-
 
 def deal_folder(folder: str | Path, seed: int = 0, group: str | None = None, overwrite: bool = False) -> str:
     """Write the splits.csv of a data set so that what belongs together lies in one split.
@@ -46,7 +42,7 @@ def deal_folder(folder: str | Path, seed: int = 0, group: str | None = None, ove
     known, table = {}, folder / "splits.csv"
     if overwrite and not group and table.exists():
         with contextlib.suppress(UserError):  # a table that contradicts itself is what is to be replaced
-            known = read_table(table)
+            known = read_table(table, names=images)
     groups = {name: known[name]["group"] if name in known else name for name in names}
     groups = join_groups(
         read_groups(folder, names, group) if group else groups, near_duplicates(thumbnails(images))
@@ -62,8 +58,8 @@ def deal_folder(folder: str | Path, seed: int = 0, group: str | None = None, ove
     sizes = Counter(groups.values())
     if group and (alone := [name for name in names if sizes[groups[name]] == 1]):
         parts.append(f"{len(alone)} pictures stand alone by '{group}': {name_some(alone, 5)}")
-    if not group and (pattern := torn_series(splits)):
-        parts.append(f"{LOOKS_LIKE_SERIES}: segkit data split {folder} --overwrite --group '{pattern}'")
+    if not group and (said := series_leak(splits, f"segkit data split {folder} --overwrite")):
+        parts.append(said)
     return "\n".join(parts)
 
 
@@ -78,7 +74,7 @@ def read_groups(folder: Path, names: list[str], group: str) -> dict[str, str]:
     if group == "folder":
         groups = {name: name.rpartition("/")[0] or name for name in names}
     elif group.lower().endswith(".csv"):
-        table = read_table(Path(group), needed=("name", "group"))
+        table = read_table(Path(group), ("name", "group"), names)
         if missing := sorted(set(names) - table.keys()):
             raise UserError(f"'{group}' has no line for {len(missing)} pictures, such as {missing[0]}.")
         groups = {name: table[name]["group"] for name in names}
@@ -201,15 +197,24 @@ def _leaks_in(folder: str | Path, samples: list[Sample], splits: str | Path | No
                 f"leak: {count} pictures are nearly the same picture as one in another split, such as {a} "
                 f"({split[a]}) and {b} ({split[b]}). The cure: {cure}"
             )
-    if all(group == name for name, group in groups.items()) and (pattern := torn_series(split)):
-        found.append(f"leak: {LOOKS_LIKE_SERIES}: {cure} --group '{pattern}'")
+    if all(group == name for name, group in groups.items()) and (said := series_leak(split, cure)):
+        found.append(f"leak: {said}")
     return found
 
 
-def torn_series(splits: dict[str, str]) -> str | None:
-    """The pattern of names that look like a series, where some series lies in more than one split."""
+def series_leak(splits: dict[str, str], command: str) -> str | None:
+    """What to say where names look like a series that lies in more than one split.
+
+    command: the one that deals the set anew, without its group.
+    """
     pattern = series_pattern(list(splits))
-    return pattern if pattern and torn_groups(group_by_pattern(splits, pattern), splits) else None
+    groups = group_by_pattern(splits, pattern) if pattern else {}
+    if not torn_groups(groups, splits):
+        return None
+    cure = f"One command cures it: {command} --group '{pattern}'"
+    if (count := len(set(groups.values()))) < len(SPLITS):
+        cure = f"{count} of them fill no {len(SPLITS)} splits: add pictures of other ones"
+    return f"the names look like a film or a series, whose pictures lie in more than one split. {cure}"
 
 
 def torn_groups(groups: dict[str, str], split: dict[str, str]) -> list[str]:
@@ -243,11 +248,11 @@ def series_pattern(names: list[str]) -> str | None:
     long = [start for start, count in counts.items() if count >= 3]
     if 2 * sum(counts[start] for start in long) < len(names):
         return None
-    if len(long) > 2 or (len(long) == 2 and len(found) < 30):
-        return r"(.*\D)\d+" + ending
-    if len(long) == 2 or FILM.search(long[0]):
-        return (r"(.*\d)\d" if len(found) < 300 else r"(.*\d)\d\d") + ending
-    return None
+    if len(long) == 1 and not FILM.search(long[0]):
+        return None
+    films, stretches = r"(.*\D)\d+" + ending, r"(.*\d)\d" + r"\d" * (len(found) >= 300) + ending
+    enough = len(SPLITS) <= len(set(group_by_pattern(names, stretches).values())) < len(names)
+    return stretches if len(long) < 3 and enough else films
 
 
 def thumbnails(images: dict[str, Path]) -> dict[str, np.ndarray]:

@@ -575,14 +575,16 @@ def find_folders(tree: Tree, loosely: bool = False) -> Layout | None:
     if layout and (tree.root / "splits.csv").is_file():
         layout.read.add(tree.root / "splits.csv")
         with layout.noting(tree.root / "splits.csv"):
-            table = read_table(tree.root / "splits.csv")
             inside = tree.root / "images"  # whose pictures a table means, if there is one
+            meant = {}
             for example in layout.examples:
-                if inside.is_dir() and not example.image.is_relative_to(inside):
-                    continue
                 place = example.image.relative_to(tree.root).parts
-                name = Path(*(place[1:] or place)).with_suffix("").as_posix()
-                row = table.get(normalize("NFC", name), {})
+                if not inside.is_dir() or place[0] == "images":
+                    name = Path(*(place[1:] or place)).with_suffix("").as_posix()
+                    meant[normalize("NFC", name)] = example
+            table = read_table(tree.root / "splits.csv", names=meant)
+            for name, example in meant.items():
+                row = table.get(name, {})
                 example.split, example.group = row.get("split", example.split), row.get("group", name)
     return layout
 

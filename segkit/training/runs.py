@@ -233,9 +233,9 @@ def write_record(run: Path, record: dict, info: CheckpointInfo, val_set: Segment
 
 
 def describe_set(dataset: SegmentationDataset) -> tuple[dict, ...]:
-    """Which folders, and how many pictures of each."""
-    counts = Counter(sample.folder.resolve().name for sample in dataset.samples)
-    return tuple({"name": name, "images": count} for name, count in counts.items())
+    """The folders by name, each by itself where two share one, and how many pictures of each."""
+    counts = Counter(sample.folder.resolve() for sample in dataset.samples)
+    return tuple({"name": folder.name, "images": count} for folder, count in counts.items())
 
 
 def folders_of(dataset: SegmentationDataset) -> list[str]:

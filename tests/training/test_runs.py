@@ -23,12 +23,12 @@ from segkit.training.sampler import EpochSampler
 
 
 def test_the_run_and_its_checkpoint_tell_how_they_came_about(make_dataset, tmp_path):
-    folder = make_dataset(12)
-    run = train([folder], tmp_path / "run", small(num_epochs=2, alpha=0.3))
+    folder, twin = make_dataset(12), make_dataset(6, name="more/drawn")
+    run = train([folder, twin], tmp_path / "run", small(num_epochs=2, alpha=0.3))
     recorded = json.loads((run.folder / "config.json").read_text())
     assert recorded["config"]["alpha"] == 0.3
-    learnt = load_dataset(folder, split="train", size=32)
-    assert recorded["trained_on"] == [{"name": "drawn", "images": len(learnt)}]
+    learnt = [len(load_dataset(one, split="train", size=32)) for one in (folder, twin)]
+    assert recorded["trained_on"] == [{"name": "drawn", "images": count} for count in learnt]
     _, info = load_checkpoint(run.checkpoint)
     assert info.config["alpha"] == 0.3
     assert info.preprocessing.size == 32
