@@ -74,13 +74,14 @@ def read_image(source: Picture, at_least: int | None = None) -> np.ndarray:
             picture = Image.fromarray(_eight_bits(np.asarray(picture), _named(source)))
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
-        elif picture.mode not in ("L", "CMYK"):
+        elif picture.mode not in ("L", "CMYK", "RGB"):
             picture = picture.convert("RGB")
         if profile:
             picture = to_srgb(picture, profile)
         if picture.mode == "RGBA":
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-        return np.array(picture.convert("RGB"))  # a copy: np.asarray of a Pillow picture is read-only
+        # Pillow copies what is RGB already as well; np.asarray would be read-only.
+        return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:

@@ -41,7 +41,7 @@ def cutout(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """
     opacity = cv2.convertScaleAbs(alpha, alpha=255)
     alone = cv2.merge([*cv2.split(image), opacity])
-    return cv2.bitwise_and(alone, alone, mask=opacity)
+    return cv2.subtract(alone, alone, alone, mask=(opacity == 0).view(np.uint8))
 
 
 def replace_background(

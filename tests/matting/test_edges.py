@@ -1,4 +1,5 @@
 import io
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from segkit.files import UserError, embedded_path, read_image, write_image
 from segkit.matting.compose import cutout, on_its_own, remove, replace_background, soft_alpha
 from segkit.matting.edges import alpha_errors, clean_colours, guided_filter, halo, refine_alpha
 from segkit.matting.effects import background_alone, portrait, recolour, recolour_classes
-from segkit.predict import Segmenter
+from segkit.predict import Segmenter, settle
 
 
 def disc(side: int = 200, radius: int = 60) -> np.ndarray:
@@ -162,6 +163,16 @@ def test_a_cut_out_holds_nothing_of_the_room():
     alpha = disc()
     cut = cutout(scene(alpha), alpha)
     assert (cut[alpha == 0] == 0).all() and (cut[alpha == 1] == (220, 60, 40, 255)).all()
+
+
+def test_many_megapixels_fit_no_step_holds_copies_of_the_whole():
+    alpha = np.tile(disc(), (5, 5))
+    image = np.zeros((*alpha.shape, 3), np.uint8)
+    for step, most in ((lambda: cutout(image, alpha), 8.1), (lambda: settle(alpha), 9.2)):
+        tracemalloc.start()
+        step()
+        assert tracemalloc.get_traced_memory()[1] < most * alpha.size  # bytes
+        tracemalloc.stop()
 
 
 def test_more_strength_is_more_blur_and_none_changes_nothing():
