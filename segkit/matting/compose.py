@@ -78,7 +78,7 @@ def blurred_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     height, width = alpha.shape
     small, hole = shrink(alpha.shape, 480, image, alpha)
     behind = cv2.GaussianBlur(background_alone(small, hole), (0, 0), max(hole.shape) / 60)
-    return cv2.resize(behind, (width, height), interpolation=cv2.INTER_LINEAR).round().astype(np.uint8)
+    return cv2.resize(behind.round().astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def cover(picture: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -4,17 +4,18 @@ This needs PyAV: pip install 'segkit-course[video]'. OpenCV reads most videos to
 which is what browsers and phones play, and it drops the sound and the times of the frames.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from segkit.files import IMAGE_SUFFIXES, UserError, atomic_path, require, write_image
+from segkit.files import UserError, atomic_path, open_picture, require, write_image
 
 try:
     import av
@@ -73,7 +74,7 @@ class VideoReader:
     """
 
     def __init__(self, path: str | Path):
-        self.path, self.damaged, self.last, self.count = Path(path), 0, Fraction(0), None
+        self.path, self.damaged, self.last, self.count = Path(path), 0, Fraction(0), 0
         self._open()
         start = self._container.start_time
         step = Fraction(self._stream.time_base)
@@ -94,11 +95,11 @@ class VideoReader:
         first = next(self._decoded(), None)
         if first is None:
             raise UserError(f"'{self.path}' is damaged: not one of its frames could be read.")
-        self.damaged = 0
-        self._rewind()
         stream, container = self._stream, self._container
         matrix = first.side_data.get("DISPLAYMATRIX")
         self._turn = np.frombuffer(matrix, np.int32) if matrix else np.eye(3, dtype=np.int32).ravel()
+        # Whether rows and columns change places to show it. A selfie may be mirrored as well.
+        self._lies = abs(int(self._turn[1])) > abs(int(self._turn[0]))
         aspect = stream.sample_aspect_ratio or Fraction(1)
         size = first.width, first.height
         if self._lies:
@@ -119,20 +120,12 @@ class VideoReader:
         )
 
     def frames(self, after: Fraction | None = None) -> Iterator[Frame]:
-        """The frames in order; only those later than `after` seconds, if that is given."""
-        if after is not None:
-            target = int((after + self.origin) / self._stream.time_base)
-            try:
-                self._container.seek(target, stream=self._stream)
-                first = next((self._time(f, None) for f in self._decoded()), None)
-                self._container.seek(target, stream=self._stream)
-            except av.FFmpegError:
-                first = None
-            if first is None or first > after:  # no index to jump by: read from the start
-                self._rewind()
-        last, self.count = None, 0 if after is None else None
+        """The frames in order, from the first one; only those later than `after` seconds, if given."""
+        self._container.close()
+        self._open()
+        self.damaged, self.count, last = 0, 0, None
         for raw in self._decoded():
-            self.count = None if self.count is None else self.count + 1
+            self.count += 1
             self.last = now = self._time(raw, last)
             self.damaged += bool(raw.is_corrupt)
             if last is not None and now <= last:
@@ -151,7 +144,7 @@ class VideoReader:
                 "frames there are missing or patched."
             )
         # A film may hide some of its frames by a list, as when its start was cut off, but hardly this many.
-        if self.count is not None and self.count < 0.75 * self._stream.frames:
+        if self.count < 0.75 * self._stream.frames:
             found.append(
                 f"'{self.path}' should hold {self._stream.frames} frames, and {self.count} could be read."
             )
@@ -164,13 +157,8 @@ class VideoReader:
             )
         return found
 
-    def _rewind(self) -> None:
-        self._container.close()
-        self._open()
-
     def _open(self) -> None:
-        self._container = _open_video(self.path)
-        self._pictures = [s for s in self._container.streams.video if not _is_cover(s)]
+        self._container, self._pictures = _open_video(self.path)
         self._stream = self._pictures[0]
         self._stream.thread_type = "AUTO"
         self._decoder = self._stream.codec_context
@@ -215,11 +203,6 @@ class VideoReader:
         image = np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])
         size = self.info.width, self.info.height
         return image if image.shape[1::-1] == size else cv2.resize(image, size)
-
-    @property
-    def _lies(self) -> bool:
-        """Whether rows and columns change places to show it. A selfie may be mirrored as well."""
-        return abs(int(self._turn[1])) > abs(int(self._turn[0]))
 
 
 def to_sdr(wide: np.ndarray, curve: int) -> np.ndarray:
@@ -274,12 +257,8 @@ def packets_of(container, stream) -> Iterator:
             yield None
 
 
-def _is_cover(stream) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
-
-
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,h264,hevc,ivf,dv"
-FORMATS += ",gif,wav,mp3,aac,flac,tty,image2,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"
+FORMATS += ",gif,wav,mp3,aac,flac"
 """What FFmpeg may take a file for. Playlists are not among them: they would show other files, by name."""
 
 
@@ -289,18 +268,17 @@ def open_container(path: str | Path):
     return av.open(f"file:{Path(path).absolute()}", metadata_errors="replace", options=whitelist)
 
 
-def _open_video(path: Path):
-    """An open container with at least one stream of pictures.   Raises: UserError."""
+def _open_video(path: Path) -> tuple:
+    """An open container, and its streams of pictures, at least one.   Raises: UserError."""
     if av is None:
         require("av", extra="video")
-    if not path.exists():
-        raise UserError(f"'{path}' does not exist.")
-    if path.is_dir():
-        raise UserError(f"'{path}' is a folder, not a video.")
-    if path.suffix.lower() in IMAGE_SUFFIXES and path.suffix.lower() != ".gif":
+    if not path.is_file():
+        raise UserError(f"'{path}' is not a file." if path.exists() else f"'{path}' does not exist.")
+    what = None
+    with suppress(UserError), open_picture(path) as picture:
+        what = picture.format
+    if what not in (None, "GIF"):
         raise UserError(f"'{path}' is a picture, not a video. For pictures: segkit predict")
-    if path.stat().st_size == 0:
-        raise UserError(f"'{path}' is empty.")
     try:
         container = open_container(path)
     except PermissionError:
@@ -312,21 +290,15 @@ def _open_video(path: Path):
                 f"'{path}' is cut off: its index, which a recorder writes last, is missing. Copy it again, "
                 "or export it again from the program that made it."
             ) from None
-        raise UserError(f"'{path}' is not a video, or in a format that is not known.") from None
-    pictures = [s for s in container.streams.video if not _is_cover(s)]
-    what = None
-    if container.format.name == "tty" or not (container.streams.video or container.streams.audio):
-        what = "is not a video: it holds text."
-    elif container.format.name in ("image2", "png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe"):
-        what = "is a picture, not a video. For pictures: segkit predict"
-    elif not pictures:
-        what = "holds sound but no moving pictures."
-    elif pictures[0].codec_context is None:
-        what = "holds a video in a format that is not known here. Convert it to H.264 first."
-    if what:
+        what = "not a video, or in a format that is not known" if head else "empty"
+        raise UserError(f"'{path}' is {what}.") from None
+    cover = av.stream.Disposition.attached_pic
+    pictures = [stream for stream in container.streams.video if not stream.disposition & cover]
+    if not pictures or pictures[0].codec_context is None:
         container.close()
-        raise UserError(f"'{path}' {what}")
-    return container
+        what = "a video in a format that is not known here" if pictures else "sound but no moving pictures"
+        raise UserError(f"'{path}' holds {what}.")
+    return container, pictures
 
 
 @dataclass(frozen=True)
@@ -379,94 +351,67 @@ def choose_encoding(out: Path, transparent: bool) -> Encoding:
     raise UserError(f"'{out}' should end in one of {', '.join(choices)}: that decides how it is written.")
 
 
-class VideoWriter:
+@contextmanager
+def video_writer(
+    path: str | Path,
+    width: int,
+    height: int,
+    fps: float | Fraction = 25,
+    encoding: Encoding | None = None,
+    time_base: Fraction | None = None,
+    pixel_aspect: Fraction = Fraction(1),
+    crf: int = 20,
+) -> Iterator[Callable]:
     """Write frames to one file. The colours are written, and marked, as BT.709, so that players agree.
 
-    with VideoWriter("out.mp4", 640, 360, fps=25) as writer:
-        writer.write(image)                 # uint8 RGB (360, 640, 3), or RGBA for a transparent encoding
-        writer.write(image, time=1.5)       # at its own time
+    with video_writer("out.mp4", 640, 360, fps=25) as write:
+        write(image)            # uint8 RGB (360, 640, 3), or RGBA for a transparent encoding
+        write(image, 1.5)       # at its own time, in seconds from the start; without one, fps goes on
 
     H.264 needs even sizes: of an odd one, the last row or column is repeated.
     The file is there after the last line, whole, and not at all after an error. Introduced in notebook 13.
     """
-
-    def __init__(
-        self,
-        path: str | Path,
-        width: int,
-        height: int,
-        fps: float | Fraction = 25,
-        encoding: Encoding | None = None,
-        time_base: Fraction | None = None,
-        pixel_aspect: Fraction = Fraction(1),
-        crf: int = 20,
-    ):
-        if av is None:
-            require("av", extra="video")
-        self.path, self.count = Path(path), 0
-        self.fps = Fraction(fps).limit_denominator(1001)
-        self.encoding = encoding or choose_encoding(self.path, transparent=False)
-        self.time_base = time_base or 1 / self.fps
-        self._place = atomic_path(self.path)
-        self._container = av.open(str(self._place.__enter__()), "w")
-        options = dict(self.encoding.options)
-        if "prores" not in self.encoding.codec:
-            options |= {"crf": str(crf), "g": str(max(1, round(2 * self.fps)))}
-        stream = self._container.add_stream(self.encoding.codec, rate=self.fps, options=options)
-        step = 2 if "420" in self.encoding.pixels else 1
+    if av is None:
+        require("av", extra="video")
+    encoding = encoding or choose_encoding(Path(path), transparent=False)
+    fps, numbers = Fraction(fps).limit_denominator(1001), count()
+    time_base = time_base or 1 / fps
+    options = dict(encoding.options)
+    if encoding.codec in (_H264[0], _VP9[0]):
+        options |= {"crf": str(crf), "g": str(max(1, round(2 * fps)))}
+    step = 2 if "420" in encoding.pixels else 1
+    with atomic_path(Path(path)) as temporary, av.open(str(temporary), "w") as container:
+        stream = container.add_stream(encoding.codec, rate=fps, options=options)
+        codec = stream.codec_context
         stream.width, stream.height = -(-width // step) * step, -(-height // step) * step
-        stream.pix_fmt = self.encoding.pixels
-        stream.codec_context.time_base = self.time_base
-        stream.time_base = self.time_base
-        stream.codec_context.sample_aspect_ratio = pixel_aspect
-        stream.codec_context.colorspace = stream.codec_context.color_primaries = BT709
-        stream.codec_context.color_trc, stream.codec_context.color_range = BT709, LIMITED
-        if self.encoding.pixels == "yuva420p":
+        stream.pix_fmt, stream.time_base, codec.time_base = encoding.pixels, time_base, time_base
+        codec.sample_aspect_ratio = pixel_aspect
+        codec.colorspace = codec.color_primaries = codec.color_trc = BT709
+        codec.color_range = LIMITED
+        if encoding.pixels == "yuva420p":
             stream.metadata["alpha_mode"] = "1"
-        self._stream = stream
 
-    def __enter__(self) -> "VideoWriter":
-        return self
-
-    def write(self, image: np.ndarray, time: float | Fraction | None = None) -> None:
-        """One frame: uint8 (H, W, 3) or (H, W, 4).   time: seconds from the start; None follows fps."""
-        bottom, right = self._stream.height - image.shape[0], self._stream.width - image.shape[1]
-        if bottom or right:
+        def write(image: np.ndarray, time: float | Fraction | None = None) -> None:
+            bottom, right = stream.height - image.shape[0], stream.width - image.shape[1]
             image = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
-        kind = "rgb24" if image.shape[2] == 3 else "rgba"
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), kind)
-        frame = frame.reformat(format=self.encoding.pixels, dst_colorspace=BT709, dst_color_range=LIMITED)
-        frame.time_base = self.time_base
-        frame.pts = round(Fraction(self.count / self.fps if time is None else time) / self.time_base)
-        self._container.mux(self._stream.encode(frame))
-        self.count += 1
+            frame = av.VideoFrame.from_ndarray(image, "rgb24" if image.shape[2] == 3 else "rgba")
+            frame = frame.reformat(format=encoding.pixels, dst_colorspace=BT709, dst_color_range=LIMITED)
+            frame.time_base = time_base
+            frame.pts = round(Fraction(next(numbers) / fps if time is None else time) / time_base)
+            container.mux(stream.encode(frame))
 
-    def __exit__(self, kind, error, trace) -> None:
-        try:
-            if kind is None:
-                self._container.mux(self._stream.encode(None))
-            self._container.close()
-        except BaseException as problem:
-            self._place.__exit__(type(problem), problem, problem.__traceback__)
-            raise
-        self._place.__exit__(kind, error, trace)
+        yield write
+        container.mux(stream.encode(None))
 
 
-class FolderWriter:
+@contextmanager
+def folder_writer(path: Path, start: int) -> Iterator[Callable]:
     """The same for a folder of PNG files, numbered from `start`."""
-
-    def __init__(self, path: Path, start: int):
-        self.path, self.start, self.count = path, start, 0
-        path.mkdir(parents=True, exist_ok=True)
-        for half in path.glob(".*.png"):  # a killed run left it
-            half.unlink()
-
-    def write(self, image: np.ndarray, time: Fraction) -> None:
-        write_image(self.path / f"{self.start + self.count:06d}.png", image)
-        self.count += 1
-
-    def __exit__(self, *_) -> None:
-        pass
+    path.mkdir(parents=True, exist_ok=True)
+    for half in path.glob(".*.png"):  # a killed run left it
+        half.unlink()
+    numbers = count(start)
+    yield lambda image, time: write_image(path / f"{next(numbers):06d}.png", image)
 
 
 def write_video(path: str | Path, images: Iterable[np.ndarray], fps: float = 25, crf: int = 20) -> Path:
@@ -479,7 +424,7 @@ def write_video(path: str | Path, images: Iterable[np.ndarray], fps: float = 25,
     if first is None:
         raise UserError(f"there are no pictures to write to '{path}'.")
     height, width = first.shape[:2]
-    with VideoWriter(path, width, height, fps, crf=crf) as writer:
+    with video_writer(path, width, height, fps, crf=crf) as write:
         for image in chain([first], images):
-            writer.write(image)
+            write(image)
     return Path(path)

@@ -19,7 +19,7 @@ from PIL import Image
 from segkit.files import UserError, require
 from segkit.matting.compose import soft_alpha
 from segkit.predict import Segmenter
-from segkit.video.files import VideoReader, VideoWriter
+from segkit.video.files import VideoReader, video_writer
 from segkit.video.smooth import Smoother
 
 
@@ -251,9 +251,9 @@ def recorder(path: str | Path, size: tuple[int, int], fps: float | None = None) 
 
     size: (height, width).   fps: about so many will come.   Raises: UserError.
     """
-    with VideoWriter(path, *size[::-1], fps or 30, time_base=Fraction(1, 10_000)) as writer:
+    with video_writer(path, *size[::-1], fps or 30, time_base=Fraction(1, 10_000)) as write:
         start = time.perf_counter()
-        yield lambda image: writer.write(image, Fraction(time.perf_counter() - start))
+        yield lambda image: write(image, time.perf_counter() - start)
 
 
 @contextmanager

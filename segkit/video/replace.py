@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
@@ -21,24 +22,26 @@ from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from segkit.files import UserError, atomic_path, check_outputs
-from segkit.matting.compose import cover, cutout, soft_alpha
-from segkit.matting.edges import shrink
+from segkit.matting.compose import cover, cutout, replace_background, soft_alpha
 from segkit.predict import Segmenter
 from segkit.video.files import (
     Encoding,
-    FolderWriter,
     Frame,
     VideoReader,
-    VideoWriter,
     av,
     choose_encoding,
+    folder_writer,
     open_container,
     packets_of,
+    video_writer,
 )
 from segkit.video.smooth import Smoother
 
 SPEAKERS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
 """By their number: how sound that is encoded anew is laid out."""
+
+Past = tuple[np.ndarray, np.ndarray] | None
+"""What a smoother remembers of the frame before."""
 
 PART_FRAMES = 250
 """A work file holds this many frames: what an interruption costs at most."""
@@ -57,31 +60,16 @@ def painter(background: str | Sequence[int] | np.ndarray) -> Callable[[np.ndarra
                 f"background is a colour, a picture, 'blur' or 'transparent', found '{background}'."
             )
         # What nobody should see is really gone: otherwise the room would still be in the file.
-        return _paint_blur if background == "blur" else cutout
+        return cutout if background == "transparent" else partial(replace_background, background=background)
     picture = np.asarray(background, np.uint8)
     picture = picture.reshape(1, 1, 3) if picture.ndim == 1 else picture
-    ready: dict[tuple, np.ndarray] = {}
 
     def paint(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-        size = image.shape[:2]
-        if size not in ready:  # scaled once, not for every frame
-            ready.clear()
-            ready[size] = cover(picture, *size)
-        return cv2.blendLinear(image, ready[size], alpha, 1 - alpha)
+        nonlocal picture
+        picture = cover(picture, *alpha.shape)  # scaled with the first frame; then it fits
+        return cv2.blendLinear(image, picture, alpha, 1 - alpha)
 
     return paint
-
-
-def _paint_blur(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    # A strong blur of a small copy looks the same and is ten times faster. The person is left out of it;
-    # otherwise a halo in the colour of the clothes would surround everybody.
-    height, width = alpha.shape
-    small, hole = shrink(alpha.shape, 160, image, alpha)
-    around, sigma = 1.001 - hole, max(hole.shape) / 50
-    small = cv2.GaussianBlur(small * around[..., None], (0, 0), sigma)
-    small /= cv2.GaussianBlur(around, (0, 0), sigma)[..., None]
-    behind = cv2.resize(small.clip(0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
-    return cv2.blendLinear(image, behind, alpha, 1 - alpha)
 
 
 @dataclass
@@ -149,24 +137,27 @@ def replace_in_video(
     check_outputs([out] if out.is_file() else [], [Path(source), *also_read], overwrite)
     with VideoReader(source) as reader, _alone(out):
         parts = Parts(out, encoding, reader, _job(person, source, background, smoother, crf, part_frames))
-        smoother.past = parts.past
-        report = VideoReport(out, reader.info.width, reader.info.height, parts.frames, parts.frames)
-        size = report.width, report.height
-        bar = tqdm(total=reader.info.frames, initial=parts.frames, unit=" frames", desc=Path(source).name)
+        smoother.past, done = parts.past, len(parts.times)
+        report = VideoReport(out, reader.info.width, reader.info.height, resumed=done)
+        bar = tqdm(total=reader.info.frames, initial=done, unit=" frames", desc=Path(source).name)
+        small = ((frame, person.preprocessing.resize(frame.image)) for frame in reader.frames(parts.last))
+
+        def painted(segmented: Iterable) -> Iterator[tuple[np.ndarray, Fraction, Past]]:
+            for frame, prob, past in segmented:
+                alpha = soft_alpha(cv2.resize(prob, (report.width, report.height)), person.threshold)
+                yield paint(frame.image, alpha), frame.time, past
+                bar.update()
+
         with (
             bar,
-            closing(_ahead(_shrunk(person, reader.frames(parts.last)), 4)) as read,
+            closing(_ahead(small, 4)) as read,
             closing(_ahead(_segmented(person, read, smoother), 4)) as segmented,
         ):
             for first in segmented:
-                with Part(parts, crf) as part:
-                    for frame, prob, past in chain([first], islice(segmented, part_frames - 1)):
-                        alpha = soft_alpha(cv2.resize(prob, size), person.threshold)
-                        part.write(paint(frame.image, alpha), frame.time, past)
-                        bar.update()
-        report.audio, lost = parts.assemble(reader)
+                parts.add(painted(chain([first], islice(segmented, part_frames - 1))), crf)
+        report.audio, lost = parts.assemble()
         report.audio += "".join(f", {what} left out" for what in reader.left_out)
-        report.frames, report.problems = parts.frames, reader.problems() + lost
+        report.frames, report.problems = len(parts.times), reader.problems() + lost
     report.seconds = time.perf_counter() - began
     return report
 
@@ -205,11 +196,6 @@ def _job(person, source, background, smoother, crf, part_frames) -> dict:
     }
 
 
-def _shrunk(person: Segmenter, frames: Iterable[Frame]) -> Iterator[tuple[Frame, np.ndarray]]:
-    for frame in frames:
-        yield frame, person.preprocessing.resize(frame.image)
-
-
 def _segmented(person: Segmenter, frames: Iterator[tuple[Frame, np.ndarray]], smoother: Smoother) -> Iterator:
     """Frame, smoothed probability at the network's size, and the smoother's memory after it."""
     batch_size = 1 if person.device.type == "cpu" else 8
@@ -241,17 +227,18 @@ class Parts:
     """
 
     def __init__(self, out: Path, encoding: Encoding, reader: VideoReader, job: dict):
-        self.out, self.encoding, self.info = out, encoding, reader.info
+        self.out, self.encoding, self.reader, self.info = out, encoding, reader, reader.info
         self.folder = out.with_name(f"{out.name}.parts")
         self.times: list[int] = []
         """When each frame is shown, in units of the source's time base."""
-        self.past: tuple[np.ndarray, np.ndarray] | None = None
-        self.count = 0
+        self.starts: list[int] = []
+        """The first frame of each piece."""
+        self.past: Past = None
         if encoding.codec == "png" and out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UserError(f"'{out}' is there already: give -o a new name, or remove it first.")
         if out.suffix and out.is_dir():
             raise UserError(f"'{out}' is a folder: give -o the name of a file.")
-        record = self.folder / "job.json"
+        record, self._state = self.folder / "job.json", self.folder / "state.npz"
         if self.folder.exists() and not record.exists() and any(self.folder.iterdir()):
             raise UserError(f"'{self.folder}' is in the way: work files go there. Move it away.")
         if record.exists() and record.read_text() != json.dumps(job):
@@ -259,33 +246,44 @@ class Parts:
         if not record.exists():
             with atomic_path(record) as temporary:
                 temporary.write_text(json.dumps(job))
-        while self._state.exists():
+        if self._state.exists():
             with np.load(self._state) as state:
-                self.times += state["times"].tolist()
+                self.times, self.starts = state["times"].tolist(), state["starts"].tolist()
                 self.past = (state["prob"], state["image"]) if "prob" in state else None
-            self.count += 1
-
-    @property
-    def frames(self) -> int:
-        return len(self.times)
 
     @property
     def last(self) -> Fraction | None:
         """The time of the last frame that is done."""
         return self.times[-1] * self.info.time_base if self.times else None
 
-    @property
-    def _state(self) -> Path:
-        return self.folder / f"{self.count:05d}.npz"
-
     def _piece(self, number: int) -> Path:
         return self.folder / ("frames" if self.encoding.codec == "png" else f"{number:05d}{self.out.suffix}")
 
-    def assemble(self, reader: VideoReader) -> tuple[str, list[str]]:
+    def add(self, frames: Iterable[tuple[np.ndarray, Fraction, Past]], crf: int) -> None:
+        """One more piece, of pictures, their times, and what the smoother knew then; it counts once whole."""
+        info, times, place = self.info, [], self._piece(len(self.starts))
+        if self.encoding.codec == "png":
+            writer = folder_writer(place, len(self.times))
+        else:
+            how = info.width, info.height, info.fps, self.encoding, info.time_base, info.pixel_aspect, crf
+            writer = video_writer(place, *how)
+        with writer as write:
+            for image, time, self.past in frames:
+                times.append(round(time / info.time_base))
+                # Each piece starts at zero; it is moved to its place when all are joined.
+                write(image, (times[-1] - times[0]) * info.time_base)
+        self.starts.append(len(self.times))
+        self.times += times
+        memory = dict(zip(("prob", "image"), self.past, strict=True)) if self.past else {}
+        with atomic_path(self._state) as temporary:
+            np.savez(temporary, times=self.times, starts=self.starts, **memory)
+
+    def assemble(self) -> tuple[str, list[str]]:
         """Join the pieces and the sound into the output, whole or not at all, and remove the work folder.
 
         Returns: what became of the sound, and what was lost.
         """
+        said, lost = "without sound" if self.info.audio else "no sound", []
         if self.encoding.codec == "png":
             with atomic_path(self._piece(0) / "times.csv") as temporary:
                 rows = enumerate(float(time * self.info.time_base) for time in self.times)
@@ -294,88 +292,51 @@ class Parts:
             if self.out.is_dir():
                 self.out.rmdir()
             self._piece(0).rename(self.out)
-            said = "without sound" if self.info.audio else "no sound", []
         else:
-            said = self._join(reader)
+            said, lost = self._join()
         shutil.rmtree(self.folder)
-        return said
+        return said, lost
 
-    def _join(self, reader: VideoReader) -> tuple[str, list[str]]:
-        ways = ("sound copied", "sound encoded anew") if self.info.audio else ("no sound",)
-        easy = not self.encoding.copies or set(self.info.audio) <= set(self.encoding.copies)
-        for way in ways if easy else ways[1:]:
+    def _join(self) -> tuple[str, list[str]]:
+        copied = not self.encoding.copies or set(self.info.audio) <= set(self.encoding.copies)
+        ways, lost = ["sound copied"] * copied + ["sound encoded anew"], []
+        for way in [*ways, "sound lost"] if self.info.audio else ["no sound"]:
             try:
-                self._write(reader, way)
-                return way, []
+                self._write(way)
+                return way, lost if way == "sound lost" else []
             except av.FFmpegError as error:
+                lost = [f"the sound of '{self.reader.path}' could not be written ({error})."]
                 reason = error
-        if not self.info.audio:
-            raise UserError(f"'{self.out}' could not be written ({reason}).") from reason
-        self._write(reader, "no sound")
-        return "sound lost", [f"the sound of '{reader.path}' could not be written ({reason})."]
+        raise UserError(f"'{self.out}' could not be written ({reason}).") from reason
 
-    def _write(self, reader: VideoReader, sound: str) -> None:
+    def _write(self, sound: str) -> None:
         with ExitStack() as opened:
             temporary = opened.enter_context(atomic_path(self.out))
             movable = self.out.suffix.lower() in (".mp4", ".m4v", ".mov")
             options = {"movflags": "+faststart"} if movable else {}
             target = opened.enter_context(av.open(str(temporary), "w", options=options))
-            target.metadata.update(reader.described)
+            target.metadata.update(self.reader.described)
             with open_container(self._piece(0)) as first:
                 video = target.add_stream_from_template(first.streams.video[0])
                 video.metadata.update(first.streams.video[0].metadata)
                 video.codec_context.framerate = self.info.fps
             tracks = [self._pictures(video)]
-            if sound.startswith("sound"):
-                for number in range(len(self.info.audio)):
-                    source = opened.enter_context(open_container(reader.path))
-                    track = source.streams.audio[number]
-                    codec = None if sound == "sound copied" else self.encoding.audio_codec
-                    tracks.append(_sound(source, track, target, codec, reader.origin))
+            kept = self.info.audio if sound in ("sound copied", "sound encoded anew") else ()
+            for number in range(len(kept)):
+                source = opened.enter_context(open_container(self.reader.path))
+                track = source.streams.audio[number]
+                codec = None if sound == "sound copied" else self.encoding.audio_codec
+                tracks.append(_sound(source, track, target, codec, self.reader.origin))
             # Packets in the order of their times, so that little of the longer track waits in memory.
             for packet in heapq.merge(*tracks, key=lambda packet: packet.dts * packet.time_base):
                 target.mux(packet)
 
     def _pictures(self, video) -> Iterator:
-        done = 0
-        for number in range(self.count):
-            start = self.times[done] * self.info.time_base
-            with np.load(self.folder / f"{number:05d}.npz") as state:
-                done += len(state["times"])
+        for number, start in enumerate(self.starts):
             with open_container(self._piece(number)) as piece:
                 track = piece.streams.video[0]
-                yield from _moved(piece.demux(track), video, -round(start / track.time_base))
-
-
-class Part:
-    """One piece being written; it counts once it is closed without an error."""
-
-    def __init__(self, parts: Parts, crf: int):
-        self._parts, self._times, self._past = parts, [], None
-        info, path, how = parts.info, parts._piece(parts.count), parts.encoding
-        if how.codec == "png":
-            self._writer = FolderWriter(path, parts.frames)
-        else:
-            size, times = (info.width, info.height), (info.time_base, info.pixel_aspect)
-            self._writer = VideoWriter(path, *size, info.fps, how, *times, crf)
-
-    def __enter__(self) -> "Part":
-        return self
-
-    def write(self, image: np.ndarray, time: Fraction, past) -> None:
-        self._times.append(round(time / self._parts.info.time_base))
-        # Each piece starts at zero; it is moved to its place when all are joined.
-        self._writer.write(image, (self._times[-1] - self._times[0]) * self._parts.info.time_base)
-        self._past = past
-
-    def __exit__(self, kind, error, trace) -> None:
-        self._writer.__exit__(kind, error, trace)
-        if kind is None:
-            memory = {} if self._past is None else dict(zip(("prob", "image"), self._past, strict=True))
-            with atomic_path(self._parts._state) as temporary:
-                np.savez(temporary, times=np.array(self._times, np.int64), **memory)
-            self._parts.times += self._times
-            self._parts.count += 1
+                shift = -round(self.times[start] * self.info.time_base / track.time_base)
+                yield from _moved(piece.demux(track), video, shift)
 
 
 def _sound(source, track, target, codec: str | None, origin: Fraction) -> Iterator:

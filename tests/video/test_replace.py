@@ -18,7 +18,7 @@ from segkit.checkpoint import CheckpointInfo, save_checkpoint
 from segkit.cli import main
 from segkit.data import Preprocessing
 from segkit.files import UserError, write_image
-from segkit.video.files import HLG, PQ, FolderWriter, VideoReader, choose_encoding, to_sdr, write_video
+from segkit.video.files import HLG, PQ, VideoReader, choose_encoding, folder_writer, to_sdr, write_video
 from segkit.video.replace import painter, replace_in_video
 from segkit.video.smooth import (
     Clip,
@@ -215,7 +215,7 @@ def test_pictures_sound_folders_and_nothing_are_no_videos_either(tmp_path):
         frame.sample_rate = 48000
         out.mux(sound.encode(frame))
         out.mux(sound.encode(None))
-    for name, said in (("b.mp4", "picture"), ("a.m4a", "sound"), (".", "folder"), ("c.mp4", "not exist")):
+    for name, said in (("b.mp4", "picture"), ("a.m4a", "sound"), (".", "not a file"), ("c.mp4", "not exist")):
         with pytest.raises(UserError, match=said):
             VideoReader(tmp_path / name)
     write_image(tmp_path / "a.jpg", picture(0))
@@ -418,7 +418,8 @@ def test_transparent_into_a_folder_gives_one_png_per_frame_and_their_times(tmp_p
         assert [float(row["seconds"]) for row in csv.DictReader(file)] == [n / 10 for n in range(20)]
     assert not (tmp_path / "frames.parts").exists()
     (tmp_path / "frames" / ".000003-half.png").touch()  # as a killed run leaves it
-    FolderWriter(tmp_path / "frames", 20)
+    with folder_writer(tmp_path / "frames", 20):
+        pass
     assert sorted(p.name for p in (tmp_path / "frames").glob("*.png")) == names
     with pytest.raises(UserError, match="there already"):
         replace_in_video(bright, source, tmp_path / "frames", "transparent")
