@@ -1,10 +1,11 @@
 """Photographs in, masks and cut-outs out: whole folders. Introduced in notebook 08."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,11 @@ ENDINGS |= {"background": "background.jpg", "recoloured": "recoloured.jpg"}
 DESCRIBING = {270, 271, 272, 305, 306, 315, 33432, 0x8769, 0x8825}
 """The tags of a TIFF that tell of the photograph: words, camera, program, day, author, rights, EXIF, GPS."""
 
-BATCH_PIXELS = 16_000_000
-"""So many pixels go through the network together; three batches are in memory at most."""
+BATCH_PIXELS = 48_000_000
+"""So many pixels are in memory together, or one picture that has more; a cut-out takes 18 bytes of each."""
+
+Job = tuple[Path, Any]
+"""A picture, and what its results need to know."""
 
 
 @dataclass
@@ -55,13 +59,32 @@ class PicturesReport:
             odd = f"'{path}' could not be worked on ({error!r})."
             self.failed[path] = str(error) if isinstance(error, UserError) else odd
 
-    def attempt_together(self, paths: Sequence[Path], images: list[np.ndarray], work: Callable) -> list:
-        """What the work makes of images; where it fails, of each alone, and None for the one to blame."""
+    def segment(
+        self, jobs: Sequence[Job], look: Callable, finish: Callable, batch_size: int, progress: bool
+    ) -> None:
+        """Read pictures, look at some together, and finish each; all that is not `look` runs in threads.
+
+        look: list of uint8 (H, W, 3) -> list of what was seen.   finish: of (*job, image, what was seen).
+        """
+        bar = tqdm(total=len(jobs), unit="img", desc="segmenting", disable=not progress)
+        with ThreadPoolExecutor() as pool, bar:
+            for batch in _batches(jobs, batch_size):
+                self._segment_batch(pool, batch, look, finish)
+                bar.update(len(batch))
+
+    def _segment_batch(self, pool: Executor, batch: list[Job], look: Callable, finish: Callable) -> None:
+        reading = [(path, pool.submit(read_image, path)) for path, _ in batch]
+        images = [self.attempt(path, job.result) for path, job in reading]
+        good = [(*job, image) for job, image in zip(batch, images, strict=True) if image is not None]
         try:
-            return work(images) if images else []
-        except Exception:
-            alone = [self.attempt(path, work, [image]) for path, image in zip(paths, images, strict=True)]
-            return [found and found[0] for found in alone]
+            seen = look([image for *_, image in good])
+        except Exception:  # each alone: one of them is to blame
+            alone = [self.attempt(path, look, [image]) for path, _, image in good]
+            seen = [found and found[0] for found in alone]
+        both = [(*job, prob) for job, prob in zip(good, seen, strict=True) if prob is not None]
+        writing = [(job[0], pool.submit(finish, *job)) for job in both]
+        for path, job in writing:
+            self.attempt(path, job.result)
 
 
 @dataclass
@@ -94,9 +117,9 @@ def predict_files(
     overwrite: replace results that are there already; a picture that is read is never replaced.
     progress: show a bar.   also_read: more files that no result may replace, such as the background.
     With several classes, the mask holds their ids and the overlay their colours.
-    Reading and writing run in threads beside the network. A broken picture is reported and does not
-    stop the rest. Pictures that share a name get NAME-2 and so on. EXIF and resolution of a photograph stay
-    with its results, and its turn and its colours are applied: they are upright and sRGB.
+    A broken picture is reported and does not stop the rest. Pictures that share a name get NAME-2 and so on.
+    EXIF and resolution of a photograph stay with its results, and its turn and its colours are applied: they
+    are upright and sRGB.
     Raises: UserError for a wrong output, a folder without pictures, or before anything would be overwritten.
     """
     if unknown := sorted(set(outputs) - set(OUTPUTS)):
@@ -145,33 +168,7 @@ def predict_files(
     def look(images: list[np.ndarray]) -> list[np.ndarray]:
         return person.predict_batch(images, flip, scales)
 
-    def finish(writing: dict[Path, Future]) -> dict:
-        for path, job in writing.items():
-            report.attempt(path, job.result)
-        return {}
-
-    batches = list(_batches(list(zip(paths, targets, strict=True)), batch_size))
-    bar = tqdm(total=len(paths), unit="img", desc="predicting", disable=not progress)
-    with ThreadPoolExecutor() as pool, bar:
-        # While the network works on one batch, the next is read and the one before is written.
-        reading = [pool.submit(read_image, path) for path, _ in batches[0]] if batches else []
-        writing: dict[Path, Future] = {}
-        for batch, following in zip(batches, [*batches[1:], []], strict=False):
-            images = [report.attempt(path, job.result) for (path, _), job in zip(batch, reading, strict=True)]
-            reading = [pool.submit(read_image, path) for path, _ in following]
-            good = [(*job, image) for job, image in zip(batch, images, strict=True) if image is not None]
-            if sum(image.size for *_, image in good) > 3 * BATCH_PIXELS:  # a large one has the memory alone
-                writing = finish(writing)
-            probs = report.attempt_together([job[0] for job in good], [job[-1] for job in good], look)
-            finish(writing)
-            writing = {
-                path: pool.submit(write, path, files, image, prob)
-                for (path, files, image), prob in zip(good, probs, strict=True)
-                if prob is not None
-            }
-            images = good = probs = ()  # what is written goes from the memory
-            bar.update(len(batch))
-        finish(writing)
+    report.segment(list(zip(paths, targets, strict=True)), look, write, batch_size, progress)
     return report
 
 
@@ -193,14 +190,13 @@ def _found(given: Iterable[str | Path], report: FolderReport) -> tuple[list[Path
     return paths, names
 
 
-def _batches(jobs: list[tuple[Path, dict]], most: int) -> Iterator[list[tuple[Path, dict]]]:
+def _batches(jobs: Iterable[Job], most: int) -> Iterator[list[Job]]:
     """At most so many pictures, and BATCH_PIXELS, together; a larger picture comes alone."""
     batch, pixels = [], 0
     for job in jobs:
         size = 0
         with suppress(UserError):  # it is said when the picture is read
-            height, width = displayed_size(job[0])
-            size = height * width
+            size = prod(displayed_size(job[0]))
         if batch and (len(batch) == most or pixels + size > BATCH_PIXELS):
             yield batch
             batch, pixels = [], 0

@@ -9,24 +9,14 @@ import hashlib
 import html
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 import cv2
 import numpy as np
-from tqdm.auto import tqdm
 
-from segkit.files import (
-    UserError,
-    check_choice,
-    list_images,
-    read_image,
-    unique_names,
-    write_table,
-    write_text,
-)
+from segkit.files import UserError, check_choice, list_images, unique_names, write_table, write_text
 from segkit.matting.photos import PicturesReport
 from segkit.plots import overlay
 from segkit.predict import Segmenter
@@ -134,25 +124,11 @@ def annotate_folder(
     report.resumed = len(before)
     stamps = {path: report.attempt(path, _stamp, folder, path) for path in paths}
     todo = _names({path: stamp for path, stamp in stamps.items() if stamp}, before, out, report)
-    bar = tqdm(total=len(todo), desc="annotating", unit="img", disable=not progress)
-    with ThreadPoolExecutor() as pool, bar:
-        for start in range(0, len(todo), batch_size):
-            batch = list(todo)[start : start + batch_size]
-            reading = {path: pool.submit(read_image, path) for path in batch}
-            found = {path: report.attempt(path, job.result) for path, job in reading.items()}
-            images = {path: image for path, image in found.items() if image is not None}
-            probs = report.attempt_together(list(images), list(images.values()), person.predict_batch)
-            writing = {
-                path: pool.submit(
-                    _annotate_one,
-                    *(out, todo[path], path, stamps[path], image, person.foreground(prob), threshold, config),
-                )
-                for (path, image), prob in zip(images.items(), probs, strict=True)
-                if prob is not None
-            }
-            for path, job in writing.items():
-                report.attempt(path, job.result)
-            bar.update(len(batch))
+
+    def write(path: Path, name: str, image: np.ndarray, prob: np.ndarray) -> None:
+        _annotate_one(out, name, path, stamps[path], image, person.foreground(prob), threshold, config)
+
+    report.segment(list(todo.items()), person.predict_batch, write, batch_size, progress)
     records = _records(out)
     if not records:
         why = next(iter(report.failed.values()))
