@@ -22,7 +22,8 @@ import skimage.data
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from segkit.checkpoint import CheckpointInfo
+from segkit.checkpoint import CheckpointInfo, save_checkpoint
+from segkit.cli import main
 from segkit.data import Preprocessing
 from segkit.files import write_image
 from segkit.models import build_model
@@ -147,6 +148,27 @@ def tiny_model() -> torch.nn.Module:
     """A U-Net of two stages with fixed first weights."""
     torch.manual_seed(0)
     return build_model("unet", widths=(8, 16), bottleneck=16)
+
+
+@pytest.fixture
+def weights(tmp_path, tiny_model) -> Path:
+    """The checkpoint of a network that was never trained."""
+    info = CheckpointInfo(model=tiny_model.built_as, preprocessing=Preprocessing(size=64))
+    return save_checkpoint(tmp_path / "m.safetensors", tiny_model, info)
+
+
+@pytest.fixture
+def command(capsys):
+    """A function (arguments) that runs segkit as from a shell: exit code, standard output, standard error."""
+
+    def run(*arguments) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stopped:
+            main([*map(str, arguments)])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return stopped.value.code, out, err
+
+    return run
 
 
 PARAMETERS = """

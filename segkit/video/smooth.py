@@ -182,14 +182,14 @@ def smooth_clip(smoother: Smoother, probs: Sequence[np.ndarray], clip: Clip) -> 
 
 
 def compare_smoothing(
-    person: Segmenter, clip: Clip, smoothers: dict[str, Smoother], probs: Sequence[np.ndarray] | None = None
+    person: Segmenter, clip: Clip, smoothers: dict[str, Smoother]
 ) -> dict[str, dict[str, float]]:
     """score_masks for each way of smoothing, and for the true masks themselves.
 
-    smoothers: fresh ones by name.   probs: from segment_clip; None segments the clip here.
+    smoothers: fresh ones by name.
     Returns: name -> figures, "truth" last.   Introduced in notebook 13.
     """
-    probs = segment_clip(person, clip) if probs is None else probs
+    probs = segment_clip(person, clip)
     table = {
         name: score_masks(
             [prob > person.threshold for prob in smooth_clip(smoother, probs, clip)], clip.masks

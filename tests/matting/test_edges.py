@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 
 from segkit.checkpoint import CheckpointInfo
-from segkit.cli import main
 from segkit.data import Preprocessing, find_samples, load_pair_full
 from segkit.files import UserError, embedded_path, read_image, write_image
 from segkit.matting.compose import cutout, on_its_own, remove, replace_background, soft_alpha
@@ -81,6 +80,8 @@ def test_the_halo_is_measured_and_cleaning_takes_most_of_it():
     cut_hard = (exact > 0.3).astype(np.float32)
     hard = halo(image, image, cut_hard)
     soft, clean = halo(image, image, exact), halo(image, clean_colours(image, exact), exact)
+    for untouched in (exact == 1, exact == 0):
+        assert np.array_equal(clean_colours(image, exact)[untouched], image[untouched])
     pure = halo(image, np.broadcast_to(np.uint8((220, 60, 40)), image.shape), exact)
     assert pure < 0.01 and clean < soft / 3 and soft < hard
     everything = halo(image, np.broadcast_to(np.uint8((30, 90, 200)), image.shape), exact)
@@ -102,19 +103,7 @@ def test_empty_and_full_probabilities_stay_so():
     assert (refine_alpha(image, np.ones((60, 80))) == 1).all()
 
 
-def test_clean_colours_take_the_old_background_out_of_the_edge():
-    exact = disc()
-    image = scene(exact)
-    edge = (exact > 0.2) & (exact < 0.9)
-    person = np.array((220, 60, 40))
-    before = np.abs(image[edge] - person).mean()
-    after = np.abs(clean_colours(image, exact)[edge].astype(int) - person).mean()
-    assert after < before / 5
-    for untouched in (exact == 1, exact == 0):
-        assert np.array_equal(clean_colours(image, exact)[untouched], image[untouched])
-
-
-def test_the_person_stays_sharp_and_does_not_bleed_into_the_blur():
+def test_the_person_stays_sharp_before_the_blur():
     exact = disc()
     rng = np.random.default_rng(0)
     image = scene(exact)
@@ -123,8 +112,6 @@ def test_the_person_stays_sharp_and_does_not_bleed_into_the_blur():
     inside, outside = exact == 1, exact == 0
     assert np.abs(result[inside].astype(int) - image[inside]).max() <= 1
     assert result[outside].std(0).mean() < image[outside].std(0).mean() / 2
-    ring = outside & (cv2.dilate((exact > 0).astype(np.uint8), np.ones((9, 9))) > 0)
-    assert result[ring][:, 0].mean() < 60  # the background's red is 30, the person's 220
 
 
 def test_the_blur_grows_with_the_distance_from_the_person():
@@ -221,30 +208,24 @@ class RedIsTorso(torch.nn.Module):
         return torch.cat([-red, red], 1) * 50
 
 
-def test_clothes_are_recoloured_from_the_command_line(tmp_path, monkeypatch, capsys):
+def test_clothes_are_recoloured_from_the_command_line(tmp_path, monkeypatch, command):
     info = CheckpointInfo({"name": "red"}, Preprocessing(64), ("background", "torso"))
     person = Segmenter(RedIsTorso(), info, "cpu")
     monkeypatch.setattr(Segmenter, "load", lambda *args, **kwargs: person)
     alpha = disc()
     path = write_image(tmp_path / "red.png", scene(alpha))
-    command = ["predict", str(path), "-o", str(tmp_path / "out"), "--recolour"]
-    with pytest.raises(SystemExit) as done:
-        main([*command, "torso=#20a030"])
-    assert done.value.code == 0
+    said = command("predict", path, "-o", tmp_path / "out", "--recolour", "torso=#20a030")
+    assert said[0] == 0 and "note" not in said[2]
     result = read_image(tmp_path / "out" / "red_recoloured.jpg").astype(int)
     inside, outside = alpha == 1, cv2.dilate(alpha, np.ones((9, 9))) == 0
     assert (result[inside, 1] > result[inside, 0]).mean() > 0.95
     assert np.abs(result[outside] - scene(alpha)[outside]).max() < 12  # a JPEG
-    assert "note" not in capsys.readouterr().err
     blue = write_image(tmp_path / "blue.png", np.full((64, 64, 3), (20, 20, 220), np.uint8))
-    with pytest.raises(SystemExit) as done:
-        main(["predict", str(blue), "-o", str(tmp_path / "out"), "--recolour", "torso=#20a030"])
-    assert done.value.code == 0
-    assert f"note: {blue}: no torso was found" in capsys.readouterr().err
+    code, _, err = command("predict", blue, "-o", tmp_path / "out", "--recolour", "torso=#20a030")
+    assert code == 0 and f"note: {blue}: no torso was found" in err
     for wrong, word in (("hat=#20a030", "hat"), ("torso", "torso"), ("torso=#zz", "colour")):
-        with pytest.raises(SystemExit) as done:
-            main([*command, wrong])
-        assert done.value.code == 1 and word in capsys.readouterr().err
+        code, _, err = command("predict", path, "-o", tmp_path / "out", "--recolour", wrong)
+        assert code == 1 and word in err
 
 
 def test_one_call_removes_the_background_of_arrays_pictures_bytes_and_paths_alike(astronaut, tmp_path):

@@ -10,18 +10,15 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 import segkit.matting.photos as photos_module
-from segkit.checkpoint import CheckpointInfo, save_checkpoint
 from segkit.cli import main
-from segkit.data import Preprocessing
 from segkit.files import UserError, read_image, same_name, write_image
 from segkit.matting.photos import predict_files, srgb_profile
 from segkit.predict import Segmenter
 
 
 @pytest.fixture
-def person(tmp_path, tiny_model) -> Segmenter:
-    info = CheckpointInfo(model=tiny_model.built_as, preprocessing=Preprocessing(size=64))
-    return Segmenter.load(save_checkpoint(tmp_path / "m.safetensors", tiny_model, info), device="cpu")
+def person(weights) -> Segmenter:
+    return Segmenter.load(weights, device="cpu")
 
 
 class Bright:
@@ -59,20 +56,13 @@ def test_a_folder_is_written_and_one_broken_file_does_not_stop_it(person, tmp_pa
     assert Image.open(tmp_path / "out" / "07_cutout.png").mode == "RGBA"
 
 
-def test_pictures_that_share_a_name_do_not_overwrite_each_other(person, tmp_path, astronaut):
-    paths = [write_image(tmp_path / folder / "me.png", astronaut[:64]) for folder in "abc"]
-    report = predict_files(person, paths, tmp_path / "out")
-    assert sorted(p.name for p in report.written) == ["me-2_mask.png", "me-3_mask.png", "me_mask.png"]
-
-
-def test_a_place_that_is_a_pictures_name_is_refused(person, tmp_path):
-    with pytest.raises(UserError, match="go into a folder"):
-        predict_files(person, [tmp_path / "a.jpg"], tmp_path / "cutout.PNG")
-
-
-def test_an_output_that_does_not_exist_is_refused(person, tmp_path):
-    with pytest.raises(UserError, match="mask, overlay, cutout"):
-        predict_files(person, [], tmp_path, ("hologram",))
+def test_a_place_that_is_a_pictures_name_and_an_output_that_does_not_exist_are_refused(tmp_path):
+    for where, what, said in (
+        ("cutout.PNG", "mask", "go into a folder"),
+        ("out", "hologram", "mask, overlay"),
+    ):
+        with pytest.raises(UserError, match=said):
+            predict_files(Bright(), [tmp_path / "a.jpg"], tmp_path / where, (what,))
 
 
 PLACES = st.lists(
@@ -188,29 +178,26 @@ def test_odd_metadata_is_left_behind(tmp_path):
     assert len(report.written) == 2 and not report.failed
 
 
-def piped(monkeypatch, capsysbinary, data: bytes, *more: str) -> tuple[int, bytes, str]:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-    with pytest.raises(SystemExit) as done:
-        main(["predict", "-", *more])
-    out, err = capsysbinary.readouterr()
-    return done.value.code, out, err.decode()
-
-
 def test_a_picture_on_standard_input_becomes_one_on_standard_output(
-    person, tmp_path, monkeypatch, capsysbinary
+    weights, tmp_path, monkeypatch, capsysbinary
 ):
+    def piped(data: bytes, *more: str) -> tuple[int, bytes, str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        with pytest.raises(SystemExit) as done:
+            main(["predict", "-", "-m", str(weights), *more])
+        out, err = capsysbinary.readouterr()
+        return done.value.code, out, err.decode()
+
     data = write_image(tmp_path / "a.jpg", np.full((30, 50, 3), 200, np.uint8)).read_bytes()
-    model = ["-m", str(tmp_path / "m.safetensors")]
     for more, mode in (([], "RGBA"), (["--write", "mask"], "L"), (["--background", "#00ff00"], "RGB")):
-        code, out, _ = piped(monkeypatch, capsysbinary, data, *model, *more)
-        assert code == 0
+        code, out, _ = piped(data, *more)
         with Image.open(io.BytesIO(out)) as result:
-            assert (result.mode, result.size) == (mode, (50, 30))
-    code, out, err = piped(monkeypatch, capsysbinary, b"no picture", *model)
+            assert (code, result.mode, result.size) == (0, mode, (50, 30))
+    code, out, err = piped(b"no picture")
     assert code == 1 and out == b"" and "standard input is not a picture" in err
-    code, out, err = piped(monkeypatch, capsysbinary, data, *model, "--write", "mask,cutout")
+    code, out, err = piped(data, "--write", "mask,cutout")
     assert code == 1 and out == b"" and "one result" in err
-    code, out, err = piped(monkeypatch, capsysbinary, data, *model, "-o", str(tmp_path / "out"))
+    code, out, err = piped(data, "-o", str(tmp_path / "out"))
     assert code == 0 and (tmp_path / "out" / "stdin_cutout.png").exists()
 
 

@@ -2,13 +2,12 @@
 
 import sys
 from types import SimpleNamespace
+from unittest.mock import MagicMock, Mock
 
+import cv2
 import numpy as np
 import pytest
 
-from segkit.checkpoint import CheckpointInfo, save_checkpoint
-from segkit.cli import main
-from segkit.data import Preprocessing
 from segkit.files import UserError
 from segkit.video.files import VideoReader, write_video
 from segkit.video.live import Stage, call_times, follow, open_stream, webcam
@@ -52,33 +51,22 @@ def test_a_fast_network_shows_every_frame_at_the_cameras_pace():
 
 
 def test_a_slow_network_drops_frames_and_does_not_fall_behind():
-    report = run(ms=110, fps=25)
+    seen = []
+    report = run(110, 25, show=lambda image, prob: seen.append((image[0, 0, 0], round(prob[0, 0] * 255))))
     assert report.shown == [0, 2, 5, 8, 11, 13, 16, 19, 22, 24, 27]
+    assert seen == [(i, i) for i in report.shown]  # the picture and its own answer
     assert report.dropped == 19
     assert max(report.latencies) < 110 + 1000 / 25  # with a queue the last one would be 1,800 ms old
     assert run(ms=10_000, fps=25, late=5).shown == [0]  # too late for all, and one is seen
-
-
-def test_what_is_shown_belongs_together():
-    seen = []
-    run(
-        ms=110, fps=25, show=lambda image, prob: seen.append((image[0, 0, 0], round(float(prob[0, 0] * 255))))
-    )
-    assert [image for image, _ in seen] == [0, 2, 5, 8, 11, 13, 16, 19, 22, 24, 27]
-    assert all(image == prob for image, prob in seen)
-
-
-def test_without_a_pace_every_frame_is_shown():
-    report = run(ms=100, fps=None)
-    assert len(report.shown) == 30
-    assert "camera" not in str(report)
 
 
 def test_a_report_reads_as_a_sentence():
     text = str(run(ms=110, fps=25))
     assert text.startswith("camera 25 frames per second, shown ")
     assert "19 dropped of 30" in text
-    assert "nothing" not in str(run(ms=1, fps=25, count=0))
+    assert "0 dropped of 0" in str(run(ms=1, fps=25, count=0))
+    without_a_pace = run(ms=100, fps=None)
+    assert len(without_a_pace.shown) == 30 and "camera" not in str(without_a_pace)
 
 
 def test_a_camera_that_is_not_there_is_one_sentence():
@@ -86,32 +74,14 @@ def test_a_camera_that_is_not_there_is_one_sentence():
         next(webcam(97))
 
 
-def test_a_camera_is_read_as_rgb_and_given_back(monkeypatch):
-    import cv2
-
-    class Camera:
-        released = False
-
-        def __init__(self, number):
-            self.number = number
-
-        def set(self, key, value):
-            pass
-
-        def isOpened(self):
-            return True
-
-        def read(self):
-            return True, np.full((2, 2, 3), (1, 2, 3), np.uint8)
-
-        def release(self):
-            Camera.released = True
-
-    monkeypatch.setattr(cv2, "VideoCapture", Camera)
-    frames = webcam(seconds=0.05)
-    assert next(frames)[0, 0].tolist() == [3, 2, 1]
+def test_a_camera_is_a_stream_that_sets_the_pace_is_read_as_rgb_and_given_back(monkeypatch):
+    camera = Mock()
+    camera.read.return_value = True, np.full((2, 2, 3), (1, 2, 3), np.uint8)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: camera)
+    frames, fps = open_stream("webcam", seconds=0.05)
+    assert fps is None and next(frames)[0, 0].tolist() == [3, 2, 1]
     assert sum(1 for _ in frames) > 0  # it ends by itself
-    assert Camera.released
+    assert camera.release.called
 
 
 def test_times_are_per_item_and_warm_up_is_not_among_them():
@@ -134,50 +104,28 @@ def test_a_video_file_is_a_stream_with_its_own_pace(tmp_path):
         open_stream(tmp_path / "nowhere.mp4")
 
 
-def test_the_webcam_is_a_stream_that_sets_the_pace():
-    frames, fps = open_stream("webcam")
-    assert fps is None
-    assert hasattr(frames, "__next__")
-
-
 # --- segkit live ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def live(tmp_path, tiny_model, capsys):
+def live(tmp_path, weights, command):
     """Call `segkit live` on a film of ten grey frames: exit code and all that was said."""
-    info = CheckpointInfo(model=tiny_model.built_as, preprocessing=Preprocessing(size=64))
-    weights = save_checkpoint(tmp_path / "m.safetensors", tiny_model, info)
     film = write_video(tmp_path / "film.mp4", [np.full((96, 128, 3), 90, np.uint8)] * 10, 20)
 
     def call(*argv) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as stopped:
-            main(["live", str(film), "-m", str(weights), *map(str, argv)])
-        return stopped.value.code, "".join(capsys.readouterr())
+        code, *said = command("live", film, "-m", weights, *argv)
+        return code, "".join(said)
 
     return call
 
 
-def virtual_camera(sent: list, most: float = np.inf):
-    """What stands in for pyvirtualcam: it keeps what it gets, and presses Ctrl-C after so many pictures."""
-
-    class Camera:
-        def __init__(self, width, height, fps):
-            self.size = height, width, 3
-
-        def send(self, image):
-            assert image.shape == self.size
-            sent.append(image)
-            if len(sent) >= most:
-                raise KeyboardInterrupt
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            sent.append("closed")
-
-    return SimpleNamespace(Camera=Camera, __spec__="a stand-in")
+@pytest.fixture
+def camera(monkeypatch) -> MagicMock:
+    """What stands in for a camera of pyvirtualcam."""
+    camera = MagicMock()
+    module = SimpleNamespace(Camera=Mock(return_value=camera), __spec__="a stand-in")
+    monkeypatch.setitem(sys.modules, "pyvirtualcam", module)
+    return camera
 
 
 def test_live_writes_what_a_window_would_show(live, tmp_path):
@@ -200,12 +148,11 @@ def test_without_a_screen_live_says_what_to_do_instead(live, monkeypatch):
     assert code == 1 and "no window can be opened here" in said and "-o live.mp4" in said
 
 
-def test_other_programs_get_the_pictures_without_figures(live, monkeypatch):
-    sent = []
-    monkeypatch.setitem(sys.modules, "pyvirtualcam", virtual_camera(sent))
+def test_other_programs_get_the_pictures_without_figures(live, camera):
     code, _ = live("--virtual-camera", "--background", "#00ff00", "--threshold", "0.999999")
-    assert code == 0 and sent.pop() == "closed" and len(sent) > 0
-    assert (sent[-1] == (0, 255, 0)).all()
+    (picture,) = camera.send.call_args.args
+    assert code == 0 and (picture == np.full((96, 128, 3), (0, 255, 0))).all()
+    assert camera.__exit__.called
 
 
 def test_without_a_virtual_camera_live_says_how_to_get_one(live, monkeypatch):
@@ -221,8 +168,8 @@ def test_without_a_virtual_camera_live_says_how_to_get_one(live, monkeypatch):
     assert code == 1 and "no virtual camera was found" in said and len(said.splitlines()) == 1
 
 
-def test_ctrl_c_ends_live_and_the_file_is_whole(live, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyvirtualcam", virtual_camera([], most=3))
+def test_ctrl_c_ends_live_and_the_file_is_whole(live, tmp_path, camera):
+    camera.send.side_effect = [None, None, KeyboardInterrupt]
     code, said = live("--virtual-camera", "-o", tmp_path / "seen.mp4")
     assert code == 0 and "latency" in said
     with VideoReader(tmp_path / "seen.mp4") as reader:

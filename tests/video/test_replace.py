@@ -12,11 +12,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.io import wavfile
 
 import segkit.video.replace
-from segkit.checkpoint import CheckpointInfo, save_checkpoint
-from segkit.cli import main
-from segkit.data import Preprocessing
 from segkit.files import UserError, write_image
 from segkit.video.files import HLG, PQ, VideoReader, choose_encoding, folder_writer, to_sdr, write_video
 from segkit.video.replace import painter, replace_in_video
@@ -27,19 +25,12 @@ from segkit.video.smooth import (
     flicker,
     load_clip,
     score_masks,
-    segment_clip,
     smooth_clip,
     stillness,
     temporal_iou,
 )
 
 GREEN = (0, 160, 60)
-
-
-@pytest.fixture
-def weights(tmp_path, tiny_model):
-    info = CheckpointInfo(model=tiny_model.built_as, preprocessing=Preprocessing(size=32))
-    return save_checkpoint(tmp_path / "m.safetensors", tiny_model, info)
 
 
 def picture(number: int, width: int = 96, height: int = 64) -> np.ndarray:
@@ -128,17 +119,12 @@ def test_colours_are_read_by_the_standard_that_the_file_names(tmp_path, space):
     assert np.abs(frame.image.astype(int) - image).max() <= 6
 
 
-@pytest.mark.parametrize(("rotation", "turns"), [(90, 1), (180, 2), (270, 3)])
-def test_a_rotated_video_is_read_upright(tmp_path, rotation, turns):
-    info, frames, _ = read(make_video(tmp_path / "a.mp4", rotation=rotation))
-    assert (info.width, info.height) == ((64, 96) if turns % 2 else (96, 64))
-    assert np.abs(frames[3].image.astype(int) - np.rot90(picture(3), turns)).mean() < 4
-
-
 @pytest.mark.parametrize(
     ("matrix", "shown"),
     [
         ((0, 1, -1, 0), lambda image: np.rot90(image, -1)),  # a phone held upright: "turn clockwise"
+        ((-1, 0, 0, -1), lambda image: np.rot90(image, 2)),
+        ((0, -1, 1, 0), np.rot90),
         ((-1, 0, 0, 1), np.fliplr),  # a selfie, mirrored
         ((1, 0, 0, -1), np.flipud),
         ((0, 1, 1, 0), lambda image: image.transpose(1, 0, 2)),
@@ -183,44 +169,40 @@ def test_frames_after_a_time_are_those_of_the_whole(tmp_path):
     assert all((a.image == b.image).all() for a, b in zip(rest, frames[31:], strict=True))
 
 
-def test_times_start_at_zero_when_the_file_starts_later(tmp_path):
-    _, frames, _ = read(make_video(tmp_path / "a.ts"))
-    assert frames[0].time == 0
-    assert abs(float(frames[-1].time) - 1.9) < 0.001
-
-
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
         ("a.mp4", b"", "is empty"),
         ("a.mp4", b"\x00\x01\x02\x03" * 300, "not a video"),
         ("a.txt", b"only words\n" * 80, "not a video"),
-        ("a.toml", b"[tool]\nname = 1\n" * 80, "not a video"),
         ("a.mp4", b"\x00\x00\x00\x18ftypmp42" + bytes(600), "index"),
+        ("a.mkv", b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfilm.ts\n#EXT-X-ENDLIST\n", "not a video"),
+        ("a.mp4", b"ffconcat version 1.0\nfile film.ts\n", "not a video"),
+        ("a.sdp", b"v=0\nm=video 5004 RTP/AVP 96\n", "not a video"),
     ],
 )
-def test_what_is_no_video_is_named_in_one_sentence(tmp_path, name, content, said):
+def test_what_is_no_video_is_named_and_no_other_file_is_shown(tmp_path, name, content, said):
+    make_video(tmp_path / "film.ts")
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=said) as caught:
+    with pytest.raises(UserError, match=rf"'.*{name}' .*{said}"):
         VideoReader(tmp_path / name)
-    assert name in str(caught.value)
 
 
 def test_pictures_sound_folders_and_nothing_are_no_videos_either(tmp_path):
-    write_image(tmp_path / "a.png", picture(0))
-    (tmp_path / "a.png").rename(tmp_path / "b.mp4")
-    with av.open(str(tmp_path / "a.m4a"), "w", format="mp4") as out:
-        sound = out.add_stream("aac", rate=48000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-        frame.sample_rate = 48000
-        out.mux(sound.encode(frame))
-        out.mux(sound.encode(None))
-    for name, said in (("b.mp4", "picture"), ("a.m4a", "sound"), (".", "not a file"), ("c.mp4", "not exist")):
+    for name in ("a.jpg", "a.avif"):
+        Image.fromarray(picture(0)).save(tmp_path / name)
+    (tmp_path / "a.jpg").rename(tmp_path / "b.mp4")
+    wavfile.write(tmp_path / "a.wav", 48000, np.zeros(4800, np.int16))
+    says = {
+        "b.mp4": "predict",
+        "a.avif": "predict",
+        "a.wav": "sound",
+        ".": "not a file",
+        "c.mp4": "not exist",
+    }
+    for name, said in says.items():
         with pytest.raises(UserError, match=said):
             VideoReader(tmp_path / name)
-    write_image(tmp_path / "a.jpg", picture(0))
-    with pytest.raises(UserError, match="segkit predict"):
-        VideoReader(tmp_path / "a.jpg")
 
 
 # --- writing ---------------------------------------------------------------------------------------------
@@ -272,15 +254,6 @@ def test_each_background_stands_behind_and_the_person_before():
         assert np.abs(frame[alpha == 0].astype(int) - behind).max() <= 3, "a halo of the person"
     with pytest.raises(UserError, match="blur"):
         painter("blurr")
-
-
-def test_behind_a_transparent_cutout_nothing_is_left_to_see():
-    alpha = np.zeros((64, 96), np.float32)
-    alpha[16:48, 8:32] = 1
-    frame = painter("transparent")(picture(0), alpha)
-    assert frame.shape == (64, 96, 4)
-    assert (frame[alpha == 0] == 0).all()
-    assert (frame[20, 20] == 250)[:3].all()
 
 
 # --- the whole way ---------------------------------------------------------------------------------------
@@ -354,10 +327,12 @@ def test_sound_that_is_encoded_anew_keeps_every_speaker(tmp_path, layout, codec)
 
 
 def test_sound_of_a_broadcast_recording_fits_into_mp4(tmp_path, bright):
-    source = make_video(tmp_path / "a.ts", audio="aac")
+    source = make_video(tmp_path / "a.ts", audio="aac")  # its clock does not start at 0
     replace_in_video(bright, source, tmp_path / "b.mp4", GREEN)
-    info, frames, _ = read(tmp_path / "b.mp4")
-    assert (info.audio, len(frames)) == (("aac",), 20)
+    for path in (source, tmp_path / "b.mp4"):
+        info, frames, _ = read(path)
+        assert (info.audio, len(frames)) == (("aac",), 20)
+        assert 0 <= frames[0].time < 0.05 and abs(float(frames[-1].time) - 1.9) < 0.05
     assert abs(float(sound_of(tmp_path / "b.mp4")[0][0])) < 0.05
 
 
@@ -571,6 +546,8 @@ def test_smoothing_lowers_flicker_where_nothing_moves():
 
 
 def test_strength_zero_changes_nothing_and_the_gate_forgets_a_cut():
+    with pytest.raises(UserError, match="gate"):
+        Smoother(gate=0)
     probs, images, _ = noisy_probs(3)
     off = Smoother(0)
     assert all((off(p, i) == p).all() for p, i in zip(probs, images, strict=True))
@@ -610,12 +587,6 @@ def test_stillness_sees_motion_and_overlooks_noise():
     assert (stillness(room, room) == 1).all()
 
 
-@pytest.mark.parametrize("wrong", [{"strength": 1.0}, {"strength": -0.1}, {"gate": 0}])
-def test_impossible_smoothing_is_refused(wrong):
-    with pytest.raises(UserError):
-        Smoother(**wrong)
-
-
 def test_the_embedded_clips_load_and_others_are_explained(tmp_path):
     clip = load_clip("wave", limit=4)
     assert (len(clip.images), len(clip.masks), clip.fps) == (4, 4, 12)
@@ -637,40 +608,30 @@ def test_clips_are_smoothed_and_compared_at_their_own_size(bright):
     table = compare_smoothing(bright, clip, {"off": Smoother(0), "on": Smoother()})
     assert list(table) == ["off", "on", "truth"]
     assert table["off"]["iou"] > 0.85
-    probs = segment_clip(bright, clip)
-    assert compare_smoothing(bright, clip, {"off": Smoother(0)}, probs)["off"] == table["off"]
     assert smooth_clip(Smoother(0), [np.zeros((8, 8), np.float32)] * 5, clip)[0].shape == (64, 96)
 
 
 # --- the command -----------------------------------------------------------------------------------------
 
 
-def call(capsys, *argv):
-    with pytest.raises(SystemExit) as stopped:
-        main([str(a) for a in argv])
-    out, err = capsys.readouterr()
-    assert "Traceback" not in err
-    return stopped.value.code, out, err
-
-
-def test_the_command_writes_a_video_and_says_how_fast(tmp_path, capsys, weights):
+def test_the_command_writes_a_video_and_says_how_fast(tmp_path, command, weights):
     source = make_video(tmp_path / "a.mp4", audio="aac")
     write_image(tmp_path / "beach.jpg", picture(0))
     for number, background in enumerate(("blur", "#00aa55", tmp_path / "beach.jpg")):
         out = tmp_path / f"{number}.mp4"
         argv = source, "--background", background, "-o", out, "-m", weights, "--flow"
-        code, said, _ = call(capsys, "video", *argv)
+        code, said, _ = command("video", *argv)
         assert code == 0 and "20 frames of 96x64" in said and "frames per second" in said
         assert read(out)[0].audio == ("aac",)
 
 
-def test_the_command_measures_flicker(capsys, weights):
-    code, said, _ = call(capsys, "video", "wave", "--flicker", "-m", weights)
+def test_the_command_measures_flicker(command, weights):
+    code, said, _ = command("video", "wave", "--flicker", "-m", weights)
     assert code == 0
     assert [line.split()[0] for line in said.splitlines()[2:]] == ["no", "0.7", "0.7", "0.7", "truth"]
 
 
-def test_the_command_explains_what_is_wrong(tmp_path, capsys, weights):
+def test_the_command_explains_what_is_wrong(tmp_path, command, weights):
     source = make_video(tmp_path / "a.mp4", count=200, movflags="+faststart")
     for argv, said in (
         (("none.mp4", "--background", "blur", "-o", "b.mp4"), "does not exist"),
@@ -680,12 +641,12 @@ def test_the_command_explains_what_is_wrong(tmp_path, capsys, weights):
         ((source, "--background", "blur", "-o", tmp_path / "b.mp4", "--smooth", 1), "below 1"),
         ((source, "--background", "blur", "-o", tmp_path / "b.mp4", "--threshold", 2), "between 0 and 1"),
     ):
-        code, _, err = call(capsys, "video", *argv, "-m", weights)
+        code, _, err = command("video", *argv, "-m", weights)
         assert code == 1
         assert said in err
     source.write_bytes(source.read_bytes()[:6000])
     argv = source, "--background", "blur", "-o", tmp_path / "b.mp4"
-    code, out, err = call(capsys, "video", *argv, "-m", weights)
+    code, out, err = command("video", *argv, "-m", weights)
     assert code == 1 and "cut off" in err and "b.mp4" in out
 
 
@@ -703,20 +664,6 @@ def test_a_video_never_becomes_its_own_result_and_others_stay_unless_asked(tmp_p
     assert (source.read_bytes(), other.read_bytes()) == before
     replace_in_video(bright, source, other, GREEN, overwrite=True)
     assert other.read_bytes() != before[1]
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [("a.mkv", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{film}\n#EXT-X-ENDLIST\n"),
-     ("a.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfilm.ts\n#EXT-X-ENDLIST\n"),
-     ("a.mp4", "ffconcat version 1.0\nfile film.ts\n"), ("a.sdp", "v=0\nm=video 5004 RTP/AVP 96\n")],
-)  # fmt: skip
-def test_a_text_that_names_other_videos_shows_nothing_of_them(tmp_path, name, text):
-    film = make_video(tmp_path / "film.mkv")
-    film.rename(tmp_path / "film.ts")
-    (tmp_path / name).write_text(text.format(film=tmp_path / "film.ts"))
-    with pytest.raises(UserError, match="not a video"):
-        VideoReader(tmp_path / name)
 
 
 def test_two_runs_do_not_make_one_video(tmp_path, bright):
