@@ -266,7 +266,7 @@ def _guess_at(source: str | Path | BinaryIO) -> str:
         start = file.read(64)
     if not start:
         return "the file is empty"
-    if start[4:8] == b"ftyp" and "HEIF" not in _formats():
+    if start[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1") and "HEIF" not in _formats():
         return "if it is HEIC: pip install 'segkit-course[heic]'"
     words = b"".join(start.split())
     return "it holds text" if words.isascii() and words.decode("ascii").isprintable() else "unknown format"

@@ -94,10 +94,12 @@ def test_the_first_frame_of_an_animation_is_read(tmp_path, photo):
 def test_what_is_no_picture_is_said_in_one_sentence(tmp_path, photo, monkeypatch):
     (tmp_path / "notes.jpg").write_text("shopping\n\tlist")
     (tmp_path / "empty.png").touch()
+    (tmp_path / "film.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(99))
     cut = save(tmp_path / "cut.jpg", photo)
     cut.write_bytes(cut.read_bytes()[:900])
     said = {"notes.jpg": "it holds text", "cut.jpg": "damaged", "empty.png": "the file is empty"}
-    for name, words in (said | {"none.jpg": "does not exist", "": "is a folder"}).items():
+    said |= {"none.jpg": "does not exist", "": "is a folder", "film.mp4": "unknown format"}
+    for name, words in said.items():
         with pytest.raises(UserError, match=words) as error:
             read_image(tmp_path / name)
         assert str(tmp_path / name) in str(error.value)

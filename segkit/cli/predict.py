@@ -100,8 +100,9 @@ def _watch(args, cut_out: Callable, kinds: list[str]) -> int:
             return FolderReport(failed={path: str(error)})
 
     def finished(path: Path) -> bool:
-        results = (place_of(path) / f"{path.stem}_{ENDINGS[kind]}" for kind in kinds)
-        return not args.overwrite and all(file.exists() for file in results) and owner(path) == path
+        results = [place_of(path) / f"{path.stem}_{ENDINGS[kind]}" for kind in kinds]
+        newer = all(file.exists() and file.stat().st_mtime >= path.stat().st_mtime for file in results)
+        return not args.overwrite and newer and owner(path) == path
 
     with suppress(KeyboardInterrupt):
         for path, report in watch_folder(args.input[0], out, work, finished):

@@ -160,6 +160,7 @@ def predict_files(
             said.append(f"no {' and no '.join(unseen)} was found, so nothing there has a new colour")
         if said:
             report.notes[path] = "; ".join(said)
+        check_outputs(files.values(), overwrite=overwrite)  # another run may have made it meanwhile
         for kind, file in files.items():
             pixels = pictures[kind]()
             more = {"icc_profile": None} if kind == "mask" else {}  # its numbers are no colours

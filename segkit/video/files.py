@@ -81,8 +81,11 @@ class VideoReader:
         self.origin = round(Fraction(start or 0, av.time_base) / step) * step
         tags = self._container.metadata.items()
         self.described = {name: text for name, text in tags if name.lower() not in OF_THE_FILE}
-        others = {"subtitles": self._container.streams.subtitles, "other pictures": self._pictures[1:]}
-        self.left_out = [what for what, streams in others.items() if streams]
+        streams = self._container.streams
+        self.sounds = [i for i, sound in enumerate(streams.audio) if sound.codec_context]
+        others = {"subtitles": streams.subtitles, "other pictures": self._pictures[1:], "data": streams.data}
+        others["sound of an unknown kind"] = len(self.sounds) < len(streams.audio)
+        self.left_out = [what for what, there in others.items() if there]
         self.info = self._look()
 
     def __enter__(self) -> "VideoReader":
@@ -116,7 +119,7 @@ class VideoReader:
             seconds=seconds,
             time_base=Fraction(stream.time_base),
             pixel_aspect=Fraction(aspect),
-            audio=tuple(s.codec_context.name for s in container.streams.audio if s.codec_context),
+            audio=tuple(container.streams.audio[i].codec_context.name for i in self.sounds),
         )
 
     def frames(self, after: Fraction | None = None) -> Iterator[Frame]:
@@ -163,9 +166,9 @@ class VideoReader:
         self._stream.thread_type = "AUTO"
         self._decoder = self._stream.codec_context
         tags = {name.lower(): text for name, text in self._stream.metadata.items()}
-        if tags.get("alpha_mode") == "1":  # FFmpeg's own decoders of these leave it out
-            names = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-            self._decoder = av.CodecContext.create(names[self._decoder.name], "r")
+        others = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders of these leave alpha out
+        if tags.get("alpha_mode") == "1" and self._decoder.name in others:
+            self._decoder = av.CodecContext.create(others[self._decoder.name], "r")
 
     def _decoded(self) -> Iterator:
         for packet in packets_of(self._container, self._stream):
@@ -262,10 +265,14 @@ FORMATS += ",gif,wav,mp3,aac,flac"
 """What FFmpeg may take a file for. Playlists are not among them: they would show other files, by name."""
 
 
-def open_container(path: str | Path):
-    """A media file, opened to read: this file alone, whatever it names.   Raises: av.FFmpegError, OSError."""
-    whitelist = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-    return av.open(f"file:{Path(path).absolute()}", metadata_errors="replace", options=whitelist)
+def open_container(path: str | Path, mode: str = "r", **options: str):
+    """A media file, opened to read ("r") or to write ("w").   Raises: av.FFmpegError, OSError.
+
+    Read is this file alone, whatever it names. A name with a colon, such as 10:30.mp4, stays a name.
+    """
+    if mode == "r":
+        options |= {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    return av.open(f"file:{Path(path).absolute()}", mode, metadata_errors="replace", options=options)
 
 
 def _open_video(path: Path) -> tuple:
@@ -341,7 +348,7 @@ def choose_encoding(out: Path, transparent: bool) -> Encoding:
     """The encoding for a file name.   Raises: UserError that lists what is possible."""
     suffix = out.suffix.lower()
     choices = TRANSPARENT if transparent else OPAQUE
-    if suffix in choices:
+    if suffix in choices and out.name:
         return choices[suffix]
     if transparent:
         raise UserError(
@@ -380,7 +387,7 @@ def video_writer(
     if encoding.codec in (_H264[0], _VP9[0]):
         options |= {"crf": str(crf), "g": str(max(1, round(2 * fps)))}
     step = 2 if "420" in encoding.pixels else 1
-    with atomic_path(Path(path)) as temporary, av.open(str(temporary), "w") as container:
+    with atomic_path(Path(path)) as temporary, open_container(temporary, "w") as container:
         stream = container.add_stream(encoding.codec, rate=fps, options=options)
         codec = stream.codec_context
         stream.width, stream.height = -(-width // step) * step, -(-height // step) * step

@@ -314,15 +314,14 @@ class Parts:
             temporary = opened.enter_context(atomic_path(self.out))
             movable = self.out.suffix.lower() in (".mp4", ".m4v", ".mov")
             options = {"movflags": "+faststart"} if movable else {}
-            target = opened.enter_context(av.open(str(temporary), "w", options=options))
+            target = opened.enter_context(open_container(temporary, "w", **options))
             target.metadata.update(self.reader.described)
             with open_container(self._piece(0)) as first:
                 video = target.add_stream_from_template(first.streams.video[0])
                 video.metadata.update(first.streams.video[0].metadata)
                 video.codec_context.framerate = self.info.fps
             tracks = [self._pictures(video)]
-            kept = self.info.audio if sound in ("sound copied", "sound encoded anew") else ()
-            for number in range(len(kept)):
+            for number in self.reader.sounds if sound in ("sound copied", "sound encoded anew") else ():
                 source = opened.enter_context(open_container(self.reader.path))
                 track = source.streams.audio[number]
                 codec = None if sound == "sound copied" else self.encoding.audio_codec

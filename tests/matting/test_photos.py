@@ -117,6 +117,17 @@ def test_results_that_are_there_stay_and_a_picture_is_never_its_own_result(tmp_p
     assert hand_made.read_bytes() != before
 
 
+def test_what_another_run_made_meanwhile_stays(tmp_path, monkeypatch):
+    def look(self, images, *_):
+        write_image(tmp_path / "out" / "a_mask.png", np.eye(9, dtype=np.uint8))
+        return [image[..., 0] / np.float32(255) for image in images]
+
+    monkeypatch.setattr(Bright, "predict_batch", look)
+    path = write_image(tmp_path / "a.png", np.full((9, 9, 3), 200, np.uint8))
+    assert "exists already" in predict_files(Bright(), [path], tmp_path / "out").failed[path]
+    assert (np.asarray(Image.open(tmp_path / "out" / "a_mask.png")) == np.eye(9)).all()
+
+
 def test_whatever_goes_wrong_with_one_picture_is_that_pictures(tmp_path, monkeypatch):
     paths = [write_image(tmp_path / f"{n}.png", np.full((n, 9, 3), 200, np.uint8)) for n in range(64, 69)]
 
