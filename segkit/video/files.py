@@ -6,7 +6,7 @@ which is what browsers and phones play, and it drops the sound and the times of 
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from itertools import chain, count
@@ -321,25 +321,23 @@ class Encoding:
     """Sound that is copied as it is; empty: all of it."""
 
 
+_FAST = {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "b": "0", "auto-alt-ref": "0"}
+
+VP9 = Encoding("libvpx-vp9", "yuv420p", _FAST, "libopus", ("opus", "vorbis"))
+
 _IN_MP4 = ("aac", "mp3", "ac3", "eac3", "alac", "opus")
 
-_H264 = "libx264", "yuv420p", {"preset": "veryfast", "bf": "0"}
+H264 = Encoding("libx264", "yuv420p", {"preset": "veryfast", "bf": "0"}, "aac", _IN_MP4)
 
-_VP9 = "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "b": "0", "auto-alt-ref": "0"}
+MOV = replace(H264, copies=(*_IN_MP4, "pcm_s16le", "pcm_s24le"))
 
-OPAQUE = {
-    ".mp4": Encoding(*_H264, "aac", _IN_MP4),
-    ".m4v": Encoding(*_H264, "aac", _IN_MP4),
-    ".mov": Encoding(*_H264, "aac", (*_IN_MP4, "pcm_s16le", "pcm_s24le")),
-    ".mkv": Encoding(*_H264, "aac", ()),
-    ".webm": Encoding(_VP9[0], "yuv420p", _VP9[1], "libopus", ("opus", "vorbis")),
-}
+OPAQUE = {".mp4": H264, ".m4v": H264, ".mov": MOV, ".mkv": replace(H264, copies=()), ".webm": VP9}
+
+_PRORES = {"profile": "4444", "alpha_bits": "8"}
 
 TRANSPARENT = {
-    ".webm": Encoding(_VP9[0], "yuva420p", _VP9[1], "libopus", ("opus", "vorbis")),
-    ".mov": Encoding(
-        "prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "8"}, "aac", OPAQUE[".mov"].copies
-    ),
+    ".webm": replace(VP9, pixels="yuva420p"),
+    ".mov": replace(MOV, codec="prores_ks", pixels="yuva444p10le", options=_PRORES),
     "": Encoding("png", "rgba", {}, "", ()),
 }
 
@@ -384,7 +382,7 @@ def video_writer(
     fps, numbers = Fraction(fps).limit_denominator(1001), count()
     time_base = time_base or 1 / fps
     options = dict(encoding.options)
-    if encoding.codec in (_H264[0], _VP9[0]):
+    if encoding.codec in (H264.codec, VP9.codec):
         options |= {"crf": str(crf), "g": str(max(1, round(2 * fps)))}
     step = 2 if "420" in encoding.pixels else 1
     with atomic_path(Path(path)) as temporary, open_container(temporary, "w") as container:

@@ -123,20 +123,17 @@ def open_stream(
     return frames(), fps
 
 
-def webcam(
-    number: int = 0, seconds: float | None = 10.0, size: tuple[int, int] = (640, 480)
-) -> Iterator[np.ndarray]:
+def webcam(number: int = 0, seconds: float | None = 10.0) -> Iterator[np.ndarray]:
     """Frames of a camera of this machine: uint8 RGB (H, W, 3), each the newest there is.
 
     number: 0 is the first camera.   seconds: for so long; None for ever.
-    size: width and height to ask the camera for.
     Raises: UserError, with the first frame, when there is none.   Introduced in notebook 12.
     """
     camera = cv2.VideoCapture(number)
     try:
         camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # a queue of frames would show the past
-        camera.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
-        camera.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
+        camera.set(cv2.CAP_PROP_FRAME_WIDTH, 640)
+        camera.set(cv2.CAP_PROP_FRAME_HEIGHT, 480)
         end = None if seconds is None else time.perf_counter() + seconds
         while end is None or time.perf_counter() < end:
             found, frame = camera.read() if camera.isOpened() else (False, None)

@@ -342,14 +342,13 @@ def _sound(source, track, target, codec: str | None, origin: Fraction) -> Iterat
     """The packets of a sound track for another file: as they are, or encoded anew with a codec."""
     if codec is None:
         out = target.add_stream_from_template(track)
+        packets = _moved(packets_of(source, track), out, round(origin / track.time_base))
     else:
         layout = SPEAKERS[min(track.codec_context.channels, 8) - 1]
         out = target.add_stream(codec, rate=48000, layout=layout)
-    kept = {name: text for name, text in track.metadata.items() if name in ("language", "title")}
-    out.metadata.update(kept)
-    if codec is None:
-        return _moved(packets_of(source, track), out, round(origin / track.time_base))
-    return _encoded(source, track, out, origin)
+        packets = _encoded(source, track, out, origin)
+    out.metadata.update({name: text for name, text in track.metadata.items() if name in ("language", "title")})
+    return packets
 
 
 def _moved(packets: Iterator, out, shift: int) -> Iterator:
