@@ -347,7 +347,8 @@ def _sound(source, track, target, codec: str | None, origin: Fraction) -> Iterat
         layout = SPEAKERS[min(track.codec_context.channels, 8) - 1]
         out = target.add_stream(codec, rate=48000, layout=layout)
         packets = _encoded(source, track, out, origin)
-    out.metadata.update({name: text for name, text in track.metadata.items() if name in ("language", "title")})
+    kept = {name: text for name, text in track.metadata.items() if name in ("language", "title")}
+    out.metadata.update(kept)
     return packets
 
 
