@@ -16,11 +16,12 @@ from segkit.course import knobs
 from segkit.course.knobs.chart import Chart
 from segkit.course.knobs.explorer import HEIGHT, TITLE, Explorer
 from segkit.course.knobs.lesson00 import ThresholdExplorer
-from segkit.course.knobs.lesson03 import UNetExplorer, draw_unet, receptive_field, unet_stages
+from segkit.course.knobs.lesson03 import UNetExplorer, draw_unet, measure_unet, receptive_field, unet_stages
 from segkit.course.knobs.lesson04 import MaskShiftExplorer, move_mask
 from segkit.course.knobs.lesson05 import AlphaExplorer, OptimiserExplorer
 from segkit.course.knobs.lesson06 import AugmentationExplorer
 from segkit.course.knobs.lesson08 import CutoutExplorer
+from segkit.course.knobs.lesson15 import VolumeExplorer
 from segkit.losses import BCEDiceLoss, BCELoss, DiceLoss
 from segkit.matting.compose import replace_background, soft_alpha
 from segkit.metrics import boundary_f, count_pixels
@@ -76,8 +77,8 @@ def test_an_explorer_answers_within_a_tenth_of_a_second(explorers):
 def test_each_has_a_still_figure_a_name_and_names_its_sliders_for_screen_readers(explorers):
     """The line that hands the names over is shown with the sliders; test_browser.py reads them."""
     for explorer in explorers:
-        tries = [[[0.2, 0.5], [0.9, 0.9]]] if isinstance(explorer, OptimiserExplorer) else []
-        assert len(explorer.figure(*tries)._repr_png_()) > 5000
+        shown = {OptimiserExplorer: [[[0.2, 0.5], [0.9, 0.9]]], VolumeExplorer: [[0, 4, 8]]}
+        assert len(explorer.figure(*shown.get(type(explorer), ()))._repr_png_()) > 5000
         assert type(explorer).__name__ in repr(explorer)
         assert "aria-label" in explorer.children[-1].value
         assert all(control.description for control in explorer.children[0].children)
@@ -281,7 +282,7 @@ def test_cutout_explorer_is_made_of_segkit_predict():
     assert "0.0% neither here nor there" in explorer.words.value
     explorer.softness.value = 1.0
     assert "0.0% neither here nor there" not in explorer.words.value
-    assert len(explorer.figure((0.2, 0.5), (0, 1)).axes) == 4
+    assert len(explorer.figure().axes) == 6
 
 
 @pytest.mark.parametrize(("width", "depth"), [(4, 1), (8, 3), (16, 5)])
@@ -314,7 +315,7 @@ def test_the_receptive_field_bounds_what_a_gradient_finds(depth):
 
 
 def test_the_drawing_of_a_unet_has_one_orange_box_lower_than_every_blue_one():
-    _, stages = UNetExplorer(depth=3).measured()
+    _, stages = measure_unet(16, 3, 256)
     picture = draw_unet(stages)
     orange = (picture == rgb(ORANGE)).all(-1)
     blue = (picture == rgb(BLUE)).all(-1)

@@ -13,8 +13,7 @@ def explorer(astronaut) -> AtrousExplorer:
 
 
 def test_nine_points_lie_a_rate_apart(explorer):
-    explorer.rate.value, explorer.size.value = 3, 160
-    where = explorer.landing() * 10  # in cells
+    where = explorer.landing(3, 160) * 10  # in cells
     assert where.shape == (9, 2)
     assert np.allclose(where[4], 5.5) and np.allclose(np.unique(where), [2.5, 5.5, 8.5])
 
@@ -30,10 +29,7 @@ def test_a_rate_wider_than_the_picture_leaves_one_point(explorer):
 def test_points_in_the_padding_are_orange_and_those_on_the_picture_blue(explorer):
     orange = lambda p: int(((p[..., 0] > 180) & (p[..., 1] < 120) & (p[..., 2] < 60)).sum())  # noqa: E731
     grey = AtrousExplorer(np.full((64, 64, 3), 90, np.uint8))
-    grey.size.value, grey.rate.value = 224, 2
-    near = orange(grey._picture())
-    grey.rate.value = 12
-    assert near == 0 and orange(grey._picture()) > 100
+    assert orange(grey._picture(2, 224)) == 0 and orange(grey._picture(12, 224)) > 100
 
 
 def test_its_still_picture_shows_four_settings(explorer):

@@ -37,10 +37,7 @@ def test_a_time_slice_has_one_row_for_each_frame(explorer):
     assert SmoothingExplorer(explorer.clip, [np.zeros((8, 8), np.float32)] * 12, row=30).row == 30
 
 
-def test_its_still_figure_is_above_with_the_gate_and_below_without(explorer):
-    assert [axes.get_title().split("\n")[0] for axes in explorer.figure((0, 0.9)).axes] == [
-        "gate, strength 0",
-        "gate, strength 0.9",
-        "no gate, strength 0",
-        "no gate, strength 0.9",
+def test_its_still_figure_has_the_gate_on_the_left_and_none_on_the_right(explorer):
+    assert [axes.get_title().split("\n")[0] for axes in explorer.figure().axes] == [
+        f"{gate}, strength {strength}" for strength in (0, 0.7, 0.96) for gate in ("gate", "no gate")
     ]

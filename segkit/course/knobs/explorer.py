@@ -7,7 +7,6 @@ milliseconds: what does not change is drawn once, by matplotlib, and kept.
 
 import html
 import io
-from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Sequence
 
 import cv2
@@ -38,39 +37,33 @@ Run the cells above and this one again.</div>"""
 """JupyterLab marks what has lost its kernel by a class; this sentence is hidden until then."""
 
 
-class _AbstractWidget(type(ipywidgets.VBox), ABCMeta):
-    """A widget class that refuses to be built while a method of it is missing."""
-
-
-class Explorer(ipywidgets.VBox, metaclass=_AbstractWidget):
+class Explorer(ipywidgets.VBox):
     """What the explorers share: sliders, the picture under them, and a line of words.
 
-    A subclass hands its controls over, and writes `draw` (the picture), `describe` (the words) and `figure`.
-    The first two run whenever a control's value changes. An error in them stands in the line of words, where
-    a reader sees it, and is raised, where a test sees it.
+    A subclass hands its controls over by name, which makes them attributes, and writes `draw` (the picture),
+    `describe` (the words) and `figure`. The first two run whenever a control's value changes. An error in
+    them stands in the line of words, where a reader sees it, and is raised, where a test sees it.
     """
 
-    def __init__(self, *controls: ipywidgets.ValueWidget):
+    def __init__(self, **controls: ipywidgets.ValueWidget):
+        vars(self).update(controls)
         self.picture = ipywidgets.Image(
             format="jpeg", layout={"max_width": "100%", "align_self": "flex-start"}
         )
         self.words = ipywidgets.HTML()
-        row = ipywidgets.HBox(controls, layout={"flex_flow": "row wrap"})
+        row = ipywidgets.HBox(list(controls.values()), layout={"flex_flow": "row wrap"})
         hidden = ipywidgets.HTML(NAME_THE_SLIDERS + SAY_WHEN_DEAD)
         super().__init__([row, self.picture, self.words, hidden])
-        for control in controls:
+        for control in controls.values():
             control.observe(self._follow, names="value")
         self._follow()
 
-    @abstractmethod
     def draw(self) -> np.ndarray:
         """The picture for the present settings: uint8 RGB (H, W, 3)."""
 
-    @abstractmethod
     def describe(self) -> str:
         """One line of text for the present settings."""
 
-    @abstractmethod
     def figure(self) -> Figure:
         """The same for readers who cannot turn the knob: several settings side by side."""
 

@@ -36,13 +36,12 @@ class ThresholdExplorer(Explorer):
         # Sorted once, a score at any threshold is a look-up.
         self._person, self._rest = np.sort(self.prob[truth]), np.sort(self.prob[~truth])
         self.curves = self._scores_at(self.thresholds)
-        self.threshold = slider("threshold", threshold, 0, 1, 0.01)
         self._chart = Chart(420, self._draw_curves)
         # The panels are small, whatever the photograph: a large one answers as quickly.
         self._small_image, self._small_prob = shrink(image), shrink(self.prob)
         self._small_mask = shrink(truth.astype(np.float32)) > 0.5
         self._photo = panel(self._small_image, "picture")
-        super().__init__(self.threshold)
+        super().__init__(threshold=slider("threshold", threshold, 0, 1, 0.01))
 
     def predicted(self) -> np.ndarray:
         """The mask at the present threshold: bool (H, W)."""

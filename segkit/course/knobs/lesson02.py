@@ -15,7 +15,7 @@ from segkit.plots import grey, overlay, show_row
 class PairBrowser(Explorer):
     """Leaf through a data set: each picture under its mask, and the mask alone.
 
-    samples: from find_samples, at least one.   number, opacity: where the sliders start.
+    samples: from find_samples, at least one.   number: where the slider starts.
     shares: share of person by name, as in DatasetReport.shares; with it, the pairs can be sorted.
     Raises: UserError for a pair that cannot be read; the line of words shows it too.
 
@@ -23,23 +23,18 @@ class PairBrowser(Explorer):
     Introduced in notebook 02.
     """
 
-    def __init__(
-        self,
-        samples: Sequence[Sample],
-        shares: Mapping[str, float] | None = None,
-        number: int = 0,
-        opacity: float = 0.6,
-    ):
+    def __init__(self, samples: Sequence[Sample], shares: Mapping[str, float] | None = None, number: int = 0):
         self._orders = {"by name": sorted(samples, key=lambda sample: sample.name)}
         if shares is not None:
             known = [sample for sample in self._orders["by name"] if sample.name in shares]
             self._orders["least person first"] = sorted(known, key=lambda sample: shares[sample.name])
             self._orders["most person first"] = self._orders["least person first"][::-1]
         self._latest: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self.number = slider("picture", number, 0, len(samples) - 1, 1)
-        self.opacity = slider("mask", opacity, 0, 1, 0.1)
-        self.order = ipywidgets.Dropdown(options=list(self._orders), description="order")
-        super().__init__(self.number, self.opacity, self.order)
+        super().__init__(
+            number=slider("picture", number, 0, len(samples) - 1, 1),
+            opacity=slider("mask", 0.6, 0, 1, 0.1),
+            order=ipywidgets.Dropdown(options=list(self._orders), description="order"),
+        )
 
     @property
     def sample(self) -> Sample:
@@ -48,19 +43,17 @@ class PairBrowser(Explorer):
         return order[min(self.number.value, len(order) - 1)]
 
     def draw(self) -> np.ndarray:
-        _, mask = self._pair()
         tinted = panel(shrink(self._tinted(self.opacity.value)), "under its mask")
-        return beside(tinted, panel(shrink(grey(mask)), "mask"))
+        return beside(tinted, panel(shrink(grey(self._pair()[1])), "mask"))
 
     def describe(self) -> str:
         _, mask = self._pair()
         height, width = mask.shape
         return f"{self.sample.name} · {self.sample.split} · {width} x {height} · {mask.mean():.1%} person"
 
-    def figure(self, opacities: Sequence[float] = (0, 0.4, 1)) -> Figure:
+    def figure(self) -> Figure:
         """The present pair under masks of several strengths."""
-        titles = [f"mask {opacity:g}" for opacity in opacities]
-        return show_row([self._tinted(opacity) for opacity in opacities], titles)
+        return show_row([self._tinted(opacity) for opacity in (0, 0.4, 1)], ["mask 0", "mask 0.4", "mask 1"])
 
     def _pair(self) -> tuple[np.ndarray, np.ndarray]:
         name = self.sample.name

@@ -1,14 +1,16 @@
 """A U-Net as a drawing, and the knobs of its shape. Introduced in notebook 03."""
 
+from functools import cache
+
 import cv2
 import numpy as np
 import torch
-from ipywidgets import IntSlider, SelectionSlider
+from ipywidgets import SelectionSlider
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from torch import nn
 
-from segkit.course.knobs.explorer import FONT, HEIGHT, TITLE, Explorer
+from segkit.course.knobs.explorer import FONT, HEIGHT, TITLE, Explorer, slider
 from segkit.models import build_model, count_parameters
 from segkit.plots import BLUE, ORANGE, Picture, rgb
 from segkit.unet import UNet
@@ -74,27 +76,25 @@ def draw_unet(stages: list[Stage]) -> np.ndarray:
 class UNetExplorer(Explorer):
     """Width and depth of a U-Net: its shapes, its parameters, and how far one pixel of it sees.
 
-    width: channels of the first stage; each stage doubles them.   depth: halvings.   side: of the picture.
+    side: of the picture.
 
-    Attributes: width and depth, the sliders.   Introduced in notebook 03.
+    Attributes: width (channels of the first stage; each stage doubles them) and depth (halvings), the
+    sliders.   Introduced in notebook 03.
     """
 
     widths = (4, 8, 16, 32, 64)
     depths = (1, 2, 3, 4, 5, 6)
 
-    def __init__(self, width: int = 16, depth: int = 4, side: int = 256):
+    def __init__(self, side: int = 256):
         self.side = side
-        self._known: dict[tuple[int, int], tuple[int, list[Stage]]] = {}
-        self.width = SelectionSlider(options=self.widths, value=width, description="width")
-        self.depth = IntSlider(depth, min=self.depths[0], max=self.depths[-1], description="depth")
-        super().__init__(self.width, self.depth)
+        super().__init__(
+            width=SelectionSlider(options=self.widths, value=16, description="width"),
+            depth=slider("depth", 4, self.depths[0], self.depths[-1], 1),
+        )
 
-    def measured(self, width: int | None = None, depth: int | None = None) -> tuple[int, list[Stage]]:
-        """Number of parameters, and the shape after every stage, at the sliders' settings unless given."""
-        settings = width or self.width.value, depth or self.depth.value
-        if settings not in self._known:
-            self._known[settings] = self._measure(*settings)
-        return self._known[settings]
+    def measured(self) -> tuple[int, list[Stage]]:
+        """Number of parameters, and the shape after every stage, at the sliders' settings."""
+        return measure_unet(self.width.value, self.depth.value, self.side)
 
     def draw(self) -> np.ndarray:
         return draw_unet(self.measured()[1])
@@ -108,9 +108,7 @@ class UNetExplorer(Explorer):
 
     def figure(self) -> Figure:
         """Parameters at every position of both sliders, as a table."""
-        counts = np.array(
-            [[self.measured(width, depth)[0] for depth in self.depths] for width in self.widths]
-        )
+        counts = np.array([[measure_unet(w, d, self.side)[0] for d in self.depths] for w in self.widths])
         figure = Picture(figsize=(8.4, 3.2), layout="constrained")
         axes = figure.subplots()
         axes.imshow(np.log10(counts), cmap="Blues", aspect="auto", vmax=10)
@@ -124,14 +122,17 @@ class UNetExplorer(Explorer):
         axes.spines[:].set_visible(False)
         return figure
 
-    def _measure(self, width: int, depth: int) -> tuple[int, list[Stage]]:
-        widths = [width * 2**stage for stage in range(depth)]
-        with torch.device("meta"):  # tensors that have a shape and no numbers: built and run in no time
-            net = build_model("unet", widths=widths, bottleneck=widths[-1])
-            stages: list[Stage] = []
-            for name, part in unet_stages(net):
-                part.register_forward_hook(
-                    lambda _part, _given, out, name=name: stages.append((name, *out.shape[1:]))
-                )
-            net(torch.zeros(1, 3, self.side, self.side))
-        return count_parameters(net), stages
+
+@cache
+def measure_unet(width: int, depth: int, side: int) -> tuple[int, list[Stage]]:
+    """Number of parameters, and the shape after every stage, for pictures of (side, side) pixels."""
+    widths = [width * 2**stage for stage in range(depth)]
+    with torch.device("meta"):  # tensors that have a shape and no numbers: built and run in no time
+        net = build_model("unet", widths=widths, bottleneck=widths[-1])
+        stages: list[Stage] = []
+        for name, part in unet_stages(net):
+            part.register_forward_hook(
+                lambda _part, _given, out, name=name: stages.append((name, *out.shape[1:]))
+            )
+        net(torch.zeros(1, 3, side, side))
+    return count_parameters(net), stages

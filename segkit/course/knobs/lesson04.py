@@ -1,7 +1,5 @@
 """The sliders of lesson 04: a mask that is shifted and grown."""
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +13,7 @@ from segkit.plots import BLUE, GREEN, GREY, ORANGE, rgb, show_mistakes
 class MaskShiftExplorer(Explorer):
     """A perfect mask, pushed aside, grown or shrunk: which score notices, and how much?
 
-    mask: the truth, bool or {0, 1} (H, W).   most: how many pixels the sliders go.
+    mask: the truth, bool or {0, 1} (H, W).
     tolerance: of the boundary F-score, in pixels.
 
     Attributes: dx (right), dy (down), grow (pixels; negative shrinks), the sliders; scores (dict,
@@ -24,12 +22,10 @@ class MaskShiftExplorer(Explorer):
 
     colours = (BLUE, GREEN, GREY, ORANGE)
 
-    def __init__(self, mask: np.ndarray, most: int = 20, tolerance: float = 2.0):
+    def __init__(self, mask: np.ndarray, tolerance: float = 2.0):
         self.mask, self.tolerance = mask.astype(bool), tolerance
-        self.dx = slider("right", 0, -most, most, 1)
-        self.dy = slider("down", 0, -most, most, 1)
-        self.grow = slider("grow", 0, -most, most, 1)
-        super().__init__(self.dx, self.dy, self.grow)
+        names = {"dx": "right", "dy": "down", "grow": "grow"}
+        super().__init__(**{name: slider(words, 0, -20, 20, 1) for name, words in names.items()})
 
     def predicted(self) -> np.ndarray:
         """The mask as pushed: bool (H, W)."""
@@ -49,8 +45,9 @@ class MaskShiftExplorer(Explorer):
         pushed = f"{self.dx.value:+d} right, {self.dy.value:+d} down, grown by {self.grow.value:+d}"
         return f"{pushed} · {self.in_words(self.scores)}"
 
-    def figure(self, shifts: Sequence[int] = (1, 4, 12)) -> Figure:
+    def figure(self) -> Figure:
         """The mask pushed right by several distances, and the scores over the distance."""
+        shifts = 1, 4, 12
         pictures = [self._picture_of(move_mask(self.mask, shift)) for shift in shifts]
         titles = [f"pushed by {shift}" for shift in shifts]
         return strip(pictures, titles, self._draw_scores, shifts)

@@ -26,42 +26,29 @@ class AlphaExplorer(Explorer):
     its logit, the loss over every (w, b) with the way that gradient descent takes from (0, 0), and the
     answer after so many steps.
 
-    brightness: float (H, W), about 0 to 1; mask: {0, 1} (H, W); both None: a small picture is drawn.
-    alpha, step: where the sliders start.   num_steps, lr: of the descent.   seed: of the noise.
+    alpha: where the slider starts.
 
     Attributes: alpha and step, the sliders; scores (dict, present values of loss, BCE, Dice loss and
     the Dice of the mask).   Introduced in notebook 05.
     """
 
     logits = np.linspace(-8, 8, 161)
+    num_steps, lr = 150, 5.0
 
-    def __init__(
-        self,
-        brightness: np.ndarray | None = None,
-        mask: np.ndarray | None = None,
-        alpha: float = 0.5,
-        step: int = 30,
-        num_steps: int = 150,
-        lr: float = 5.0,
-        seed: int = 0,
-    ):
-        if brightness is None or mask is None:
-            brightness, mask = draw_small_person(seed)
-        check_sizes(brightness=brightness, mask=mask)
-        self.brightness, self.mask = np.asarray(brightness, np.float64), mask.astype(bool)
-        self.num_steps, self.lr = num_steps, lr
+    def __init__(self, alpha: float = 0.5):
+        self.brightness, self.mask = draw_small_person()
         self._x = self.brightness.ravel() - self.brightness.mean()
         self._y = self.mask.ravel().astype(np.float64)
         self._extent = -2, 22, -8, 3  # of the weights and the biases
         landscape = [[self.losses(w, b) for w in np.linspace(-2, 22, 37)] for b in np.linspace(-8, 3, 34)]
         self._bce_map, self._dice_map = np.moveaxis(landscape, 2, 0)
         self._paths: dict[float, np.ndarray] = {}
-        self.alpha = slider("alpha", alpha, 0, 1, 0.05)
-        self.step = slider("step", step, 0, num_steps, 1)
         self._pull_chart = Chart(330, self._draw_pull_frame)
         self._map_chart = Chart(330, self._draw_map_frame)
         self._truth = panel(shrink(grey(self.mask)), "truth")
-        super().__init__(self.alpha, self.step)
+        super().__init__(
+            alpha=slider("alpha", alpha, 0, 1, 0.05), step=slider("step", 30, 0, self.num_steps, 1)
+        )
 
     def losses(self, weight: float, bias: float) -> tuple[float, float]:
         """(BCE, Dice loss) of the network (weight, bias), as segkit.losses has them."""
@@ -110,9 +97,9 @@ class AlphaExplorer(Explorer):
         place = f"alpha {self.alpha.value:.2f}, step {self.step.value}: w {weight:.2f}, b {bias:.2f}"
         return f"{place} · {self.in_words(self.scores)}"
 
-    def figure(self, alphas: Sequence[float] = (1, 0.5, 0), step: int | None = None) -> Figure:
+    def figure(self, step: int = 30) -> Figure:
         """One row per alpha: the pull on a person pixel, the landscape with the way taken, the answer."""
-        return stack([self._panels(alpha, self.step.value if step is None else step) for alpha in alphas])
+        return stack([self._panels(alpha, step) for alpha in (1, 0.5, 0)])
 
     def _panels(self, alpha: float, step: int) -> np.ndarray:
         """Pull, landscape and answer, side by side."""
@@ -192,16 +179,18 @@ class NetworkExplorer(Explorer):
         self.alphas, self.dice, self.cuts = list(alphas), dice, np.asarray(cuts)
         start = min(self.alphas, key=lambda one: abs(one - alpha))
         options = [(f"{one:g}", one) for one in self.alphas]
-        self.alpha = ipywidgets.SelectionSlider(options=options, value=start, description="alpha")
-        self.seed = slider("seed", 0, 0, probs.shape[1] - 1, 1)
-        self.threshold = slider("threshold", 0.5, 0.05, 0.95, 0.05)
-        self.picture_number = slider("picture", len(images) // 2, 0, len(images) - 1, 1)
         self._chart = Chart(380, self._draw_frame)
-        super().__init__(self.alpha, self.seed, self.threshold, self.picture_number)
+        super().__init__(
+            alpha=ipywidgets.SelectionSlider(options=options, value=start, description="alpha"),
+            seed=slider("seed", 0, 0, probs.shape[1] - 1, 1),
+            threshold=slider("threshold", 0.5, 0.05, 0.95, 0.05),
+            picture_number=slider("picture", len(images) // 2, 0, len(images) - 1, 1),
+        )
 
     def predicted(self) -> np.ndarray:
         """The mask of the chosen network at the chosen threshold: bool (H, W)."""
-        return self._mask_of(self.alpha.value, self.seed.value, self.picture_number.value)
+        number = self.picture_number.value
+        return self._mask_of(self.alpha.value, self.seed.value, number, self.threshold.value)
 
     @property
     def scores(self) -> dict[str, float]:
@@ -237,23 +226,22 @@ class NetworkExplorer(Explorer):
             f"all pictures: Dice {scores['Dice of all']:.3f}"
         )
 
-    def figure(self, threshold: float = 0.5) -> Figure:
-        """A row for each alpha and a column for every second picture: the masks of the first seed."""
+    def figure(self) -> Figure:
+        """A row for each alpha and a column for every second picture: the first seed's masks, cut at 0.5."""
         shown = range(0, len(self.images), 2)
         figure = Picture(figsize=(1.6 * len(shown), 1.6 * len(self.alphas)), layout="constrained")
         grid = figure.subplots(len(self.alphas), len(shown), squeeze=False)
         for row, alpha in zip(grid, self.alphas, strict=True):
             for number, axes in zip(shown, row, strict=True):
-                pred = self._mask_of(alpha, 0, number, threshold)
+                pred = self._mask_of(alpha, 0, number, 0.5)
                 axes.imshow(show_mistakes(self.images[number], pred, self.masks[number]))
                 axes.set(xticks=[], yticks=[])
                 axes.spines[:].set_visible(False)
             row[0].set_ylabel(f"alpha {alpha:g}")
         return figure
 
-    def _mask_of(self, alpha: float, seed: int, number: int, threshold: float | None = None) -> np.ndarray:
-        cut = 255 * (self.threshold.value if threshold is None else threshold)
-        return self.probs[self.alphas.index(alpha), seed, number] > cut
+    def _mask_of(self, alpha: float, seed: int, number: int, threshold: float) -> np.ndarray:
+        return self.probs[self.alphas.index(alpha), seed, number] > 255 * threshold
 
     def _draw_frame(self, axes: Axes) -> None:
         axes.plot([], [], color=BLUE, lw=3, label="this network")
@@ -285,7 +273,7 @@ class OptimiserExplorer(Explorer):
         self._targets = torch.from_numpy(mask.astype(np.float32))[None, None]
         self._photo = panel(shrink(image), "picture")
         self.knobs = {name: slider(name, float(value), 0.02, 1, 0.01) for name, value in start.items()}
-        super().__init__(*self.knobs.values())
+        super().__init__(**self.knobs)
 
     @property
     def loss(self) -> float:

@@ -1,7 +1,5 @@
 """The sliders of lesson 06: how strong the augmentation is."""
 
-from collections.abc import Sequence
-
 import ipywidgets
 import numpy as np
 from matplotlib.figure import Figure
@@ -23,13 +21,14 @@ class AugmentationExplorer(Explorer):
     def __init__(self, image: np.ndarray, mask: np.ndarray, strength: float = 1.0, seed: int = 1):
         check_sizes(image=image, mask=mask)
         self.image, self.mask = image, mask.astype(np.uint8)
-        self.strength = slider("strength", strength, 0, 2, 0.1)
-        self.seed = slider("seed", seed, 0, 100, 1)
-        self.together = ipywidgets.Checkbox(True, description="same draw for both", indent=False)
         self._original = panel(shrink(outlined(image, self.mask)), "as it was")
         self._augment = Augmentation(strength)
         self._latest: dict[tuple, tuple] = {}
-        super().__init__(self.strength, self.seed, self.together)
+        super().__init__(
+            strength=slider("strength", strength, 0, 2, 0.1),
+            seed=slider("seed", seed, 0, 100, 1),
+            together=ipywidgets.Checkbox(True, description="same draw for both", indent=False),
+        )
 
     def augmented(
         self, strength: float | None = None, seed: int | None = None
@@ -63,8 +62,9 @@ class AugmentationExplorer(Explorer):
             f"before {self.mask.mean():.1%}"
         )
 
-    def figure(self, strengths: Sequence[float] = (0, 0.5, 1, 2), seeds: int = 2) -> Figure:
+    def figure(self) -> Figure:
         """Image with outlined mask at several strengths (columns) and seeds (rows)."""
+        strengths, seeds = (0, 0.5, 1, 2), 2
         shape = self.mask.shape[1] / self.mask.shape[0]
         figure = Picture(figsize=(1.8 * shape * len(strengths), 1.9 * seeds + 0.3), layout="constrained")
         grid = figure.subplots(seeds, len(strengths), squeeze=False)

@@ -31,10 +31,9 @@ class EpochExplorer(Explorer):
                 raise ValueError(f"'{name}' has {len(probs)} maps for {len(history)} epochs.")
         self.history, self.pictures = list(history), pictures
         self._curves = {key: [row[key] for row in history] for key in history[0]}
-        self.epoch = slider("epoch", len(history), 1, len(history), 1)
         self._losses = Chart(360, self._draw_losses)
         self._dice = Chart(300, self._draw_dice)
-        super().__init__(self.epoch)
+        super().__init__(epoch=slider("epoch", len(history), 1, len(history), 1))
 
     @property
     def row(self) -> dict:

@@ -16,7 +16,7 @@ class CutoutExplorer(Explorer):
 
     image: uint8 RGB (H, W, 3).   prob: float (H, W) in [0, 1].
     backgrounds: by name, each what replace_background takes: a colour, a picture, "blur".
-    threshold, softness: where the sliders start; see soft_alpha.
+    threshold: where the slider starts; see soft_alpha.
 
     Attributes: threshold, softness and behind, the controls.   Introduced in notebook 08.
     """
@@ -27,21 +27,20 @@ class CutoutExplorer(Explorer):
         prob: np.ndarray,
         backgrounds: dict[str, np.ndarray | Sequence[int] | str],
         threshold: float = 0.5,
-        softness: float = 0.4,
     ):
         check_sizes(image=image, prob=prob)
         self.backgrounds = backgrounds
         # As large as it is shown: a large photograph answers as quickly.
         self.image, self.prob = shrink(image), shrink(np.asarray(prob, np.float32))
-        self.threshold = slider("threshold", threshold, 0.05, 0.95, 0.05)
-        self.softness = slider("softness", softness, 0.0, 1.0, 0.1)
-        self.behind = ipywidgets.Dropdown(options=list(backgrounds), description="background")
-        super().__init__(self.threshold, self.softness, self.behind)
+        super().__init__(
+            threshold=slider("threshold", threshold, 0.05, 0.95, 0.05),
+            softness=slider("softness", 0.4, 0.0, 1.0, 0.1),
+            behind=ipywidgets.Dropdown(options=list(backgrounds), description="background"),
+        )
 
-    def alpha(self, threshold: float | None = None, softness: float | None = None) -> np.ndarray:
-        """Opacity of every pixel, at the sliders' settings unless given: float32 (h, w) in [0, 1]."""
-        threshold = self.threshold.value if threshold is None else threshold
-        return soft_alpha(self.prob, threshold, self.softness.value if softness is None else softness)
+    def alpha(self) -> np.ndarray:
+        """Opacity of every pixel at the sliders' settings: float32 (h, w) in [0, 1]."""
+        return soft_alpha(self.prob, self.threshold.value, self.softness.value)
 
     def draw(self) -> np.ndarray:
         alpha = self.alpha()
@@ -58,13 +57,11 @@ class CutoutExplorer(Explorer):
             f"{between:.1%} neither here nor there"
         )
 
-    def figure(
-        self, thresholds: Sequence[float] = (0.2, 0.8), softness: Sequence[float] = (0, 0.4, 1)
-    ) -> Figure:
+    def figure(self) -> Figure:
         """Every pair of a threshold and a softness, on the chosen background."""
-        settings = [(t, s) for t in thresholds for s in softness]
-        pictures = [self._composed(self.alpha(t, s)) for t, s in settings]
-        return contact_sheet(pictures, [f"cut at {t}, softness {s:g}" for t, s in settings], len(softness))
+        settings = [(t, s) for t in (0.2, 0.8) for s in (0, 0.4, 1)]
+        pictures = [self._composed(soft_alpha(self.prob, *setting)) for setting in settings]
+        return contact_sheet(pictures, [f"cut at {t}, softness {s:g}" for t, s in settings], columns=3)
 
     def _composed(self, alpha: np.ndarray) -> np.ndarray:
         return replace_background(self.image, alpha, self.backgrounds[self.behind.value])

@@ -62,11 +62,12 @@ class WorstFirst(Explorer):
         self._parts = {EVERYTHING: np.ones(len(names), bool)}
         for trait, slices in slice_groups(traits).items():
             self._parts |= {f"{trait}: {name}": chosen for name, chosen in slices.items() if chosen.any()}
-        self.order = ipywidgets.Dropdown(options=list(self._badness), description="worst is")
-        self.part = ipywidgets.Dropdown(options=list(self._parts), description="in")
-        self.place = slider("place", 0, 0, len(names) - 1, 1)
         self._chart = Chart(330, self._draw_frame)
-        super().__init__(self.order, self.part, self.place)
+        super().__init__(
+            order=ipywidgets.Dropdown(options=list(self._badness), description="worst is"),
+            part=ipywidgets.Dropdown(options=list(self._parts), description="in"),
+            place=slider("place", 0, 0, len(names) - 1, 1),
+        )
         self.part.observe(self._start_again, names="value")
 
     @property
@@ -145,9 +146,8 @@ class TemperatureExplorer(Explorer):
         # Enough for two decimals, and quick.
         self._prob, self._true = some_pixels(probs, masks, 200_000, seed)
         log = {"base": 2, "min": -2, "max": 2, "step": 0.05}
-        self.temperature = ipywidgets.FloatLogSlider(1.0, description="temperature", **log)
         self._chart = Chart(324, self._draw_frame)
-        super().__init__(self.temperature)
+        super().__init__(temperature=ipywidgets.FloatLogSlider(1.0, description="temperature", **log))
 
     def at(self, temperature: float) -> Reliability:
         """The calibration at any temperature."""
@@ -170,12 +170,11 @@ class TemperatureExplorer(Explorer):
     def describe(self) -> str:
         return f"temperature {self.temperature.value:.2f} · expected calibration error {self.curve.ece:.4f}"
 
-    def figure(self, temperatures: Sequence[float] = (0.5, 1.0, 2.0, 4.0)) -> Figure:
+    def figure(self) -> Figure:
         """The curve at several temperatures, and the error at all of them."""
-        rows = -(-(len(temperatures) + 1) // 3)
-        figure = Picture(figsize=(8.1, 2.8 * rows), layout="constrained")
-        *curves, errors = (figure.add_subplot(rows, 3, i + 1) for i in range(len(temperatures) + 1))
-        for axes, temperature in zip(curves, temperatures, strict=True):
+        figure = Picture(figsize=(8.1, 5.6), layout="constrained")
+        *curves, errors = (figure.add_subplot(2, 3, place) for place in range(1, 6))
+        for axes, temperature in zip(curves, (0.5, 1.0, 2.0, 4.0), strict=True):
             self._draw_frame(axes)
             curve = self.at(temperature)
             held = curve.count > 0
@@ -196,7 +195,7 @@ class TemperatureExplorer(Explorer):
 class SeedExplorer(Explorer):
     """How many seeds until the winner stays the winner? Draw some of the runs of a sweep, and look again.
 
-    rows: one line per run, as in results.csv.   by: the setting that was varied.   score: what is compared.
+    rows: one line per run, as in results.csv, with its val_dice.   by: the setting that was varied.
 
     Runs are drawn with replacement, so more seeds than were run can be tried as well.
 
@@ -206,14 +205,12 @@ class SeedExplorer(Explorer):
 
     draws = 4000
 
-    def __init__(self, rows: pd.DataFrame, by: str, score: str = "val_dice", most: int = 12, seed: int = 0):
-        self.by, self.score, self._seed = by, score, seed
-        self.runs = {value: group.to_numpy() for value, group in rows.groupby(by)[score]}
+    def __init__(self, rows: pd.DataFrame, by: str, seed: int = 0):
+        self.by, self._seed = by, seed
+        self.runs = {value: group.to_numpy() for value, group in rows.groupby(by)["val_dice"]}
         self._winners: dict[int, dict] = {}
-        self.seeds = slider("seeds", 1, 1, most, 1)
-        self.draw_number = slider("draw", 0, 0, 49, 1)
         self._chart = Chart(440, self._draw_frame)
-        super().__init__(self.seeds, self.draw_number)
+        super().__init__(seeds=slider("seeds", 1, 1, 12, 1), draw_number=slider("draw", 0, 0, 49, 1))
 
     def drawn(self, seeds: int, number: int) -> dict:
         """{setting: scores of that many of its runs}, another choice for every number."""
@@ -270,4 +267,4 @@ class SeedExplorer(Explorer):
         room = 0.1 * np.ptp(scores) + 1e-3
         axes.set(xlim=(-0.6, len(self.runs) - 0.4), ylim=(scores.min() - room, scores.max() + room))
         axes.set_xticks(range(len(self.runs)), [f"{value:g}" for value in self.runs])
-        axes.set(xlabel=f"{self.by} (grey: runs, bar: mean, orange: the winner)", ylabel=self.score)
+        axes.set(xlabel=f"{self.by} (grey: runs, bar: mean, orange: the winner)", ylabel="val_dice")

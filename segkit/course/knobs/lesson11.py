@@ -1,7 +1,5 @@
 """The knob of notebook 11."""
 
-from collections.abc import Sequence
-
 import cv2
 import ipywidgets
 import numpy as np
@@ -29,22 +27,23 @@ class AtrousExplorer(Explorer):
     Introduced in notebook 11.
     """
 
-    def __init__(self, image: np.ndarray, rate: int = 6, size: int = 224):
+    def __init__(self, image: np.ndarray):
         self.image = cv2.resize(image, (512, 512), interpolation=cv2.INTER_AREA)
-        self.rate = slider("rate", rate, 1, 24, 1)
-        self.size = ipywidgets.SelectionSlider(options=SIZES, value=size, description="picture")
-        super().__init__(self.rate, self.size)
+        super().__init__(
+            rate=slider("rate", 6, 1, 24, 1),
+            size=ipywidgets.SelectionSlider(options=SIZES, value=224, description="picture"),
+        )
 
-    def landing(self, rate: int | None = None, size: int | None = None) -> np.ndarray:
+    def landing(self, rate: int, size: int) -> np.ndarray:
         """The nine points as shares of the picture, 0 to 1 from side to side: (9, 2), column and row."""
-        cells = (size or self.size.value) // CELL
+        cells = size // CELL
         offsets = np.array([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)])
-        return (cells // 2 + 0.5 + (rate or self.rate.value) * offsets) / cells
+        return (cells // 2 + 0.5 + rate * offsets) / cells
 
     @property
     def points(self) -> dict[str, float]:
         """How many of the nine see the picture, and not the padding around it."""
-        where = self.landing()
+        where = self.landing(self.rate.value, self.size.value)
         inside = int(((where > 0) & (where < 1)).all(1).sum())
         return {"inside": inside, "mean": used_points(self.rate.value, self.size.value // CELL)}
 
@@ -53,7 +52,7 @@ class AtrousExplorer(Explorer):
         chart = Chart(330, lambda axes: self._draw_curve(axes, cells))
         chart.dot(self.rate.value, self.points["mean"], ORANGE)
         title = f"{self.size.value} pixels are {cells} x {cells} cells"
-        return beside(panel(self._picture(), title), chart.canvas)
+        return beside(panel(self._picture(self.rate.value, self.size.value), title), chart.canvas)
 
     def describe(self) -> str:
         rate, size, points = self.rate.value, self.size.value, self.points
@@ -63,17 +62,16 @@ class AtrousExplorer(Explorer):
             f"over all cells {points['mean']:.1f} of 9 do"
         )
 
-    def figure(
-        self, settings: Sequence[tuple[int, int]] = ((6, 96), (6, 224), (18, 224), (18, 512))
-    ) -> Figure:
+    def figure(self) -> Figure:
         """The landing points for several pairs of rate and picture size."""
+        settings = (6, 96), (6, 224), (18, 224), (18, 512)
         used = "rate {}, {} px\n{:.1f} of 9 points used"
         titles = [used.format(rate, size, used_points(rate, size // CELL)) for rate, size in settings]
         return contact_sheet([self._picture(*setting) for setting in settings], titles, columns=2)
 
-    def _picture(self, rate: int | None = None, size: int | None = None) -> np.ndarray:
+    def _picture(self, rate: int, size: int) -> np.ndarray:
         """The photograph amid its padding, its cells, and the nine points."""
-        cells, side, margin = (size or self.size.value) // CELL, HEIGHT * 2, HEIGHT * 3 // 4
+        cells, side, margin = size // CELL, HEIGHT * 2, HEIGHT * 3 // 4
         coarse = cv2.resize(self.image, (cells * CELL,) * 2, interpolation=cv2.INTER_AREA)
         photo = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_NEAREST)
         for line in np.linspace(0, side - 1, cells + 1).round().astype(int):

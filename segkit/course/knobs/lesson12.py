@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import Explorer, beside, panel, shrink, slider
+from segkit.course.knobs.explorer import Explorer, beside, panel, shrink, slider, strip
 from segkit.metrics import count_pixels
-from segkit.plots import BLUE, GREEN, GREY, ORANGE, Picture, show_mistakes
+from segkit.plots import BLUE, GREEN, GREY, ORANGE, show_mistakes
 
 
 class SpeedExplorer(Explorer):
@@ -20,11 +20,14 @@ class SpeedExplorer(Explorer):
     images: uint8 (H, W, 3) each.   masks: the truth, {0, 1} (H, W).
     probs: by input size, one probability (H, W) for each image.
     times: by engine and then by input size, milliseconds for one photograph.
-    threshold: cuts the probabilities.   budget: milliseconds that a camera leaves; a line in the chart.
+    threshold: cuts the probabilities.
 
     Attributes: size, engine, number (the controls), scores (dict: mean Dice, this picture, ms).
     Introduced in notebook 12.
     """
+
+    budget = 1000 / 30
+    """Milliseconds that a camera leaves; a line in the chart."""
 
     def __init__(
         self,
@@ -33,23 +36,23 @@ class SpeedExplorer(Explorer):
         probs: dict[int, Sequence[np.ndarray]],
         times: dict[str, dict[int, float]],
         threshold: float = 0.5,
-        budget: float = 1000 / 30,
     ):
         sizes = sorted(probs)
         for engine, by_size in times.items():
             if missing := sorted(set(sizes) - set(by_size)):
                 raise ValueError(f"the times of '{engine}' lack the sizes {missing}.")
         self.images, self.masks, self.probs, self.times = images, masks, probs, times
-        self.cut, self.budget = threshold, budget
+        self.cut = threshold
         self.dice = {
             size: [self._dice(prob, mask) for prob, mask in zip(probs[size], masks, strict=True)]
             for size in sizes
         }
-        self.size = ipywidgets.SelectionSlider(options=sizes, value=sizes[-1], description="input size")
-        self.engine = ipywidgets.Dropdown(options=list(times), description="engine")
-        self.number = slider("picture", 0, 0, len(images) - 1, 1)
         self._chart = Chart(420, self._draw_frame)
-        super().__init__(self.size, self.engine, self.number)
+        super().__init__(
+            size=ipywidgets.SelectionSlider(options=sizes, value=sizes[-1], description="input size"),
+            engine=ipywidgets.Dropdown(options=list(times), description="engine"),
+            number=slider("picture", 0, 0, len(images) - 1, 1),
+        )
 
     def _dice(self, prob: np.ndarray, mask: np.ndarray) -> float:
         return count_pixels(prob[None] > self.cut, np.asarray(mask)[None]).dice().item()
@@ -86,22 +89,14 @@ class SpeedExplorer(Explorer):
             f"this picture {scores['this picture']:.3f}"
         )
 
-    def figure(self, sizes: Sequence[int] | None = None) -> Figure:
-        """The shown picture's mask at several input sizes, and the chart of all settings."""
-        every = sorted(self.probs)
-        sizes = sizes or (every[0], every[len(every) // 2], every[-1])
-        number = self.number.value
-        shape = self.images[number].shape[1] / self.images[number].shape[0]
-        rows = -(-(len(sizes) + 1) // 2)
-        figure = Picture(figsize=(max(4.6, 2.6 * shape) * 2, 3.1 * rows), layout="constrained")
-        parts = [figure.add_subplot(rows, 2, i + 1) for i in range(len(sizes) + 1)]
-        for axes, size in zip(parts, sizes, strict=False):
-            pred = self.probs[size][number] > self.cut
-            axes.imshow(show_mistakes(self.images[number], pred, self.masks[number]))
-            axes.set_title(f"at {size}: Dice {self.dice[size][number]:.2f}", fontsize=10)
-            axes.axis("off")
-        self._draw_frame(parts[-1])
-        return figure
+    def figure(self) -> Figure:
+        """The shown picture's mask at three input sizes, and below them the chart of all settings."""
+        every, number = sorted(self.probs), self.number.value
+        sizes = every[0], every[len(every) // 2], every[-1]
+        preds = [self.probs[size][number] > self.cut for size in sizes]
+        pictures = [show_mistakes(self.images[number], pred, self.masks[number]) for pred in preds]
+        titles = [f"at {size}: Dice {self.dice[size][number]:.2f}" for size in sizes]
+        return strip(pictures, titles, self._draw_frame, [])
 
     def _draw_frame(self, axes: Axes) -> None:
         sizes = sorted(self.probs)

@@ -32,11 +32,12 @@ class SmoothingExplorer(Explorer):
         self.clip, self.probs, self.cut = clip, list(probs), threshold
         self._made: dict[tuple, tuple[list[np.ndarray], dict[str, float]]] = {}
         self.row = restless_row(self.masks(0, True, False), clip.masks) if row is None else row
-        self.strength = slider("strength", strength, 0, 0.98, 0.02)
-        self.frame = slider("frame", len(probs) // 2, 0, len(probs) - 1, 1)
-        self.gate = ipywidgets.Checkbox(True, description="gate", indent=False)
-        self.flow = ipywidgets.Checkbox(False, description="flow", indent=False)
-        super().__init__(self.strength, self.frame, self.gate, self.flow)
+        super().__init__(
+            strength=slider("strength", strength, 0, 0.98, 0.02),
+            frame=slider("frame", len(probs) // 2, 0, len(probs) - 1, 1),
+            gate=ipywidgets.Checkbox(True, description="gate", indent=False),
+            flow=ipywidgets.Checkbox(False, description="flow", indent=False),
+        )
 
     def masks(self, strength: float, gate: bool, flow: bool) -> list[np.ndarray]:
         """The smoothed masks of the whole clip: bool (H, W) each."""
@@ -80,12 +81,11 @@ class SmoothingExplorer(Explorer):
             "blue found, orange too much, yellow missed"
         )
 
-    def figure(self, strengths: Sequence[float] = (0, 0.7, 0.96)) -> Figure:
-        """Time slices at several strengths: above with the gate, below without."""
-        figure = Picture(figsize=(3.6 * len(strengths), 4.8), layout="constrained")
-        grid = figure.subplots(2, len(strengths), squeeze=False)
-        for line, gate in zip(grid, (True, False), strict=True):
-            for axes, strength in zip(line, strengths, strict=True):
+    def figure(self) -> Figure:
+        """Time slices at several strengths: on the left with the gate, on the right without."""
+        figure = Picture(figsize=(6.4, 7), layout="constrained")
+        for line, strength in zip(figure.subplots(3, 2), (0, 0.7, 0.96), strict=True):
+            for axes, gate in zip(line, (True, False), strict=True):
                 masks, scores = self._result(strength, gate, False)
                 axes.imshow(self.slice(masks), aspect="auto", interpolation="nearest")
                 title = f"{'gate' if gate else 'no gate'}, strength {strength:g}\n"

@@ -31,16 +31,16 @@ class PartsExplorer(Explorer):
         self.image, self.names, self.truth = image, list(names), truth
         # Logits up to a constant: all that argmax and softmax look at.
         self._logits = np.log(prob.clip(1e-6)).astype(np.float32)
-        self.part = ipywidgets.Dropdown(options=self.names, value=self.names[1], description="class")
-        self.louder = slider("louder by", 0, -6, 6, 0.25)
-        self.opacity = slider("opacity", 0.8, 0, 1, 0.05)
-        super().__init__(self.part, self.louder, self.opacity)
+        super().__init__(
+            part=ipywidgets.Dropdown(options=self.names, value=self.names[1], description="class"),
+            louder=slider("louder by", 0, -6, 6, 0.25),
+            opacity=slider("opacity", 0.8, 0, 1, 0.05),
+        )
 
-    def probabilities(self, part: str | None = None, louder: float | None = None) -> np.ndarray:
-        """The softmax after one class got louder: float (C, H, W)."""
+    def probabilities(self, louder: float | None = None) -> np.ndarray:
+        """The softmax after the chosen class got louder, as the slider says unless given: float (C, H, W)."""
         logits = self._logits.copy()
-        louder = self.louder.value if louder is None else louder
-        logits[self.names.index(part or self.part.value)] += louder
+        logits[self.names.index(self.part.value)] += self.louder.value if louder is None else louder
         return scipy.special.softmax(logits, axis=0)
 
     @property
@@ -78,10 +78,10 @@ class PartsExplorer(Explorer):
         iou = count_classes(self.labels[None], self.truth[None], len(self.names)).iou()[0]
         return words + f"Dice {score:.3f} · mean IoU {iou.nanmean().item():.3f}"
 
-    def figure(self, part: str | None = None, steps: Sequence[float] = (-4, 0, 4)) -> Figure:
-        """The picture with one class ever louder."""
-        part = part or self.part.value
-        labels = [self.probabilities(part, step).argmax(0).astype(np.uint8) for step in steps]
+    def figure(self) -> Figure:
+        """The picture with the chosen class ever louder."""
+        part, steps = self.part.value, (-4, 0, 4)
+        labels = [self.probabilities(step).argmax(0).astype(np.uint8) for step in steps]
         scores = [self._scores_of(winners)[part] for winners in labels]
         titles = [f"{part} {step:+g}: {score:.2f}" for step, score in zip(steps, scores, strict=True)]
         return show_classes([colour_classes(self.image, one, 0.8) for one in labels], titles, self.names)

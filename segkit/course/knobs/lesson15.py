@@ -29,7 +29,6 @@ class VolumeExplorer(Explorer):
         prob: np.ndarray,
         target: np.ndarray,
         spacing: Sequence[float] = (1.0, 1.0, 1.0),
-        threshold: float = 0.5,
     ):
         if not images.shape == prob.shape == target.shape or images.ndim != 3:
             raise ValueError(
@@ -37,11 +36,11 @@ class VolumeExplorer(Explorer):
             )
         self.images, self.prob, self.target, self.spacing = images, prob, target > 0, tuple(spacing)
         self._scores: dict[float, dict[str, float]] = {}
-        last = len(images) - 1
-        self.slice = slider("slice", last // 2, 0, last, 1)
-        self.threshold = slider("threshold", threshold, 0.05, 0.95, 0.05)
         self._chart = Chart(400, self._frame)
-        super().__init__(self.slice, self.threshold)
+        last = len(images) - 1
+        super().__init__(
+            slice=slider("slice", last // 2, 0, last, 1), threshold=slider("threshold", 0.5, 0.05, 0.95, 0.05)
+        )
 
     @property
     def scores(self) -> dict[str, float]:
@@ -89,10 +88,9 @@ class VolumeExplorer(Explorer):
         dice = self.slice_dice(self.threshold.value)[self.slice.value]
         return f"this slice {dice:.3f} · whole volume: {values}"
 
-    def figure(self, slices: Sequence[int] | None = None) -> Figure:
+    def figure(self, slices: Sequence[int]) -> Figure:
         """Some slices with their mistakes above the curve of all."""
-        depth, threshold = len(self.images), round(self.threshold.value, 2)
-        slices = [0, depth // 2, depth - 1] if slices is None else slices
+        threshold = round(self.threshold.value, 2)
         count, shape = len(slices), self.images.shape[2] / self.images.shape[1]
         figure = Picture(figsize=(2.2 * shape * count, 5), layout="constrained")
         parts = figure.subplot_mosaic([list(range(count)), ["curve"] * count], height_ratios=[2.6, 2.4])

@@ -28,18 +28,19 @@ class RecolourExplorer(Explorer):
     colour (the present RGB).   Introduced in notebook 16.
     """
 
-    def __init__(self, image: np.ndarray, prob: np.ndarray, classes: Sequence[str], part: str = "upper"):
+    def __init__(self, image: np.ndarray, prob: np.ndarray, classes: Sequence[str]):
         self.image, self.classes = shrink(image, SIDE), tuple(classes)
         small = np.stack([shrink(np.asarray(share, np.float32), SIDE) for share in prob])
         self.labels = small.argmax(0)
         self.shares = [class_share(self.image, small, i) for i in range(len(classes))]
         seen = [name for i, name in enumerate(classes) if (self.labels == i).any() and i]
-        first = part if part in seen else (seen or list(classes[1:]))[0]
-        self.part = ipywidgets.Dropdown(options=classes[1:], value=first, description="part")
-        self.hue = slider("hue", 260, 0, 360, 5)
-        self.light = slider("light", 45, 0, 100, 5)
-        self.strength = slider("strength", 45, 0, 100, 5)
-        super().__init__(self.part, self.hue, self.light, self.strength)
+        first = "upper" if "upper" in seen else (seen or list(classes[1:]))[0]
+        super().__init__(
+            part=ipywidgets.Dropdown(options=classes[1:], value=first, description="part"),
+            hue=slider("hue", 260, 0, 360, 5),
+            light=slider("light", 45, 0, 100, 5),
+            strength=slider("strength", 45, 0, 100, 5),
+        )
 
     @property
     def colour(self) -> tuple[int, int, int]:
@@ -63,10 +64,9 @@ class RecolourExplorer(Explorer):
         red, green, blue = self.colour
         return f"{self.part.value}: {share:.1%} of the picture, now #{red:02x}{green:02x}{blue:02x}"
 
-    def figure(
-        self, colours: Sequence[Sequence[int]] = ((178, 34, 52), (0, 114, 178), (245, 245, 240), (30, 30, 35))
-    ) -> Figure:
+    def figure(self) -> Figure:
         """The photograph, and the class in several colours."""
+        colours = (178, 34, 52), (0, 114, 178), (245, 245, 240), (30, 30, 35)
         shown = [self.image, *(self.recoloured(colour) for colour in colours)]
         titles = ["photograph", *("#{:02x}{:02x}{:02x}".format(*colour) for colour in colours)]
         return contact_sheet(shown, titles, columns=3)
@@ -91,9 +91,10 @@ class PortraitExplorer(Explorer):
 
     def __init__(self, image: np.ndarray, alpha: np.ndarray, strength: float = 0.5):
         self.image, self.alpha = shrink(image, SIDE), shrink(alpha.astype(np.float32), SIDE)
-        self.strength = slider("strength", strength, 0, 1, 0.05)
-        self.fill = ipywidgets.Checkbox(True, description="fill the person's place first", indent=False)
-        super().__init__(self.strength, self.fill)
+        super().__init__(
+            strength=slider("strength", strength, 0, 1, 0.05),
+            fill=ipywidgets.Checkbox(True, description="fill the person's place first", indent=False),
+        )
 
     def result(self, strength: float, fill: bool) -> np.ndarray:
         """The photograph with a blurred background: uint8 (H, W, 3)."""
@@ -110,8 +111,9 @@ class PortraitExplorer(Explorer):
         how = "filled from around" if self.fill.value else "blurred along: see the glow around the edge"
         return f"strength {self.strength.value:.2f} · the person's place is {how}"
 
-    def figure(self, strengths: Sequence[float] = (0.0, 0.4, 1.0)) -> Figure:
+    def figure(self) -> Figure:
         """Several strengths side by side."""
+        strengths = 0.0, 0.4, 1.0
         pictures = [self.result(strength, self.fill.value) for strength in strengths]
         return show_row(pictures, [f"strength {strength:g}" for strength in strengths])
 
@@ -157,8 +159,7 @@ class ReviewExplorer(Explorer):
             for name, (order, *_) in orders.items()
         }
         self._chart = Chart(560, self._frame)
-        self.count = slider("corrected", 0, 0, len(names), 1)
-        super().__init__(self.count)
+        super().__init__(count=slider("corrected", 0, 0, len(names), 1))
 
     def draw(self) -> np.ndarray:
         chart, count = self._chart.copy(), self.count.value
