@@ -136,7 +136,7 @@ class Segmenter:
     def predict_batch(
         self, images: Sequence[np.ndarray | Picture], flip: bool = False, scales: Sequence[float] = (1.0,)
     ) -> list[np.ndarray]:
-        """Probabilities of several photographs, which may differ in size, in one pass (two with look_closer).
+        """Probabilities of photographs, which may differ in size; look_closer takes up to four passes.
 
         flip: also look at the mirror image.   scales: also look at the photograph at these multiples
         of the input size. The answers are averaged; each view costs a pass.
