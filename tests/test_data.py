@@ -84,6 +84,15 @@ def test_fine_stripes_become_grey_also_where_only_one_side_shrinks():
     assert (Preprocessing(size=360).resize(stripes[:, :360]) == stripes[:, :360]).all()
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_splits_csv_may_say_where_the_files_are_as_tables_of_others_do(make_dataset, separator):
+    folder = make_dataset(4)
+    names = ["images/000.jpg", "001.jpg", "002", "images/003"]
+    rows = [("name", "split"), *zip(names, ("train", "train", "val", "test"), strict=True)]
+    (folder / "splits.csv").write_text("".join(separator.join(row) + "\r\n" for row in rows))
+    assert [s.split for s in find_samples(folder)] == ["train", "train", "val", "test"]
+
+
 def test_splits_csv_says_the_split_the_source_and_the_group_where_there_is_one(make_dataset):
     folder = make_dataset(4)
     assert {sample.source for sample in find_samples(folder)} == {folder.name}

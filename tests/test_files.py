@@ -164,10 +164,14 @@ SPOKEN = {
     "floats to 255": Image.fromarray(SQUARE.astype(np.float32) * 255),
     "16 bits, white is 0": Image.fromarray(~SQUARE * np.uint16(65535)),
     "white called transparent": Image.fromarray(WHITE),
+    "white called transparent, in colours": Image.fromarray(WHITE).convert("RGB"),
+    "white of a palette called transparent": palette(~SQUARE, [(255, 255, 255), (0, 0, 0)]),
 }
 """The same person mask, said in another way."""
 
 SAVED = {"16 bits, white is 0": {"tiffinfo": {262: 0}}, "white called transparent": {"transparency": 255}}
+SAVED["white called transparent, in colours"] = {"transparency": (255, 255, 255)}
+SAVED["white of a palette called transparent"] = {"transparency": 0}
 
 
 @pytest.mark.parametrize("kind", SPOKEN)

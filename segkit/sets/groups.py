@@ -312,7 +312,7 @@ def write_splits(
     path = Path(folder) / "splits.csv"
     if path.exists() and not overwrite:
         raise UserError(f"'{path}' exists already and may be hand-made: --overwrite deals anew.")
-    table = read_table(path) if path.exists() else {}  # its other columns stay
+    table = read_table(path, names=splits) if path.exists() else {}  # its other columns stay
     rows = [
         {"name": name, "split": split} | ({"group": groups[name]} if groups else {})
         for name, split in sorted(splits.items())

@@ -74,9 +74,10 @@ def test_a_film_by_a_pattern_a_folder_or_a_table_stays_whole(make_dataset, tmp_p
     assert "4 pictures stand alone" in deal_folder(folder, group=r"(film[0-4])/", overwrite=True)
 
 
-def test_a_series_is_pointed_out_and_the_command_that_is_named_cures_it(make_dataset):
+@pytest.mark.parametrize("length", [6, 12])
+def test_a_series_is_pointed_out_and_the_command_that_is_named_cures_it(make_dataset, length):
     folder = make_dataset(24)
-    rename(folder, lambda i: f"film{i // 6}_{i % 6:04}")
+    rename(folder, lambda i: f"film{i // length}_{i % length:04}")
     (leak,) = find_leaks(folder)
     assert "look like a film or a series" in leak
     pattern = re.search(r"--group '(.+)'", leak)[1]
@@ -86,6 +87,12 @@ def test_a_series_is_pointed_out_and_the_command_that_is_named_cures_it(make_dat
     deal_folder(folder, group=pattern, overwrite=True)
     assert find_leaks(folder) == []
     assert not [f for f in inspect_dataset(folder).findings if "splits" in f.kind]
+
+
+def test_two_films_too_short_for_three_splits_are_said_without_a_command(make_dataset):
+    folder = make_dataset(14)
+    rename(folder, lambda i: f"film{i // 7}_{i % 7:04}")
+    assert "2 of them fill no 3 splits" in deal_folder(folder) and "fill no 3" in find_leaks(folder)[0]
 
 
 def test_the_same_picture_under_two_names_is_one_group(make_dataset):

@@ -77,7 +77,7 @@ ELSEWHERE = [("img_dir/train", "ann_dir/train"), ("train", "trainannot"), ("trai
 ELSEWHERE += [("data", "labels"), ("Original", "Ground Truth"), ("x/TR-Image", "x/TR-Mask"), (".", "masks")]
 # DAVIS, AISegment's matting, VOC's added masks, pictures in a folder of any name
 ELSEWHERE += [("JPEGImages/480p/bear", "Annotations/480p/bear"), ("clip_img/1/clip_0", "matting/1/matting_0")]
-ELSEWHERE += [("JPEGImages", "SegmentationClassAug"), ("train/rgb", "train/mask")]
+ELSEWHERE += [("JPEGImages", "SegmentationClassAug"), ("train/rgb", "train/mask"), ("input", "target")]
 
 
 @pytest.mark.parametrize("folders", USUAL + ELSEWHERE)
@@ -95,11 +95,16 @@ def test_two_folders_with_common_names(src, folders, ending):
     ("image", "mask"),
     [("images/a.jpg", "masks/a-seg0.png"), ("a.jpg", "a-seg0.png"), ("a.jpg", "mask_a.png"),
      ("images/img_1.jpg", "masks/mask_1.png"), ("images/a_0000.png", "masks/a.png"),
-     ("a/image.jpg", "a/mask.png"), ("a.jpg", "a alpha.png")],
+     ("a/image.jpg", "a/mask.png"), ("a.jpg", "a alpha.png"),
+     ("leftImg8bit/train/a/a_1_leftImg8bit.png", "gtFine/train/a/a_1_gtFine_labelIds.png"),
+     ("701_StillsRaw_full/1_6.png", "LabeledApproved_full/1_6_L.png"), ("images/1.jpg", "masks/1_L.png")],
 )  # fmt: skip
 def test_masks_are_found_by_the_names_that_people_give_them(src, image, mask):
     save(src / image)
-    save(src / mask, SQUARE * np.uint8(255))
+    mask = save(src / mask, SQUARE * np.uint8(255))
+    if "labelIds" in mask.name:  # these say the same in other ways
+        save(mask.with_name(mask.name.replace("labelIds", "color")))
+        save(mask.with_name(mask.name.replace("labelIds", "instanceIds")), SQUARE * np.uint8(7))
     assert np.array_equal(masks_of(run(src))[Path(image).stem], SQUARE)
 
 
