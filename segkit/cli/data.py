@@ -11,16 +11,18 @@ EXAMPLE = "segkit data check data/people"
 
 def add_arguments(command: ArgumentParser) -> None:
     actions = command.add_subcommands(dest="action", metavar="ACTION")
-    check = ArgumentParser(description="Say what a data set holds. Example: segkit data check data/people")
-    doctor.add_arguments(check)
-    actions.add_subcommand("check", check, help="say what a data set holds and what is wrong with it")
-    known = ArgumentParser(
-        description="List the real data sets that can be fetched. Example: segkit data list"
+
+    def add(name: str, does: str, example: str) -> ArgumentParser:
+        action = ArgumentParser(description=f"{does[0].upper()}{does[1:]}. Example: segkit data {example}")
+        actions.add_subcommand(name, action, help=does)
+        return action
+
+    doctor.add_arguments(
+        add("check", "say what a data set holds and what is wrong with it", "check data/people")
     )
-    actions.add_subcommand("list", known, help="real data sets that one command fetches")
-    get = ArgumentParser(
-        description="Fetch a data set. Example: segkit data get coco-person --split val --limit 500 -o coco"
-    )
+    add("list", "list the real data sets that one command fetches", "list")
+    example = "get coco-person --split val --limit 500 -o coco"
+    get = add("get", "fetch a real data set into the folder format", example)
     get.add_argument("name", help="penn-fudan or coco-person")
     get.add_argument("-o", "--out", help="the new folder (default: in the cache folder, $SEGKIT_DATA)")
     get.add_argument("--split", help="of coco-person: val, train or all")
@@ -32,10 +34,7 @@ def add_arguments(command: ArgumentParser) -> None:
     get.add_argument(
         "--yes", action="store_true", help="accept the terms of the data set without being asked"
     )
-    actions.add_subcommand("get", get, help="fetch one of them into the folder format")
-    take = ArgumentParser(
-        description="Turn annotated photographs into a data set. Example: segkit data import labels/ -o mine"
-    )
+    take = add("import", "turn common annotation layouts into the folder format", "import labels/ -o mine")
     take.add_argument(
         "source",
         help="a folder in a common layout: COCO, YOLO, CVAT, Label Studio, labelme, VOC, VIA, masks, ...",
@@ -48,26 +47,20 @@ def add_arguments(command: ArgumentParser) -> None:
     take.add_argument(
         "--crowd", default="person", help="person counts crowd regions as person; skip-image leaves out"
     )
-    actions.add_subcommand("import", take, help="turn common annotation layouts into the folder format")
-    give = ArgumentParser(
-        description="For annotation tools. Example: segkit data export mine -o out --format cvat"
-    )
+    give = add("export", "write a data set for annotation tools", "export mine -o out --format cvat")
     give.add_argument("folder", help="a data set")
     give.add_argument("-o", "--out", required=True, help="the new folder")
     give.add_argument(
         "--format", nargs="+", type=str, required=True, help="any of: coco labelme yolo cvat label-studio"
     )
-    actions.add_subcommand("export", give, help="write a data set for annotation tools")
-    split = ArgumentParser(
-        description="Write splits.csv. Example: segkit data split my-photos --group '(.+)_\\d+'"
-    )
+    example = "split my-photos --group '(.+)_\\d+'"
+    split = add("split", "write splits.csv: train, val and test", example)
     split.add_argument("folder", help="a data set")
     split.add_argument("--seed", type=int, default=0, help="another seed, another split")
     split.add_argument(
         "--group", help="what stays together: a pattern on the names, folder, or a CSV with name and group"
     )
     split.add_argument("--overwrite", action="store_true", help="replace a splits.csv that is there")
-    actions.add_subcommand("split", split, help="write splits.csv: train, val and test")
 
 
 def run(args) -> int:

@@ -30,6 +30,7 @@ from segkit.files import (
     orientation,
     read_image,
     same_name,
+    unique_names,
     write_image,
     write_table,
     write_text,
@@ -300,20 +301,12 @@ def write_class_name(folder: str | Path, name: str) -> None:
 
 
 def _names(layout: Layout) -> list[str]:
-    """A name for each picture: its stem where that is unique, else its path with _ for / (and its suffix)."""
+    """A name for each picture: its stem where all of these differ, else its path with _ for /."""
     paths = [example.image.relative_to(layout.root) for example in layout.examples]
-    choices = [
-        [path.stem for path in paths],
-        ["_".join(path.with_suffix("").parts) for path in paths],
-        ["_".join(path.parts).replace(".", "_") for path in paths],
-    ]
-    counts = [Counter(map(same_name, names)) for names in choices]
-    best = next((i for i in range(3) if max(counts[i].values(), default=1) == 1), None)
-    if best is None:
-        raise UserError(f"'{layout.root}' holds pictures whose names differ only in case. Rename them.")
-    if best:
-        layout.notes.append("some pictures share a name: the folder became part of every name")
-    return choices[best]
+    if len({same_name(path.stem) for path in paths}) == len(paths):
+        return [path.stem for path in paths]
+    layout.notes.append("some pictures share a name: the folder became part of every name")
+    return unique_names(["_".join(path.with_suffix("").parts) for path in paths])
 
 
 # What counts as person

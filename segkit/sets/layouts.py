@@ -406,20 +406,18 @@ def read_class_list(path: Path, pictures: Set[str] = frozenset()) -> dict[int, s
 
 
 def _class_row(row: str) -> tuple[int | None, str]:
-    """(value, name) of one line: "person:192,128,128::", "0 0 0 sky", "2, person", "person 2", "person"."""
-    number = r"(\d{1,3})"
-    if found := re.fullmatch(rf"(.*?\D)[\s,:;]+{number}[\s,]+{number}[\s,]+{number}[\s,:;]*([^\d]*)", row):
-        name, *rgb, _ = found.groups()
-    elif found := re.fullmatch(rf"{number}[\s,]+{number}[\s,]+{number}[\s,:;]+(\D.*)", row):
-        *rgb, name = found.groups()
-    elif found := re.fullmatch(rf"{number}\s*[\s,:;=]\s*(\D.*)", row):
-        return int(found[1]), found[2].strip("'\" ,")
-    elif found := re.fullmatch(rf"(.*\D)\s*[,:;=\t]\s*{number}", row):
-        return int(found[2]), found[1].strip("'\" ,")
-    else:
-        return None, row.rstrip(": ")  # as CVAT's tools write a class without a colour
-    red, green, blue = map(int, rgb)
-    return COLOUR + (red << 16 | green << 8 | blue), name.strip("'\" ,:")
+    """(value, name) of one line: "person:192,128,128::", "0 0 0 sky", "2, person", "person: 2", "person"."""
+    row = re.sub(r":[^:\d]*:[^:\d]*$", "", row)  # parts and actions, as CVAT writes them
+    number, between = r"\d{1,3}", r"[\s,:;=]+"
+    form = rf"((?:{number}{between})*)(.*?)((?:{between}{number})*)"
+    before, name, after = re.fullmatch(form, row).groups()
+    numbers = [int(found) for found in re.findall(r"\d+", f"{before} {after}")]
+    if len(numbers) >= 3:
+        red, green, blue = numbers[-3:]
+        return COLOUR + (red << 16 | green << 8 | blue), name.strip("'\" ,:")
+    if len(numbers) == 1 and (before or re.search("[,:;=\t]", after)):  # "shirt 2" is a name
+        return numbers[0], name.strip("'\" ,")
+    return None, row.rstrip(": ")  # as CVAT's tools write a class without a colour
 
 
 def _classes_of(data: Any) -> dict[int, str] | list[str] | None:

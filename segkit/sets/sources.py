@@ -43,11 +43,10 @@ RETRIES = 2
 
 @dataclass(frozen=True)
 class Remote:
-    """One file on a server. checksum is "md5:..." or "sha256:..."; size is in bytes."""
+    """One file on a server. checksum is "md5:..." or "sha256:..."."""
 
     url: str
     checksum: str
-    size: int
 
 
 @dataclass(frozen=True)
@@ -323,7 +322,6 @@ SOURCES: dict[str, Source] = {
             "archive": Remote(
                 "https://www.cis.upenn.edu/~jshi/ped_html/PennFudanPed.zip",
                 "md5:5aaa3dee905cef73325923716e38fc6d",
-                53_700_000,
             )
         },
         build=_build_penn_fudan,
@@ -345,9 +343,8 @@ SOURCES: dict[str, Source] = {
             "annotations": Remote(
                 f"{_COCO}/annotations/annotations_trainval2017.zip",
                 "md5:f4bbac642086de4f52a3fdda2de5fa2c",
-                252_907_541,
             ),
-            "val": Remote(f"{_COCO}/zips/val2017.zip", "md5:442b8da7639aecaf257c1dceb8ba8c80", 815_585_330),
+            "val": Remote(f"{_COCO}/zips/val2017.zip", "md5:442b8da7639aecaf257c1dceb8ba8c80"),
         },
         build=_build_coco,
         splits=("val", "train"),

@@ -97,7 +97,7 @@ def archive(server: Server, name: str, members: dict[str, bytes]) -> Remote:
         for member, data in members.items():
             file.writestr(member, data)
     server.files[f"/{name}.zip"] = data = buffer.getvalue()
-    return Remote(f"{server.url}/{name}.zip", md5(data), len(data))
+    return Remote(f"{server.url}/{name}.zip", md5(data))
 
 
 def picture(pixels: np.ndarray, kind: str) -> bytes:

@@ -372,6 +372,7 @@ def test_via_3_is_read_with_its_options_and_a_box_fails_by_name(src):
 LISTS = {
     "_classes.csv": "Pixel Value, Class\n0, background\n1, dog\n2, person\n",
     "classes.txt": "0 background\n1 dog\n2 person\n",
+    "class_dict.csv": "name,value\nbackground,0\ndog,1\nperson,2\n",
     "class_names.txt": "__ignore__\n_background_\ndog\nperson\n",
     "labels.txt": "background\ndog\nperson\n",
     "label_map.json": '{"background": 0, "dog": 1, "person": 2}',
@@ -499,17 +500,6 @@ def test_run_lengths_of_both_spellings_are_one_mask_and_short_ones_are_refused()
     for wrong, words in ((counts[:-1], "cover"), ([-5, H * W + 5], "below 0")):
         with pytest.raises(UserError, match=words):
             runs(wrong, (H, W))
-
-
-def test_a_broken_annotation_never_becomes_a_picture_without_a_person(src):
-    for name in "ab":
-        shutil.move(src / "images" / f"{name}.jpg", src / f"{name}.jpg")
-    good = {"label": "person", "points": QUAD, "shape_type": "polygon"}
-    about = {"imagePath": "a.jpg", "imageHeight": H, "imageWidth": W}
-    (src / "a.json").write_text(json.dumps({"shapes": [good], **about}))
-    (src / "b.json").write_text('{"shapes": [')
-    report = take(src, empty="keep")
-    assert report.written == ["a"] and "b.json" in report.failed[0]
 
 
 def test_annotations_that_cannot_be_read_are_no_cutouts(src):
