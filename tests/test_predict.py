@@ -11,7 +11,6 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from skimage.morphology import reconstruction
 
-from segkit.checkpoint import CheckpointInfo, save_checkpoint
 from segkit.data import Preprocessing
 from segkit.files import UserError, write_image
 from segkit.matting.compose import cover, cutout, replace_background, soft_alpha
@@ -20,9 +19,8 @@ from segkit.predict import SURE, Segmenter, correct_lumps, part_with_person, set
 
 
 @pytest.fixture
-def person(tmp_path, tiny_model) -> Segmenter:
-    info = CheckpointInfo(model=tiny_model.built_as, preprocessing=Preprocessing(size=64))
-    return Segmenter.load(save_checkpoint(tmp_path / "m.safetensors", tiny_model, info), device="cpu")
+def person(weights) -> Segmenter:
+    return Segmenter.load(weights, device="cpu")
 
 
 def half_bright(height=90, width=150):
@@ -217,9 +215,9 @@ def test_a_threshold_is_one_number_and_several_classes_have_none(bright):
 
 
 @pytest.mark.parametrize("device", ["cuda", "gpu", "cuda:9", "meta"])
-def test_a_device_that_is_not_there_is_one_sentence(person, tmp_path, device):
+def test_a_device_that_is_not_there_is_one_sentence(weights, device):
     with pytest.raises(UserError, match=device):
-        Segmenter.load(tmp_path / "m.safetensors", device=device)
+        Segmenter.load(weights, device=device)
 
 
 def test_many_threads_share_one_segmenter(person, astronaut):
