@@ -24,15 +24,6 @@ from segkit.files import read_image, write_image
 QUICK = ["--size=32", "--batch_size=4", "--width=8", "--precision=fp32"]
 
 
-def call(capsys, *argv) -> tuple[int, str, str]:
-    """Run a command as the shell would: exit code, standard output, standard error."""
-    with pytest.raises(SystemExit) as stopped:
-        main([str(a) for a in argv])
-    out, err = capsys.readouterr()
-    assert "Traceback" not in err
-    return stopped.value.code, out, err
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A data set, and a run on it, to be read."""
@@ -53,9 +44,9 @@ def test_ctrl_c_that_python_loses_while_it_forks_comes_again():
         signal.signal(signal.SIGALRM, before)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_help_shows_an_example(capsys, command):
-    code, out, _ = call(capsys, command, "--help")
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_help_shows_an_example(command, words):
+    code, out, _ = command(words, "--help")
     assert code == 0 and "Example: segkit" in " ".join(out.split())
 
 
@@ -81,73 +72,69 @@ def test_standard_streams_that_are_closed_or_full_are_one_sentence(streams, comm
     assert done.returncode and said in done.stderr and "Traceback" not in done.stderr
 
 
-def test_without_a_command_the_help_is_shown(capsys):
-    code, out, _ = call(capsys)
+def test_without_a_command_the_help_is_shown(command):
+    code, out, _ = command()
     assert code == 2 and all(command in out for command in COMMANDS)
 
 
-def test_train_evaluate_predict(trained, tmp_path, capsys):
+def test_train_evaluate_predict(trained, tmp_path, command):
     folder, run = trained
-    code, out, _ = call(capsys, "evaluate", run, folder, "--split", "test", "-o", tmp_path / "scores")
+    code, out, _ = command("evaluate", run, folder, "--split", "test", "-o", tmp_path / "scores")
     assert code == 0 and "dice" in out
     assert list(csv.DictReader((tmp_path / "scores" / "per_image.csv").open()))
 
-    code, _, err = call(capsys, "evaluate", run, folder, "--split", "test", "-o", tmp_path / "scores")
+    code, _, err = command("evaluate", run, folder, "--split", "test", "-o", tmp_path / "scores")
     assert code == 1 and "--overwrite" in err
 
-    call(capsys, "evaluate", run, folder, "--split", "val")
+    command("evaluate", run, folder, "--split", "val")
     assert (run / "evaluate-val" / "per_image.csv").is_file()  # in the run, unless told
 
     out = tmp_path / "out"
-    code, said, _ = call(capsys, "predict", folder / "images", "-m", run, "-o", out, "--write", "mask,cutout")
+    code, said, _ = command("predict", folder / "images", "-m", run, "-o", out, "--write", "mask,cutout")
     assert code == 0 and "32 files written" in said
     assert Image.open(out / "003_mask.png").size == (80, 96)
 
 
 @pytest.mark.slow
-def test_evaluate_says_which_pictures_the_network_was_trained_on(trained, tmp_path, capsys):
+def test_evaluate_says_which_pictures_the_network_was_trained_on(trained, tmp_path, command):
     folder, run = trained
     names = sorted(path.stem for path in (folder / "images").iterdir())
     rows = [f"{name},{'train' if i % 2 else 'val'}" for i, name in enumerate(names)]
     (tmp_path / "other.csv").write_text("\n".join(["name,split", *rows]) + "\n")
     other = tmp_path / "other"
-    call(capsys, "train", folder, "-o", other, "--splits", tmp_path / "other.csv", "--num_epochs=1", *QUICK)
-    _, out, _ = call(capsys, "evaluate", other, folder)
+    command("train", folder, "-o", other, "--splits", tmp_path / "other.csv", "--num_epochs=1", *QUICK)
+    _, out, _ = command("evaluate", other, folder)
     assert f"8 of these pictures are of the train split: --splits {tmp_path / 'other.csv'}" in out
     (tmp_path / "other.csv").unlink()
-    assert "cannot be told" in call(capsys, "evaluate", other, folder, "--split", "test")[1]
+    assert "cannot be told" in command("evaluate", other, folder, "--split", "test")[1]
     shutil.copytree(folder, tmp_path / "ears")
     (tmp_path / "ears" / "dataset.yaml").write_text("class: ear")
-    assert (
-        "show something else: ear"
-        in call(capsys, "evaluate", run, tmp_path / "ears", "-o", tmp_path / "e")[1]
-    )
+    assert "show something else: ear" in command("evaluate", run, tmp_path / "ears", "-o", tmp_path / "e")[1]
     model, info = load_checkpoint(run / "best.safetensors")
     save_checkpoint(tmp_path / "m.safetensors", model, replace(info, scores={"split": "out of fold"}))
     assert (
-        "all of these pictures were trained on"
-        in call(capsys, "evaluate", tmp_path / "m.safetensors", folder)[1]
+        "all of these pictures were trained on" in command("evaluate", tmp_path / "m.safetensors", folder)[1]
     )
     write_image(folder / "ignore" / f"{names[0]}.png", np.full((96, 80), 255, np.uint8))
-    code, _, err = call(capsys, "evaluate", run, folder)
+    code, _, err = command("evaluate", run, folder)
     (folder / "ignore" / f"{names[0]}.png").unlink()
     assert code == 1 and "is asked for" in err and names[0] in err
 
 
-def test_settings_come_from_yaml_and_flags_go_before(make_dataset, tmp_path, capsys):
+def test_settings_come_from_yaml_and_flags_go_before(make_dataset, tmp_path, command):
     config = tmp_path / "c.yaml"
     config.write_text(yaml.safe_dump({"lr": 0.01, "alpha": 0.2, "size": 32, "width": 8, "precision": "fp32"}))
     run = tmp_path / "run"
     settings = ("--config", config, "--alpha=0.9", "--num_epochs=1", "-o", run)
-    assert call(capsys, "train", make_dataset(8), *settings)[0] == 0
+    assert command("train", make_dataset(8), *settings)[0] == 0
     recorded = yaml.safe_load((run / "config.json").read_text())["config"]
     assert (recorded["lr"], recorded["alpha"], recorded["width"]) == (0.01, 0.9, 8)
 
 
-def test_settings_that_refer_to_themselves_are_refused_before_they_fill_the_memory(tmp_path, capsys):
+def test_settings_that_refer_to_themselves_are_refused_before_they_fill_the_memory(tmp_path, command):
     lines = [f"{b}: &{b} [{', '.join(9 * [f'*{a}'])}]" for a, b in pairwise("abcdefghij")]
     (tmp_path / "c.yaml").write_text("\n".join(["a: &a [1]", *lines]))
-    code, _, err = call(capsys, "train", "x", "--config", tmp_path / "c.yaml")
+    code, _, err = command("train", "x", "--config", tmp_path / "c.yaml")
     assert code == 1 and "write each setting out" in err
 
 
@@ -159,59 +146,59 @@ def test_settings_that_refer_to_themselves_are_refused_before_they_fill_the_memo
         ("config: x", "cannot say config"),
     ],
 )
-def test_a_settings_file_that_cannot_be_meant_is_one_sentence(tmp_path, capsys, text, said):
+def test_a_settings_file_that_cannot_be_meant_is_one_sentence(tmp_path, command, text, said):
     (tmp_path / "c.yaml").write_text(text)
-    code, _, err = call(capsys, "train", "x", "--config", tmp_path / "c.yaml")
+    code, _, err = command("train", "x", "--config", tmp_path / "c.yaml")
     assert code == 1 and said in err and len(err.splitlines()) == 1
 
 
-def test_data_sets_that_are_not_there_are_named_and_left_out(make_dataset, tmp_path, capsys):
+def test_data_sets_that_are_not_there_are_named_and_left_out(make_dataset, tmp_path, command):
     folder, run = make_dataset(16), tmp_path / "run"
     absent = tmp_path / "photographs"
-    code, _, err = call(capsys, "train", absent, absent, folder, "-o", run, "--num_epochs=1", *QUICK)
+    code, _, err = command("train", absent, absent, folder, "-o", run, "--num_epochs=1", *QUICK)
     assert code == 0 and f"no such folder: {absent}. Training on {folder} alone." in err
     assert json.loads((run / "config.json").read_text())["data"] == [str(folder)]
-    code, _, err = call(capsys, "train", absent, "-o", tmp_path / "other", *QUICK)
+    code, _, err = command("train", absent, "-o", tmp_path / "other", *QUICK)
     assert code == 1 and "is not a folder" in err
 
 
 def test_resume_takes_the_recorded_settings_and_all_data_sets_that_are_named(
-    trained, make_dataset, tmp_path, capsys
+    trained, make_dataset, tmp_path, command
 ):
     folder, run = trained[0], shutil.copytree(trained[1], tmp_path / "run")
-    assert call(capsys, "train", "--resume", "-o", run, "--num_epochs=2")[0] == 0
+    assert command("train", "--resume", "-o", run, "--num_epochs=2")[0] == 0
     assert len((run / "history.csv").read_text().splitlines()) == 3
     more = make_dataset(8, "more")
-    assert call(capsys, "train", folder, more, "--resume", f"--out={run}", "--num_epochs=3")[0] == 0
+    assert command("train", folder, more, "--resume", f"--out={run}", "--num_epochs=3")[0] == 0
     assert len(json.loads((run / "config.json").read_text())["data"]) == 2
 
 
-def test_doctor_is_honest_by_its_exit_code(make_dataset, tmp_path, capsys):
+def test_doctor_is_honest_by_its_exit_code(make_dataset, tmp_path, command):
     folder = make_dataset(6)
-    assert call(capsys, "doctor", folder, "--picture", tmp_path / "p.png")[0] == 0
+    assert command("doctor", folder, "--picture", tmp_path / "p.png")[0] == 0
     assert Image.open(tmp_path / "p.png").size[0] > 300
     (folder / "masks" / "002.png").unlink()
-    code, out, _ = call(capsys, "data", "check", folder)
+    code, out, _ = command("data", "check", folder)
     assert code == 1 and "picture without mask" in out
-    code, out, _ = call(capsys, "doctor")
+    code, out, _ = command("doctor")
     assert code == 0 and "[OK]" in out
 
 
-def test_data_commands_reach_their_rooms(make_dataset, tmp_path, capsys):
+def test_data_commands_reach_their_rooms(make_dataset, tmp_path, command):
     folder = make_dataset(10)
-    code, out, _ = call(capsys, "data", "split", folder)
+    code, out, _ = command("data", "split", folder)
     assert code == 0 and "train" in out
-    code, out, _ = call(capsys, "data", "list")
+    code, out, _ = command("data", "list")
     assert "penn-fudan" in out
-    code, out, err = call(capsys, "data", "import", folder, "-o", tmp_path / "mine")
+    code, out, err = command("data", "import", folder, "-o", tmp_path / "mine")
     assert code == 0, err
     assert len(list((tmp_path / "mine" / "masks").iterdir())) == 10
-    code, _, err = call(capsys, "data", "get", "imagenet")
+    code, _, err = command("data", "get", "imagenet")
     assert code == 1 and "penn-fudan" in err
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("words", "said"),
     [
         ("train", "needs a data set"),
         ("train {none} -o {out}", "not a folder"),
@@ -222,15 +209,15 @@ def test_data_commands_reach_their_rooms(make_dataset, tmp_path, capsys):
         ("doctor {none}", "not a folder"),
     ],
 )
-def test_a_users_mistake_is_one_sentence_and_exit_code_1(tmp_path, capsys, command, said):
+def test_a_users_mistake_is_one_sentence_and_exit_code_1(tmp_path, command, words, said):
     places = {name: str(tmp_path / name) for name in ("none", "out")}
-    code, _, err = call(capsys, *command.format(**places).split())
+    code, _, err = command(*words.format(**places).split())
     assert code == 1 and said in err
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
 
 
 @pytest.mark.parametrize(
-    ("command", "missing"),
+    ("words", "missing"),
     [
         ("annotate photos", "-o/--out"),
         ("sweep", "-g/--grid, -o/--out"),
@@ -238,15 +225,15 @@ def test_a_users_mistake_is_one_sentence_and_exit_code_1(tmp_path, capsys, comma
         ("predict -o out", "input"),
     ],
 )
-def test_what_is_missing_is_named_as_it_is_typed(capsys, command, missing):
-    code, _, err = call(capsys, *command.split())
+def test_what_is_missing_is_named_as_it_is_typed(command, words, missing):
+    code, _, err = command(*words.split())
     assert code == 2 and err.endswith(f"arguments are required: {missing}\n")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
-def test_a_shell_completes_commands_and_options(capsys, tmp_path):
-    code, script, _ = call(capsys, "--completion", "bash")
+def test_a_shell_completes_commands_and_options(command, tmp_path):
+    code, script, _ = command("--completion", "bash")
     assert code == 0
     (tmp_path / "segkit").write_text(script)
     for typed, completed in {"segkit pred": "predict", "segkit predict --wri": "--write"}.items():
@@ -254,55 +241,54 @@ def test_a_shell_completes_commands_and_options(capsys, tmp_path):
         ask = f"source ./segkit; {words}; _shtab_segkit; echo ${{COMPREPLY[@]}}"
         done = subprocess.run(["bash", "-c", ask], cwd=tmp_path, capture_output=True, text=True)
         assert done.stdout.strip() == completed
-    code, _, err = call(capsys, "--completion", "cmd")
+    code, _, err = command("--completion", "cmd")
     assert code == 1 and "bash, zsh" in err
 
 
-def test_a_wrong_flag_is_exit_code_2(capsys):
-    assert call(capsys, "train", "x", "--learning_rate=1")[0] == 2
+def test_a_wrong_flag_is_exit_code_2(command):
+    assert command("train", "x", "--learning_rate=1")[0] == 2
 
 
 @pytest.mark.slow
-@pytest.mark.slow
-@pytest.mark.parametrize("command", ["predict photos", "predict --watch photos", "export"])
+@pytest.mark.parametrize("words", ["predict photos", "predict --watch photos", "export"])
 def test_who_is_killed_while_writing_leaves_nothing_half_under_a_results_name(
-    command, tiny_model, tmp_path, monkeypatch, capsys
+    command, tiny_model, tmp_path, monkeypatch, words
 ):
     monkeypatch.chdir(tmp_path)
     save_checkpoint(tmp_path / "m.safetensors", tiny_model, CheckpointInfo(tiny_model.built_as))
     noise = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), dtype=np.uint8)
     write_image(tmp_path / "photos" / "a.png", noise)
-    export, out = command == "export", tmp_path / "out"
+    export, out = words == "export", tmp_path / "out"
     more = "m.safetensors -o out/m.onnx" if export else "-m m.safetensors -o out --write overlay"
     look = read_info if export else read_image
-    with subprocess.Popen([sys.executable, "-m", "segkit", *f"{command} {more}".split()]) as running:
+    with subprocess.Popen([sys.executable, "-m", "segkit", *f"{words} {more}".split()]) as running:
         while not list(out.glob(".*")):  # a result is being written
             assert running.poll() is None
             time.sleep(0.001)
         running.kill()
     for path in out.glob("[!.]*"):
         look(path)
-    again = f"{command} {more} --overwrite".replace("--watch ", "").split()
-    assert call(capsys, *again)[0] == 0
+    again = f"{words} {more} --overwrite".replace("--watch ", "").split()
+    assert command(*again)[0] == 0
     (made,) = out.glob("[!.]*")
     look(made)
 
 
 @pytest.mark.slow
-def test_odd_pictures_are_predicted_or_reported(trained, tmp_path, capsys):
+def test_odd_pictures_are_predicted_or_reported(trained, tmp_path, command):
     _, run = trained
     photos = tmp_path / "photos"
     write_image(photos / "dot.png", np.zeros((1, 1, 3), np.uint8))
     Image.new("1", (12_000, 9_000)).save(photos / "huge.png")
     (photos / "text.jpg").write_text("hello")
-    code, _, err = call(capsys, "predict", photos, "-m", run, "-o", tmp_path / "out", "--write", "mask")
+    code, _, err = command("predict", photos, "-m", run, "-o", tmp_path / "out", "--write", "mask")
     assert code == 1 and "text.jpg" in err
     assert Image.open(tmp_path / "out" / "dot_mask.png").size == (1, 1)
     assert Image.open(tmp_path / "out" / "huge_mask.png").size == (12_000, 9_000)
 
 
-def test_the_weights_that_ship_are_listed_and_the_version_is_said(capsys):
-    code, out, _ = call(capsys, "models")
+def test_the_weights_that_ship_are_listed_and_the_version_is_said(command):
+    code, out, _ = command("models")
     assert code == 0 and "person-base" in out and "person-parts" in out
-    code, out, _ = call(capsys, "--version")
+    code, out, _ = command("--version")
     assert code == 0 and out.startswith("segkit ")
