@@ -205,14 +205,6 @@ def test_wrong_calls_get_a_sentence(person, photos, tmp_path):
         annotate_folder(person, photos, tmp_path / "taken", progress=False)
 
 
-def test_pictures_of_one_name_do_not_overwrite_each_other(person, tmp_path):
-    photos = tmp_path / "photos"
-    for i, name in enumerate(("a.png", "a.jpg", "sub/a.png")):
-        write_image(photos / name, np.full((20, 30 + i, 3), 255, np.uint8))
-    annotate_folder(person, photos, tmp_path / "out", progress=False)
-    assert [sample.name for sample in find_samples(tmp_path / "out")] == ["a", "a-2", "sub_a"]
-
-
 def test_pieces_are_cut_where_people_do_not_touch():
     mask = np.zeros((40, 60), bool)
     mask[5:20, 5:20] = mask[5:35, 30:50] = True

@@ -816,3 +816,12 @@ def test_a_bitmap_that_reaches_over_the_edge_is_cut(src):
 
 def test_every_layout_has_a_reader():
     assert TITLES.keys() == TOOLS.keys() | {"folders", "beside", "cutouts"}
+
+
+def test_a_strange_annotation_fails_alone(src):
+    for name, patch in (("a", bitmap(SQUARE, 0, 0, "grey")), ("b", {"data": "!!!!", "origin": [0, 0]})):
+        objects = [supervisely("bitmap", "person", bitmap=patch)]
+        save(src / "img" / f"{name}.jpg")
+        save_json(src / "ann" / f"{name}.json", {"size": {"height": H, "width": W}, "objects": objects})
+    report = run(src)
+    assert report.written == ["a"] and len(report.failed) == 1 and "b.jpg" in report.failed[0]
