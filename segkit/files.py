@@ -105,7 +105,7 @@ def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
         rgba = np.array(picture.convert("RGBA"))
     alpha, code = rgba[..., 3], rgba[..., :3].astype(np.int64) @ (1 << 16, 1 << 8, 1)
     grey = bool((rgba[..., :3] == rgba[..., :1]).all())
-    if picture.mode in ("P", "RGB") and code.any() and not code[alpha > 0].any():
+    if picture.mode in ("P", "RGB") and not code[alpha > 0].any() and (code[alpha == 0] == 0xFFFFFF).all():
         alpha[:] = 255  # white is called transparent, and black is all that can be seen: colours tell more
     if alpha.min() != alpha.max():
         shades = len(np.unique(code[alpha > 0]))

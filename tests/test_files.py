@@ -166,12 +166,14 @@ SPOKEN = {
     "white called transparent": Image.fromarray(WHITE),
     "white called transparent, in colours": Image.fromarray(WHITE).convert("RGB"),
     "white of a palette called transparent": palette(~SQUARE, [(255, 255, 255), (0, 0, 0)]),
+    "black before a green called transparent": palette(~SQUARE, [(0, 0, 0), (71, 112, 76)]),
 }
 """The same person mask, said in another way."""
 
 SAVED = {"16 bits, white is 0": {"tiffinfo": {262: 0}}, "white called transparent": {"transparency": 255}}
 SAVED["white called transparent, in colours"] = {"transparency": (255, 255, 255)}
 SAVED["white of a palette called transparent"] = {"transparency": 0}
+SAVED["black before a green called transparent"] = {"transparency": 1}
 
 
 @pytest.mark.parametrize("kind", SPOKEN)
