@@ -26,6 +26,7 @@ from PIL import Image
 
 from segkit.files import IMAGE_SUFFIXES, UserError, name_some, require, same_name
 from segkit.sets.layouts import (
+    IMAGE_FOLDERS,
     Layout,
     Tree,
     find_class_list,
@@ -302,6 +303,8 @@ class Yolo(Reader):
 
     def files(self) -> Iterable[Path]:
         self.lists: dict[Path, Any] = {}
+        images = self.tree.images
+        self.photos = {p for p in images if not IMAGE_FOLDERS.isdisjoint(map(str.lower, p.parts))}
         named = [path for path in self.tree.files_of(".txt") if self._belongs(path)]
         return named if any(_numbers(path) is not None for path in named) else []  # else these are others
 
@@ -310,8 +313,9 @@ class Yolo(Reader):
         below = "labels" in map(str.lower, path.relative_to(self.tree.root).parts)
         return bool(self.tree.by_bare_name.get(same_name(path.stem)) if below else self.tree.same_stem(path))
 
-    def records(self, path: Path) -> Iterable[tuple[str, Path]]:
-        return [(path.stem, path)]
+    def records(self, path: Path) -> Iterable[tuple[Path, Path]]:
+        # A run's own pictures of its predictions have the same names.
+        return [(self.tree.picture(path.stem, path, self.photos | {*self.tree.same_stem(path)}), path)]
 
     def regions(self, path: Path) -> tuple[list[Region], None]:
         if (lines := _numbers(path)) is None:
