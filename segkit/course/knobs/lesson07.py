@@ -63,10 +63,10 @@ class EpochExplorer(Explorer):
         words += " · lowest validation loss" * (row is self.lowest_loss())
         return words + " · best validation Dice: these weights are kept" * (row is self.best_dice())
 
-    def figure(self, epochs: Sequence[int] | None = None) -> Figure:
+    def figure(self) -> Figure:
         """The curves, and below them a row of answers for each picture, at some epochs."""
         count = len(self.history)
-        epochs = epochs or sorted({1, max(1, count // 4), max(1, count // 2), count})
+        epochs = sorted({1, max(1, count // 4), max(1, count // 2), count})
         heights = [2.4, 2.0 * len(self.pictures)]
         figure = Picture(figsize=(1.8 * len(epochs), sum(heights)), layout="constrained")
         above, below = figure.subfigures(2, 1, height_ratios=heights)
