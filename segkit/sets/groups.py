@@ -250,7 +250,7 @@ def series_pattern(names: list[str]) -> str | None:
         return None
     if len(long) == 1 and not FILM.search(long[0]):
         return None
-    films, stretches = r"(.*\D)\d+" + ending, r"(.*\d)\d" + r"\d" * (len(found) >= 300) + ending
+    films, stretches = r"(.*\D)\d+" + ending, r"(.*)\d" + r"\d" * (len(found) >= 300) + ending
     enough = len(SPLITS) <= len(set(group_by_pattern(names, stretches).values())) < len(names)
     return stretches if len(long) < 3 and enough else films
 
