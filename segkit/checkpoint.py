@@ -176,6 +176,8 @@ def read_tensors(path: str | Path) -> tuple[dict, dict[str, str]]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"there is no checkpoint '{path}'.")
+    if path.suffix.lower() == ".onnx":
+        raise UserError(f"'{path}' is an ONNX file: name the .safetensors checkpoint that it came from.")
     try:
         with safe_open(path, framework="pt") as file:
             tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118

@@ -145,8 +145,8 @@ def pictures_by_name(folder: Path) -> dict[str, Path]:
 
     Raises: UserError if two share a name.
     """
-    found: dict[str, Path] = {}
-    for path in list_images(folder) if folder.is_dir() or not folder.parent.is_dir() else ():
+    found, place = {}, folder if folder.parent.is_dir() else folder.parent  # which is what was given
+    for path in list_images(place) if folder.is_dir() or place != folder else ():
         # Accents come in one piece (NFC) or two (NFD), depending on the system that wrote the name.
         name = normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
         if name in found:

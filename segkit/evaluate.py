@@ -1,6 +1,7 @@
 """Scores of a trained network on a data set, at each photograph's own size. Notebooks 04 and 08."""
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -111,9 +112,7 @@ def evaluate(
         )
     found = find_samples(folder, labels="parts" if several else "masks", splits=splits)
     samples = [sample for sample in found if split in (None, sample.split)]
-    if not samples:
-        raise UserError(f"the {split} split of '{folder}' is empty ({len(found)} pictures in all).")
-    counts, edges = [], []
+    counts, edges, scored = [], [], []
     with ThreadPoolExecutor() as pool, tqdm(total=len(samples), unit="img", desc="evaluating") as bar:
         for start in range(0, len(samples), batch_size):
             batch = samples[start : start + batch_size]
@@ -121,15 +120,18 @@ def evaluate(
             probs = person.predict_batch([image for image, _ in pairs], flip, scales)
             for sample, (_, mask), prob in zip(batch, pairs, probs, strict=True):
                 if mask.min() >= UNNAMED:
-                    raise UserError(
-                        f"no pixel of '{sample.image}' is asked for: take it out of the data set."
-                    )
+                    bar.write(f"left out '{sample.image}': none of its pixels is asked for", sys.stderr)
+                    continue
+                scored.append(sample)
                 pred, true, asked = person.labels(prob)[None], mask[None], mask[None] != IGNORE
                 counts.append(count_labels(pred, true, len(person.classes)))
                 # One outline: the whole person's.
                 edges.append(boundary_f(pred > 0, (true > 0) & asked, asked=asked).item())
             bar.update(len(pairs))
-    return Evaluation(samples, Counts.cat(counts), np.array(edges), person.classes)
+    if not scored:
+        where = f"the {len(samples)} of {len(found)} pictures of '{folder}' in the split {split or 'all'}"
+        raise UserError(f"there is nothing to score in {where}.")
+    return Evaluation(scored, Counts.cat(counts), np.array(edges), person.classes)
 
 
 def write_evaluation(

@@ -16,7 +16,7 @@ from secrets import token_hex
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageColor, PngImagePlugin, UnidentifiedImageError
 from platformdirs import user_cache_path
 
 IMAGE_SUFFIXES = (
@@ -287,18 +287,22 @@ def write_image(path: str | Path, pixels: np.ndarray, quality: int = 92, **metad
     metadata: of Pillow's save, such as exif, dpi or icc_profile.   Raises: UserError.
     """
     path = Path(path)
+    if "jp" in path.suffix.lower() and max(pixels.shape) > 65_500:
+        raise UserError(f"'{path}': a JPEG has at most 65,500 pixels a side. Take PNG, or a smaller picture.")
     with atomic_path(path) as temporary:
         Image.fromarray(pixels).save(temporary, quality=quality, **metadata)  # PNG needs none
     return path
 
 
-def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = (), overwrite: bool = False) -> None:
+def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path] = (), overwrite: bool = False) -> None:
     """Before work begins: nothing that will be written may be an input, or be there already.
 
     overwrite: what is there already may be replaced; an input never.   Raises: UserError.
     """
     sources = {(s.st_dev, s.st_ino) for s in (path.stat() for path in map(Path, inputs) if path.exists())}
-    there = [path for path in map(Path, outputs) if path.exists()]
+    if blocked := [path.parent for path in outputs if path.parent.is_file()]:
+        raise UserError(f"'{blocked[0]}' is a file: results go into a folder, choose another name.")
+    there = [path for path in outputs if path.exists()]
     for path in there:
         if (path.stat().st_dev, path.stat().st_ino) in sources:
             raise UserError(f"'{path}' is to be read, and its result would replace it: choose another place.")
@@ -428,11 +432,12 @@ def check_choice(name: str, found: object, choices: Iterable) -> None:
 
 
 def parse_colour(text: str) -> tuple[int, int, int]:
-    """Red, green, blue of "#00aa55".   Raises: UserError."""
+    """Red, green, blue of "#00aa55" or of a name of CSS, such as "red".   Raises: UserError."""
     try:
-        red, green, blue = bytes.fromhex(text.removeprefix("#"))
+        named = text.lower() in ImageColor.colormap
+        red, green, blue = ImageColor.getrgb(text) if named else bytes.fromhex(text.removeprefix("#"))
     except ValueError:
-        raise UserError(f"'{text}' is not a colour: write it as #RRGGBB, such as #00aa55.") from None
+        raise UserError(f"'{text}' is not a colour: write #RRGGBB, such as #00aa55, or a name.") from None
     return red, green, blue
 
 

@@ -307,8 +307,8 @@ def resampled_means(
     Returns: (resamples,).   Raises: ValueError without scores.   Efron (1979); introduced in notebook 09.
     """
     scores = np.asarray(scores, np.float64)
-    if scores.ndim != 1 or len(scores) == 0:
-        raise ValueError(f"scores must be one row of numbers, found shape {scores.shape}.")
+    if scores.ndim != 1 or len(scores) == 0 or not np.isfinite(scores).all():
+        raise ValueError(f"scores must be one row of numbers, found {str(scores)[:99]}.")
     _, member = np.unique(range(len(scores)) if groups is None else groups, return_inverse=True)
     sums, counts = np.bincount(member, scores), np.bincount(member)
     # How often each group is drawn is all that matters, so one product makes all the means.

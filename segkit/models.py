@@ -75,6 +75,7 @@ class Ensemble(nn.Module):
         if not 1 <= len(members) <= 100:
             raise UserError(f"an ensemble has 1 to 100 members, found {len(members)}.")
         self.members = nn.ModuleList(build_model(**member) for member in members)
+        self.divisor = max(member.divisor for member in self.members)
         self.built_as = {"name": "ensemble", "members": members}
 
     def forward(self, images: Tensor) -> Tensor:

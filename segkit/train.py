@@ -31,7 +31,7 @@ from segkit.training.advice import advice_on_nan, advice_on_zero, advised_on_mem
 from segkit.training.runs import ResumeState, Run, alone_in, check_run_folder
 from segkit.training.sampler import sampling_weights
 from segkit.training.settings import Recipe, TrainConfig
-from segkit.training.setup import Setup, connect, network_of, prepare
+from segkit.training.setup import Setup, connect, network_of
 
 
 def train(
@@ -84,7 +84,7 @@ def fit(
     with alone_in(run) if accelerator.is_main_process else nullcontext():
         check_run_folder(run, resume)
         saved = ResumeState.read(run) if resume else None
-        setup = prepare(accelerator, model, train_set, val_set, run, config, saved, recipe, list(leaks))
+        setup = Setup(accelerator, model, train_set, val_set, run, config, saved, recipe, list(leaks))
         try:
             with advised_on_memory(config, train_set.preprocessing.size):
                 _all_epochs(setup, config, run)

@@ -126,6 +126,8 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, photo):
             raise error
     assert target.read_bytes() == before
     assert [p.name for p in target.parent.iterdir()] == ["a.png"]
+    with pytest.raises(UserError, match="a JPEG has at most 65,500"):
+        write_image(tmp_path / "long.jpg", np.zeros((1, 65_501, 3), np.uint8))
 
 
 SQUARE = np.zeros((16, 20), bool)

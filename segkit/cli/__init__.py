@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from argparse import ArgumentParser
 from importlib import import_module
 
 from segkit import __version__
@@ -47,19 +48,25 @@ def build_parser(prog: str, **_):
     return parser
 
 
+def overview(**how) -> ArgumentParser:
+    """All commands, without their arguments unless parser_class makes them."""
+    text = "Learn and use person segmentation. `segkit COMMAND --help` shows an example of each."
+    last = "segkit --completion bash (or zsh, tcsh): what completes these in a shell."
+    parser = ArgumentParser("segkit", "segkit COMMAND ...", text, last)
+    parser.add_argument("--version", action="version", version=f"segkit {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands", **how)
+    for name, what in COMMANDS.items():
+        commands.add_parser(name, help=what)
+    return parser
+
+
 def completion(shell: str) -> str:
     """What a shell reads to complete commands and options: bash, zsh or tcsh.   Raises: UserError."""
-    import argparse
-
     import shtab
 
     if shell not in shtab.SUPPORTED_SHELLS:
         raise UserError(f"--completion takes {', '.join(shtab.SUPPORTED_SHELLS)}, found '{shell}'.")
-    parser = argparse.ArgumentParser(prog="segkit")
-    commands = parser.add_subparsers(parser_class=build_parser)
-    for name, what in COMMANDS.items():
-        commands.add_parser(name, help=what)
-    return shtab.complete(parser, shell)
+    return shtab.complete(overview(parser_class=build_parser), shell)
 
 
 def parse(name: str, argv: list[str]):
@@ -76,18 +83,12 @@ def parse(name: str, argv: list[str]):
 def main(argv: list[str] | None = None) -> None:
     """Run one command; exits 0 when all went well, 1 when something did not, 2 on a wrong call."""
     argv = sys.argv[1:] if argv is None else argv
-    name, rest = argv[0] if argv else "", argv[1:]
-    if name in ("-h", "--help", ""):
-        print(_help())
-        sys.exit(0 if name else 2)
-    if name == "--version":
-        print(f"segkit {__version__}")
-        sys.exit(0)
-    if name not in (*COMMANDS, "--completion"):
-        print(
-            f"segkit: there is no command '{name}'. The commands are: {', '.join(COMMANDS)}.", file=sys.stderr
-        )
+    name, rest = "".join(argv[:1]), argv[1:]
+    if not argv:
+        overview().print_help()
         sys.exit(2)
+    if name not in (*COMMANDS, "--completion"):
+        overview().parse_args([name])  # help, version, or what is wrong
     _end_as_ctrl_c_does()
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 - None where it was closed before
     sys.stdout, sys.stderr = (s or open(os.devnull, "w") for s in (sys.stdout, sys.stderr))  # noqa: SIM115
@@ -140,18 +141,3 @@ def _once_more(lost) -> None:
         return
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, 0.1)
-
-
-def _help() -> str:
-    width = max(map(len, COMMANDS))
-    return "\n".join(
-        [
-            "usage: segkit COMMAND ...",
-            "",
-            "Learn and use person segmentation. `segkit COMMAND --help` shows an example of each.",
-            "",
-            *(f"  {name.ljust(width)}  {what}" for name, what in COMMANDS.items()),
-            "",
-            "segkit --version; segkit --completion bash (or zsh, tcsh): what completes these in a shell.",
-        ]
-    )

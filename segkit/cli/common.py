@@ -1,25 +1,56 @@
 """What several commands ask for in the same words."""
 
+import re
+import sys
+from argparse import Action
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+
 from jsonargparse import ArgumentParser
 
 from segkit.files import UserError, parse_colour, read_image
 
+KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+KINDS |= {"dict": "one value by each of its names: {name}.NAME VALUE"}
+"""What an option takes, by its type."""
+
+WRONG = r'Parser key "([\w.]+)".*?(Literal\[.*?\]|<class .\w+.>).*alue: (.*)$'
+"""jsonargparse's words for a value of another type: the option, what it takes, and what was found."""
+
 
 class Parser(ArgumentParser):
-    """jsonargparse's, but for an argument that is missing: its message names the option as it is typed."""
+    """jsonargparse's, but a wrong call is one sentence, with each option as it is typed."""
 
     def error(self, message: str, ex: Exception | None = None):
-        start, said, names = message.partition("arguments are required: ")
-        if said:
-            message = start + said + ", ".join(map(self._as_typed, names.split(", ")))
-        super().error(message, ex)
+        start, missing, names = message.partition("arguments are required: ")
+        unknown = message.partition("unrecognized arguments: ")[2]
+        wrong = re.match(
+            r'Parser key "([\w.]+)".*?(Literal\[.*?\]|<class .\w+.>).*alue: (.*)$', message, re.S
+        )
+        if missing:
+            message = start + missing + ", ".join(map(self._as_typed, names.split(", ")))
+        elif unknown:
+            options = [option for action in self._known() for option in action.option_strings]
+            near = [get_close_matches(word.split("=")[0], options, 1) for word in unknown.split()]
+            message += "".join(f" (did you mean {found[0]}?)" for found in near if found)
+        elif wrong:
+            name, kind, value = self._as_typed(wrong[1]), wrong[2].removeprefix("Literal"), wrong[3]
+            kind = KINDS.get(kind.split("'")[1], f"one of {kind[1:-1].replace(', None', '')}")
+            message = f"{name} takes {kind.format(name=name)}, found '{value}'"
+        message = re.sub(r'Parser key "([\w.]+)":\s*', lambda found: f"{self._as_typed(found[1])}: ", message)
+        command = self.prog.replace(" [options]", "")
+        print(f"segkit: {message}\nAll options: {command} --help", file=sys.stderr)
+        sys.exit(2)
+
+    def _known(self) -> list[Action]:
+        """Its own arguments, and those of the commands below it."""
+        below = self._subcommands_action.choices.values() if self._subcommands_action else ()
+        return [action for parser in (self, *below) for action in parser._actions]
 
     def _as_typed(self, name: str) -> str:
-        *above, name = name.split(".")
-        parser = self
-        for command in above:
-            parser = parser._subcommands_action.choices[command]
-        options = [action.option_strings for action in parser._actions if action.dest == name]
+        name = name.split(".")[-1]
+        options = [action.option_strings for action in self._known() if action.dest == name]
         return "/".join(options[0]) if options and options[0] else name  # a positional has no options
 
 
@@ -54,9 +85,14 @@ def load_segmenter(args):
 
 
 def read_background(text: str | None):
-    if text is None or text in ("blur", "portrait"):
+    """What is put behind: None, a word, a colour or a picture.   Raises: UserError."""
+    if text in (None, "blur", "portrait"):
         return text
-    return parse_colour(text) if text.startswith("#") else read_image(text)
+    if Path(text).exists():
+        return read_image(text)
+    with suppress(UserError):
+        return parse_colour(text)
+    raise UserError(f"a background is blur, a colour such as #00aa55 or red, or a picture: found '{text}'.")
 
 
 def add_pairs(command: ArgumentParser, *names: str, form: str = "NAME=VALUE", **more) -> None:

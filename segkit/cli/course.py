@@ -3,15 +3,13 @@
 import sys
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
-from segkit.cli.common import add_pairs, read_pairs
+from segkit.cli.common import Parser, add_pairs, read_pairs
 from segkit.files import UserError, require
 
 EXAMPLE = "segkit course --only 03 05 --profile fast -p seed=1"
 
 
-def add_arguments(command: ArgumentParser) -> None:
+def add_arguments(command: Parser) -> None:
     command.add_argument(
         "--profile", default="default", help="parameter files of notebooks/profiles: fast, full"
     )

@@ -2,9 +2,8 @@
 
 import sys
 
-from jsonargparse import ArgumentParser
-
 from segkit.cli import doctor
+from segkit.cli.common import Parser as ArgumentParser
 
 EXAMPLE = "segkit data check data/people"
 

@@ -1,7 +1,6 @@
 """segkit demo: Open a page that cuts people out, on this machine."""
 
-from jsonargparse import ArgumentParser
-
+from segkit.cli.common import Parser
 from segkit.files import require
 
 EXAMPLE = "segkit demo"
@@ -9,7 +8,7 @@ EXAMPLE = "segkit demo"
 WHEN_STOPPED = "Everything that was sent to the page is deleted."
 
 
-def add_arguments(command: ArgumentParser) -> None:
+def add_arguments(command: Parser) -> None:
     command.add_argument(
         "-m",
         "--model",

@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
-from segkit.cli.common import add_checkpoint, add_looks
+from segkit.cli.common import Parser, add_checkpoint, add_looks
 from segkit.files import check_outputs
 
 EXAMPLE = "segkit evaluate runs/first data/people --split test"
 
 
-def add_arguments(command: ArgumentParser) -> None:
+def add_arguments(command: Parser) -> None:
     add_checkpoint(command)
     command.add_argument("data", help="a data set")
     command.add_argument("--split", default="all", help="train, val, test or all")

@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
-from segkit.cli.common import add_checkpoint
+from segkit.cli.common import Parser, add_checkpoint
 from segkit.files import UserError
 
 EXAMPLE = "segkit export person-small -o person-small.onnx --precision int8"
 
 
-def add_arguments(command: ArgumentParser) -> None:
+def add_arguments(command: Parser) -> None:
     add_checkpoint(command)
     command.add_argument("-o", "--out", required=True, help="the new file, such as person.onnx")
     command.add_argument("--overwrite", action="store_true", help="replace a file that is there already")
@@ -24,24 +22,15 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(args) -> int:
     from segkit.checkpoint import find_checkpoint
-    from segkit.deploy.engines import calibration_pictures, exported
-    from segkit.deploy.export import TOLERANCE, differences, export_onnx, halve, quantise, read_info
+    from segkit.deploy.engines import export, exported
+    from segkit.deploy.export import TOLERANCE, differences
     from segkit.files import check_outputs, embedded_path
-    from segkit.predict import PRECISIONS
 
     checkpoint, out = find_checkpoint(args.checkpoint), Path(args.out)
     if out.suffix != ".onnx":
         raise UserError(f"an ONNX file ends in .onnx: -o {out.with_suffix('.onnx')}")
     check_outputs([out], [checkpoint], args.overwrite)
-    if args.precision not in PRECISIONS:
-        raise UserError(f"precision is {', '.join(PRECISIONS)}, found '{args.precision}'.")
-    if args.precision == "fp32":
-        export_onnx(checkpoint, out)
-    elif args.precision == "half":
-        halve(exported(checkpoint), out)
-    else:
-        whole = exported(checkpoint)
-        quantise(whole, out, calibration_pictures(read_info(whole).preprocessing, args.data))
+    export(checkpoint, out, args.precision, args.data)
     print(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {args.precision}; the checkpoint is "
           f"{checkpoint.stat().st_size / 1e6:.2f} MB")  # fmt: skip
     worst = differences(out, checkpoint)

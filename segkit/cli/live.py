@@ -4,20 +4,18 @@ from contextlib import ExitStack, suppress
 from itertools import chain, takewhile
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
-from segkit.cli.common import add_segmenter, load_segmenter, read_background
+from segkit.cli.common import Parser, add_segmenter, load_segmenter, read_background
 from segkit.files import UserError, check_outputs
 
 EXAMPLE = "segkit live --background beach.jpg"
 
 
-def add_arguments(command: ArgumentParser) -> None:
+def add_arguments(command: Parser) -> None:
     command.add_argument(
         "camera", nargs="?", default="0", help="0 is the first camera; or a video file, in a camera's place"
     )
     add_segmenter(command, "person-small")
-    command.add_argument("--background", default="blur", help="blur, #RRGGBB, or a picture")
+    command.add_argument("--background", default="blur", help="blur, a colour such as red, or a picture")
     command.add_argument("--smooth", type=float, default=0.7, help="share of the past, 0 (off) to below 1")
     command.add_argument(
         "--virtual-camera", action="store_true", help="send it to other programs, as a camera of its own"

@@ -1,11 +1,11 @@
 """segkit models: List the weights that ship."""
 
-from jsonargparse import ArgumentParser
+from segkit.cli.common import Parser
 
 EXAMPLE = "segkit models"
 
 
-def add_arguments(command: ArgumentParser) -> None:
+def add_arguments(command: Parser) -> None:
     """It takes none."""
 
 

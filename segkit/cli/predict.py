@@ -1,5 +1,6 @@
 """segkit predict: Cut people out of photographs."""
 
+import os
 import sys
 import tempfile
 from collections import Counter
@@ -23,7 +24,7 @@ def add_arguments(command: ArgumentParser) -> None:
     )
     command.add_argument("--write", metavar="WHAT,WHAT", help="of cutout, mask, overlay (default: cutout)")
     command.add_argument("--overwrite", action="store_true", help="replace results that are there already")
-    command.add_argument("--background", help="also put the person on: blur, portrait, #RRGGBB, or a picture")
+    command.add_argument("--background", help="also put the person on: blur, portrait, a colour, a picture")
     what = "clothes in another colour, with -m person-parts: upper=#aa2222 lower=#202040"
     add_pairs(command, "--recolour", form="PART=#RRGGBB", help=what)
     command.add_argument(
@@ -35,9 +36,11 @@ def add_arguments(command: ArgumentParser) -> None:
 def run(args) -> int:
     from segkit.matting.photos import predict_files
 
-    piped = args.out is None
+    piped = not args.out
     if piped and (args.watch or args.input != ["-"]):
         raise UserError("say where the results go, such as -o out; only `segkit predict -` does without.")
+    if piped and getattr(sys.stdout, "name", "") == os.devnull:
+        raise UserError("standard output is closed: give it a file, or say -o out.")
     recolour = _colours(args.recolour)
     write = [word.strip() for word in (args.write or "").split(",") if word.strip()]
     asked = [*write, *filter(None, [args.background, recolour])] if piped else write

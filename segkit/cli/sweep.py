@@ -2,21 +2,21 @@
 
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
+from jsonargparse.typing import PositiveInt
 
-from segkit.cli.common import add_pairs, read_pairs
+from segkit.cli.common import Parser, add_pairs, read_pairs
 from segkit.files import UserError, require
 
 EXAMPLE = "segkit sweep -g alpha=0,0.5,1 seed=0,1,2 -o runs/alpha"
 WHEN_STOPPED = "The finished runs are kept: the same segkit sweep command goes on with the others."
 
 
-def add_arguments(command: ArgumentParser) -> None:
+def add_arguments(command: Parser) -> None:
     several = "NAME=VALUE,VALUE"
     add_pairs(command, "-g", "--grid", form=several, required=True, help="run every combination")
     add_pairs(command, "-p", "--parameters", help="shared by all runs")
     command.add_argument("-o", "--out", required=True, help="the folder of the sweep; finished runs are kept")
-    command.add_argument("--workers", type=int, help="runs at a time (default: one per core)")
+    command.add_argument("--workers", type=PositiveInt, help="runs at a time (default: one per core)")
     command.add_argument("--cluster", help="a Dask scheduler to run on instead, such as tcp://10.0.0.1:8786")
     command.add_argument("--notebook", help="what to run (default: the clone's notebooks/sweeps/train_once)")
 

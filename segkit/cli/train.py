@@ -8,8 +8,10 @@ from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 
-from jsonargparse import ActionConfigFile, ArgumentParser
+from jsonargparse import ActionConfigFile
+from jsonargparse.typing import PositiveInt
 
+from segkit.cli.common import Parser
 from segkit.files import UserError, name_some
 
 EXAMPLE = "segkit train data/people -o runs/first --num_epochs 20 --width 16"
@@ -38,7 +40,7 @@ class SettingsFile(ActionConfigFile):
         super().__call__(parser, found, path, option)
 
 
-def add_arguments(command: ArgumentParser) -> None:
+def add_arguments(command: Parser) -> None:
     from segkit.train import Recipe, TrainConfig
 
     command.add_argument("data", nargs="*", type=str, help="one or several data sets")
@@ -46,19 +48,25 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("-o", "--out", type=str, help="the run folder (default: runs/DATA)")
     command.add_argument("--resume", action="store_true", help="go on with the run in the folder given by -o")
     command.add_argument("--folds", type=int, help="cross-validate: so many trainings score every picture")
-    command.add_argument("--parallel", type=int, default=1, help="with --folds: so many of them at a time")
+    command.add_argument("--parallel", type=PositiveInt, default=1, help="with --folds: so many at a time")
     command.add_class_arguments(Recipe, as_group=False, instantiate=False)
     command.add_class_arguments(TrainConfig, as_group=False, instantiate=False)
 
 
 def run(args) -> int:
+    import yaml
+
     from segkit.sets.groups import find_leaks
     from segkit.train import Recipe, TrainConfig, train
     from segkit.training.settings import split_settings
 
     args = _training_folders(args)
     names = [f.name for kind in (Recipe, TrainConfig) for f in fields(kind)]
-    recipe, config = split_settings({name: args[name] for name in names})
+    given = {name: args[name] for name in names}
+    for several in ("model_settings", "shares"):  # --shares.selfie 0.3 comes as text
+        texts = {key: value for key, value in given[several].items() if isinstance(value, str)}
+        given[several] |= {key: yaml.safe_load(text) for key, text in texts.items()}
+    recipe, config = split_settings(given)
     if args.folds is not None:
         from segkit.study.folds import cross_validate
 

@@ -3,19 +3,17 @@
 import sys
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
-from segkit.cli.common import add_segmenter, load_segmenter, read_background
+from segkit.cli.common import Parser, add_segmenter, load_segmenter, read_background
 from segkit.files import UserError
 
 EXAMPLE = "segkit video in.mp4 --background blur -o out.mp4"
 WHEN_STOPPED = "The same command goes on where it was: what is done lies in OUT.parts."
 
 
-def add_arguments(command: ArgumentParser) -> None:
+def add_arguments(command: Parser) -> None:
     command.add_argument("input", help="a video; with --flicker: walk, wave or a folder with true masks")
     add_segmenter(command, "person-small")
-    command.add_argument("--background", help="blur, #RRGGBB, a picture, or transparent")
+    command.add_argument("--background", help="blur, a colour such as red, a picture, or transparent")
     command.add_argument(
         "-o", "--out", help=".mp4 .mov .mkv .webm; transparent: .webm, .mov, or a folder for PNG files"
     )

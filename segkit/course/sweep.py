@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -64,7 +64,6 @@ def run_sweep(
     fixed: dict | None = None,
     workers: int | None = None,
     cluster: str | None = None,
-    say: Callable[[str], None] = print,
 ) -> Sweep:
     """Run a notebook once per point, several at a time. Introduced in notebook 10.
 
@@ -84,8 +83,8 @@ def run_sweep(
     out, path = Path(out), Path(notebook or NOTEBOOKS / "train_once.ipynb")
     if not path.is_file():
         raise UserError(f"'{path}' does not exist: the notebooks come with the repository. Clone it.")
+    runs = _name_runs(points, fixed or {}, path)  # says what is no notebook
     text = path.read_text(encoding="utf-8")
-    runs = _name_runs(points, fixed or {}, path)
 
     def keep(name: str, left: tuple[dict[str, bytes], str | None], seconds: float) -> str | None:
         files, error = left
@@ -106,7 +105,7 @@ def run_sweep(
     def is_finished(name: str) -> bool:
         return _finished(out / name, runs[name], text) is not None
 
-    skipped, failed = run_members(runs, partial(_run_once, text), is_finished, keep, workers, cluster, say)
+    skipped, failed = run_members(runs, partial(_run_once, text), is_finished, keep, workers, cluster)
     return Sweep(out, _write_results(out, runs, text), skipped, failed)
 
 

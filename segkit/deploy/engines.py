@@ -11,7 +11,6 @@ import sys
 import threading
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -25,17 +24,6 @@ from segkit.predict import PRECISIONS
 CALIBRATION_PICTURES = 32
 """Of the embedded validation pictures, to find the ranges of an int8 file."""
 
-
-class Engine(Protocol):
-    """What a Segmenter needs of an engine."""
-
-    name: str
-    device: torch.device
-
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """uint8 (N, H, W, 3) -> float32 (N, C, H, W). May be called by several threads at once."""
-
-
 PROVIDERS = {
     "cpu": ("CPUExecutionProvider",),
     "cuda": ("CUDAExecutionProvider",),
@@ -43,23 +31,37 @@ PROVIDERS = {
 }
 
 
-class Loaded:
-    """What engines have in common: one that is pickled is loaded again, in whichever process that is."""
+class Engine:
+    """What a Segmenter needs. An engine that is pickled is loaded again, in whichever process that is."""
+
+    name: str
+    device: torch.device
+    divisor: int
 
     def __new__(cls, *made_from, **settings):
         self = super().__new__(cls)
-        self._again = partial(cls, *made_from, **settings)
+        self._again, self._process = partial(cls, *made_from, **settings), os.getpid()
         return self
 
     def __reduce__(self):
         return self._again, ()
 
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """uint8 (N, H, W, 3) -> float32 (N, C, H, W). May be called by several threads at once.
 
-class OnnxEngine(Loaded):
+        Raises: UserError in a forked process, where it would wait for ever for threads left behind.
+        """
+        if os.getpid() != self._process:
+            raise UserError("an engine runs in the process that loaded it: load the network in each process.")
+        height, width = images.shape[1:3]
+        edges = ((0, 0), (0, -height % self.divisor), (0, -width % self.divisor), (0, 0))
+        return self._run(np.pad(images, edges, mode="edge"))[..., :height, :width]
+
+
+class OnnxEngine(Engine):
     """ONNX Runtime. device: "cpu", "cuda", or "tensorrt", which hands what TensorRT cannot do to CUDA."""
 
     def __init__(self, path: str | Path, device: str = "cpu", threads: int | None = None):
-        require("onnxruntime", extra="export")
         import onnxruntime
 
         if device not in PROVIDERS:
@@ -88,21 +90,12 @@ class OnnxEngine(Loaded):
                 f"{wanted[0]} could not start, mostly because CUDA, cuDNN or TensorRT in the version that "
                 "this ONNX Runtime was built for is not installed. Nothing else was tried in its place."
             )
-        self.device, self._process = torch.device("cpu" if device == "cpu" else "cuda"), os.getpid()
+        self.device = torch.device("cpu" if device == "cpu" else "cuda")
         self.divisor = int(read_metadata(path)["divisor"])
         self.name = f"ONNX Runtime {onnxruntime.__version__}, {wanted[0]}"
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        check_process(self._process)
-        height, width = images.shape[1:3]
-        probs = self.session.run(None, {"images": padded(images, self.divisor)})[0]
-        return probs[..., :height, :width]
-
-
-def check_process(process: int) -> None:
-    """Raises: UserError in a forked process, where an engine would wait for ever for threads left behind."""
-    if os.getpid() != process:
-        raise UserError("an engine runs in the process that loaded it: load the network in each process.")
+    def _run(self, images: np.ndarray) -> np.ndarray:
+        return self.session.run(None, {"images": images})[0]
 
 
 def tensorrt_settings(precision: str) -> dict:
@@ -124,14 +117,13 @@ def tensorrt_settings(precision: str) -> dict:
 FIRST_ANSWER = threading.Lock()
 
 
-class OpenVinoEngine(Loaded):
+class OpenVinoEngine(Engine):
     """Intel's OpenVINO. device: "cpu", or one of its own names, such as "GPU".
 
     half: calculate in bf16 (processor) or fp16 (graphics), whatever the file holds.
     """
 
     def __init__(self, path: str | Path, device: str = "cpu", threads: int | None = None, half: bool = False):
-        require("openvino", extra="openvino")
         # Importing OpenVINO sends a message about it to its makers, unless this package is not there.
         sys.modules.setdefault("openvino_telemetry", None)
         import openvino
@@ -155,20 +147,17 @@ class OpenVinoEngine(Loaded):
                 "leave the precision out, or take fp32."
             )
         self.device, self.divisor = torch.device("cpu"), int(read_metadata(path)["divisor"])
-        self._process = os.getpid()
         # What OpenVINO sets up at its first answer waits for ever where two threads ask for it at once.
         with FIRST_ANSWER:
             self(np.zeros((1, self.divisor, self.divisor, 3), np.uint8))
         version = openvino.__version__.split("-")[0]
         self.name = f"OpenVINO {version}, {place}{', bf16' if half and on_cpu else ''}"
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        check_process(self._process)
-        height, width = images.shape[1:3]
+    def _run(self, images: np.ndarray) -> np.ndarray:
         if not hasattr(self._mine, "request"):  # a request serves one thread at a time
             self._mine.request = self._compiled.create_infer_request()
-        probs = self._mine.request.infer({0: padded(images, self.divisor)})[0]
-        return probs[..., :height, :width].copy()  # the next answer is written into the same memory
+        # A copy: the next answer is written into the same memory.
+        return self._mine.request.infer({0: images})[0].copy()
 
 
 def open_engine(
@@ -184,8 +173,8 @@ def open_engine(
         must be of the precision that is asked for.   Other arguments: see Segmenter.load.
     Raises: UserError.
     """
-    if engine == "openvino":
-        require("openvino", extra="openvino")
+    package = "openvino" if engine == "openvino" else "onnxruntime"
+    require(package, extra=package.replace("onnxruntime", "export"))
     # OpenVINO's half is a way of calculating, not of storing.
     stored = "fp32" if engine == "openvino" and precision == "half" else precision
     if path.suffix.lower() != ".onnx":
@@ -213,7 +202,6 @@ def exported(checkpoint: Path, precision: str = "fp32") -> Path:
     precision: one of PRECISIONS; int8 is calibrated on the embedded validation pictures.
     Returns: its path.   Raises: UserError.
     """
-    check_choice("precision", precision, PRECISIONS)
     try:
         content = checkpoint.read_bytes()
     except OSError as error:
@@ -229,12 +217,22 @@ def exported(checkpoint: Path, precision: str = "fp32") -> Path:
             return path
         except UserError as error:
             print(f"{error} As it is in the cache, it is made anew now.", file=sys.stderr)
+    return export(checkpoint, path, precision)
+
+
+def export(checkpoint: Path, out: Path, precision: str, data: str | Path | None = None) -> Path:
+    """Write the network of a checkpoint as an ONNX file of one of PRECISIONS.
+
+    data: the set whose validation pictures calibrate int8; None takes the embedded one.
+    Returns: out.   Raises: UserError.
+    """
+    check_choice("precision", precision, PRECISIONS)
     if precision == "fp32":
-        return export_onnx(checkpoint, path)
-    whole = exported(checkpoint, "fp32")
+        return export_onnx(checkpoint, out)
+    whole = exported(checkpoint)
     if precision == "half":
-        return halve(whole, path)
-    return quantise(whole, path, calibration_pictures(read_info(whole).preprocessing))
+        return halve(whole, out)
+    return quantise(whole, out, calibration_pictures(read_info(whole).preprocessing, data))
 
 
 def calibration_pictures(preprocessing: Preprocessing, folder: str | Path | None = None) -> list[np.ndarray]:
@@ -250,11 +248,3 @@ def calibration_pictures(preprocessing: Preprocessing, folder: str | Path | None
     chosen = samples[:: max(1, len(samples) // CALIBRATION_PICTURES)][:CALIBRATION_PICTURES]
     size = preprocessing.size
     return [preprocessing.resize(read_image(sample.image, size)) for sample in chosen]
-
-
-def padded(images: np.ndarray, divisor: int) -> np.ndarray:
-    """Repeat the last row and column until both sides are multiples of `divisor`: uint8 (N, H, W, 3)."""
-    down, right = -images.shape[1] % divisor, -images.shape[2] % divisor
-    if not (down or right):
-        return np.ascontiguousarray(images)
-    return np.pad(images, ((0, 0), (0, down), (0, right), (0, 0)), mode="edge")

@@ -14,7 +14,7 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -113,17 +113,16 @@ def halve(path: str | Path, out: str | Path) -> Path:
     return Path(out)
 
 
-def quantise(
-    path: str | Path, out: str | Path, images: Iterable[np.ndarray], float_ends: bool = True
-) -> Path:
+def quantise(path: str | Path, out: str | Path, images: Iterable[np.ndarray]) -> Path:
     """Calculate in 8-bit whole numbers: a quarter of the size, and faster where the processor can do it.
 
     Every weight and every value between two layers becomes one of 256 steps. For the weights the range of
     the steps is known; for the values it is found by looking at pictures (static quantisation).
 
+    The first and the last convolution stay in floats. They cost little time, and before and behind them go
+    the colours of the photograph and the probability, where 256 steps are too coarse.
+
     path: a file from export_onnx.   images: uint8 (S, S, 3) each, such as the network will meet.
-    float_ends: leave the first and the last convolution in floats. They cost little time, and between
-        them go the colours of the photograph and the probability, where 256 steps are too coarse.
     Returns: out.   Raises: UserError.
     Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
     Inference" (2018).   Introduced in notebook 12.
@@ -134,8 +133,7 @@ def quantise(
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Pictures(CalibrationDataReader):
-        def __init__(self):
-            self.rest = iter(images)
+        rest = iter(images)
 
         def get_next(self):
             image = next(self.rest, None)
@@ -150,7 +148,7 @@ def quantise(
             done,
             Pictures(),
             op_types_to_quantize=QUANTISED,
-            nodes_to_exclude=[convs[0], convs[-1]] if float_ends else [],
+            nodes_to_exclude=[convs[0], convs[-1]],
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -160,26 +158,21 @@ def quantise(
     return Path(out)
 
 
-def differences(
-    path: str | Path, checkpoint: str | Path, sizes: Sequence[tuple[int, int]] | None = None
-) -> dict[tuple[int, int], float]:
-    """The largest difference of a probability between an ONNX file and torch, at each of several sizes.
+def differences(path: str | Path, checkpoint: str | Path) -> dict[tuple[int, int], float]:
+    """The largest difference of a probability between an ONNX file and torch, by (height, width).
 
-    checkpoint: what the file was exported from.   sizes: (height, width), multiples of the divisor; None
-    takes the network's own and two that are not square.   The pictures are noise at several scales, two at
-    a time.   Raises: UserError.
+    checkpoint: what the file was exported from.   The sizes are the network's own and two that are not
+    square, the pictures noise at several scales, two at a time.   Raises: UserError.
     """
     require("onnxruntime", extra="export")
     import onnxruntime
 
     model, info = load_checkpoint(checkpoint)
     network, step, rng = Exported(model, info.preprocessing), model.divisor, np.random.default_rng(0)
-    if sizes is None:
-        own = -(-info.preprocessing.size // step) * step
-        sizes = ((own, own), (2 * step, 5 * step), (4 * step, 3 * step))
+    own = -(-info.preprocessing.size // step) * step
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     found = {}
-    for height, width in sizes:
+    for height, width in ((own, own), (2 * step, 5 * step), (4 * step, 3 * step)):
         coarse = rng.integers(0, 256, (2, height // step, width // step, 3), dtype=np.uint8)
         images = coarse.repeat(step, 1).repeat(step, 2) // 2
         images += rng.integers(0, 128, images.shape, dtype=np.uint8)

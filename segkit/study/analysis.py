@@ -117,7 +117,7 @@ def slice_table(
     return rows
 
 
-def plot_slices(rows: Sequence[dict], overall: float, label: str = "Dice") -> Figure:
+def plot_slices(rows: Sequence[dict], overall: float) -> Figure:
     """A dot and an interval for every slice, traits apart, the mean of all as a line."""
     rows = [row for row in rows if row["count"]]
     traits = list(dict.fromkeys(row["trait"] for row in rows))
@@ -131,7 +131,7 @@ def plot_slices(rows: Sequence[dict], overall: float, label: str = "Dice") -> Fi
         axes.plot(row["mean"], place, "o", color=colour, ms=6)
     labels = [f"{row['trait']}: {row['slice']}  ({row['count']})" for row in rows]
     axes.set_yticks(places, labels, fontsize=9)
-    axes.set(xlabel=f"mean {label} with its 95 % interval; dashed: all pictures")
+    axes.set(xlabel="mean Dice with its 95 % interval; dashed: all pictures")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -196,14 +196,12 @@ def some_pixels(
     return prob, true.astype(bool)
 
 
-def fit_temperature(
-    probs: Sequence[np.ndarray], masks: Sequence[np.ndarray], most_pixels: int = 500_000, seed: int = 0
-) -> float:
+def fit_temperature(probs: Sequence[np.ndarray], masks: Sequence[np.ndarray], seed: int = 0) -> float:
     """The temperature under which the true masks are likeliest: the lowest cross-entropy.
 
     Fit it on validation pictures; the test split says whether it helped.   Introduced in notebook 09.
     """
-    prob, true = some_pixels(probs, masks, most_pixels, seed)
+    prob, true = some_pixels(probs, masks, 500_000, seed)
 
     def cross_entropy(log_temperature: float) -> float:
         given = temper(prob, np.exp(log_temperature))

@@ -1,12 +1,11 @@
 """Look inside a network: how far it sees, what its gates let through, what it costs. Notebook 11."""
 
-import statistics
-import time
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from segkit.files import UserError
@@ -87,20 +86,15 @@ def count_macs(model: nn.Module, size: int) -> int:
     return counter.get_total_flops() // 2
 
 
-def milliseconds(model: nn.Module, size: int, repeats: int = 10) -> float:
-    """Median time of one picture of size x size on this machine, in eval mode, after two to warm up."""
+def milliseconds(model: nn.Module, size: int) -> float:
+    """Median time of one picture of size x size on this machine, in eval mode."""
     device = next(model.parameters()).device
     model = model.eval().to(memory_format=torch.channels_last)
     images = torch.randn(1, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
-    times = []
+    called = {"model": model, "images": images}
     with torch.inference_mode():
-        for _ in range(repeats + 2):
-            started = time.perf_counter()
-            model(images)
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - started)
-    return 1000 * statistics.median(times[2:])
+        timer = Timer("model(images)", globals=called, num_threads=torch.get_num_threads())
+        return 1000 * timer.blocked_autorange(min_run_time=0.3).median
 
 
 @dataclass(frozen=True)
@@ -112,9 +106,9 @@ class Cost:
     ms: float
 
 
-def measure_cost(model: nn.Module, size: int, repeats: int = 10) -> Cost:
+def measure_cost(model: nn.Module, size: int) -> Cost:
     """Parameters, multiplications and milliseconds of one network at one input size."""
-    return Cost(count_parameters(model), count_macs(model, size), milliseconds(model, size, repeats))
+    return Cost(count_parameters(model), count_macs(model, size), milliseconds(model, size))
 
 
 def used_points(rate: int, side: int) -> float:

@@ -1,6 +1,5 @@
 """Change one thing, train again, compare: the table of short runs in data/weights. Notebook 11."""
 
-import csv
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -25,18 +24,12 @@ def read_runs(path: str | Path) -> list[dict]:
 
     Raises: UserError when the file is missing or holds other columns.
     """
-    path = Path(path)
-    if not path.exists():
+    if not Path(path).exists():
         raise UserError(f"'{path}' is not there: data/weights/ablation.py writes it.")
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        if tuple(row) != COLUMNS or None in row.values():
-            raise UserError(f"'{path}' should hold the columns {', '.join(COLUMNS)}; found {', '.join(row)}.")
-        row["seed"], row["steps"], row["seconds"] = int(row["seed"]), int(row["steps"]), float(row["seconds"])
-        for name in COLUMNS[4:8]:
-            row[name] = float(row[name]) if row[name] else None
-    return rows
+    table = pd.read_csv(path)
+    if tuple(table) != COLUMNS or table["seconds"].isna().any():
+        raise UserError(f"'{path}' should hold the columns {', '.join(COLUMNS)}; found {', '.join(table)}.")
+    return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
 @dataclass(frozen=True)
@@ -73,24 +66,20 @@ def compare_to_reference(
     pooled over every row with at least two seeds. A difference counts as more than noise beyond twice its
     standard error.   Returns: in the order of the first run of each row.
     """
-    values: dict[str, list[float]] = {}
-    for run in runs:
-        if run[score] is not None:
-            values.setdefault(run["row"], []).append(run[score])
-    repeated = [v for v in values.values() if len(v) > 1]
-    freedom = sum(len(v) - 1 for v in repeated)
-    variance = sum(np.var(v, ddof=1) * (len(v) - 1) for v in repeated) / freedom if freedom else None
+    rows = _finished(pd.DataFrame(runs, columns=COLUMNS), score)
+    freedom = len(rows) - rows["row"].nunique()
+    sd = seed_noise(rows, "row", score)[0] if freedom else None
+    values = {row: rows.loc[rows["row"] == row, score] for row in rows["row"].unique()}
     table = []
     for row, own in values.items():
         against = reference(row) if callable(reference) else reference
-        other = values.get(against)
         difference = noise = None
-        if other and against != row:
-            difference = float(np.mean(own) - np.mean(other))
-            if variance is not None:
-                noise = 2 * math.sqrt(variance * (1 / len(own) + 1 / len(other)))
-        spread = max(own) - min(own) if len(own) > 1 else None
-        table.append(Compared(row, len(own), float(np.mean(own)), spread, difference, noise))
+        if against in values and against != row:
+            difference = float(own.mean() - values[against].mean())
+            if freedom:
+                noise = 2 * sd * math.sqrt(1 / len(own) + 1 / len(values[against]))
+        spread = own.max() - own.min() if len(own) > 1 else None
+        table.append(Compared(row, len(own), float(own.mean()), spread, difference, noise))
     return table
 
 

@@ -84,30 +84,20 @@ def dice_of(checkpoint: str | Path, data: SegmentationDataset) -> np.ndarray:
     return count_pixels(pred, np.stack(masks)).dice().numpy()
 
 
-STARTS = {
-    "person-base": {"start_from": "person-base", "lr": 1e-3},
-    "small, from nothing": {"start_from": "person-unet", "fresh": True, "lr": 3e-3},
-}
-"""Two ways to begin: trained weights, or a U-Net with a sixth of them that starts at random."""
-
-
 def learning_curve(
     folder: str | Path,
     run: str | Path,
     counts: Sequence[int],
-    starts: dict[str, dict] = STARTS,
+    starts: dict[str, dict],
     num_seeds: int = 2,
     num_steps: int = 40,
     size: int = 64,
-    batch_size: int = 8,
-    augment: float = 0.0,
 ) -> list[dict]:
     """Train on ever more pictures, from each start, and score on the test split.
 
     counts: of pictures; more than there are means all.   starts: by name, what starting_network takes, and
         lr.   Every point is trained num_seeds times; the seed decides which pictures are drawn as well.
-    All trainings take the same number of steps.
-    augment: strength of the augmentation; without it few pictures show as few.
+    All trainings take the same number of steps, without augmentation: few pictures show as few.
     Returns: rows with start, pictures, seed and dice (mean over the test pictures).   Notebook 15.
     """
     rows = []
@@ -121,9 +111,8 @@ def learning_curve(
                 torch.manual_seed(seed)  # random weights are drawn here
                 model, _ = starting_network(size=size, **settings)
                 place = Path(run) / f"{name}-{pictures}-{seed}"
-                how = {"rounds": 2, "seed": seed, "lr": lr, "augment": augment}
-                both = sets["train"], sets["val"]
-                done = fine_tune(model, *both, place, num_steps, batch_size, pictures, **how)
+                how = {"pictures": pictures, "rounds": 2, "seed": seed, "lr": lr, "augment": 0}
+                done = fine_tune(model, sets["train"], sets["val"], place, num_steps, **how)
                 dice = float(dice_of(done.checkpoint, sets["test"]).mean())
                 rows.append({"start": name, "pictures": pictures, "seed": seed, "dice": dice})
                 shutil.rmtree(place, ignore_errors=True)  # the score is what is wanted

@@ -104,7 +104,7 @@ def cross_validate(
     if parallel > 1:
         job = partial(in_own_process, job, max(1, count_cores() // parallel))
     skipped, failed = run_members(
-        recipes, job, lambda fold: (out / fold / "per_image.csv").exists(), judge, parallel, kind="folds"
+        recipes, job, lambda fold: (out / fold / "per_image.csv").exists(), judge, parallel
     )
     if failed:
         fold, reason = next(iter(failed.items()))

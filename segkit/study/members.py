@@ -28,8 +28,6 @@ def run_members(
     keep: Callable[[str, Any, float], str | None],
     workers: int | None = None,
     cluster: str | None = None,
-    say: Callable[[str], None] = print,
-    kind: str = "runs",
 ) -> tuple[list[str], dict[str, str]]:
     """Do the job of every member that is not finished.
 
@@ -43,7 +41,7 @@ def run_members(
     """
     skipped = [name for name in members if is_finished(name)]
     to_do = {name: given for name, given in members.items() if name not in skipped}
-    say(f"{len(members)} {kind}: {len(skipped)} finished before, {len(to_do)} to do")
+    print(f"{len(members)} runs: {len(skipped)} finished before, {len(to_do)} to do")
     failed = {}
     with closing(_outcomes(to_do, job, workers, cluster)) as outcomes:
         for number, (name, outcome) in enumerate(outcomes, start=1):
@@ -55,7 +53,7 @@ def run_members(
             if error:
                 failed[name] = error
             said = f"FAILED: {error}" if error else f"ran in {duration(seconds)}"
-            say(f"[{number}/{len(to_do)}] {name}: {said}")
+            print(f"[{number}/{len(to_do)}] {name}: {said}")
     return skipped, failed
 
 

@@ -36,18 +36,13 @@ def multi_scale(model: nn.Module, scales: Sequence[float] = SCALES, step: int = 
         asked.append(images.shape[-2:])
         scale = scales[torch.randint(len(scales), ()).item()]
         size = [max(step, round(scale * side / step) * step) for side in asked[-1]]
-        if size == list(asked[-1]):
-            return None
         images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=scale < 1)
         return (images.contiguous(memory_format=torch.channels_last),)
 
     def bring_back(module: nn.Module, _, logits: torch.Tensor) -> torch.Tensor | None:
         if not module.training:
             return None
-        size = asked.pop()
-        if logits.shape[-2:] == size:
-            return None
-        return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        return F.interpolate(logits, size=asked.pop(), mode="bilinear", align_corners=False)
 
     hooks = model.register_forward_pre_hook(shrink_or_grow), model.register_forward_hook(bring_back)
     try:

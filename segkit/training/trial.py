@@ -1,9 +1,8 @@
 """Trying a network before it trains: does it work at all, and in which precision is it fastest?"""
 
-import time
-
 import torch
 from torch import nn
+from torch.utils.benchmark import Timer
 
 from segkit.checkpoint import CheckpointInfo
 from segkit.data import SegmentationDataset
@@ -25,6 +24,8 @@ def check_network(
         raise UserError("a network is made by build_model: its checkpoint says how to build it again.")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise UserError("all weights are frozen, as load_checkpoint leaves them: model.requires_grad_(True).")
+    if model.built_as.get("in_channels", 3) != 3:
+        raise UserError("pictures have three channels: leave in_channels out of the model's settings.")
     by_masks = not taught or config.teacher_share < 1
     for what, dataset in [("validate on", val_set), *[("train on", train_set)] * by_masks]:
         masks = (dataset.pair(index)[1] for index in range(len(dataset)))
@@ -71,13 +72,9 @@ def choose_precision(model: nn.Module, batch_size: int, train_set: SegmentationD
     images = images.contiguous(memory_format=torch.channels_last)
 
     def seconds(enabled: bool) -> float:
-        times = []
-        for _ in range(3):  # the first one warms up
-            started = time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-                out = trial(images)
-            out.float().mean().backward()
-            times.append(time.perf_counter() - started)
-        return min(times[1:])
+        used, threads = {"trial": trial, "images": images}, torch.get_num_threads()
+        step = Timer("trial(images).float().mean().backward()", globals=used, num_threads=threads)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            return step.blocked_autorange(min_run_time=0).median
 
     return "bf16" if seconds(True) < 0.9 * seconds(False) else "fp32"

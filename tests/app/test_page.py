@@ -145,7 +145,7 @@ def test_a_threshold_step_takes_less_than_150_ms(portrait, background):
 def test_a_look_is_read_from_an_address_or_refused_in_one_sentence():
     said = {"background": "colour", "colour": "#00aa55", "threshold": "0.3", "view": "result"}
     assert photo.Look.read(said) == photo.Look("result", "colour", (0, 170, 85), 0.3)
-    wrong = ("view", "x"), ("background", ""), ("colour", "red"), ("colour", "#00aa5"), ("threshold", "nan")
+    wrong = ("view", "x"), ("background", ""), ("colour", "reed"), ("colour", "#00aa5"), ("threshold", "nan")
     for name, text in wrong:
         with pytest.raises(UserError, match=r"^[^\n]*\.$"):
             photo.Look.read({name: text})

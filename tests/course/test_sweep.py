@@ -49,10 +49,6 @@ def test_a_grid_is_every_combination_the_last_name_fastest():
     assert points == [(1, "x"), (1, "y"), (2, "x"), (2, "y")]
 
 
-def quiet(*_) -> None:
-    """What run_members says is heard in test_members.py."""
-
-
 @pytest.mark.slow
 def test_every_point_runs_once_in_a_process_of_its_own_and_only_what_is_missing_runs_again(
     notebook, tmp_path, monkeypatch
@@ -60,7 +56,7 @@ def test_every_point_runs_once_in_a_process_of_its_own_and_only_what_is_missing_
     monkeypatch.chdir(tmp_path)
     out, points = tmp_path / "sweep", grid(alpha=(0.1,), seed=(0, 1))
     fixed = {"data_dir": "mine"}  # in the folder of the caller
-    sweep = run_sweep(points, "sweep", notebook, fixed, workers=2, say=quiet)
+    sweep = run_sweep(points, "sweep", notebook, fixed, workers=2)
     assert sweep.rows["val_dice"].tolist() == pytest.approx([0.1, 0.11])
     assert sweep.rows["pid"].nunique() == 2 and set(sweep.rows["place"]) == {str(tmp_path / "mine")}
     assert (sweep.failed, sweep.skipped) == ({}, [])
@@ -70,10 +66,10 @@ def test_every_point_runs_once_in_a_process_of_its_own_and_only_what_is_missing_
 
     before = (out / "alpha=0.1,seed=0" / "result.json").stat().st_mtime_ns
     (out / "alpha=0.1,seed=1" / "result.json").unlink()  # as if it had been interrupted
-    again = run_sweep(points, out, notebook, fixed, say=quiet)
+    again = run_sweep(points, out, notebook, fixed)
     assert again.skipped == ["alpha=0.1,seed=0"] and len(again.rows) == 2
     assert (out / "alpha=0.1,seed=0" / "result.json").stat().st_mtime_ns == before
-    other = run_sweep(points[:1], out, notebook, say=quiet)
+    other = run_sweep(points[:1], out, notebook)
     assert other.skipped == []  # the same name, another run
 
 
@@ -93,21 +89,21 @@ def test_what_a_run_leaves_is_checked_and_a_damaged_result_is_made_again(
     (tmp_path / "sweep" / "alpha=1").mkdir(parents=True)
     (tmp_path / "sweep" / "alpha=1" / "result.json").write_text("null")
     monkeypatch.setattr("segkit.course.sweep._run_once", lambda *_: ({"result.json": left.encode()}, None))
-    sweep = run_sweep(grid(alpha=(1,)), tmp_path / "sweep", notebook, workers=1, say=quiet)
+    sweep = run_sweep(grid(alpha=(1,)), tmp_path / "sweep", notebook, workers=1)
     assert (len(sweep.rows), len(sweep.failed)) == ((1, 0) if made else (0, 1))
 
 
 @pytest.mark.slow
 def test_failures_are_named_keep_their_notebook_and_another_code_is_another_run(notebook, tmp_path):
     out, points = tmp_path / "sweep", grid(alpha=(-1, 7, 9, 0.6))
-    sweep = run_sweep(points, out, notebook, workers=2, say=quiet)
+    sweep = run_sweep(points, out, notebook, workers=2)
     assert sweep.rows["alpha"].tolist() == [0.6]
     assert sweep.failed["alpha=-1"] == "ValueError: alpha -1 is no share"
     assert "Kernel died" in sweep.failed["alpha=7"] or "DeadKernel" in sweep.failed["alpha=7"]
     assert "no result.json" in sweep.failed["alpha=9"]
     assert (out / "alpha=-1" / "run.ipynb").is_file()  # to look at what went wrong
     notebook.write_text(notebook.read_text().replace("if alpha < 0", "if alpha < -5"))
-    again = run_sweep([points[0], points[3]], out, notebook, workers=2, say=quiet)
+    again = run_sweep([points[0], points[3]], out, notebook, workers=2)
     assert (len(again.rows), again.failed, again.skipped) == (2, {}, [])
 
 
@@ -142,12 +138,11 @@ def test_the_same_call_runs_on_a_dask_cluster(notebook, tmp_path):
             tmp_path / "sweep",
             notebook,
             cluster=cluster.scheduler_address,
-            say=quiet,
         )
     assert sweep.rows["val_dice"].tolist() == pytest.approx([0.1, 0.11])
     assert list(sweep.failed) == ["alpha=-1,seed=0"]
     assert (tmp_path / "sweep" / "alpha=0.1,seed=1" / "run.ipynb").is_file()
-    again = run_sweep(grid(alpha=(0.1,), seed=(0, 1)), tmp_path / "sweep", notebook, say=quiet)
+    again = run_sweep(grid(alpha=(0.1,), seed=(0, 1)), tmp_path / "sweep", notebook)
     assert len(again.skipped) == 2  # it goes on here
 
 
@@ -158,6 +153,7 @@ def test_the_same_call_runs_on_a_dask_cluster(notebook, tmp_path):
         ([{"alpha": "much"}], {}, "alpha must be float, found 'much'"),
         ([{"alpha": 1}, {"alpha": 1}], {}, "two runs of the sweep would be called 'alpha=1'"),
         ([], {}, "the sweep has no runs"),
+        ([{"alpha": 1}], {"notebook": sys.executable}, "is not a notebook that can be read"),
         ([{"alpha": 1}], {"notebook": "nowhere.ipynb"}, "'nowhere.ipynb' does not exist"),
         (
             [{"alpha": 1}],
@@ -171,7 +167,7 @@ def test_a_mistake_is_one_sentence_before_anything_runs(
 ):
     monkeypatch.setattr("segkit.study.members.PATIENCE", 1)
     with pytest.raises(UserError, match="(?s)" + message.replace("(", r"\(")):
-        run_sweep(points, tmp_path / "sweep", **({"notebook": notebook} | how), say=quiet)
+        run_sweep(points, tmp_path / "sweep", **({"notebook": notebook} | how))
     assert not list(tmp_path.glob("sweep/*/result.json"))
 
 

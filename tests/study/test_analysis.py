@@ -117,7 +117,7 @@ def test_copies_of_a_picture_add_no_certainty_when_they_are_drawn_as_one(rng):
 
 def test_the_bootstrap_repeats_itself_and_wants_scores():
     assert (resampled_means([0.1, 0.9], seed=1) == resampled_means([0.1, 0.9], seed=1)).all()
-    for wrong in ([], [[0.1, 0.2]]):
+    for wrong in ([], [[0.1, 0.2]], [0.1, math.nan]):
         with pytest.raises(ValueError, match="one row of numbers"):
             resampled_means(wrong)
 

@@ -48,18 +48,18 @@ def double(given: int) -> int:
 
 
 @pytest.fixture
-def run():
+def run(capsys):
     """A function that runs members: what was kept, skipped and failed, and what was said."""
 
     def run(members, job=double, workers=1, finished=(), wrong=None):
-        kept, said = {}, []
+        kept = {}
 
         def keep(name, result, seconds):
             kept[name] = result
             return wrong if name == "b" else None
 
-        skipped, failed = run_members(members, job, finished.__contains__, keep, workers, say=said.append)
-        return kept, skipped, failed, said
+        skipped, failed = run_members(members, job, finished.__contains__, keep, workers)
+        return kept, skipped, failed, capsys.readouterr().out.splitlines()
 
     return run
 

@@ -54,6 +54,7 @@ DEEP = {"model": "unet-lite0", "model_settings": {"deep": True, "decoder": [8, 8
         (DEEP, "deep supervision .* take the loss deep"),
         (DEEP | {"loss": "deep", "teacher": "person-small"}, "no teacher"),
         (DEEP | {"batch_size": 1, "size": 32, "loss": "deep"}, "cannot train on 1 images at a time of 32x32"),
+        ({"model_settings": {"in_channels": 4}}, "leave in_channels out"),
         ({"teacher": "person-parts"}, "the teacher knows background"),
         (
             {"model_settings": {"widths": [8], "bottleneck": 8, "num_classes": 3}},
