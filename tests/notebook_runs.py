@@ -8,11 +8,13 @@ is not the stored one. `make test-all` also runs nbval itself, with the stored p
 every runner, so nothing may be skipped.
 """
 
+import os
 import re
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import nbformat
 from notebook_rules import BY_PARAMETERS, CHECKED, WIDGET, code_cells, exercises, name_of, texts
@@ -31,6 +33,7 @@ def read(path: Path) -> nbformat.NotebookNode:
     return nbformat.read(path, as_version=4)
 
 
+@patch.dict(os.environ, TQDM_DISABLE="1")  # as `make outputs` does: only a slow machine shows some bars
 def run(path: Path, out: Path) -> list[str]:
     """Run one notebook, lessons with the fast profile.   Returns: its faults."""
     settings = {}

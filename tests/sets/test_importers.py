@@ -649,7 +649,7 @@ def test_voc_lists_may_name_folders_and_quote_and_a_labelmap_must_name_classes(s
     with pytest.raises(UserError, match=r"labelmap\.txt' names no class"):
         import_folder(src, src.parent / "again", progress=False)
     shutil.rmtree(src / "JPEGImages")
-    with pytest.raises(UserError, match="masks such as a b\.png, and no picture has the name of one"):
+    with pytest.raises(UserError, match=r"masks such as a b\.png, and no picture has the name of one"):
         import_folder(src, src.parent / "again", progress=False)
 
 
