@@ -364,7 +364,7 @@ class SegmentationDataset(Dataset):
                         file.write(np.array(pair, row).tobytes())
             pairs = np.load(path, mmap_mode="r")
         else:
-            pairs = np.fromiter(self._decoded(), row, len(self))
+            pairs = np.fromiter(self._decoded(), row)  # told how many, it would not ask for the bar's end
         return pairs["image"], pairs["mask"]
 
     def _fingerprint(self) -> str:
