@@ -646,7 +646,7 @@ def test_the_command_explains_what_is_wrong(tmp_path, command, weights):
         ((source, "-o", tmp_path / "b.mp4"), "--background"),
         ((source, "--background", "transparent", "-o", tmp_path / "b.mp4"), ".webm"),
         ((source, "--background", "transparent", "-o", "."), "or a folder"),
-        ((source, "--background", "#12", "-o", tmp_path / "b.mp4"), "#RRGGBB"),
+        ((source, "--background", "#12", "-o", tmp_path / "b.mp4"), "such as #00aa55"),
         ((source, "--background", "blur", "-o", tmp_path / "b.mp4", "--smooth", 1), "below 1"),
         ((source, "--background", "blur", "-o", tmp_path / "b.mp4", "--threshold", 2), "between 0 and 1"),
     ):
