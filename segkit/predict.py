@@ -49,8 +49,8 @@ class Segmenter:
 
     look_closer: look a second time, at the mirror image. Where the person fills a part of the photograph
         only, see that part alone, which then counts for CLOSER; else look from farther away too, which sees
-        lumps that were missed. Then settle what is sure nowhere. person-base does, at the price of one pass
-        and a half. Notebook 08.
+        lumps that were missed. Then settle what is sure nowhere. person-base does, at the price of a second
+        pass, or of a second and two smaller ones. Notebook 08.
     """
 
     def __init__(
