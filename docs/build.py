@@ -5,6 +5,7 @@
 The pages are gathered in build/site-src in the layout of the repository, so that links between them hold.
 """
 
+import json
 import re
 import shutil
 import sys
@@ -43,7 +44,8 @@ def gather() -> None:
         copy = SOURCE / page.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         if page.suffix in (".md", ".ipynb"):
-            copy.write_text(relink(page.read_text(encoding="utf-8"), page, known), encoding="utf-8")
+            text = relink(page.read_text(encoding="utf-8"), page, known)
+            copy.write_text(fold(text) if page.suffix == ".ipynb" else text, encoding="utf-8")
         else:
             shutil.copyfile(page, copy)
     (SOURCE / "README.md").rename(SOURCE / "index.md")
@@ -53,6 +55,15 @@ def gather() -> None:
         page = SOURCE / "api" / f"{'segkit' if room == '.' else room}.md"
         page.parent.mkdir(exist_ok=True)
         page.write_text(describe(room, title), encoding="utf-8")
+
+
+def fold(text: str) -> str:
+    """What answers a prediction is folded in JupyterLab, and by this tag on the page as well."""
+    notebook = json.loads(text)
+    for cell in notebook["cells"]:
+        if cell["metadata"].get("jupyter", {}).get("outputs_hidden"):
+            cell["metadata"].setdefault("tags", []).append("hide-output")
+    return json.dumps(notebook)
 
 
 def relink(text: str, page: Path, known: set[str]) -> str:
