@@ -11,9 +11,7 @@ One line per run goes into ablation.csv; runs that stand there are skipped. The 
 """
 
 import argparse
-import csv
 import json
-import shutil
 import sys
 import tempfile
 import time
@@ -21,6 +19,7 @@ from pathlib import Path
 
 import albumentations as A
 import numpy as np
+import pandas as pd
 from accelerate.utils import set_seed
 
 from segkit.augment import Augmentation
@@ -35,7 +34,6 @@ from segkit.training.multiscale import multi_scale
 from segkit.training.settings import split_settings
 
 HERE = Path(__file__).parent
-MARKS = "<!-- ablation -->", "<!-- /ablation -->"
 
 REFERENCE = {
     "model": "unet-lite0",
@@ -162,40 +160,22 @@ def train_and_score(
     return scores
 
 
-def write_table(csv_path: Path, page: Path) -> str:
-    """Put the table between the two marks of the page, where it has them."""
-    runs = read_runs(csv_path)
-    table = markdown_table(runs)
-    text = page.read_text() if page.exists() else ""
-    if all(mark in text for mark in MARKS):
-        before, rest = text.split(MARKS[0], 1)
-        after = rest.split(MARKS[1], 1)[1]
-        page.write_text(f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{after}")
-        print(f"table of {len(runs)} runs written into {page}", file=sys.stderr)
-    else:
-        print(f"{page} has no lines {MARKS[0]} and {MARKS[1]}: printed only", file=sys.stderr)
-    return table
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("real", nargs="?", type=Path, help="the folder of photographs, people-real")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="default: 0 1")
     parser.add_argument("--rows", default="", help="only rows whose name holds this text")
     parser.add_argument("--csv", type=Path, help="default: ablation.csv beside this script")
-    parser.add_argument(
-        "--table", action="store_true", help="train nothing; print the table, put it into ablation.md"
-    )
+    parser.add_argument("--table", action="store_true", help="train nothing; put the table into ablation.md")
     parser.add_argument("--per-epoch", type=int, default=PER_EPOCH, help=argparse.SUPPRESS)
     parser.add_argument("--epochs", type=int, default=REFERENCE["num_epochs"], help=argparse.SUPPRESS)
-    args = parser.parse_args(arguments)
-    if args.real is not None and not args.real.is_dir():
-        parser.error(f"'{args.real}' is not a folder")
+    args = parser.parse_args()
     if args.table:
-        print(write_table(args.csv or HERE / "ablation.csv", HERE / "ablation.md"))
-        return 0
+        from card import replace_between
+
+        page, table = HERE / "ablation.md", markdown_table(read_runs(args.csv or HERE / "ablation.csv"))
+        page.write_text(replace_between(page.read_text(), "ablation", [table]))
+        return
     path = args.csv or HERE / ("ablation.csv" if args.real else "ablation-rendered.csv")
     rows = {name: change for name, change in ROWS.items() if args.rows in name}
     if args.real is None:
@@ -210,28 +190,21 @@ def main(arguments: list[str] | None = None) -> int:
             done = {(r["row"], r["seed"]) for r in read_runs(path)} if path.exists() else set()
             if (row, seed) in done:
                 continue
-            run = Path(tempfile.mkdtemp(prefix="ablation-"))
-            try:
-                scores = train_and_score(change, seed, args.real, run / "run", args.per_epoch, args.epochs)
-            finally:
-                shutil.rmtree(run)
+            with tempfile.TemporaryDirectory() as folder:
+                run = Path(folder) / "run"
+                scores = train_and_score(change, seed, args.real, run, args.per_epoch, args.epochs)
             line = scores | {"row": row, "seed": seed, "change": json.dumps(change)}
-            new = not path.exists()
-            with path.open("a", newline="") as file:
-                writer = csv.DictWriter(file, COLUMNS)
-                if new:
-                    writer.writeheader()
-                writer.writerow(line)
+            table = pd.DataFrame([line], columns=COLUMNS)
+            table.to_csv(path, mode="a", header=not path.exists(), index=False)
             print(
                 f"{row}, seed {seed}: Dice {scores['dice_real']} real, {scores['dice_rendered']} rendered, "
                 f"{scores['seconds']:.0f} s",
                 flush=True,
             )
-    return 0
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        main()
     except UserError as error:
         sys.exit(f"error: {error}")

@@ -16,16 +16,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segkit.data import find_samples, read_class_names
+from segkit.data import load_pair_full, read_class_names
 from segkit.evaluate import Evaluation, evaluate
-from segkit.files import embedded_path, read_image, read_labels, write_image
+from segkit.files import embedded_path, read_image, read_labels
 from segkit.metrics import interval, resampled_means
-from segkit.plots import overlay
+from segkit.plots import contact_sheet, outlined, overlay, save_figure
 from segkit.predict import Segmenter
 
 HERE = Path(__file__).parent
 WEIGHTS = ("person-base", "person-small")
-SPLITS = ("val", "test")
 # Measured on the same photographs, each at threshold 0.5 and the photograph's own size.
 PEERS = {
     "MediaPipe selfie, general (0.1 M)": ".850 (.33) | .936 (.75) | .931 (.68) | .925 (.71) | .470 (.21)",
@@ -49,25 +48,18 @@ def kinds_table(people: dict[str, Segmenter], folder: Path) -> list[str]:
     the kinds.
     """
     kinds = sorted(path.name for path in folder.iterdir() if (path / "images").is_dir())
-    groups = [[sample.group for sample in find_samples(folder / kind)] for kind in kinds]
-    heads = [
-        kind if len(set(of)) == len(of) else f"{kind}, {len(set(of))} groups"
-        for kind, of in zip(kinds, groups, strict=True)
-    ]
-    lines = ["| | " + " | ".join(heads) + " | mean Dice (95 %) | mean boundary F (95 %) |"]
+    lines = ["| | " + " | ".join(kinds) + " | mean Dice (95 %) | mean boundary F (95 %) |"]
     lines += ["|---" * (len(kinds) + 3) + "|"]
     for name, scores in PEERS.items():
-        dice, edges = (re.findall(pattern, scores) for pattern in (r"(\.\d+) ", r"\((\.\d+)\)"))
-        means = " | ".join(f"{np.mean([float(v) for v in values]):.3f}" for values in (dice, edges))
-        lines.append(f"| {name} | {scores} | {means} |")
+        pairs = np.array(re.findall(r"(\.\d+) \((\.\d+)\)", scores), float)
+        dice, edges = pairs.mean(axis=0)
+        lines.append(f"| {name} | {scores} | {dice:.3f} | {edges:.3f} |")
     for name, person in people.items():
         results = [evaluate(person, folder / kind) for kind in kinds]
         columns = [(result.scores("dice"), result.boundary_f) for result in results]
         cells = [f"{dice.mean():.3f} ({edges.mean():.2f})" for dice, edges in columns]
         for values in zip(*columns, strict=True):
-            drawn = [
-                resampled_means(v, g, seed=i) for i, (v, g) in enumerate(zip(values, groups, strict=True))
-            ]
+            drawn = [resampled_means(v, results[i].groups, seed=i) for i, v in enumerate(values)]
             low, high = interval(np.mean(drawn, axis=0))
             cells.append(f"{np.mean([kind.mean() for kind in values]):.3f} ({low:.3f} to {high:.3f})")
         lines.append(f"| **{name}** | " + " | ".join(cells) + " |")
@@ -127,25 +119,14 @@ def slices_table(result: Evaluation, folder: Path) -> list[str]:
 
 def draw_failures(people: dict[str, Segmenter], results: dict[str, Evaluation], count: int = 6) -> None:
     """The pictures with the lowest Dice, one line for each network: prediction tinted, truth in orange."""
-    lines = []
+    pictures, titles = [], []
     for name, person in people.items():
-        worst = np.argsort(results[name].scores("dice"))[:count]
-        tiles = []
-        for sample in (results[name].samples[i] for i in worst):
-            image = read_image(sample.image)
-            tinted = overlay(image, person.labels(person(image)))
-            truth = (read_labels(sample.mask) > 127).astype(np.uint8)
-            outlines, _ = cv2.findContours(truth, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(tinted, outlines, -1, (230, 159, 0), 2)
-            scale = 240 / image.shape[0]
-            tile = cv2.resize(tinted, (round(image.shape[1] * scale), 240), interpolation=cv2.INTER_AREA)
-            tiles.append(np.pad(tile, ((0, 8), (0, 8), (0, 0)), constant_values=255))
-        lines.append(np.hstack(tiles))
-    width = max(line.shape[1] for line in lines)
-    padded = [
-        np.pad(line, ((0, 0), (0, width - line.shape[1]), (0, 0)), constant_values=255) for line in lines
-    ]
-    write_image(HERE / "failures.jpg", np.vstack(padded))
+        dice = results[name].scores("dice")
+        for i in np.argsort(dice)[:count]:
+            image, truth = load_pair_full(results[name].samples[i])
+            pictures.append(outlined(overlay(image, person.labels(person(image))), truth))
+            titles.append(f"{name}, Dice {dice[i]:.2f}")
+    save_figure(contact_sheet(pictures, titles, columns=count), HERE / "failures.jpg")
 
 
 def replace_between(text: str, mark: str, lines: list[str]) -> str:
@@ -173,10 +154,9 @@ def main() -> None:
     embedded = embedded_path("people")
     results, lines = {}, []
     for name, person in people.items():
-        both = [evaluate(person, embedded, split) for split in SPLITS]
-        results[name] = both[1]
-        lines += ["", f"`{name}`, test split of `data/people`:", "", *slices_table(both[1], embedded)]
-        lines += [row_of("all of test", both[1]), row_of("all of val", both[0])]
+        results[name] = test = evaluate(person, embedded, "test")
+        lines += ["", f"`{name}`, test split of `data/people`:", "", *slices_table(test, embedded)]
+        lines += [row_of("all of test", test), row_of("all of val", evaluate(person, embedded, "val"))]
     limits.write_text(replace_between(limits.read_text(), "slices", lines[1:]))
     draw_failures(people, results)
 

@@ -6,13 +6,15 @@
     python data/weights/mattes.py people-more --estimators --weights person-small
 
 An estimator is told what is person and what is not (a trimap) and finds alpha in between: here, everything
-further from the mask's edge than a share of the longer side, `--radius` in turn. People: the portraits with a
-soft matte in FOLDER/alphas, and rendered test pictures shrunk to half, whose exact masks average to an alpha.
+further from the mask's edge than a share of the longer side, each of RADII in turn. People: the portraits
+with a soft matte in FOLDER/alphas, and rendered test pictures shrunk to half, whose exact masks average to an
+alpha.
 Errors are mean absolute errors per 1000 pixels: of the whole picture, and of the band around what is soft.
 With estimators, the table goes between the marks of cutouts.md beside this file as well.
 """
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -28,6 +30,7 @@ from segkit.matting.edges import refine_alpha
 from segkit.predict import Segmenter
 
 PAGE = Path(__file__).parent / "cutouts.md"
+RADII = (0.01, 0.02)
 
 
 def portraits(folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -67,15 +70,15 @@ def estimate(image: np.ndarray, prob: np.ndarray, name: str, radius: float) -> n
     return getattr(pymatting, f"estimate_alpha_{name}")(image / 255.0, trimap.astype(np.float64))
 
 
-def ways(estimators: list[str], radii: list[float]) -> dict[str, Callable]:
+def ways(estimators: list[str]) -> dict[str, Callable]:
     found = {
         "the mask itself": lambda image, prob: (prob > 0.5).astype(np.float32),
         "**`refine_alpha`**": refine_alpha,
     }
-    for name in estimators:
-        for radius in radii:
-            found[f"pymatting `{name}`, {radius:.0%}"] = partial(estimate, name=name, radius=radius)
-    return found
+    return found | {
+        f"pymatting `{name}`, {radius:.0%}": partial(estimate, name=name, radius=radius)
+        for name, radius in itertools.product(estimators, RADII)
+    }
 
 
 def main() -> None:
@@ -83,18 +86,16 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="people-more")
     parser.add_argument("--count", type=int, help="of each kind, spread over all of them")
     parser.add_argument("--estimators", nargs="*", default=["cf", "lbdm", "rw", "knn"])
-    parser.add_argument("--radius", type=float, nargs="+", default=[0.01, 0.02])
     parser.add_argument("--weights", default="person-base")
-    parser.add_argument("--flip", action="store_true", help="masks averaged with the mirror image's")
     given = parser.parse_args()
     person = Segmenter.load(given.weights, "cpu")
     kinds = {"portraits": list(portraits(given.folder)), "rendered": list(rendered())}
     if given.count:
         kinds = {k: v[:: -(-len(v) // given.count)] for k, v in kinds.items()}
-    probs = {k: [person(image, flip=given.flip) for image, _ in v] for k, v in kinds.items()}
+    probs = {k: [person(image) for image, _ in v] for k, v in kinds.items()}
     heads = [f"{len(v)} {kind}: all (soft band)" for kind, v in kinds.items()]
     lines = [f"| | {' | '.join(heads)} | ms a portrait |", "|---|---|---|---|"]
-    for name, way in ways(given.estimators, given.radius).items():
+    for name, way in ways(given.estimators).items():
         cells, busy = [], []
         for kind, pairs in kinds.items():
             scores = []

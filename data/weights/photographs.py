@@ -11,8 +11,8 @@
 """
 
 import argparse
-import csv
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from segkit.data import Sample, find_samples
-from segkit.files import read_image, read_mask, write_image
+from segkit.files import read_image, read_mask, write_image, write_table
 from segkit.predict import Segmenter
 
 LARGE = 0.2
@@ -76,12 +76,11 @@ def main() -> None:
                 unasked = passers_by(mask, person(read_image(sample.image)))
                 if unasked.any():
                     write_image(given.out / "ignore" / f"{sample.name}.png", unasked * np.uint8(255))
-            rows.append((sample.name, split, sample.source))
-    with (given.out / "splits.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("name", "split", "source"), *rows])
-    counts = {split: sum(row[1] == split for row in rows) for split in ("train", "val", "test")}
+            rows.append({"name": sample.name, "split": split, "source": sample.source})
+    write_table(given.out / "splits.csv", rows)
+    counts = Counter(row["split"] for row in rows)
     unasked = len(list(given.out.glob("ignore/*")))
-    print(f"{given.out}: {counts}, {unasked} with something not asked")
+    print(f"{given.out}: {dict(counts)}, {unasked} with something not asked")
 
 
 if __name__ == "__main__":

@@ -118,14 +118,14 @@ def classes_line(person: Segmenter, pictures: Path) -> str:
     return f"mean IoU {(whole + half) / 2:.4f} (whole {whole:.4f}, half {half:.4f})  |  {named}"
 
 
-def person_line(person: Segmenter, pictures: Path, flip: bool = False) -> str:
+def person_line(person: Segmenter, pictures: Path) -> str:
     dice, edges = {}, []
     for kind in KINDS:
-        result = evaluate(person, pictures / kind, flip=flip)
+        result = evaluate(person, pictures / kind)
         dice[kind] = result.scores("dice").mean()
         edges.append(result.boundary_f.mean())
     alarms = [
-        (person(read_image(path), flip) > person.threshold).mean()
+        (person(read_image(path)) > person.threshold).mean()
         for path in sorted((pictures / "nobody" / "images").iterdir())
     ]
     cells = "  ".join(f"{kind} {value:.3f}" for kind, value in dice.items())
@@ -140,9 +140,6 @@ def main() -> None:
     parser.add_argument("photographs", type=Path, help="what photographs.py or clothes.py wrote")
     parser.add_argument("weights", nargs="+", help="names, checkpoints, run folders, RUN:average for the end")
     parser.add_argument("--sizes", type=int, nargs="+", help="input sizes (default: each network's own)")
-    parser.add_argument(
-        "--flip", action="store_true", help="of a network for people: average with the mirror image"
-    )
     parser.add_argument("--look_once", action="store_true", help="without a second look at a small person")
     given = parser.parse_args()
     pictures = given.photographs.with_name(f"{given.photographs.name}-validation")
@@ -154,8 +151,8 @@ def main() -> None:
         person.look_closer &= not given.look_once
         for size in given.sizes or [person.preprocessing.size]:
             person.preprocessing = replace(person.preprocessing, size=size)
-            scores = classes_line(person, pictures) if several else person_line(person, pictures, given.flip)
-            print(f"{name} at {size}: {scores}", flush=True)
+            line = (classes_line if several else person_line)(person, pictures)
+            print(f"{name} at {size}: {line}", flush=True)
 
 
 if __name__ == "__main__":
