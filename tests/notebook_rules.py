@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import nbformat
@@ -381,14 +382,16 @@ def asks_before_the_middle(notebook: NotebookNode, path: Path) -> Faults:
 
 
 def folds_the_answer_to_predict(notebook: NotebookNode, path: Path) -> Faults:
-    """What comes right after a prompt to predict is folded in JupyterLab until the reader opens it."""
-    for cell, after in zip(notebook.cells, [*notebook.cells[1:], None], strict=True):
+    """From a prompt to predict to the next words, all is folded in JupyterLab until the reader opens it."""
+    for i, cell in enumerate(notebook.cells):
         if cell.cell_type != "markdown" or "**Predict" not in cell.source:
             continue
-        if after is None or after.cell_type != "code":
+        answers = list(takewhile(lambda after: after.cell_type == "code", notebook.cells[i + 1 :]))
+        if not answers:
             yield f"'{cell.source[cell.source.index('**Predict') :][:60]}' has no code cell right after it"
-        elif not after.metadata.get("jupyter", {}).get("outputs_hidden"):
-            yield f"{name_of(after)} answers a prediction: jupyter.outputs_hidden must be true"
+        for after in answers:
+            if not after.metadata.get("jupyter", {}).get("outputs_hidden"):
+                yield f"{name_of(after)} answers a prediction: jupyter.outputs_hidden must be true"
 
 
 def leads_back_and_forth(notebook: NotebookNode, path: Path) -> Faults:
