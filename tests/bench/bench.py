@@ -30,11 +30,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import timeit
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -46,14 +44,16 @@ from segkit.data import Preprocessing, SegmentationDataset, find_samples
 from segkit.files import embedded_path, read_image, read_mask
 from segkit.losses import BCEDiceLoss
 from segkit.matting.compose import cover, cutout, on_its_own
-from segkit.metrics import boundary_f, count_pixels
+from segkit.metrics import boundary_f, dice_score
 from segkit.models import build_model, count_parameters
 from segkit.predict import Segmenter
+from segkit.study.members import count_cores, in_own_process
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 WIDTH, HEIGHT = 640, 480
 WEIGHTS = ("person-small", "person-base")
+THREADS = (1, 2)
 ENGINES = ["torch fp32", "torch half", "onnx fp32", "onnx int8"]
 ENGINES += ["openvino fp32", "openvino half", "openvino int8"]
 
@@ -73,18 +73,9 @@ def processor() -> str:
     return f"{name[1].strip() if name else platform.machine()} ({', '.join(can)})"
 
 
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def few(options) -> int:
-    """Threads of a laptop; a quick run has one, which waits for no other."""
-    return 1 if options.quick else min(2, cores())
-
-
 def machine() -> str:
     return (
-        f"{processor()}, {cores()} cores, {platform.system()}, Python {platform.python_version()}, "
+        f"{processor()}, {count_cores()} cores, {platform.system()}, Python {platform.python_version()}, "
         f"torch {torch.__version__.split('+')[0]}"
     )
 
@@ -94,19 +85,6 @@ def table(header: list[str], rows: list[list]) -> str:
     lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
     lines += ["| " + " | ".join(str(value) for value in row) + " |" for row in rows]
     return "\n".join(lines)
-
-
-IN_THIS_PROCESS = False
-"""Set by --quick, where starting Python again and again would take the longest."""
-
-
-def in_own_process(task: Callable, threads: int, **settings) -> dict:
-    """What a function returns, run with so many threads in a process of its own."""
-    if IN_THIS_PROCESS:
-        return task(threads=threads, **settings)
-    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(task, threads=threads, **settings).result()
 
 
 def milliseconds(work: Callable, items: list, warm_up: int = 3) -> tuple[float, float]:
@@ -153,28 +131,23 @@ def read_photos(folder: str | None, count: int) -> list:
 def training(options) -> str:
     """Each recipe in a process of its own, all with the same threads."""
     settings = {"model": "unet-17m", "size": 256, "images": 48, "epochs": 3, "batch": 8}
-    names, steps, side = ("monai BasicUNet", "unet-17m", "unet-13m"), 4, 4096
+    names, steps = ("monai BasicUNet", "unet-17m", "unet-13m"), 4
     if options.quick:
         settings = {"model": "unet", "size": 32, "images": 8, "epochs": 1, "batch": 4}
-        names, steps, side = ("monai BasicUNet", "unet"), 1, 64
+        names, steps = ("monai BasicUNet", "unet"), 1
     size, batch = settings["size"], settings["batch"]
-    results = {way: in_own_process(task_train, cores(), way=way, **settings) for way in ("plain", "segkit")}
-    base, precision = results["plain"]["images_per_s"], results["segkit"]["precision"]
-    rows = []
-    for name, result in (("plain recipe", results["plain"]), ("segkit", results["segkit"])):
+    train = partial(task_train, **settings)
+    results = {way: in_own_process(train, count_cores(), way) for way in ("plain", "segkit")}
+    rows, base = [], results["plain"]["images_per_s"]
+    for way, result in results.items():
         rate, loss, peak = result["images_per_s"], result["loss"], result["peak_mb"]
-        name = f"{name}, {result['precision']}"
+        name = f"{way}, {result['precision']}"
         rows.append([name, f"{rate:.2f}", f"{rate / base:.2f}", f"{loss:.4f}", f"{peak:.0f}"])
-    first = table(["", "images/s", "ratio", "last loss", "peak memory, MB"], rows)
-    ceiling = in_own_process(
-        task_ceiling, cores(), model=settings["model"], size=size, precision=precision, side=side
-    )
-    first += "\n\n" + ceiling_text(ceiling, results, precision)
+    first = table(["recipe", "images/s", "ratio", "last loss", "peak memory, MB"], rows)
     rows, base = [], None
     for name, precision in product(names, ("fp32", "bf16")):
-        result = in_own_process(
-            task_loop, cores(), name=name, precision=precision, size=size, batch=batch, steps=steps
-        )
+        loop = partial(task_loop, precision=precision, size=size, batch=batch, steps=steps)
+        result = in_own_process(loop, count_cores(), name)
         rate, millions = result["images_per_s"], result["parameters"] / 1e6
         base = base or rate
         rows.append([f"{name}, {precision}", f"{millions:.1f} M", f"{rate:.2f}", f"{rate / base:.2f}"])
@@ -182,7 +155,7 @@ def training(options) -> str:
     count = settings["images"] // batch * batch * settings["epochs"]
     return (
         f"The same {settings['model']} from the same first weights, {size} x {size}, "
-        f"batches of {batch}, {count} images each, {cores()} threads. The plain recipe decodes "
+        f"batches of {batch}, {count} images each, {count_cores()} threads. The plain recipe decodes "
         "each picture in each epoch, works in float32 with channels first, and reads the loss and a metric "
         "back at every step. Filling segkit's cache is in its time; the few steps that choose its precision, "
         "once for a whole run, are not.\n\n"
@@ -192,36 +165,13 @@ def training(options) -> str:
     )
 
 
-def task_train(way: str, threads: int, **settings) -> dict:
+def task_train(way: str, **settings) -> dict:
     from train_speed import measure
 
     return measure(way, **settings) | {"peak_mb": peak_megabytes()}
 
 
-def task_ceiling(model: str, size: int, precision: str, side: int, threads: int) -> dict:
-    """GFLOP of one picture, forward and backward, and the GFLOP/s of a large product of two matrices: about
-    the most these cores can do.
-    """
-    from gpu_epoch import operations_per_image
-
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-    a, b = torch.randn(side, side).to(dtype), torch.randn(side, side).to(dtype)
-    most = 2 * side**3 / min(timeit.repeat(lambda: a @ b, number=1, repeat=4)) / 1e9
-    return {"gflop": operations_per_image(build_model(model), size) / 1e9, "most": most}
-
-
-def ceiling_text(ceiling: dict, results: dict, precision: str) -> str:
-    """How near the two recipes come to what the processor can do."""
-    plain, ours = (results[way]["images_per_s"] * ceiling["gflop"] for way in ("plain", "segkit"))
-    return (
-        f"A picture costs {ceiling['gflop']:.0f} GFLOP, forward and backward: the plain recipe does "
-        f"{plain:.0f} GFLOP/s, segkit {ours:.0f}. A large product of two matrices in {precision}, about the "
-        f"most these cores can do, reaches {ceiling['most']:.0f}. So a recipe with the same convolutions in "
-        f"{precision} can be at most {ceiling['most'] / plain:.2f} times as fast as the plain one here."
-    )
-
-
-def task_loop(name: str, precision: str, size: int, batch: int, steps: int, threads: int) -> dict:
+def task_loop(name: str, precision: str, size: int, batch: int, steps: int) -> dict:
     """images/s of forward, loss, backward and step, on one batch that stays in memory."""
     torch.manual_seed(0)
     if name == "monai BasicUNet":
@@ -254,8 +204,9 @@ def loading(options) -> str:
     rows, base = [], None
     for cache in ("none", "memory", "disk"):
         for augment, workers in ((0, 0),) if options.quick else ((0, 0), (0, 2), (1, 0), (1, 2)):
-            settings = {"cache": cache, "augment": augment, "workers": workers}
-            rate = in_own_process(task_load, 1, **settings, limit=8 if options.quick else 200)["images_per_s"]
+            limit = 8 if options.quick else 200
+            load = partial(task_load, augment=augment, workers=workers, limit=limit)
+            rate = in_own_process(load, 1, cache)
             base = base or rate
             name = f"{cache}{', augmented' if augment else ''}"
             rows.append([name, workers, f"{rate:.0f}", f"{rate / base:.1f}"])
@@ -264,7 +215,7 @@ def loading(options) -> str:
     )
 
 
-def task_load(cache: str, augment: int, workers: int, limit: int, threads: int) -> dict:
+def task_load(cache: str, augment: int, workers: int, limit: int) -> float:
     from segkit.augment import Augmentation
 
     with tempfile.TemporaryDirectory() as folder:
@@ -276,7 +227,7 @@ def task_load(cache: str, augment: int, workers: int, limit: int, threads: int) 
         next(iter(loader))  # starts the workers
         started = time.perf_counter()
         count = sum(len(images) for images, _ in loader)
-        return {"images_per_s": count / (time.perf_counter() - started)}
+        return count / (time.perf_counter() - started)
 
 
 # --- latency -------------------------------------------------------------------------------------------
@@ -284,8 +235,6 @@ def task_load(cache: str, augment: int, workers: int, limit: int, threads: int) 
 
 def latency(options) -> str:
     parts = []
-    threads = sorted({1, few(options)})
-    settings = {"photos": options.photos, "count": options.count}
     columns = {"model_ms": "network, ms", "mask_ms": "photo to mask, ms"}
     columns |= {"mask_busy_ms": "of it processor time", "cutout_ms": "photo to cut-out, ms"}
     head = ["engine", "threads", *columns.values()]
@@ -294,10 +243,10 @@ def latency(options) -> str:
         rows, base = [], {}
         for name in ENGINES[: 1 if options.quick else None]:
             engine, precision = name.split()
-            for count in threads:
-                result = in_own_process(
-                    task_predict, count, weights=weights, engine=engine, precision=precision, **settings
-                )
+            for count in THREADS[: 1 if options.quick else None]:
+                how = {"engine": engine, "precision": precision, "threads": count}
+                predict = partial(task_predict, **how, photos=options.photos, count=options.count)
+                result = in_own_process(predict, count, weights)
                 faster = base.setdefault(count, result["mask_ms"]) / result["mask_ms"]
                 times = [f"{result[key]:.1f}" for key in columns]
                 rate, peak = f"{result['images_per_s']:.1f}", f"{result['peak_mb']:.0f}"
@@ -342,12 +291,11 @@ def peers(options) -> str:
     kinds = list(dict.fromkeys(kind for kind, _ in found))
     pairs = [[kind, str(sample.image), str(sample.mask)] for kind, sample in found]
     engine = ["torch", "fp32"] if options.quick else ["openvino", "half"]
-    threads = few(options)
+    threads = THREADS[0 if options.quick else 1]
+    task = partial(task_score, engine=engine, pairs=pairs, threads=threads)
     ways = {
-        f"{w}, {', '.join(engine)}": in_own_process(
-            task_score, threads, weights=w, engine=engine, pairs=pairs
-        )
-        for w in WEIGHTS[: 1 if options.quick else None]
+        f"{name}, {', '.join(engine)}": in_own_process(task, threads, name)
+        for name in WEIGHTS[: 1 if options.quick else None]
     }
     note = ""
     if runs_mediapipe(options.peer_python):
@@ -362,8 +310,8 @@ def peers(options) -> str:
     rows, last = [], list(ways.values())[-1]["ms"]
     for name, result in ways.items():
         scores = [result["kinds"][kind] for kind in kinds]
-        mean = sum(score["dice"] for score in scores) / len(scores)
-        each = [f"{score['dice']:.3f} ({score['boundary_f']:.2f})" for score in scores]
+        mean = sum(dice for dice, _ in scores) / len(scores)
+        each = [f"{dice:.3f} ({edges:.2f})" for dice, edges in scores]
         rows.append([name, *each, f"{mean:.3f}", f"{result['ms']:.1f}", f"{result['ms'] / last:.2f}"])
     head = ["mean Dice (boundary F at 2 px)"]
     head += [f"{kind or 'all'} ({sum(k == kind for k, _ in found)})" for kind in kinds]
@@ -411,10 +359,8 @@ def score(pairs: list, masks: list) -> dict:
     found: dict[str, list] = {}
     for (kind, _, path), mask in zip(pairs, masks, strict=True):
         pred, true = mask[None], read_mask(path)[None]
-        scores = count_pixels(pred, true).dice().item(), boundary_f(pred, true).item()
-        found.setdefault(kind, []).append(scores)
-    means = {kind: np.mean(values, axis=0) for kind, values in found.items()}
-    return {kind: {"dice": float(d), "boundary_f": float(b)} for kind, (d, b) in means.items()}
+        found.setdefault(kind, []).append((dice_score(pred, true).item(), boundary_f(pred, true).item()))
+    return {kind: tuple(np.mean(values, axis=0).tolist()) for kind, values in found.items()}
 
 
 # --- the file ------------------------------------------------------------------------------------------
@@ -441,19 +387,14 @@ def write_section(path: Path, name: str, text: str) -> None:
 
 
 def main() -> None:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=TITLES, default=TITLES, metavar="SECTION")
     parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
     parser.add_argument("--quick", action="store_true", help="smallest sizes, to see that everything runs")
     parser.add_argument("--photos", help="photographs for latency and peers")
-    more = "photographs for latency, and of each kind for peers"
-    parser.add_argument("--count", type=int, default=50, help=more)
+    parser.add_argument("--count", type=int, default=50, help="for latency, and of each kind for peers")
     parser.add_argument("--peer-python", default=str(HERE / ".venv/bin/python"), help="see above")
     options = parser.parse_args()
-    if options.quick:
-        global IN_THIS_PROCESS
-        IN_THIS_PROCESS = True
     for name in options.only:
         print(f"{TITLES[name]} ...", flush=True)
         load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
