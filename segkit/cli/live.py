@@ -40,17 +40,23 @@ def run(args) -> int:
     person.look_closer = False  # at a camera's pace there is time for one look
     frames, fps = open_stream(args.camera, args.seconds)
     stage = Stage(paint, person.threshold, smoother)
+    problem = None
     with ExitStack() as opened, suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end
         first = next(frames)
-        size = first.shape[:2]
+        size = getattr(first, "image", first).shape[:2]
         if args.out:
-            stage.seen_by = [opened.enter_context(recorder(args.out, size, fps))]
+            stage.seen_by = opened.enter_context(recorder(args.out, fps))
         if args.virtual_camera:
-            stage.sent_to = [opened.enter_context(virtual_camera(size, fps))]
+            stage.sent_to = opened.enter_context(virtual_camera(size, fps))
         if window:
             opened.callback(window.close)
-            stage.seen_by = [window.show]
+            stage.seen_by = window.show
             frames = takewhile(lambda _: window.open, frames)
-        follow(person, chain([first], frames), fps, stage, report=stage.report)
+        try:
+            follow(person, chain([first], frames), fps, stage, report=stage.report)
+        except UserError as error:  # the film or the camera ended too soon: what was seen is kept
+            problem = error
     print(stage.report)
+    if problem:
+        raise problem
     return 0

@@ -9,11 +9,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image, ImageOps
 
 from segkit.files import UserError, atomic_path, open_picture, require, write_image
 
@@ -205,7 +206,9 @@ class VideoReader:
         image = image.transpose(1, 0, 2) if self._lies else image
         image = np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])
         size = self.info.width, self.info.height
-        return image if image.shape[1::-1] == size else cv2.resize(image, size)
+        if image.shape[1::-1] != size:  # some films change their size on the way: nothing is stretched
+            image = np.asarray(ImageOps.pad(Image.fromarray(image), size))
+        return image
 
 
 def to_sdr(wide: np.ndarray, curve: int) -> np.ndarray:
@@ -359,8 +362,6 @@ def choose_encoding(out: Path, transparent: bool) -> Encoding:
 @contextmanager
 def video_writer(
     path: str | Path,
-    width: int,
-    height: int,
     fps: float | Fraction = 25,
     encoding: Encoding | None = None,
     time_base: Fraction | None = None,
@@ -369,12 +370,13 @@ def video_writer(
 ) -> Iterator[Callable]:
     """Write frames to one file. The colours are written, and marked, as BT.709, so that players agree.
 
-    with video_writer("out.mp4", 640, 360, fps=25) as write:
-        write(image)            # uint8 RGB (360, 640, 3), or RGBA for a transparent encoding
+    with video_writer("out.mp4", fps=25) as write:
+        write(image)            # uint8 RGB (H, W, 3), or RGBA for a transparent encoding; all of one size
         write(image, 1.5)       # at its own time, in seconds from the start; without one, fps goes on
 
     H.264 needs even sizes: of an odd one, the last row or column is repeated.
     The file is there after the last line, whole, and not at all after an error. Introduced in notebook 13.
+    Raises: UserError, also when nothing was written.
     """
     if av is None:
         require("av", extra="video")
@@ -388,7 +390,6 @@ def video_writer(
     with atomic_path(Path(path)) as temporary, open_container(temporary, "w") as container:
         stream = container.add_stream(encoding.codec, rate=fps, options=options)
         codec = stream.codec_context
-        stream.width, stream.height = -(-width // step) * step, -(-height // step) * step
         stream.pix_fmt, stream.time_base, codec.time_base = encoding.pixels, time_base, time_base
         codec.sample_aspect_ratio = pixel_aspect
         codec.colorspace = codec.color_primaries = codec.color_trc = BT709
@@ -397,15 +398,19 @@ def video_writer(
             stream.metadata["alpha_mode"] = "1"
 
         def write(image: np.ndarray, time: float | Fraction | None = None) -> None:
-            bottom, right = stream.height - image.shape[0], stream.width - image.shape[1]
-            image = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+            number, (height, width) = next(numbers), image.shape[:2]
+            if number == 0:
+                stream.width, stream.height = width + width % step, height + height % step
+            image = cv2.copyMakeBorder(image, 0, height % step, 0, width % step, cv2.BORDER_REPLICATE)
             frame = av.VideoFrame.from_ndarray(image, "rgb24" if image.shape[2] == 3 else "rgba")
             frame = frame.reformat(format=encoding.pixels, dst_colorspace=BT709, dst_color_range=LIMITED)
             frame.time_base = time_base
-            frame.pts = round(Fraction(next(numbers) / fps if time is None else time) / time_base)
+            frame.pts = round(Fraction(number / fps if time is None else time) / time_base)
             container.mux(stream.encode(frame))
 
         yield write
+        if next(numbers) == 0:
+            raise UserError(f"there are no pictures to write to '{path}'.")
         container.mux(stream.encode(None))
 
 
@@ -419,17 +424,12 @@ def folder_writer(path: Path, start: int) -> Iterator[Callable]:
     yield lambda image, time: write_image(path / f"{next(numbers):06d}.png", image)
 
 
-def write_video(path: str | Path, images: Iterable[np.ndarray], fps: float = 25, crf: int = 20) -> Path:
+def write_video(path: str | Path, images: Iterable[np.ndarray], fps: float = 25) -> Path:
     """Write pictures, uint8 RGB (H, W, 3) of one size, as a video that browsers play. Returns the path.
 
     Written whole or not at all.   Introduced in notebook 13.
     """
-    images = iter(images)
-    first = next(images, None)
-    if first is None:
-        raise UserError(f"there are no pictures to write to '{path}'.")
-    height, width = first.shape[:2]
-    with video_writer(path, width, height, fps, crf=crf) as write:
-        for image in chain([first], images):
+    with video_writer(path, fps) as write:
+        for image in images:
             write(image)
     return Path(path)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -19,7 +18,7 @@ from PIL import Image
 from segkit.files import UserError, require
 from segkit.matting.compose import soft_alpha
 from segkit.predict import Segmenter
-from segkit.video.files import VideoReader, video_writer
+from segkit.video.files import Frame, VideoReader, video_writer
 from segkit.video.smooth import Smoother
 
 
@@ -77,7 +76,7 @@ def follow(
     A queue would be the mistake here: with a network slower than the camera it grows, and what is shown
     lies further and further in the past. A frame that is older than the next one is dropped instead.
 
-    frames: uint8 (H, W, 3), for example of a video file, or webcam().
+    frames: uint8 (H, W, 3), for example of webcam(); or a Frame of a video, which is there at its own time.
     fps: frame i is there i / fps seconds after the start; None where `frames` itself waits, as webcam() does.
     show: called with the frame and its probability (H, W).   clock, sleep: for tests.
     report: filled as frames are shown, for whoever wants to know meanwhile.
@@ -87,6 +86,8 @@ def follow(
     report.fps = fps
     for i, image in enumerate(frames):
         here = start + i / fps if fps else clock()
+        if isinstance(image, Frame):
+            image, here = image.image, start + float(image.time)
         if fps and report.shown and clock() >= here + 1 / fps:  # the next frame is there already
             report.dropped += 1
             continue
@@ -103,24 +104,30 @@ def follow(
 
 def open_stream(
     source: str | Path, seconds: float | None = 10.0
-) -> tuple[Iterator[np.ndarray], float | None]:
+) -> tuple[Iterator[np.ndarray | Frame], float | None]:
     """Frames, and how many of them come in a second, for `follow`.
 
     source: a video file; or "webcam", or a camera's number, which give the pace by themselves (None).
     seconds: of it at most; None takes all.
-    Returns: uint8 (H, W, 3) frame by frame, and fps.   Raises: UserError.   Introduced in notebook 12.
+    Returns: uint8 (H, W, 3) frame by frame, or each as a Frame, with square pixels; and fps.
+    Raises: UserError; when a video was damaged, after its last frame.   Introduced in notebook 12.
     """
     if source == "webcam" or str(source).isdecimal():
         return webcam(0 if source == "webcam" else int(source), seconds), None
     reader = VideoReader(source)
-    fps = float(reader.info.fps)
+    info = reader.info
+    size = max(1, round(info.width * info.pixel_aspect)), info.height
 
-    def frames() -> Iterator[np.ndarray]:
+    def frames() -> Iterator[Frame]:
         with reader:
-            for frame in islice(reader.frames(), seconds and max(1, round(seconds * fps))):
-                yield frame.image
+            for frame in reader.frames():
+                yield Frame(cv2.resize(frame.image, size), frame.time)
+                if seconds and frame.time + 1 / info.fps >= seconds:
+                    return
+        if problems := reader.problems():
+            raise UserError(" ".join(problems))
 
-    return frames(), fps
+    return frames(), float(info.fps)
 
 
 def webcam(number: int = 0, seconds: float | None = 10.0) -> Iterator[np.ndarray]:
@@ -150,34 +157,28 @@ def webcam(number: int = 0, seconds: float | None = 10.0) -> Iterator[np.ndarray
 class Stage:
     """The people of each frame before another background, handed on to whoever watches: `show` of follow.
 
-    paint: see segkit.video.replace.painter.   threshold: of the segmenter.   smoother: None takes Smoother().
-    seen_by: called with every picture, uint8 (H, W, 3), that has frames per second and delay written on it.
-    sent_to: called with every picture as it is.
-    Attributes: report, to be given to follow as well.   Introduced in notebook 13.
+    paint: see segkit.video.replace.painter.   threshold: of the segmenter.
+    Attributes: report, to be given to follow as well; seen_by, called with every picture, uint8 (H, W, 3),
+    that has frames per second and delay written on it; sent_to, called with every picture as it is.
+    Introduced in notebook 13.
     """
 
     def __init__(
         self,
         paint: Callable[[np.ndarray, np.ndarray], np.ndarray],
         threshold: float,
-        smoother: Smoother | None = None,
-        seen_by: Sequence[Callable[[np.ndarray], None]] = (),
-        sent_to: Sequence[Callable[[np.ndarray], None]] = (),
+        smoother: Smoother,
         clock: Callable[[], float] = time.perf_counter,
     ):
-        self.paint, self.threshold, self.smoother = paint, threshold, smoother or Smoother()
-        self.seen_by, self.sent_to, self.report = seen_by, sent_to, LiveReport()
+        self.paint, self.threshold, self.smoother, self.report = paint, threshold, smoother, LiveReport()
+        self.seen_by = self.sent_to = lambda picture: None
         self._clock, self._times = clock, deque(maxlen=30)
 
     def __call__(self, image: np.ndarray, prob: np.ndarray) -> None:
         picture = self.paint(image, soft_alpha(self.smoother(prob, image), self.threshold))
-        for send in self.sent_to:
-            send(picture)
+        self.sent_to(picture)
         self._times.append(self._clock())
-        if self.seen_by:
-            picture = write_on(picture, self.figures)
-        for show in self.seen_by:
-            show(picture)
+        self.seen_by(write_on(picture, self.figures))
 
     @property
     def figures(self) -> str:
@@ -243,12 +244,12 @@ class Window:
 
 
 @contextmanager
-def recorder(path: str | Path, size: tuple[int, int], fps: float | None = None) -> Iterator[Callable]:
+def recorder(path: str | Path, fps: float | None = None) -> Iterator[Callable]:
     """A function that writes each picture that it is called with to a video, at the time of the call.
 
-    size: (height, width).   fps: about so many will come.   Raises: UserError.
+    fps: about so many will come.   Raises: UserError.
     """
-    with video_writer(path, *size[::-1], fps or 30, time_base=Fraction(1, 10_000)) as write:
+    with video_writer(path, fps or 30, time_base=Fraction(1, 10_000)) as write:
         start = time.perf_counter()
         yield lambda image: write(image, time.perf_counter() - start)
 

@@ -2,7 +2,7 @@
 
 import csv
 import heapq
-import json
+import os
 import shutil
 import time
 from collections import deque
@@ -21,7 +21,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
-from segkit.files import UserError, atomic_path, check_outputs
+from segkit.files import UserError, atomic_path, check_choice, check_outputs
 from segkit.matting.compose import cover, cutout, replace_background, soft_alpha
 from segkit.predict import Segmenter
 from segkit.video.files import (
@@ -55,10 +55,7 @@ def painter(background: str | Sequence[int] | np.ndarray) -> Callable[[np.ndarra
     Returns: uint8 (H, W, 3), or (H, W, 4) for "transparent".   Raises: UserError.
     """
     if isinstance(background, str):
-        if background not in ("blur", "transparent"):
-            raise UserError(
-                f"background is a colour, a picture, 'blur' or 'transparent', found '{background}'."
-            )
+        check_choice("a background that is no colour and no picture", background, ("blur", "transparent"))
         # What nobody should see is really gone: otherwise the room would still be in the file.
         return cutout if background == "transparent" else partial(replace_background, background=background)
     picture = np.asarray(background, np.uint8)
@@ -131,20 +128,24 @@ def replace_in_video(
     """
     out, smoother, began = Path(out), smoother or Smoother(), time.perf_counter()
     encoding = choose_encoding(out, isinstance(background, str) and background == "transparent")
-    paint = painter(background)
     if not 0 <= crf <= 51:
         raise UserError(f"the quality crf goes from 0 (finest) to 51 (smallest), found {crf}.")
-    check_outputs([out] if out.is_file() else [], [Path(source), *also_read], overwrite)
     with VideoReader(source) as reader, _alone(out):
+        _make_room(out, encoding, [Path(source), *also_read], overwrite)
+        info = reader.info
         parts = Parts(out, encoding, reader, _job(person, source, background, smoother, crf, part_frames))
         smoother.past, done = parts.past, len(parts.times)
-        report = VideoReport(out, reader.info.width, reader.info.height, resumed=done)
-        bar = tqdm(total=reader.info.frames, initial=done, unit=" frames", desc=Path(source).name)
+        report = VideoReport(out, info.width, info.height, resumed=done)
+        bar = tqdm(total=info.frames, initial=done, unit=" frames", desc=Path(source).name)
         small = ((frame, person.preprocessing.resize(frame.image)) for frame in reader.frames(parts.last))
+        if np.ndim(background) == 3:  # as narrow as the frames are stored
+            width = max(1, round(background.shape[1] / info.pixel_aspect))
+            background = cv2.resize(background, (width, len(background)), interpolation=cv2.INTER_AREA)
+        paint = painter(background)
 
         def painted(segmented: Iterable) -> Iterator[tuple[np.ndarray, Fraction, Past]]:
             for frame, prob, past in segmented:
-                alpha = soft_alpha(cv2.resize(prob, (report.width, report.height)), person.threshold)
+                alpha = soft_alpha(cv2.resize(prob, (info.width, info.height)), person.threshold)
                 yield paint(frame.image, alpha), frame.time, past
                 bar.update()
 
@@ -160,6 +161,19 @@ def replace_in_video(
         report.frames, report.problems = len(parts.times), reader.problems() + lost
     report.seconds = time.perf_counter() - began
     return report
+
+
+def _make_room(out: Path, encoding: Encoding, inputs: list[Path], overwrite: bool) -> None:
+    """Before the work: only what may go stands where the result goes.   Raises: UserError."""
+    if encoding.codec != "png":
+        if out.is_dir():
+            raise UserError(f"'{out}' is a folder: give -o the name of a file.")
+        check_outputs([out], inputs, overwrite)
+    elif os.path.lexists(out):
+        try:
+            out.rmdir()
+        except OSError:  # it holds something, or is a file, a link, or another disk's place
+            raise UserError(f"'{out}' is there already: give -o a new name, or remove it first.") from None
 
 
 @contextmanager
@@ -179,21 +193,15 @@ def _alone(out: Path) -> Iterator[None]:
         place.unlink(missing_ok=True)
 
 
-def _job(person, source, background, smoother, crf, part_frames) -> dict:
+def _job(person, source, background, smoother, crf, part_frames) -> str:
     """Everything that the frames depend on: an interrupted run goes on only if all of it is the same."""
     stat = Path(source).stat()
     if isinstance(background, np.ndarray):
         background = sha256(background.tobytes()).hexdigest()
-    return {
-        "source": [str(Path(source).resolve()), stat.st_size, stat.st_mtime],
-        "background": background if isinstance(background, str) else [int(part) for part in background],
-        "smoothing": [smoother.strength, smoother.gate, smoother.flow],
-        "network": sha256(repr(person.info).encode()).hexdigest(),
-        "runs_on": person.runs_on,
-        "threshold": person.threshold,
-        "crf": crf,
-        "part_frames": part_frames,
-    }
+    smoothing = smoother.strength, smoother.gate, smoother.flow
+    file = Path(source).resolve(), stat.st_size, stat.st_mtime
+    network = person.info, person.runs_on, person.threshold
+    return repr((*file, background, *smoothing, *network, crf, part_frames))
 
 
 def _segmented(person: Segmenter, frames: Iterator[tuple[Frame, np.ndarray]], smoother: Smoother) -> Iterator:
@@ -226,30 +234,30 @@ class Parts:
     after the last one. A folder from other settings is thrown away.
     """
 
-    def __init__(self, out: Path, encoding: Encoding, reader: VideoReader, job: dict):
-        self.out, self.encoding, self.reader, self.info = out, encoding, reader, reader.info
+    def __init__(self, out: Path, encoding: Encoding, reader: VideoReader, job: str):
+        self.out, self.encoding, self.reader, self.info, self.job = out, encoding, reader, reader.info, job
         self.folder = out.with_name(f"{out.name}.parts")
         self.times: list[int] = []
         """When each frame is shown, in units of the source's time base."""
         self.starts: list[int] = []
         """The first frame of each piece."""
         self.past: Past = None
-        if encoding.codec == "png" and out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UserError(f"'{out}' is there already: give -o a new name, or remove it first.")
-        if out.suffix and out.is_dir():
-            raise UserError(f"'{out}' is a folder: give -o the name of a file.")
-        record, self._state = self.folder / "job.json", self.folder / "state.npz"
-        if self.folder.exists() and not record.exists() and any(self.folder.iterdir()):
-            raise UserError(f"'{self.folder}' is in the way: work files go there. Move it away.")
-        if record.exists() and record.read_text() != json.dumps(job):
-            shutil.rmtree(self.folder)
-        if not record.exists():
-            with atomic_path(record) as temporary:
-                temporary.write_text(json.dumps(job))
+        self._state = self.folder / "state.npz"
         if self._state.exists():
             with np.load(self._state) as state:
-                self.times, self.starts = state["times"].tolist(), state["starts"].tolist()
-                self.past = (state["prob"], state["image"]) if "prob" in state else None
+                if state.get("job") == job:
+                    self.times, self.starts = state["times"].tolist(), state["starts"].tolist()
+                    self.past = (state["prob"], state["image"]) if "prob" in state else None
+                else:
+                    shutil.rmtree(self.folder)
+        elif self.folder.exists() and any(self.folder.iterdir()):
+            raise UserError(f"'{self.folder}' is in the way: work files go there. Move it away.")
+        self._save()
+
+    def _save(self) -> None:
+        memory = dict(zip(("prob", "image"), self.past, strict=True)) if self.past else {}
+        with atomic_path(self._state) as temporary:
+            np.savez(temporary, job=self.job, times=self.times, starts=self.starts, **memory)
 
     @property
     def last(self) -> Fraction | None:
@@ -265,8 +273,7 @@ class Parts:
         if self.encoding.codec == "png":
             writer = folder_writer(place, len(self.times))
         else:
-            how = info.width, info.height, info.fps, self.encoding, info.time_base, info.pixel_aspect, crf
-            writer = video_writer(place, *how)
+            writer = video_writer(place, info.fps, self.encoding, info.time_base, info.pixel_aspect, crf)
         with writer as write:
             for image, time, self.past in frames:
                 times.append(round(time / info.time_base))
@@ -274,9 +281,7 @@ class Parts:
                 write(image, (times[-1] - times[0]) * info.time_base)
         self.starts.append(len(self.times))
         self.times += times
-        memory = dict(zip(("prob", "image"), self.past, strict=True)) if self.past else {}
-        with atomic_path(self._state) as temporary:
-            np.savez(temporary, times=self.times, starts=self.starts, **memory)
+        self._save()
 
     def assemble(self) -> tuple[str, list[str]]:
         """Join the pieces and the sound into the output, whole or not at all, and remove the work folder.
@@ -289,8 +294,6 @@ class Parts:
                 rows = enumerate(float(time * self.info.time_base) for time in self.times)
                 with temporary.open("w", newline="") as file:
                     csv.writer(file).writerows([("frame", "seconds"), *rows])
-            if self.out.is_dir():
-                self.out.rmdir()
             self._piece(0).rename(self.out)
         else:
             said, lost = self._join()

@@ -1,6 +1,7 @@
 """Frames are followed at the camera's pace, by a clock that these tests turn themselves."""
 
 import sys
+from fractions import Fraction
 from types import SimpleNamespace
 from unittest.mock import MagicMock, Mock
 
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 
 from segkit.files import UserError
-from segkit.video.files import VideoReader, write_video
+from segkit.video.files import Frame, VideoReader, write_video
 from segkit.video.live import Stage, call_times, follow, open_stream, webcam
 from segkit.video.replace import painter
+from segkit.video.smooth import Smoother
 
 
 class Clock:
@@ -60,6 +62,14 @@ def test_a_slow_network_drops_frames_and_does_not_fall_behind():
     assert run(ms=10_000, fps=25, late=5).shown == [0]  # too late for all, and one is seen
 
 
+def test_the_frames_of_a_film_are_shown_at_their_own_times():
+    clock, times = Clock(ms=10), [0, 0.09, 0.1, 1, 2.5]
+    film = [Frame(np.zeros((4, 6, 3), np.uint8), Fraction(time)) for time in times]
+    shown = []
+    follow(clock, film, 2, lambda *_: shown.append(clock.now), lambda: clock.now, clock.sleep)
+    assert shown == pytest.approx(np.add(times, 0.01))
+
+
 def test_a_report_reads_as_a_sentence():
     text = str(run(ms=110, fps=25))
     assert text.startswith("camera 25 frames per second, shown ")
@@ -97,7 +107,7 @@ def test_a_video_file_is_a_stream_with_its_own_pace(tmp_path):
     path = write_video(tmp_path / "grey.mp4", images, 10)
     frames, fps = open_stream(path, seconds=1.5)
     assert fps == 10
-    found = list(frames)
+    found = [frame.image for frame in frames]
     assert len(found) == 15
     assert [round(float(image.mean()) / 10) for image in found] == list(range(15))
     with pytest.raises(UserError, match="nowhere"):
@@ -108,9 +118,13 @@ def test_a_video_file_is_a_stream_with_its_own_pace(tmp_path):
 
 
 @pytest.fixture
-def live(tmp_path, weights, command):
+def film(tmp_path):
+    return write_video(tmp_path / "film.mkv", [np.full((96, 128, 3), 90, np.uint8)] * 10, 20)
+
+
+@pytest.fixture
+def live(film, weights, command):
     """Call `segkit live` on a film of ten grey frames: exit code and all that was said."""
-    film = write_video(tmp_path / "film.mp4", [np.full((96, 128, 3), 90, np.uint8)] * 10, 20)
 
     def call(*argv) -> tuple[int, str]:
         code, *said = command("live", film, "-m", weights, *argv)
@@ -128,7 +142,7 @@ def camera(monkeypatch) -> MagicMock:
     return camera
 
 
-def test_live_writes_what_a_window_would_show(live, tmp_path):
+def test_live_writes_what_a_window_would_show(live, film, tmp_path):
     out = tmp_path / "seen.mp4"
     code, said = live("-o", out, "--background", "#00ff00", "--threshold", "0.999999")
     assert code == 0 and "latency" in said
@@ -139,6 +153,9 @@ def test_live_writes_what_a_window_would_show(live, tmp_path):
     assert frames[-1][:40].min(2).max() > 150  # and the figures in white
     code, said = live("-o", out)
     assert code == 1 and "exists already" in said
+    film.write_bytes(film.read_bytes()[:-20])
+    code, said = live("-o", out, "--overwrite")
+    assert code == 1 and "latency" in said and "is cut off" in said and out.exists()
 
 
 def test_without_a_screen_live_says_what_to_do_instead(live, monkeypatch):
@@ -178,7 +195,7 @@ def test_ctrl_c_ends_live_and_the_file_is_whole(live, tmp_path, camera):
 
 def test_the_figures_are_those_of_the_last_frames():
     clock = Clock(ms=50)
-    stage = Stage(painter((0, 0, 0)), 0.5, clock=lambda: clock.now)
+    stage = Stage(painter((0, 0, 0)), 0.5, Smoother(), clock=lambda: clock.now)
     frames = (np.zeros((8, 8, 3), np.uint8) for _ in range(40))
     report = follow(clock, frames, 10, stage, lambda: clock.now, clock.sleep, stage.report)
     assert report is stage.report

@@ -1,5 +1,4 @@
 import csv
-import json
 import resource
 import struct
 import threading
@@ -18,6 +17,7 @@ from scipy.io import wavfile
 import segkit.video.replace
 from segkit.files import UserError, write_image
 from segkit.video.files import HLG, PQ, VideoReader, choose_encoding, folder_writer, to_sdr, write_video
+from segkit.video.live import open_stream
 from segkit.video.replace import painter, replace_in_video
 from segkit.video.smooth import (
     Clip,
@@ -51,7 +51,7 @@ def doubtful_picture(number: int, width: int, height: int) -> np.ndarray:
 
 
 def make_video(path, count=20, fps=10, times=None, size=(96, 64), audio=None, rotation=0, codec="libx264",
-               pixels="yuv420p", base=None, draw=picture, **opts):  # fmt: skip
+               pixels="yuv420p", base=None, draw=picture, aspect=1, **opts):  # fmt: skip
     """A clip made by PyAV alone, with a tone as its sound; `times` in units of `base` seconds."""
     base = base or Fraction(1, fps)
     times = times or list(range(count))
@@ -60,6 +60,7 @@ def make_video(path, count=20, fps=10, times=None, size=(96, 64), audio=None, ro
         video = out.add_stream(codec, rate=fps)
         video.width, video.height, video.pix_fmt = *size, pixels
         video.codec_context.time_base = video.time_base = base
+        video.codec_context.sample_aspect_ratio = Fraction(aspect)
         if rotation:
             video.set_display_rotation(rotation)
         sound = out.add_stream(audio, rate=48000, layout="mono") if audio else None
@@ -140,6 +141,26 @@ def test_a_video_is_turned_and_mirrored_as_its_matrix_says(tmp_path, matrix, sho
     info, frames, _ = read(path)
     assert (info.height, info.width) == shown(picture(3)).shape[:2]
     assert np.abs(frames[3].image.astype(int) - shown(picture(3))).mean() < 4
+
+
+def test_a_picture_behind_pixels_that_are_not_square_is_shown_as_wide_as_it_is(tmp_path, bright):
+    beach = np.full((64, 192, 3), (0, 160, 60), np.uint8)
+    beach[:, :32] = 0, 0, 250
+    source = make_video(tmp_path / "a.mp4", aspect=2)
+    replace_in_video(bright, source, tmp_path / "b.mp4", beach)
+    info, frames, _ = read(tmp_path / "b.mp4")
+    assert info.pixel_aspect == 2
+    assert (frames[0].image[:, 2:13, 2] > 200).all() and (frames[0].image[:8, 19:, 2] < 100).all()
+    assert next(open_stream(source)[0]).image.shape == (64, 192, 3)
+
+
+def test_a_film_that_changes_its_size_on_the_way_is_stretched_nowhere(tmp_path):
+    parts = [make_video(tmp_path / "1.ts"), make_video(tmp_path / "2.ts", times=[30], size=(64, 96))]
+    (tmp_path / "a.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    _, frames, _ = read(tmp_path / "a.ts")
+    assert {frame.image.shape for frame in frames} == {(64, 96, 3)}
+    rows, columns = np.nonzero(frames[-1].image.min(2) > 200)
+    assert np.ptp(rows) / np.ptp(columns) == pytest.approx(2, rel=0.2)
 
 
 @pytest.mark.parametrize("curve", [PQ, HLG])
@@ -402,8 +423,11 @@ def test_transparent_into_a_folder_gives_one_png_per_frame_and_their_times(tmp_p
     with folder_writer(tmp_path / "frames", 20):
         pass
     assert sorted(p.name for p in (tmp_path / "frames").glob("*.png")) == names
-    with pytest.raises(UserError, match="there already"):
-        replace_in_video(bright, source, tmp_path / "frames", "transparent")
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path)
+    for name in ("frames", "file", "link"):
+        with pytest.raises(UserError, match="there already"):  # before there is any work for a network
+            replace_in_video(None, source, tmp_path / name, "transparent", overwrite=True)
 
 
 @pytest.mark.parametrize(
@@ -483,8 +507,6 @@ def test_other_settings_start_afresh_and_foreign_folders_are_left_alone(tmp_path
     with pytest.raises(OSError, match="no space"):
         replace_in_video(bright, source, tmp_path / "b.mp4", GREEN, part_frames=8)
     monkeypatch.undo()
-    job = json.loads((tmp_path / "b.mp4.parts" / "job.json").read_text())
-    assert job["background"] == list(GREEN)
     report = replace_in_video(bright, source, tmp_path / "b.mp4", "blur", part_frames=8)
     assert report.resumed == 0
     (tmp_path / "b.mp4").unlink()
