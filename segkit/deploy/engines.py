@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from segkit.checkpoint import CheckpointInfo
+from segkit.checkpoint import CheckpointInfo, read_description
 from segkit.data import Preprocessing, find_samples
 from segkit.deploy.export import export_onnx, halve, quantise, read_info, read_metadata
 from segkit.files import UserError, cache_folder, check_choice, embedded_path, read_image, require
@@ -61,7 +61,7 @@ class Engine:
 class OnnxEngine(Engine):
     """ONNX Runtime. device: "cpu", "cuda", or "tensorrt", which hands what TensorRT cannot do to CUDA."""
 
-    def __init__(self, path: str | Path, device: str = "cpu", threads: int | None = None):
+    def __init__(self, path: Path, metadata: dict[str, str], device: str, threads: int | None):
         import onnxruntime
 
         if device not in PROVIDERS:
@@ -82,7 +82,7 @@ class OnnxEngine(Engine):
             options.intra_op_num_threads = threads
         settings = {provider: {} for provider in wanted}
         if device == "tensorrt":
-            settings["TensorrtExecutionProvider"] = tensorrt_settings(read_metadata(path)["precision"])
+            settings["TensorrtExecutionProvider"] = tensorrt_settings(metadata["precision"])
         self.session = onnxruntime.InferenceSession(path, options, providers=list(settings.items()))
         self.session.disable_fallback()
         if self.session.get_providers()[0] != wanted[0]:  # it warns, and goes on with the processor
@@ -91,7 +91,7 @@ class OnnxEngine(Engine):
                 "this ONNX Runtime was built for is not installed. Nothing else was tried in its place."
             )
         self.device = torch.device("cpu" if device == "cpu" else "cuda")
-        self.divisor = int(read_metadata(path)["divisor"])
+        self.divisor = int(metadata["divisor"])
         self.name = f"ONNX Runtime {onnxruntime.__version__}, {wanted[0]}"
 
     def _run(self, images: np.ndarray) -> np.ndarray:
@@ -123,7 +123,7 @@ class OpenVinoEngine(Engine):
     half: calculate in bf16 (processor) or fp16 (graphics), whatever the file holds.
     """
 
-    def __init__(self, path: str | Path, device: str = "cpu", threads: int | None = None, half: bool = False):
+    def __init__(self, path: Path, metadata: dict[str, str], device: str, threads: int | None, half: bool):
         # Importing OpenVINO sends a message about it to its makers, unless this package is not there.
         sys.modules.setdefault("openvino_telemetry", None)
         import openvino
@@ -146,7 +146,7 @@ class OpenVinoEngine(Engine):
                 f"'{device}' does not calculate in 16-bit floats. Nothing else was tried in its place: "
                 "leave the precision out, or take fp32."
             )
-        self.device, self.divisor = torch.device("cpu"), int(read_metadata(path)["divisor"])
+        self.device, self.divisor = torch.device("cpu"), int(metadata["divisor"])
         # What OpenVINO sets up at its first answer waits for ever where two threads ask for it at once.
         with FIRST_ANSWER:
             self(np.zeros((1, self.divisor, self.divisor, 3), np.uint8))
@@ -179,17 +179,19 @@ def open_engine(
     stored = "fp32" if engine == "openvino" and precision == "half" else precision
     if path.suffix.lower() != ".onnx":
         path = exported(path, stored or "fp32")
-    elif (found := read_metadata(path)["precision"]) != (stored or found):
+    metadata = read_metadata(path)
+    if (found := metadata["precision"]) != (stored or found):
         raise UserError(
             f"'{path}' is of precision {found}, asked for was {precision}: name the checkpoint instead."
         )
-    info = read_info(path)
+    info = read_description(path, metadata["segkit"])
     if engine == "tensorrt" and device not in (None, "cuda"):
         raise UserError(f"TensorRT runs on 'cuda', not on '{device}'.")
     try:
         if engine == "openvino":
-            return OpenVinoEngine(path, device or "cpu", threads, half=precision == "half"), info
-        return OnnxEngine(path, "tensorrt" if engine == "tensorrt" else device or "cpu", threads), info
+            return OpenVinoEngine(path, metadata, device or "cpu", threads, precision == "half"), info
+        device = "tensorrt" if engine == "tensorrt" else device or "cpu"
+        return OnnxEngine(path, metadata, device, threads), info
     except UserError:
         raise
     except Exception as error:  # of a kind of its own, such as for a file that a newer onnx wrote
@@ -211,13 +213,7 @@ def exported(checkpoint: Path, precision: str = "fp32") -> Path:
     key = hashlib.sha256(content + recipe).hexdigest()[:20]
     folder = cache_folder() / "onnx" / f"{checkpoint.stem}-{key}"
     path = folder / f"{precision}.onnx"
-    if path.exists():
-        try:
-            read_metadata(path)
-            return path
-        except UserError as error:
-            print(f"{error} As it is in the cache, it is made anew now.", file=sys.stderr)
-    return export(checkpoint, path, precision)
+    return path if path.exists() else export(checkpoint, path, precision)
 
 
 def export(checkpoint: Path, out: Path, precision: str, data: str | Path | None = None) -> Path:

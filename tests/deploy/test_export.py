@@ -228,16 +228,12 @@ def test_lower_precision_is_close_and_says_so(cached, checkpoint, astronaut, eng
         assert "bf" in person.runs_on
 
 
-def test_a_checkpoint_is_exported_once_and_again_when_it_changes(cached, checkpoint, tmp_path, capsys):
+def test_a_checkpoint_is_exported_once_and_again_when_it_changes(cached, checkpoint, tmp_path):
     first = exported(checkpoint)
     stamp = first.stat().st_mtime_ns
     assert exported(checkpoint) == first
     assert first.stat().st_mtime_ns == stamp
     assert first.is_relative_to(cached)
-    whole = first.read_bytes()
-    first.write_bytes(whole[:-9])
-    assert exported(checkpoint).read_bytes()[-9:] == whole[-9:]
-    assert "made anew" in capsys.readouterr().err
     model, info = load_checkpoint(checkpoint)
     model.head.bias.data += 1
     other = save_checkpoint(tmp_path / checkpoint.name, model, info)
