@@ -13,7 +13,6 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from html import escape
 from importlib.util import find_spec
@@ -41,7 +40,7 @@ from starlette.staticfiles import StaticFiles
 
 from segkit.app import guard, uploads, video
 from segkit.app.photo import Look, Photo, encode
-from segkit.app.store import KEPT_MINUTES, Gone, Store, private_folder
+from segkit.app.store import KEPT_MINUTES, Gone, Store, Thing, private_folder
 from segkit.checkpoint import find_checkpoint
 from segkit.files import UserError, check_choice, parse_colour, unique_names
 from segkit.matting.edges import shrink
@@ -59,18 +58,11 @@ SWEEP_SECONDS = 15
 KINDS = {".png": "image/png", ".jpg": "image/jpeg"}
 
 
-@dataclass
-class Background:
+class Background(Thing):
     """A picture to put behind people."""
 
-    image: np.ndarray
-
-    @property
-    def bytes(self) -> int:
-        return self.image.nbytes
-
-    def close(self) -> None:
-        """It lies in memory alone."""
+    def __init__(self, image: np.ndarray):
+        self.image, self.bytes = image, image.nbytes
 
 
 def examples() -> dict[str, tuple[Path, str]]:
@@ -301,11 +293,7 @@ def saved_as(name: str) -> dict[str, str]:
 class Sink(io.RawIOBase):
     """A file that is read from while it is written."""
 
-    def __init__(self):
-        self.data = b""
-
-    def writable(self) -> bool:
-        return True
+    data = b""
 
     def write(self, piece) -> int:
         self.data += piece

@@ -12,6 +12,7 @@ from pathlib import PurePath
 import cv2
 import numpy as np
 
+from segkit.app.store import Thing
 from segkit.app.uploads import read_upload
 from segkit.data import resize_smoothly
 from segkit.files import UserError, check_choice, parse_colour
@@ -65,7 +66,7 @@ def _share(name: str, text: str | float) -> float:
 
 
 @dataclass
-class Photo:
+class Photo(Thing):
     """A photograph that was sent, and what the network said of it.
 
     data: the file.   image: uint8 (H, W, 3), at most SHARP long.   prob: float32 (H, W).
@@ -93,11 +94,8 @@ class Photo:
         kind = person.classes[0] if len(person.classes) == 1 else "person"
         return cls(name, data, image, prob, size, time.perf_counter() - started, kind)
 
-    @property
-    def bytes(self) -> int:
-        return len(self.data) + self.image.nbytes + self.prob.nbytes
-
     def __post_init__(self):
+        self.bytes = len(self.data) + self.image.nbytes + self.prob.nbytes
         self.quick = shrink(self.prob.shape, QUICK, self.image, self.prob)
 
     def shown(self, look: Look, picture: np.ndarray | None = None, sharp: bool = False) -> np.ndarray:
@@ -116,9 +114,6 @@ class Photo:
         """What the file of a look is called, without its suffix."""
         what = look.view if look.view != "result" else look.background
         return f"{PurePath(self.name).stem}_{what.replace('transparent', 'cutout')}"
-
-    def close(self) -> None:
-        """There is nothing on any disk."""
 
 
 def compose(image: np.ndarray, prob: np.ndarray, look: Look, picture: np.ndarray | None = None) -> np.ndarray:

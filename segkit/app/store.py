@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Protocol
 
 from filelock import FileLock, Timeout
 
@@ -20,11 +19,13 @@ MOST_BYTES = 1_000_000_000
 """Of all that is kept. Beyond, what was not used for longest goes first; its owner's page sends it again."""
 
 
-class Thing(Protocol):
+class Thing:
+    """What can be kept; what is not in memory alone says how to leave nothing behind."""
+
     bytes: int
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        pass
 
 
 class Gone(UserError):

@@ -6,16 +6,14 @@ from segkit.data import displayed_size
 from segkit.files import UserError, read_image
 
 MOST_MEGABYTES = 25
-"""Of a picture that is sent."""
+"""Of a picture that is sent; guard.py lets no more through."""
 
 MOST_PIXELS = 50_000_000
 """Of a picture that is sent; its memory is needed for one at a time only."""
 
 
 def read_upload(data: bytes) -> np.ndarray:
-    """read_image within the limits: uint8 RGB (H, W, 3).   Raises: UserError."""
-    if len(data) > MOST_MEGABYTES * 1e6:
-        raise UserError(f"the file is larger than {MOST_MEGABYTES} MB: send a smaller one.")
+    """read_image of at most MOST_PIXELS: uint8 RGB (H, W, 3).   Raises: UserError."""
     height, width = displayed_size(data)
     if height * width > MOST_PIXELS:
         raise UserError(

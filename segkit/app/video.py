@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from segkit.app.store import Thing
 from segkit.files import UserError
 from segkit.predict import Segmenter
 from segkit.video.files import VideoReader
@@ -65,7 +66,7 @@ def check_video(path: Path) -> int:
     return info.frames or round(seconds * float(info.fps))
 
 
-class Job:
+class Job(Thing):
     """One video on its way to another background, in a folder that goes with it.   Raises: UserError.
 
     source: the upload, alone in its folder.   name: of the result.   background: see replace_in_video.

@@ -13,15 +13,16 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("uvicorn")
-av = pytest.importorskip("av")
+pytest.importorskip("av")
 
-from asking import running  # noqa: E402
-from playwright.sync_api import expect  # noqa: E402
+from asking import running
+from playwright.sync_api import expect
 
-from segkit.app.page import page_app  # noqa: E402
-from segkit.data import find_samples  # noqa: E402
-from segkit.files import embedded_path, read_image, write_image  # noqa: E402
-from segkit.predict import Segmenter  # noqa: E402
+from segkit.app.page import page_app
+from segkit.data import find_samples
+from segkit.files import embedded_path, read_image, write_image
+from segkit.predict import Segmenter
+from segkit.video.files import write_video
 
 pytestmark = pytest.mark.browser
 
@@ -247,14 +248,8 @@ def test_the_camera_takes_a_photograph(page, asked):
 def test_a_video_shows_its_progress_can_be_cancelled_and_comes_out(page, tmp_path):
     frames = [read_image(s.image) for s in find_samples(embedded_path("people") / "clips" / "walk")]
     frames *= 4  # long enough to be seen at work on a quick machine
-    with av.open(str(tmp_path / "walk.mp4"), "w") as out:
-        stream = out.add_stream("libx264", rate=12)
-        stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], "yuv420p"
-        for frame in frames:
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
-        out.mux(stream.encode(None))
     page.get_by_role("button", name="Video", exact=True).click()
-    page.set_input_files("#video-file", tmp_path / "walk.mp4")
+    page.set_input_files("#video-file", write_video(tmp_path / "walk.mp4", frames, 12))
     words = page.locator("#video-words")
     page.get_by_role("button", name="Start").click()
     expect(words).to_have_text(re.compile(r"[1-9]\d* of 144 frames"), timeout=60 * SECONDS)
