@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from segkit.files import UserError, check_choice
+from segkit.files import UserError
 from segkit.matting.edges import clean_colours, refine_alpha, shrink
 
 LEVELS = 5
@@ -99,11 +99,9 @@ def recolour_classes(
     """Recolour by the answer of a network of clothes, such as {"upper": (200, 30, 30)}.
 
     prob: float (C, H, W), as a Segmenter with classes returns it.   Returns: uint8 (H, W, 3).
-    Raises: UserError for a class that the network does not know.
     """
     painted = image
     for name, colour in colours.items():
-        check_choice("the class", name, classes)
         painted = recolour(painted, class_share(image, prob, list(classes).index(name)), colour)
     return painted
 

@@ -16,21 +16,9 @@ from segkit.app.serve import build_api
 from segkit.matting.compose import as_png, cutout, on_its_own
 
 
-@pytest.fixture(scope="module")
-def person():
-    from conftest import Brightness
-
-    from segkit.checkpoint import CheckpointInfo
-    from segkit.data import Preprocessing
-    from segkit.predict import Segmenter
-
-    prep = Preprocessing(size=64, mean=(0.5,) * 3, std=(1.0,) * 3)
-    return Segmenter(Brightness(), CheckpointInfo(model={}, preprocessing=prep), device="cpu")
-
-
-@pytest.fixture(scope="module")
-def address(person):
-    with running(build_api(person)) as address:
+@pytest.fixture
+def address(bright):
+    with running(build_api(bright)) as address:
         yield address
 
 
@@ -44,15 +32,15 @@ def shown(answer) -> np.ndarray:
     return np.asarray(Image.open(BytesIO(answer.data)))
 
 
-def test_a_picture_is_posted_and_its_cut_out_comes_back(address, person, photo):
-    expected = cutout(*on_its_own(photo, person(photo), person.threshold))
+def test_a_picture_is_posted_and_its_cut_out_comes_back(address, bright, photo):
+    expected = cutout(*on_its_own(photo, bright(photo), bright.threshold))
     assert (shown(ask(address, "/cutout", as_png(photo))) == expected).all()
 
 
-def test_the_mask_is_cut_at_the_threshold_that_is_asked_for(address, person, photo):
+def test_the_mask_is_cut_at_the_threshold_that_is_asked_for(address, bright, photo):
     for threshold in (0.2, 0.8):
         mask = shown(ask(address, f"/cutout?show=mask&threshold={threshold}", as_png(photo)))
-        assert (mask == (person(photo) > threshold) * 255).all()
+        assert (mask == (bright(photo) > threshold) * 255).all()
     assert shown(ask(address, "/cutout?show=overlay", as_png(photo))).shape == photo.shape
 
 

@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from conftest import draw_dataset
 
 from segkit.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from segkit.data import Preprocessing, load_dataset
@@ -24,7 +25,7 @@ from segkit.deploy.export import (
     read_info,
     read_metadata,
 )
-from segkit.files import UserError, embedded_path, write_image
+from segkit.files import UserError, embedded_path
 from segkit.models import build_model
 from segkit.predict import Segmenter
 from segkit.train import TrainConfig, fit
@@ -34,12 +35,7 @@ from segkit.train import TrainConfig, fit
 def checkpoint(tmp_path_factory):
     """A small U-Net, trained for a few steps so that its answers are not all alike, with odd settings."""
     folder = tmp_path_factory.mktemp("network")
-    from conftest import draw_pair
-
-    for i in range(24):
-        image, mask = draw_pair(i)
-        write_image(folder / "drawn" / "images" / f"{i:03}.jpg", image)
-        write_image(folder / "drawn" / "masks" / f"{i:03}.png", mask)
+    draw_dataset(folder / "drawn", 24)
     prep = Preprocessing(size=72, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25))
     sets = (load_dataset(folder / "drawn", split=split, preprocessing=prep) for split in ("train", "val"))
     torch.manual_seed(0)
@@ -100,13 +96,10 @@ def test_several_classes_leave_through_a_softmax(tmp_path):
     assert np.allclose(prob, Segmenter.load(checkpoint, "cpu")(image), atol=1e-5)
 
 
-def test_the_file_says_what_the_checkpoint_says(whole, checkpoint):
+def test_the_file_says_what_the_checkpoint_says_and_names_no_place_of_the_machine(whole, checkpoint):
     assert read_info(whole) == load_checkpoint(checkpoint)[1]
     assert read_metadata(whole)["divisor"] == "4"
     assert read_metadata(whole)["precision"] == "fp32"
-
-
-def test_the_file_names_no_place_of_the_machine_that_made_it(whole):
     assert b"site-packages" not in whole.read_bytes()
     assert b"segkit/unet.py" not in whole.read_bytes()
 

@@ -18,7 +18,10 @@ class Over(Exception):
 
 
 def watched(folder, *steps, finished=lambda path: False):
-    """(name, size when it was taken, again) of every picture that is taken meanwhile."""
+    """(name, size when it was taken, again) of every picture that is taken meanwhile.
+
+    steps: what comes before each look: (path, text) to be written, or None.
+    """
     taken, left = [], list(steps)
 
     def work(path, again):
@@ -28,15 +31,12 @@ def watched(folder, *steps, finished=lambda path: False):
     def sleep(_):
         if not left:
             raise Over
-        left.pop(0)()
+        if step := left.pop(0):
+            step[0].write_text(step[1])
 
     with pytest.raises(Over):
         list(watch_folder(folder, folder.with_name("out"), work, finished, sleep=sleep))
     return taken
-
-
-def nothing():
-    """A look at which all is as it was."""
 
 
 @pytest.fixture
@@ -45,49 +45,35 @@ def inbox(tmp_path):
     return tmp_path / "inbox"
 
 
-def writes(path, text):
-    return lambda: path.write_text(text)
-
-
-def test_a_file_is_taken_when_it_has_stopped_growing(inbox):
-    new = inbox / "new.jpg"
-    assert watched(inbox, writes(new, "12"), writes(new, "1234"), nothing, nothing, nothing) == [
-        ("new.jpg", 4, False)
-    ]
-
-
-def test_an_empty_file_is_not_taken_and_no_picture_neither(inbox):
-    steps = writes(inbox / "new.jpg", ""), writes(inbox / "notes.txt", "123"), nothing, nothing
-    assert watched(inbox, *steps) == []
+@pytest.mark.parametrize(
+    ("written", "taken"),
+    [
+        ([("new.jpg", "12"), ("new.jpg", "1234"), None, None, None], [("new.jpg", 4, False)]),  # it grows
+        ([("new.jpg", ""), ("notes.txt", "123"), None, None], []),
+        (
+            [("new.jpg", "123"), None, ("new.jpg", "12345"), None],
+            [("new.jpg", 3, False), ("new.jpg", 5, True)],
+        ),
+        # The first failed: there is nothing to replace.
+        ([("new.jpg", "1"), None, ("new.jpg", "123"), None], [("new.jpg", 1, False), ("new.jpg", 3, False)]),
+        ([("../out/a_cutout.png", "1234"), None, None], []),  # a link shows the results
+    ],
+)
+def test_a_picture_is_taken_when_it_rests_and_again_when_it_changed(inbox, written, taken):
+    inbox.with_name("out").mkdir()
+    (inbox / "results").symlink_to(inbox.with_name("out"))
+    assert watched(inbox, *(step and (inbox / step[0], step[1]) for step in written)) == taken
 
 
 def test_what_is_there_already_is_taken_unless_it_has_results(inbox):
     for name in ("old.jpg", "done.jpg"):
         (inbox / name).write_text("123")
-    assert watched(inbox, nothing, finished=lambda path: path.stem == "done") == [("old.jpg", 3, False)]
-
-
-def test_a_file_that_changes_later_is_taken_again_and_its_own_results_are_replaced(inbox):
-    new = inbox / "new.jpg"
-    steps = writes(new, "123"), nothing, writes(new, "12345"), nothing, nothing
-    assert watched(inbox, *steps) == [("new.jpg", 3, False), ("new.jpg", 5, True)]
-
-
-def test_one_that_failed_is_tried_again_and_replaces_nothing(inbox):
-    new = inbox / "new.jpg"
-    steps = writes(new, "1"), nothing, writes(new, "123"), nothing
-    assert watched(inbox, *steps) == [("new.jpg", 1, False), ("new.jpg", 3, False)]
+    assert watched(inbox, None, finished=lambda path: path.stem == "done") == [("old.jpg", 3, False)]
 
 
 def test_results_in_the_watched_folder_would_never_end(inbox):
     with pytest.raises(UserError, match="must not go into"):
         next(watch_folder(inbox, inbox / "out", lambda path, again: None))
-
-
-def test_results_that_a_link_shows_are_not_taken(inbox):
-    (inbox / "results").symlink_to(inbox.with_name("out"))
-    inbox.with_name("out").mkdir()
-    assert watched(inbox, writes(inbox.with_name("out") / "a_cutout.png", "1234"), nothing, nothing) == []
 
 
 def test_the_command_names_each_picture_and_ends_in_one_sentence(
@@ -98,14 +84,15 @@ def test_the_command_names_each_picture_and_ends_in_one_sentence(
         lambda: write_image(inbox / "below" / "new.png", np.zeros((8, 8, 3), np.uint8)),
         lambda: (inbox / "text.jpg").write_text("hello"),
         lambda: (inbox / "old.jpg").write_bytes((inbox / "old.png").read_bytes()),
-        nothing,
-        nothing,
+        None,
+        None,
     ]
 
     def step(_):
         if not coming:
             raise KeyboardInterrupt
-        coming.pop(0)()
+        if work := coming.pop(0):
+            work()
 
     monkeypatch.setattr(watch_folder, "__defaults__", (*watch_folder.__defaults__[:-1], step))
     options = "-m", weights, "-o", tmp_path / "out"
@@ -117,7 +104,7 @@ def test_the_command_names_each_picture_and_ends_in_one_sentence(
         for name in ("text.jpg", "old.jpg"):
             (inbox / name).unlink(missing_ok=True)
     os.utime(inbox / "old.png", (2e9, 2e9))  # changed since its results were made
-    coming.append(nothing)
+    coming.append(None)
     code, out, err = command("predict", "--watch", inbox, *options)
     assert code == 1 and "0 cut out, 1 left out" in out and "exists already" in err
     written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")}
