@@ -105,14 +105,14 @@ def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
         rgba = np.array(picture.convert("RGBA"))
     alpha, code = rgba[..., 3], rgba[..., :3].astype(np.int64) @ (1 << 16, 1 << 8, 1)
     grey = bool((rgba[..., :3] == rgba[..., :1]).all())
-    if picture.mode in ("P", "RGB") and not code[alpha > 0].any() and (code[alpha == 0] == 0xFFFFFF).all():
-        alpha[:] = 255  # white is called transparent, and black is all that can be seen: colours tell more
     if alpha.min() != alpha.max():
         shades = len(np.unique(code[alpha > 0]))
-        if grey and shades > 32:
+        # Black on a white that is called transparent: a black figure, or a white one.
+        key = picture.mode in ("P", "RGB") and shades == 1 and (code == np.where(alpha, 0, 0xFFFFFF)).all()
+        if key or (grey and shades > 32):
             raise UserError(
-                f"mask '{path}' has many greys and an alpha channel: which one is the mask? "
-                "Save that one as 8-bit grey PNG."
+                f"mask '{path}' says one thing in its greys and another in its alpha channel: which one is "
+                "the mask? Save that one as 8-bit grey PNG."
             )
         if shades == 1 or shades > 32:  # one colour says nothing; very many are a cut-out photograph
             return alpha.copy()

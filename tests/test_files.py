@@ -166,15 +166,11 @@ SPOKEN = {
     "floats to 255": Image.fromarray(SQUARE.astype(np.float32) * 255),
     "16 bits, white is 0": Image.fromarray(~SQUARE * np.uint16(65535)),
     "white called transparent": Image.fromarray(WHITE),
-    "white called transparent, in colours": Image.fromarray(WHITE).convert("RGB"),
-    "white of a palette called transparent": palette(~SQUARE, [(255, 255, 255), (0, 0, 0)]),
     "black before a green called transparent": palette(~SQUARE, [(0, 0, 0), (71, 112, 76)]),
 }
 """The same person mask, said in another way."""
 
 SAVED = {"16 bits, white is 0": {"tiffinfo": {262: 0}}, "white called transparent": {"transparency": 255}}
-SAVED["white called transparent, in colours"] = {"transparency": (255, 255, 255)}
-SAVED["white of a palette called transparent"] = {"transparency": 0}
 SAVED["black before a green called transparent"] = {"transparency": 1}
 
 
@@ -201,12 +197,15 @@ def test_colours_are_looked_up_and_the_order_of_a_palette_means_nothing(tmp_path
 def test_a_mask_that_can_be_read_in_two_ways_is_refused(tmp_path):
     ramp = np.arange(320).astype(np.uint8).reshape(16, 20)
     Image.merge("LA", [Image.fromarray(ramp), Image.fromarray(WHITE)]).save(tmp_path / "two.png")
+    palette(SQUARE, [(255, 255, 255), (0, 0, 0)]).save(tmp_path / "figure.gif", transparency=0)  # or a hole
+    Image.fromarray(WHITE).convert("RGB").save(tmp_path / "key.png", transparency=(255, 255, 255))
     Image.fromarray(SQUARE.astype(np.uint8)).save(tmp_path / "ones.png")  # would be read as empty
     Image.fromarray(SQUARE.astype(np.float32) * 3000).save(tmp_path / "far.tif")
     Image.fromarray(np.where(SQUARE, np.nan, 0).astype(np.float32)).save(tmp_path / "nan.tif")
     frames = [Image.fromarray(WHITE), Image.fromarray(255 - WHITE)]
     frames[0].save(tmp_path / "pages.tif", save_all=True, append_images=frames[1:])
-    said = {"two.png": "which one is the mask", "far.tif": "3000", "nan.tif": "nan"}
+    said = dict.fromkeys(("two.png", "figure.gif", "key.png"), "which one is the mask")
+    said |= {"far.tif": "3000", "nan.tif": "nan"}
     said |= {"pages.tif": "2 pictures", "ones.png": "Multiply the mask by 255"}
     for name, words in said.items():
         with pytest.raises(UserError, match=words):
