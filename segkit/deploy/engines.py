@@ -202,15 +202,11 @@ def exported(checkpoint: Path, precision: str = "fp32") -> Path:
     """The ONNX file of a checkpoint in the cache folder, made the first time, which takes 10 to 20 seconds.
 
     precision: one of PRECISIONS; int8 is calibrated on the embedded validation pictures.
-    Returns: its path.   Raises: UserError.
+    Returns: its path.   Raises: UserError, OSError.
     """
-    try:
-        content = checkpoint.read_bytes()
-    except OSError as error:
-        raise UserError(f"checkpoint '{checkpoint}' cannot be read ({error.strerror}).") from None
     # Another checkpoint, another torch or another segkit.deploy.export: another file.
     recipe = Path(export_onnx.__code__.co_filename).read_bytes() + torch.__version__.encode()
-    key = hashlib.sha256(content + recipe).hexdigest()[:20]
+    key = hashlib.sha256(checkpoint.read_bytes() + recipe).hexdigest()[:20]
     folder = cache_folder() / "onnx" / f"{checkpoint.stem}-{key}"
     path = folder / f"{precision}.onnx"
     return path if path.exists() else export(checkpoint, path, precision)

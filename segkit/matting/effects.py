@@ -67,12 +67,11 @@ def background_alone(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return filled.clip(0, 255)
 
 
-def recolour(image: np.ndarray, share: np.ndarray, colour: Sequence[int], keep: float = 0.0) -> np.ndarray:
+def recolour(image: np.ndarray, share: np.ndarray, colour: Sequence[int]) -> np.ndarray:
     """Give one region, such as a shirt, another colour and leave its folds and shadows as they are.
 
     image: uint8 RGB (H, W, 3).   share: float (H, W) in [0, 1], how much each pixel belongs to the region.
-    colour: RGB, 0 to 255.   keep: share of the old hue that stays, 0 to 1.
-    Returns: uint8 (H, W, 3).
+    colour: RGB, 0 to 255.   Returns: uint8 (H, W, 3).
 
     Works in Lab, where brightness is a channel of its own: hue and saturation are replaced, and the
     brightness is only shifted, so that its middle becomes the new colour's.
@@ -87,7 +86,7 @@ def recolour(image: np.ndarray, share: np.ndarray, colour: Sequence[int], keep: 
     # A dark shirt made light must not lose its folds: contrast is scaled along with the brightness.
     contrast = np.clip((target[0] + 20) / (middle[0] + 20), 0.5, 2.0)
     new[..., 0] = (target[0] + (lab[..., 0] - middle[0]) * contrast).clip(0, 100)
-    new[..., 1:] = (1 - keep) * (target[1:] + 0.3 * (lab[..., 1:] - middle[1:])) + keep * lab[..., 1:]
+    new[..., 1:] = target[1:] + 0.3 * (lab[..., 1:] - middle[1:])
     painted = cv2.cvtColor(new, cv2.COLOR_LAB2RGB).clip(0, 1) * 255
     here = share[..., None].astype(np.float32)
     return (painted * here + image * (1 - here)).round().astype(np.uint8)

@@ -104,7 +104,6 @@ def predict_files(
     background: np.ndarray | Sequence[int] | str | None = None,
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
-    batch_size: int = 8,
     recolour: Mapping[str, Sequence[int]] | None = None,
     overwrite: bool = False,
     progress: bool = True,
@@ -169,7 +168,7 @@ def predict_files(
     def look(images: list[np.ndarray]) -> list[np.ndarray]:
         return person.predict_batch(images, flip, scales)
 
-    report.segment(list(zip(paths, targets, strict=True)), look, write, batch_size, progress)
+    report.segment(list(zip(paths, targets, strict=True)), look, write, 8, progress)
     return report
 
 

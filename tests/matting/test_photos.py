@@ -44,9 +44,8 @@ def test_a_folder_is_written_and_one_broken_file_does_not_stop_it(person, tmp_pa
         write_image(photos / f"{i:02}.jpg", astronaut[: 100 + i])
     (photos / "05.jpg").write_text("not a picture")
     paths = sorted(photos.iterdir())
-    report = predict_files(
-        person, paths, tmp_path / "out", ("mask", "overlay", "cutout"), (255, 0, 0), batch_size=4
-    )
+    outputs = "mask", "overlay", "cutout"
+    report = predict_files(person, paths, tmp_path / "out", outputs, (255, 0, 0))
     assert list(report.failed) == [photos / "05.jpg"]
     assert len(report.written) == 10 * 4
     mask = np.asarray(Image.open(tmp_path / "out" / "07_mask.png"))
