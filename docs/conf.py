@@ -1,9 +1,10 @@
 """How the site looks. docs/build.py gathers its pages and calls Sphinx."""
 
+import re
+
 from sphinx.util.rst import escape
 
 project = "segkit"
-author = "The segkit authors"
 html_title = "segkit: person segmentation"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.imgmath"]
 exclude_patterns = ["**/.ipynb_checkpoints"]
@@ -25,6 +26,7 @@ suppress_warnings = [
 # The signature of a function with its types, its docstring as it is written.
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
+autodoc_inherit_docstrings = False  # torch says the same of each forward
 
 html_theme = (
     "furo"  # light and dark, readable on a phone; fonts and scripts are the reader's own or in the page
@@ -32,13 +34,23 @@ html_theme = (
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sphinx = False
+html_show_copyright = False
 html_copy_source = False
 html_math_renderer = "imgmath"  # the lessons have no formulas, and MathJax would be asked of another host
 
 
 def as_written(app, what, name, obj, options, lines):
-    """Docstrings here are plain text: kept line by line, each sign as it stands."""
-    lines[:] = [f"| {escape(line)}" if line.strip() else "" for line in lines]
+    """Docstrings here are plain text. What lines up in columns stays as it stands; elsewhere a line that only
+    goes on with the one before is joined to it, so that it breaks where the page does.
+    """
+    shown = []
+    for block in "\n".join(lines).strip().split("\n\n"):
+        if re.search(r"[^.\s] {2,}\S|─", block):
+            shown += ["::", "", *(f"    {line}" for line in block.splitlines()), ""]
+        else:
+            joined = re.sub(r"\n +|(?<=[^\n]{70})\n(?![\w, ]+: )", " ", block)
+            shown += [*(f"| {escape(line)}" for line in joined.splitlines()), ""]
+    lines[:] = shown
 
 
 def not_ours(app, what, name, obj, skip, options):
