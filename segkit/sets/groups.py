@@ -14,7 +14,6 @@ import numpy as np
 from segkit.data import (
     SPLIT_SHARES,
     SPLITS,
-    Sample,
     assign_splits,
     find_samples,
     pictures_by_name,
@@ -54,19 +53,16 @@ def deal_folder(folder: str | Path, seed: int = 0, group: str | None = None, ove
         splits = {name: assign_splits(sorted(set(groups.values())), seed)[of] for name, of in groups.items()}
     grouped = bool(group) or count < len(names)
     path = write_splits(folder, splits, groups if grouped else None, overwrite)
-    parts = [f"{path}: " + ", ".join(_said(splits, groups, split, grouped) for split in SPLITS)]
+    pictures = Counter(splits.values())
+    whole = Counter(split for _, split in {(groups[name], split) for name, split in splits.items()})
+    dealt = [f"{pictures[split]} {split}" + f" ({whole[split]} groups)" * grouped for split in SPLITS]
+    parts = [f"{path}: {', '.join(dealt)}"]
     sizes = Counter(groups.values())
     if group and (alone := [name for name in names if sizes[groups[name]] == 1]):
         parts.append(f"{len(alone)} pictures stand alone by '{group}': {name_some(alone, 5)}")
     if not group and (said := series_leak(splits, f"segkit data split {folder} --overwrite")):
         parts.append(said)
     return "\n".join(parts)
-
-
-def _said(splits: dict[str, str], groups: dict[str, str], split: str, grouped: bool) -> str:
-    inside = [name for name, place in splits.items() if place == split]
-    whole = f" ({len({groups[name] for name in inside})} groups)" if grouped else ""
-    return f"{len(inside)} {split}{whole}"
 
 
 def read_groups(folder: Path, names: list[str], group: str) -> dict[str, str]:
@@ -163,42 +159,33 @@ def find_leaks(*folders: str | Path, splits: str | Path | None = None, labels: s
     groups are given, names that look like a film or a series.   splits, labels: as in find_samples.
     """
     sets = {folder: find_samples(folder, labels=labels, splits=splits) for folder in folders}
-    found = [leak for folder, samples in sets.items() for leak in _leaks_in(folder, samples, splits)]
-    if len(sets) > 1 and sum(map(len, sets.values())) <= MOST_COMPARED:
-        samples = {str(s.image): s for samples in sets.values() for s in samples}
-        pairs = near_duplicates(thumbnails({path: s.image for path, s in samples.items()}))
-        for a, b in pairs:
-            if samples[a].folder != samples[b].folder and samples[a].split != samples[b].split:
-                found.append(
-                    f"leak: '{a}' ({samples[a].split}) and '{b}' ({samples[b].split}) of two data sets "
-                    "are nearly the same picture. The cure: take such pictures out of one of them."
-                )
-                break
-    return found
-
-
-def _leaks_in(folder: str | Path, samples: list[Sample], splits: str | Path | None) -> list[str]:
-    found = []
-    split, groups = {s.name: s.split for s in samples}, {s.name: s.group for s in samples}
-    dealt = Path(splits or Path(folder) / "splits.csv").exists()
-    cure = f"segkit data split {folder}" + " --overwrite" * dealt
-    if torn := torn_groups(groups, split):
-        found.append(
-            f"leak: {len(torn)} groups lie in more than one split, such as {torn[0]}. The cure: correct "
-            f"'{splits or Path(folder) / 'splits.csv'}', or {cure} --group ..."
-        )
-    if len(samples) > MOST_COMPARED:
-        found.append(f"{len(samples)} pictures are too many to look for copies here: segkit doctor {folder}")
-    else:
-        pairs = near_duplicates(thumbnails({s.name: s.image for s in samples}))
-        if pairs := [(a, b) for a, b in pairs if split[a] != split[b]]:
-            (a, b), count = pairs[0], len(set(chain.from_iterable(pairs)))
+    found, cures = [], {}
+    for folder, samples in sets.items():
+        split, groups = {s.name: s.split for s in samples}, {s.name: s.group for s in samples}
+        table = Path(splits or Path(folder) / "splits.csv")
+        cures[Path(folder)] = cure = f"segkit data split {folder}" + " --overwrite" * table.exists()
+        if torn := torn_groups(groups, split):
             found.append(
-                f"leak: {count} pictures are nearly the same picture as one in another split, such as {a} "
-                f"({split[a]}) and {b} ({split[b]}). The cure: {cure}"
+                f"leak: {len(torn)} groups lie in more than one split, such as {torn[0]}. "
+                f"The cure: correct '{table}', or {cure} --group ..."
             )
-    if all(group == name for name, group in groups.items()) and (said := series_leak(split, cure)):
-        found.append(f"leak: {said}")
+        if all(group == name for name, group in groups.items()) and (said := series_leak(split, cure)):
+            found.append(f"leak: {said}")
+    of = {str(s.image): s for samples in sets.values() for s in samples}
+    if len(of) > MOST_COMPARED:
+        return [*found, f"{len(of)} pictures are too many to look for copies here: segkit doctor FOLDER"]
+    alike = near_duplicates(thumbnails({path: s.image for path, s in of.items()}))
+    alike = [(a, b) for a, b in alike if of[a].split != of[b].split]
+    inside = [(a, b) for a, b in alike if of[a].folder == of[b].folder]
+    for pairs in (inside, [pair for pair in alike if pair not in inside]):
+        if not pairs:
+            continue
+        a, b = pairs[0]
+        cure = cures[of[a].folder] if pairs is inside else "take them out of one of the two data sets"
+        found.append(
+            f"leak: {len(set(chain.from_iterable(pairs)))} pictures are nearly the same picture as one in "
+            f"another split, such as '{a}' ({of[a].split}) and '{b}' ({of[b].split}). The cure: {cure}"
+        )
     return found
 
 

@@ -31,22 +31,11 @@ from segkit.sets.tools import coco_mask, open_coco
 
 PERSON = 1  # COCO's category
 
-SINGLY_UP_TO = 1000
-"""COCO images are fetched one by one up to this many; for more, the archive of the split is quicker."""
-
 FREE_LICENCES = ("/licenses/by/", "/licenses/by-sa/", "flickr.com/commons/usage", "usa.gov/copyright")
 """Parts of licence addresses under which a photo and a mask made of it may be passed on: CC BY, CC BY-SA,
 no known copyright restrictions, United States government work. ND licences forbid changed copies."""
 
 RETRIES = 2
-
-
-@dataclass(frozen=True)
-class Remote:
-    """One file on a server. checksum is "md5:..." or "sha256:..."."""
-
-    url: str
-    checksum: str
 
 
 @dataclass(frozen=True)
@@ -58,7 +47,8 @@ class Source:
     size: str
     licence: str
     terms: str
-    files: dict[str, Remote]
+    archive: str  # the address of a zip file
+    checksum: str  # md5:... or sha256:...
     build: Callable[..., None] = field(repr=False)
     splits: tuple[str, ...] = ()
     images_url: str = ""  # with {split} and {name}, where images can be had one by one
@@ -183,11 +173,10 @@ def _reason(error: Exception) -> str:
     return str(error).split(": ")[-1].rstrip(")'\" ") or type(error).__name__
 
 
-def _fetched(source: Source, key: str, progress: bool, members: Sequence[str] = ()) -> list[Path]:
-    """Some members of one of the source's archives, or all of them, unpacked beside it."""
-    remote = source.files[key]
-    archive = _downloads(source) / PurePosixPath(remote.url).name
-    return fetch(remote.url, archive, remote.checksum, progress, unzip=members)
+def _unpacked(source: Source, progress: bool, members: Sequence[str] = ()) -> list[Path]:
+    """Some members of the source's archive, or all of them, unpacked beside it."""
+    path = _downloads(source) / PurePosixPath(source.archive).name
+    return fetch(source.archive, path, source.checksum, progress, unzip=members)
 
 
 def _downloads(source: Source) -> Path:
@@ -204,7 +193,7 @@ def _shuffled(names: Iterable[str]) -> list[str]:
 
 def _build_penn_fudan(source: Source, folder: Path, limit: int | None, progress: bool) -> None:
     """170 street scenes. There is no official split, so no splits.csv: the loader deals the names."""
-    paths = _fetched(source, "archive", progress)
+    paths = _unpacked(source, progress)
     images = {path.stem: path for path in paths if path.parent.name == "PNGImages"}
     masks = {path.stem: path for path in paths if path.parent.name == "PedMasks"}
     for name in _shuffled(images)[:limit]:
@@ -230,7 +219,7 @@ def _build_coco(
     rows = []
     for part in source.splits if split == "all" else (split,):
         member = f"annotations/instances_{part}2017.json"
-        coco = open_coco(_fetched(source, "annotations", progress, [member])[0])
+        coco = open_coco(_unpacked(source, progress, [member])[0])
         crowds = {coco.anns[key]["image_id"] for key in coco.getAnnIds(catIds=[PERSON], iscrowd=True)}
         licences = {entry["id"]: entry for entry in coco.dataset["licenses"]}
         allowed = _allowed_licences(licence, licences)
@@ -284,9 +273,6 @@ def _allowed_licences(wanted: str | None, licences: dict[int, dict[str, Any]]) -
 
 def _coco_images(source: Source, split: str, names: list[str], progress: bool) -> dict[str, Path]:
     """The files of these images; what the server has no longer is left out."""
-    if split in source.files and len(names) > SINGLY_UP_TO:
-        paths = {path.name: path for path in _fetched(source, split, progress)}
-        return {name: paths[name] for name in names}
 
     def get(name: str) -> Path | None:
         url = source.images_url.format(split=split, name=name)
@@ -318,12 +304,8 @@ SOURCES: dict[str, Source] = {
             "Please cite: Wang, Shi, Song and Shen, Object Detection Combining Recognition and\n"
             "Segmentation, ACCV 2007."
         ),
-        files={
-            "archive": Remote(
-                "https://www.cis.upenn.edu/~jshi/ped_html/PennFudanPed.zip",
-                "md5:5aaa3dee905cef73325923716e38fc6d",
-            )
-        },
+        archive="https://www.cis.upenn.edu/~jshi/ped_html/PennFudanPed.zip",
+        checksum="md5:5aaa3dee905cef73325923716e38fc6d",
         build=_build_penn_fudan,
     ),
     "coco-person": Source(
@@ -339,13 +321,8 @@ SOURCES: dict[str, Source] = {
             "work of the United States government).\n"
             "Please cite: Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014."
         ),
-        files={
-            "annotations": Remote(
-                f"{_COCO}/annotations/annotations_trainval2017.zip",
-                "md5:f4bbac642086de4f52a3fdda2de5fa2c",
-            ),
-            "val": Remote(f"{_COCO}/zips/val2017.zip", "md5:442b8da7639aecaf257c1dceb8ba8c80"),
-        },
+        archive=f"{_COCO}/annotations/annotations_trainval2017.zip",
+        checksum="md5:f4bbac642086de4f52a3fdda2de5fa2c",
         build=_build_coco,
         splits=("val", "train"),
         images_url=_COCO + "/{split}2017/{name}",

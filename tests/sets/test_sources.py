@@ -22,7 +22,7 @@ coco_tools = pytest.importorskip("pycocotools.mask")
 
 from segkit.files import UserError  # noqa: E402
 from segkit.sets import sources  # noqa: E402
-from segkit.sets.sources import Remote, fetch, get_source, list_sources  # noqa: E402
+from segkit.sets.sources import fetch, get_source, list_sources  # noqa: E402
 
 # pycocotools 2.0.11 under NumPy 2; nothing a user can see.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -30,19 +30,14 @@ RNG = np.random.default_rng(0)
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves `files`. The sets and numbers below say how it misbehaves."""
+    """Serves `files`; `faults` are what the next answers for a path are instead: "busy", or "cut" short."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
-        self.breaks_after: dict[str, int] = {}  # path -> bytes sent before the connection drops
-        self.breaks_left = 0  # how many times it drops
-        self.errors_left = 0  # how many answers are "503 busy"
+        self.faults: dict[str, list[str]] = {}
         self.asked: list[str] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, request, client_address):
         pass  # a client that hangs up is part of these tests
@@ -53,21 +48,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        server = self.server
-        server.asked.append(self.path)
-        if server.errors_left:
-            server.errors_left -= 1
-            return self.send_error(503)
-        if self.path not in server.files:
-            return self.send_error(404)
-        body = server.files[self.path]
+        self.server.asked.append(self.path)
+        faults, body = self.server.faults.get(self.path), self.server.files.get(self.path)
+        fault = faults.pop() if faults else None
+        if fault == "busy" or body is None:
+            return self.send_error(404 if body is None else 503)
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.path in server.breaks_after and server.breaks_left:
-            server.breaks_left -= 1
-            body = body[: server.breaks_after[self.path]]
-        self.wfile.write(body)
+        self.wfile.write(body[:10] if fault == "cut" else body)
 
 
 @pytest.fixture
@@ -90,14 +79,15 @@ def md5(data: bytes) -> str:
     return "md5:" + hashlib.md5(data).hexdigest()
 
 
-def archive(server: Server, name: str, members: dict[str, bytes]) -> Remote:
-    """Have the server offer members as NAME.zip."""
+def offer(server: Server, monkeypatch, name: str, members: dict[str, bytes], **other) -> None:
+    """Have the server offer members as the archive of a source."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         for member, data in members.items():
             file.writestr(member, data)
     server.files[f"/{name}.zip"] = data = buffer.getvalue()
-    return Remote(f"{server.url}/{name}.zip", md5(data))
+    other |= {"archive": f"{server.url}/{name}.zip", "checksum": md5(data)}
+    monkeypatch.setitem(sources.SOURCES, name, replace(sources.SOURCES[name], **other))
 
 
 def picture(pixels: np.ndarray, kind: str) -> bytes:
@@ -116,40 +106,27 @@ def noise(height: int, width: int) -> np.ndarray:
 BODY = RNG.bytes(300_000)
 
 
-def test_a_file_is_fetched_once(server, tmp_path):
-    server.files["/a.bin"] = BODY
+@pytest.mark.parametrize("faults", [[], ["cut", "cut"], ["busy", "busy"]])
+def test_a_file_is_fetched_once_however_often_that_has_to_be_tried(server, tmp_path, faults):
+    server.files["/a.bin"], server.faults["/a.bin"] = BODY, [*faults]
     for _ in range(2):
         assert fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY)).read_bytes() == BODY
-    assert len(server.asked) == 1
+    assert len(server.asked) == 1 + len(faults)
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
-def test_a_broken_transfer_is_tried_again(server, tmp_path):
-    server.files["/a.bin"], server.breaks_after["/a.bin"], server.breaks_left = BODY, 100_000, 2
-    fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY), progress=False)
-    assert len(server.asked) == 3 and (tmp_path / "a.bin").read_bytes() == BODY
-
-
-def test_a_busy_server_is_asked_again(server, tmp_path):
-    server.files["/a.bin"], server.errors_left = BODY, 2
-    assert fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY)).read_bytes() == BODY
-    server.errors_left = 99
-    with pytest.raises(UserError, match="answers 503"):
-        fetch(f"{server.url}/a.bin", tmp_path / "b.bin", md5(BODY))
-
-
-def test_a_wrong_checksum_names_both_and_leaves_nothing(server, tmp_path):
-    server.files["/a.bin"] = b"something else"
-    with pytest.raises(UserError) as caught:
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (BODY, "answers 503"),
+        (None, r"a\.bin' is not on the server"),
+        (b"other", f"{md5(BODY)}.*{md5(b'other')[4:]}.*Run the command again"),
+    ],
+)
+def test_what_cannot_be_fetched_is_one_sentence_and_leaves_nothing(server, tmp_path, body, said):
+    server.files["/a.bin"], server.faults["/a.bin"] = body, ["busy"] * 9 if body == BODY else []
+    with pytest.raises(UserError, match=said):
         fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY))
-    for part in (md5(BODY), md5(b"something else")[4:], "Run the command again"):
-        assert part in str(caught.value)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_missing_file_is_one_sentence(server, tmp_path):
-    with pytest.raises(UserError, match=r"gone\.zip' is not on the server"):
-        fetch(f"{server.url}/gone.zip", tmp_path / "gone.zip", md5(BODY))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -170,8 +147,7 @@ def penn(server, monkeypatch):
         people = np.zeros((20, 30), np.uint8)
         people[5:15, 3:9], people[5:15, 12 : 18 + i] = 1, 2
         members[f"PennFudanPed/PedMasks/Fudan{i}_mask.png"] = picture(people, "png")
-    small = replace(sources.SOURCES["penn-fudan"], files={"archive": archive(server, "Penn", members)})
-    monkeypatch.setitem(sources.SOURCES, "penn-fudan", small)
+    offer(server, monkeypatch, "penn-fudan", members)
     return members
 
 
@@ -201,16 +177,8 @@ def test_a_limit_takes_the_same_images_and_a_larger_one_adds_to_them(penn):
     assert len(small) == 2 and len(large) == 4 and small < large
 
 
-def test_another_folder_is_not_overwritten(penn, tmp_path):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "precious.txt").write_text("mine")
-    with pytest.raises(UserError, match="exists and is not empty"):
-        get_source("penn-fudan", out=tmp_path / "mine", yes=True, progress=False)
-    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["precious.txt"]
-
-
 def test_a_failed_command_leaves_no_folder_that_looks_complete(penn, server, tmp_path):
-    server.files["/Penn.zip"] = b"broken"
+    server.files["/penn-fudan.zip"] = b"broken"
     with pytest.raises(UserError):
         get_source("penn-fudan", out=tmp_path / "set", yes=True, progress=False)
     assert not list(tmp_path.glob("*set*"))
@@ -255,9 +223,8 @@ def test_the_list_names_every_set_and_the_cache(cache):
 
 def test_the_registered_addresses_and_checksums_are_well_formed():
     for source in sources.SOURCES.values():
-        for remote in source.files.values():
-            assert re.fullmatch(r"https?://[^ ]+\.zip", remote.url)
-            assert re.fullmatch("md5:[0-9a-f]{32}", remote.checksum)
+        assert re.fullmatch(r"https?://[^ ]+\.zip", source.archive)
+        assert re.fullmatch("md5:[0-9a-f]{32}", source.checksum)
 
 
 # COCO
@@ -301,13 +268,12 @@ def coco(server, monkeypatch):
     train = data | {"images": [images[0] | {"id": 99, "file_name": "000000000099.jpg"}]}
     train["annotations"] = [notes[0] | {"image_id": 99}]
     server.files["/train2017/000000000099.jpg"] = picture(noise(height, width), "jpeg")
-    pictures = {name[1:]: body for name, body in server.files.items() if name.startswith("/val2017")}
-    splits = {"val": data, "train": train}
-    notes = {f"annotations/instances_{k}2017.json": json.dumps(v).encode() for k, v in splits.items()}
-    files = {"annotations": archive(server, "ann", notes), "val": archive(server, "val", pictures)}
+    members = {
+        f"annotations/instances_{split}2017.json": json.dumps(content).encode()
+        for split, content in {"val": data, "train": train}.items()
+    }
     address = server.url + "/{split}2017/{name}"
-    small = replace(sources.SOURCES["coco-person"], files=files, images_url=address)
-    monkeypatch.setitem(sources.SOURCES, "coco-person", small)
+    offer(server, monkeypatch, "coco-person", members, images_url=address)
     return data
 
 
@@ -368,28 +334,13 @@ def test_all_splits_fit_into_one_folder(coco):
     assert Counter(row["split"] for row in rows_of(get_coco(split="all")).values()) == {"val": 7, "train": 1}
 
 
-def test_few_images_are_fetched_singly_and_many_as_the_archive(coco, server, monkeypatch):
-    single = get_coco(limit=3)
-    assert len(rows_of(single)) == 3
-    assert "/val.zip" not in server.asked
-    monkeypatch.setattr(sources, "SINGLY_UP_TO", 5)
-    server.asked.clear()
-    whole = get_coco()
-    assert set(server.asked) == {"/val.zip"}
-    assert rows_of(single).items() <= rows_of(whole).items()
-    for name in rows_of(single):
-        for part in (f"images/{name}.jpg", f"masks/{name}.png"):
-            assert (single / part).read_bytes() == (whole / part).read_bytes()
-
-
 def test_an_interrupted_coco_download_keeps_the_images_that_arrived(coco, server, tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "RETRIES", 0)
     last = sources._shuffled(f"{i:012}.jpg" for i in range(1, 9) if i != 4)[-1]
-    server.breaks_after[f"/val2017/{last}"], server.breaks_left = 10, 99
+    server.faults[f"/val2017/{last}"] = ["cut"]
     with pytest.raises(UserError, match="Check the network"):
         get_coco(out=tmp_path / "set")
     assert not (tmp_path / "set").exists()
-    server.breaks_left = 0
     server.asked.clear()
     assert len(rows_of(get_coco(out=tmp_path / "set"))) == 7
     assert server.asked == [f"/val2017/{last}"]
