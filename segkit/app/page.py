@@ -9,7 +9,6 @@ import contextlib
 import io
 import re
 import shutil
-import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -109,23 +108,21 @@ class Page:
 
     def __init__(self, models: Sequence[str], engines: Sequence[str], folder: Path):
         self.models, self.engines, self.folder = list(models), list(engines), folder
-        self.store, self._loaded, self._lock = Store(), {}, threading.Lock()
+        self.store, self._load = Store(), cache(Segmenter.load)
         self.network, self.screen, self.full_size = (anyio.CapacityLimiter(n) for n in (1, 2, 1))
         for name in models:
             find_checkpoint(name)
         self.segmenter({})  # says now what is wrong with it
 
     def segmenter(self, said) -> Segmenter:
-        """The network and engine that an address names, loaded once.   Raises: UserError."""
+        """The network and engine that an address names, loaded once.   Raises: UserError.
+
+        One thread at a time asks for another than the first: see self.network.
+        """
         model, engine = said.get("model") or self.models[0], said.get("engine") or self.engines[0]
         if model not in self.models or engine not in self.engines:
             raise UserError("the network and its engine are those that the page offers.")
-        with self._lock:
-            if (model, engine) not in self._loaded:
-                self._loaded[model, engine] = Segmenter.load(
-                    model, engine=None if engine == "torch" else engine
-                )
-            return self._loaded[model, engine]
+        return self._load(model, engine=None if engine == "torch" else engine)
 
     def kept(self, key: str, kind: type):
         """What was sent under a key.   Raises: Gone."""

@@ -50,14 +50,8 @@ def background_alone(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     # Average ever larger neighbourhoods (a pyramid), then let the coarse ones fill what the finer left open.
     layers = [(image.astype(np.float32) * weight[..., None], weight)]
     while min(layers[-1][1].shape) > 2:
-        colours, w = layers[-1]
-        size = (max(1, w.shape[1] // 2), max(1, w.shape[0] // 2))
-        layers.append(
-            (
-                cv2.resize(colours, size, interpolation=cv2.INTER_AREA),
-                cv2.resize(w, size, interpolation=cv2.INTER_AREA),
-            )
-        )
+        size = [max(1, side // 2) for side in layers[-1][1].shape[::-1]]
+        layers.append([cv2.resize(layer, size, interpolation=cv2.INTER_AREA) for layer in layers[-1]])
     colours, w = layers[-1]
     filled = colours / np.maximum(w, 1e-6)[..., None]
     for colours, w in reversed(layers[:-1]):

@@ -137,7 +137,8 @@ def replace_in_video(
         smoother.past, done = parts.past, len(parts.times)
         report = VideoReport(out, info.width, info.height, resumed=done)
         bar = tqdm(total=info.frames, initial=done, unit=" frames", desc=Path(source).name)
-        small = ((frame, person.preprocessing.resize(frame.image)) for frame in reader.frames(parts.last))
+        frames = reader.frames(after=parts.times[-1] * info.time_base if done else None)
+        small = ((frame, person.preprocessing.resize(frame.image)) for frame in frames)
         if np.ndim(background) == 3:  # as narrow as the frames are stored
             width = max(1, round(background.shape[1] / info.pixel_aspect))
             background = cv2.resize(background, (width, len(background)), interpolation=cv2.INTER_AREA)
@@ -259,11 +260,6 @@ class Parts:
         with atomic_path(self._state) as temporary:
             np.savez(temporary, job=self.job, times=self.times, starts=self.starts, **memory)
 
-    @property
-    def last(self) -> Fraction | None:
-        """The time of the last frame that is done."""
-        return self.times[-1] * self.info.time_base if self.times else None
-
     def _piece(self, number: int) -> Path:
         return self.folder / ("frames" if self.encoding.codec == "png" else f"{number:05d}{self.out.suffix}")
 
@@ -324,7 +320,7 @@ class Parts:
                 video.metadata.update(first.streams.video[0].metadata)
                 video.codec_context.framerate = self.info.fps
             tracks = [self._pictures(video)]
-            for number in self.reader.sounds if sound in ("sound copied", "sound encoded anew") else ():
+            for number in self.reader.sounds if sound != "sound lost" else ():
                 source = opened.enter_context(open_container(self.reader.path))
                 track = source.streams.audio[number]
                 codec = None if sound == "sound copied" else self.encoding.audio_codec
