@@ -67,16 +67,14 @@ def deal_folder(folder: str | Path, seed: int = 0, group: str | None = None, ove
 
 def read_groups(folder: Path, names: list[str], group: str) -> dict[str, str]:
     """What each name belongs to, by a pattern, "folder" or a CSV; see deal_folder.   Raises: UserError."""
-    if group == "folder":
-        groups = {name: name.rpartition("/")[0] or name for name in names}
-    elif group.lower().endswith(".csv"):
+    if group.lower().endswith(".csv"):
         table = read_table(Path(group), ("name", "group"), names)
         if missing := sorted(set(names) - table.keys()):
             raise UserError(f"'{group}' has no line for {len(missing)} pictures, such as {missing[0]}.")
         groups = {name: table[name]["group"] for name in names}
     else:
         try:
-            groups = group_by_pattern(names, group)
+            groups = group_by_pattern(names, "(.+)/" if group == "folder" else group)
         except re.error as error:
             raise UserError(f"'{group}' is no pattern ({error}): write one such as (.+)_\\d+") from None
     if len(set(groups.values())) == len(names):

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,12 +56,11 @@ class Compared:
         return "better" if self.difference > 0 else "worse"
 
 
-def compare_to_reference(
-    runs: list[dict], score: str = "dice_real", reference: Callable[[str], str] | str = "reference"
-) -> list[Compared]:
+def compare_to_reference(runs: list[dict], score: str = "dice_real") -> list[Compared]:
     """Mean and spread over the seeds of each row, and the difference to its reference.
 
-    runs: from read_runs.   reference: the name of the row to compare with, or a function row -> that name.
+    runs: from read_runs.   The reference of "small: a teacher" is "small: reference"; without a colon,
+    "reference".
     Two seeds say little about one row, but all rows together say how far seeds lie apart: the variance is
     pooled over every row with at least two seeds. A difference counts as more than noise beyond twice its
     standard error.   Returns: in the order of the first run of each row.
@@ -72,7 +71,8 @@ def compare_to_reference(
     values = {row: rows.loc[rows["row"] == row, score] for row in rows["row"].unique()}
     table = []
     for row, own in values.items():
-        against = reference(row) if callable(reference) else reference
+        group, colon, _ = row.partition(": ")
+        against = f"{group}: reference" if colon else "reference"
         difference = noise = None
         if against in values and against != row:
             difference = float(own.mean() - values[against].mean())
@@ -83,19 +83,13 @@ def compare_to_reference(
     return table
 
 
-def reference_of(row: str) -> str:
-    """The row to compare with: "small: reference" for "small: a teacher", "reference" where no colon is."""
-    group, colon, _ = row.partition(": ")
-    return f"{group}: reference" if colon else "reference"
-
-
 def markdown_table(runs: list[dict]) -> str:
     """Every row on the real and on the rendered validation pictures, as a Markdown table."""
 
     def shown(number: float | None, form: str) -> str:
         return "" if number is None else format(number, form)
 
-    columns = [{c.row: c for c in compare_to_reference(runs, score, reference_of)} for score in SCORES]
+    columns = [{c.row: c for c in compare_to_reference(runs, score)} for score in SCORES]
     order = sorted({run["row"]: None for run in runs}, key=lambda row: row.count(": "))
     lines = [
         "| change | seeds | Dice, real | spread | difference | | Dice, rendered | spread | difference | |",
@@ -117,7 +111,7 @@ def plot_ablation(runs: list[dict], score: str = "dice_real") -> Figure:
 
     runs: from read_runs; rows that are a reference, or lack one, are left out.   Introduced in notebook 11.
     """
-    table = [c for c in compare_to_reference(runs, score, reference_of) if c.difference is not None]
+    table = [c for c in compare_to_reference(runs, score) if c.difference is not None]
     table.sort(key=lambda c: c.difference)
     figure = Picture(figsize=(8, 0.9 + 0.26 * max(3, len(table))), layout="constrained")
     axes = figure.subplots()

@@ -21,10 +21,12 @@ resource = pytest.importorskip("resource")
         (1, 80, "data import set -o out", "'out"),
         (64, 20, "data split set", "set/splits.csv"),
         (64, 20, "doctor set --picture look.png", "look.png"),
+        (64, 10_000, "train set -o run --cache disk --num_epochs 1", ".npy"),
     ],
 )
 def test_a_full_disk_is_a_sentence(tmp_path, tiny_model, monkeypatch, capsys, side, limit, command, named):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SEGKIT_DATA", str(tmp_path / "cache"))
     noise = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
     for i, image in enumerate(noise):
         write_image(tmp_path / "set" / "images" / f"{i}.png", image)

@@ -14,7 +14,6 @@ from segkit.study.compare import (
     markdown_table,
     plot_ablation,
     read_runs,
-    reference_of,
 )
 
 WEIGHTS = Path(__file__).parents[2] / "data" / "weights"
@@ -35,7 +34,7 @@ RUNS = [
 
 
 def test_mean_spread_and_difference_by_hand():
-    table = {c.row: c for c in compare_to_reference(RUNS, "dice_real", reference_of)}
+    table = {c.row: c for c in compare_to_reference(RUNS)}
     assert table["reference"].mean == pytest.approx(0.81) and table["reference"].difference is None
     assert table["other"].spread == pytest.approx(0.02)
     assert table["other"].difference == pytest.approx(-0.10)
@@ -45,7 +44,7 @@ def test_mean_spread_and_difference_by_hand():
 
 def test_noise_is_pooled_over_all_rows_with_two_seeds():
     """Three rows with two seeds 0.02 apart each: variance 0.0002, and twice the error of two means of two."""
-    table = {c.row: c for c in compare_to_reference(RUNS, "dice_real", reference_of)}
+    table = {c.row: c for c in compare_to_reference(RUNS)}
     assert table["other"].noise == pytest.approx(2 * (0.0002 * (1 / 2 + 1 / 2)) ** 0.5)
     assert table["small: more"].noise == pytest.approx(2 * (0.0002 * 2) ** 0.5)
     assert [table[row].verdict for row in ("reference", "other", "near", "small: more")] == [
