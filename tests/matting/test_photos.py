@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
@@ -13,55 +13,32 @@ import segkit.matting.photos as photos_module
 from segkit.cli import main
 from segkit.files import UserError, read_image, same_name, write_image
 from segkit.matting.photos import predict_files, srgb_profile
-from segkit.predict import Segmenter
 
 
-@pytest.fixture
-def person(weights) -> Segmenter:
-    return Segmenter.load(weights, device="cpu")
-
-
-class Bright:
-    """As much of a Segmenter as predict_files needs: bright pixels are person, and 66 rows are too many."""
-
-    classes, threshold = ("person",), 0.5
-
-    def predict_batch(self, images, flip, scales):
-        if any(len(image) == 66 for image in images):
-            raise RuntimeError("out of memory")
-        return [image.mean(2, dtype=np.float32) / 255 for image in images]
-
-    def labels(self, prob):
-        return (prob > 0.5).astype(np.uint8)
-
-    def foreground(self, prob):
-        return prob
-
-
-def test_a_folder_is_written_and_one_broken_file_does_not_stop_it(person, tmp_path, astronaut):
+def test_a_folder_is_written_and_one_broken_file_does_not_stop_it(bright, tmp_path, astronaut):
     photos = tmp_path / "photos"
     for i in range(11):
         write_image(photos / f"{i:02}.jpg", astronaut[: 100 + i])
     (photos / "05.jpg").write_text("not a picture")
     paths = sorted(photos.iterdir())
     outputs = "mask", "overlay", "cutout"
-    report = predict_files(person, paths, tmp_path / "out", outputs, (255, 0, 0))
+    report = predict_files(bright, paths, tmp_path / "out", outputs, (255, 0, 0))
     assert list(report.failed) == [photos / "05.jpg"]
     assert len(report.written) == 10 * 4
     mask = np.asarray(Image.open(tmp_path / "out" / "07_mask.png"))
     assert mask.shape == (107, 512)
     assert set(np.unique(mask)) <= {0, 255}
-    assert (mask == (person(read_image(photos / "07.jpg")) > 0.5) * 255).all()
+    assert (mask == (bright(read_image(photos / "07.jpg")) > 0.5) * 255).all()
     assert Image.open(tmp_path / "out" / "07_cutout.png").mode == "RGBA"
 
 
-def test_a_place_that_is_a_pictures_name_and_an_output_that_does_not_exist_are_refused(tmp_path):
+def test_a_place_that_is_a_pictures_name_and_an_output_that_does_not_exist_are_refused(bright, tmp_path):
     for where, what, said in (
         ("cutout.PNG", "mask", "go into a folder"),
         ("out", "hologram", "mask, overlay"),
     ):
         with pytest.raises(UserError, match=said):
-            predict_files(Bright(), [tmp_path / "a.jpg"], tmp_path / where, (what,))
+            predict_files(bright, [tmp_path / "a.jpg"], tmp_path / where, (what,))
 
 
 PLACES = st.lists(
@@ -72,9 +49,9 @@ PLACES = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PLACES)
-def test_n_pictures_give_n_results_and_no_picture_changes(places):
+def test_n_pictures_give_n_results_and_no_picture_changes(bright, places):
     with TemporaryDirectory() as folder:
         paths = []
         for i, parts in enumerate(places):
@@ -83,7 +60,7 @@ def test_n_pictures_give_n_results_and_no_picture_changes(places):
             Image.fromarray(np.full((4 + i, 9, 3), 200, np.uint8)).save(paths[-1])
         before = [path.read_bytes() for path in paths]
         try:
-            report = predict_files(Bright(), paths, Path(folder) / "out", ("mask", "cutout"))
+            report = predict_files(bright, paths, Path(folder) / "out", ("mask", "cutout"))
         except UserError as error:  # a result would stand where a picture stands
             assert "to be read" in str(error) or "exist" in str(error)
             assert any(path.parent.name == "out" for path in paths)
@@ -100,34 +77,34 @@ def test_n_pictures_give_n_results_and_no_picture_changes(places):
         ]
 
 
-def test_results_that_are_there_stay_and_a_picture_is_never_its_own_result(tmp_path):
+def test_results_that_are_there_stay_and_a_picture_is_never_its_own_result(bright, tmp_path):
     path = write_image(tmp_path / "x.jpg", np.full((9, 9, 3), 200, np.uint8))
     hand_made = write_image(tmp_path / "x_mask.png", np.eye(9, dtype=np.uint8))
     before = hand_made.read_bytes()
     with pytest.raises(UserError, match=r"x_mask\.png.*--overwrite"):
-        predict_files(Bright(), [path], tmp_path)
+        predict_files(bright, [path], tmp_path)
     for overwrite in (False, True):
         with pytest.raises(UserError, match="to be read"):
-            predict_files(Bright(), [path, hand_made], tmp_path, overwrite=overwrite)
+            predict_files(bright, [path, hand_made], tmp_path, overwrite=overwrite)
     assert hand_made.read_bytes() == before
     with pytest.raises(UserError, match="choose another place"):
-        predict_files(Bright(), [path], tmp_path, overwrite=True, also_read=[hand_made])
-    assert predict_files(Bright(), [path], tmp_path, overwrite=True).written == [hand_made]
+        predict_files(bright, [path], tmp_path, overwrite=True, also_read=[hand_made])
+    assert predict_files(bright, [path], tmp_path, overwrite=True).written == [hand_made]
     assert hand_made.read_bytes() != before
 
 
-def test_what_another_run_made_meanwhile_stays(tmp_path, monkeypatch):
-    def look(self, images, *_):
+def test_what_another_run_made_meanwhile_stays(bright, tmp_path, monkeypatch):
+    def look(images, *_):
         write_image(tmp_path / "out" / "a_mask.png", np.eye(9, dtype=np.uint8))
         return [image[..., 0] / np.float32(255) for image in images]
 
-    monkeypatch.setattr(Bright, "predict_batch", look)
+    monkeypatch.setattr(bright, "predict_batch", look)
     path = write_image(tmp_path / "a.png", np.full((9, 9, 3), 200, np.uint8))
-    assert "exists already" in predict_files(Bright(), [path], tmp_path / "out").failed[path]
+    assert "exists already" in predict_files(bright, [path], tmp_path / "out").failed[path]
     assert (np.asarray(Image.open(tmp_path / "out" / "a_mask.png")) == np.eye(9)).all()
 
 
-def test_whatever_goes_wrong_with_one_picture_is_that_pictures(tmp_path, monkeypatch):
+def test_whatever_goes_wrong_with_one_picture_is_that_pictures(bright, tmp_path, monkeypatch):
     paths = [write_image(tmp_path / f"{n}.png", np.full((n, 9, 3), 200, np.uint8)) for n in range(64, 69)]
 
     def fails(path, pixels, **options):
@@ -135,31 +112,41 @@ def test_whatever_goes_wrong_with_one_picture_is_that_pictures(tmp_path, monkeyp
             raise RuntimeError("a library broke")
         return write_image(path, pixels, **options)
 
+    real = bright.predict_batch
+
+    def look(images, *how):
+        if any(len(image) == 66 for image in images):
+            raise RuntimeError("out of memory")
+        return real(images, *how)
+
     monkeypatch.setattr(photos_module, "write_image", fails)
-    report = predict_files(Bright(), paths, tmp_path / "out")
+    monkeypatch.setattr(bright, "predict_batch", look)
+    report = predict_files(bright, paths, tmp_path / "out")
     assert {p.stem: why for p, why in report.failed.items()}.keys() == {"65", "66"}
     assert "out of memory" in report.failed[paths[2]] and "a library broke" in report.failed[paths[1]]
     assert sorted(p.name for p in report.written) == ["64_mask.png", "67_mask.png", "68_mask.png"]
 
 
-def test_a_name_of_dots_stays_in_the_folder(tmp_path):
+def test_a_name_of_dots_stays_in_the_folder(bright, tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "..png", "PNG")
-    (written,) = predict_files(Bright(), [tmp_path / "..png"], tmp_path / "out").written
+    (written,) = predict_files(bright, [tmp_path / "..png"], tmp_path / "out").written
     assert written == tmp_path / "out" / "picture_mask.png"
 
 
-def test_large_pictures_go_through_alone(tmp_path, monkeypatch):
+def test_large_pictures_go_through_alone(bright, tmp_path, monkeypatch):
     together = []
     monkeypatch.setattr(photos_module, "BATCH_PIXELS", 1000)
-    monkeypatch.setattr(Bright, "predict_batch", lambda self, images, *_: together.append(len(images)) or
-                        [image[..., 0] / np.float32(255) for image in images])  # fmt: skip
+    real = bright.predict_batch
+    monkeypatch.setattr(
+        bright, "predict_batch", lambda images, *how: together.append(len(images)) or real(images, *how)
+    )
     paths = [write_image(tmp_path / f"{i}.png", np.zeros((10, 40, 3), np.uint8)) for i in range(4)]
     paths.append(write_image(tmp_path / "large.png", np.zeros((60, 40, 3), np.uint8)))
-    predict_files(Bright(), paths, tmp_path / "out")
+    predict_files(bright, paths, tmp_path / "out")
     assert together == [2, 2, 1]
 
 
-def test_results_are_upright_and_keep_exif_resolution_and_profile(tmp_path):
+def test_results_are_upright_and_keep_exif_resolution_and_profile(bright, tmp_path):
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "Camera"
     photo = Image.fromarray(np.full((30, 50, 3), 200, np.uint8))
@@ -167,7 +154,7 @@ def test_results_are_upright_and_keep_exif_resolution_and_profile(tmp_path):
     photo.save(tmp_path / "a.jpg", **options)
     photo.convert("CMYK").save(tmp_path / "b.tif", **options)
     photos, outputs = [tmp_path / "a.jpg", tmp_path / "b.tif"], ("mask", "overlay", "cutout")
-    for path in predict_files(Bright(), photos, tmp_path / "out", outputs).written:
+    for path in predict_files(bright, photos, tmp_path / "out", outputs).written:
         with Image.open(path) as result:
             assert result.size == (30, 50)
             kept = result.getexif()
@@ -180,11 +167,11 @@ def test_results_are_upright_and_keep_exif_resolution_and_profile(tmp_path):
             assert "sRGB" in ImageCms.getProfileDescription(profile)
 
 
-def test_odd_metadata_is_left_behind(tmp_path):
+def test_odd_metadata_is_left_behind(bright, tmp_path):
     photo = Image.fromarray(np.full((30, 50, 3), 200, np.uint8))
     photo.save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*" + b"\xff" * 90)
     photo.save(tmp_path / "b.png", exif=b"Exif\0\0II*\0" + bytes(200), dpi=(1e-9, 1e5))
-    report = predict_files(Bright(), [tmp_path / "a.jpg", tmp_path / "b.png"], tmp_path / "out", ("overlay",))
+    report = predict_files(bright, [tmp_path / "a.jpg", tmp_path / "b.png"], tmp_path / "out", ("overlay",))
     assert len(report.written) == 2 and not report.failed
 
 
@@ -211,14 +198,14 @@ def test_a_picture_on_standard_input_becomes_one_on_standard_output(
     assert code == 0 and (tmp_path / "out" / "stdin_cutout.png").exists()
 
 
-def test_a_folder_keeps_the_folders_below_it_and_says_what_is_no_picture(tmp_path):
+def test_a_folder_keeps_the_folders_below_it_and_says_what_is_no_picture(bright, tmp_path):
     for name in ("a.png", "x/a.png", "x/y/b.1.png"):
         write_image(tmp_path / "in" / name, np.zeros((9, 9, 3), np.uint8))
     (tmp_path / "in" / "a.cr3").touch()
     picture = Image.new("RGB", (9, 9))
     picture.save(tmp_path / "in" / "c.gif", save_all=True, append_images=[Image.new("RGB", (9, 9), "white")])
     picture.save(tmp_path / "in" / "d.jpg", "MPO", save_all=True, append_images=[picture])  # a phone's
-    report = predict_files(Bright(), [tmp_path / "in"], tmp_path / "out")
+    report = predict_files(bright, [tmp_path / "in"], tmp_path / "out")
     names = {path.relative_to(tmp_path / "out").as_posix() for path in report.written}
     assert names == {"a_mask.png", "c_mask.png", "d_mask.png", "x/a_mask.png", "x/y/b.1_mask.png"}
     assert report.notes == {
@@ -227,4 +214,4 @@ def test_a_folder_keeps_the_folders_below_it_and_says_what_is_no_picture(tmp_pat
     }
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no pictures"):
-        predict_files(Bright(), [tmp_path / "empty"], tmp_path / "out")
+        predict_files(bright, [tmp_path / "empty"], tmp_path / "out")

@@ -13,10 +13,6 @@ from segkit.matting.photos import FolderReport
 from segkit.matting.watch import watch_folder
 
 
-class Over(Exception):
-    """The last step of a test is done."""
-
-
 def watched(folder, *steps, finished=lambda path: False):
     """(name, size when it was taken, again) of every picture that is taken meanwhile.
 
@@ -30,11 +26,11 @@ def watched(folder, *steps, finished=lambda path: False):
 
     def sleep(_):
         if not left:
-            raise Over
+            raise KeyboardInterrupt
         if step := left.pop(0):
             step[0].write_text(step[1])
 
-    with pytest.raises(Over):
+    with pytest.raises(KeyboardInterrupt):
         list(watch_folder(folder, folder.with_name("out"), work, finished, sleep=sleep))
     return taken
 
