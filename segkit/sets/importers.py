@@ -114,14 +114,12 @@ def import_folder(
     if isinstance(classes, str):
         classes = [classes] if classes in found.classes else [text.strip() for text in classes.split(",")]
     wanted, used = _choose(found, classes)
-    class_name = class_name or _name_of(wanted)
+    class_name = class_name or _name_of(wanted & found.classes.keys())
     names = _names(found)
     report = Report(found, out, used, class_name, notes=[*found.notes], failed=[*found.failed])
     remarks, splits, groups, shares = defaultdict(list), {}, {}, []
     # Each class that was named must have a pixel somewhere; without names, what was taken for person.
-    unseen = {used.split("; not used")[0]: wanted}
-    if classes:
-        unseen = {text: _parse_value(str(text)) if found.value_files else {text} for text in classes}
+    unseen = {name: {name} for name in wanted} if classes else {used.split("; not used")[0]: wanted}
     with new_folder(out, src) as folder:
         named = list(zip(names, found.examples, strict=True))
         for name, example in tqdm(named, desc="import", unit="image", disable=not progress):
@@ -312,20 +310,24 @@ def _names(layout: Layout) -> list[str]:
 # What counts as person
 
 
-def _choose(layout: Layout, classes: Sequence[str] | None) -> tuple[Any, str]:
-    """What means person (names or values), and the line of the report that says so.   Raises: UserError."""
+def _choose(layout: Layout, classes: Sequence[str] | None) -> tuple[set[str], str]:
+    """The names of what means person, and the line of the report that says so.   Raises: UserError."""
     if layout.name == "cutouts":
-        return frozenset(), "alpha over 127; the colours under it are kept"
+        return set(), "alpha over 127; the colours under it are kept"
     there = set(layout.classes)
     if layout.value_files and there:
         raise UserError(
             f"a list of classes ({name_some(sorted(there), 3)}) explains some masks in '{layout.root}', and "
             "others have none: put it above all of them, or import them one after the other."
         )
+    pixels = _pixels(layout.value_files)
+    if pixels:
+        there = {OVER_127, *map(value_name, pixels)}
+        classes = classes and [str(name).lower() for name in classes]
+    if (missing := sorted(set(classes or ()) - there)) and (pixels or not layout.value_files):
+        raise UserError(f"class {', '.join(missing)} is not there. Found: {name_some(sorted(there), 20)}.")
     if layout.value_files:
-        return _choose_values(layout, classes)
-    if missing := sorted(set(classes or ()) - there):
-        raise UserError(f"class {', '.join(missing)} is not there. Found: {', '.join(sorted(there))}.")
+        return _choose_values(layout, pixels, classes)
     words = {name: set(re.split("[^a-z]+", name.lower())) for name in there}
     named = {name for name in there if not BACKGROUND.fullmatch(name)}
     wanted = set(classes or ()) or {name for name in there if name.strip().lower() == "person"}
@@ -340,46 +342,41 @@ def _choose(layout: Layout, classes: Sequence[str] | None) -> tuple[Any, str]:
     return wanted, ", ".join(sorted(wanted)) + (f"; not used: {', '.join(rest)}" if rest else "")
 
 
-def _name_of(wanted: Any) -> str:
+def _name_of(names: set[str]) -> str:
     """What the set is about, by the names of the classes that were taken: person where they say nothing."""
-    names = {name for name in wanted if isinstance(name, str)} if isinstance(wanted, set) else set()
     name = " ".join("".join(names).split())[:40].strip() if len(names) == 1 else ""
     people = set(re.split("[^a-z]+", name.lower())) & PERSON_WORDS
     return name if name and not name.isdecimal() and not people else "person"
 
 
-def _choose_values(layout: Layout, classes: Sequence[str] | None) -> tuple[frozenset[int], str]:
+def _pixels(masks: Sequence[Path]) -> Counter[int]:
+    """How many pixels have each value."""
     pixels: Counter[int] = Counter()
-    for path in layout.value_files:
+    for path in masks:
         with contextlib.suppress(UserError):  # a broken mask is reported with its picture
             values, counts = np.unique(mask_values(path), return_counts=True)
             pixels.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+    return pixels
+
+
+def _choose_values(
+    layout: Layout, pixels: Counter[int], classes: Sequence[str] | None
+) -> tuple[set[str], str]:
     total, there = sum(pixels.values()), sorted(pixels.keys() - {0})
-    shares = {v: f"{value_name(v)} ({n / total:.1%} of pixels)" for v, n in pixels.most_common()}
-    if classes is not None:
-        values = frozenset().union(*(_parse_value(str(text)) for text in classes))
-        rest = name_some([share for value, share in shares.items() if value not in values | {0}])
-        used = f"mask value {', '.join(map(str, classes))}, written as 255"
-        return values, used + (f"; not used: {rest}" if rest else "")
+    shares = {value_name(v): f"{value_name(v)} ({n / total:.1%} of pixels)" for v, n in pixels.most_common()}
+    if classes:
+        rest = [share for name, share in shares.items() if name not in (*classes, "0")]
+        not_used = f"; not used: {name_some(rest)}" if rest and OVER_127 not in classes else ""
+        return set(classes), f"mask value {', '.join(classes)}, written as 255{not_used}"
     if len(there) == 1:
         written = "" if there == [255] else ", written as 255"
-        return frozenset(there), f"mask value {value_name(there[0])}{written}"
+        return {value_name(there[0])}, f"mask value {value_name(there[0])}{written}"
     near_an_end = sum(n for value, n in pixels.items() if value <= 16 or 239 <= value <= 255)
     any_jpeg = any(path.suffix.lower() in (".jpg", ".jpeg") for path in layout.value_files)
     grey = not there or there[-1] < COLOUR
     if grey and (not there or any_jpeg or (len(there) >= 16 and near_an_end > 0.9 * total)):
-        return OVER_127, "mask values over 127 (grey edges, or JPEG), written as 255"
+        return {OVER_127}, "mask values over 127 (grey edges, or JPEG), written as 255"
     raise UserError(
         f"the masks in '{layout.root}' hold several values: {name_some([*shares.values()])}. "
         "Say which ones are person, such as --classes 1, --classes '#ff0000' or --classes '>127'."
     )
-
-
-def _parse_value(text: str) -> frozenset[int]:
-    if text == ">127":
-        return OVER_127
-    if re.fullmatch("#[0-9a-fA-F]{6}", text):
-        return frozenset({COLOUR + int(text[1:], 16)})
-    if text.isdecimal() and int(text) <= 255:
-        return frozenset({int(text)})
-    raise UserError(f"'{text}' is not a mask value. Expected a number up to 255, '#rrggbb' or '>127'.")

@@ -11,7 +11,7 @@ import itertools
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -56,11 +56,9 @@ TITLES = {
 
 IMAGE_FOLDERS = {"images", "image", "imgs", "img", "photos", "jpegimages"}
 
-VOC_MASKS = {"segmentationclass", "segmentationclasspng"}  # the second is of older versions of labelme
-
 MASK_FOLDERS = {"masks", "mask", "labels", "label", "mattes", "gt", "masks_human", "masks_machine"}
 
-MASK_FOLDERS |= VOC_MASKS
+MASK_FOLDERS |= {"segmentationclass", "segmentationclasspng"}  # the second is of older versions of labelme
 
 NOT_PICTURES = MASK_FOLDERS | {"masks_instances", "segmentationobject"}
 
@@ -81,7 +79,8 @@ ANNOTATIONS = (".json", ".xml", ".csv", ".txt", ".yaml", ".yml", ".ndjson", ".js
 LIST = re.compile(r"(train|val|test)(ing|id|idation)?([_-]?(list|ids?|names|files|images|set))?", re.I)
 """Names of lists of the pictures of a split, without .txt."""
 
-OVER_127 = frozenset(range(128, 256))
+OVER_127 = ">127"
+"""What the greys above 127 are called together, as #ff0000 is one colour and 2 one number."""
 
 VOC_CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -89,16 +88,29 @@ VOC_CLASSES = (
     "tvmonitor",
 )
 
+CITYSCAPES_CLASSES = (
+    *("unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground"),
+    *("road", "sidewalk", "parking", "rail track", "building", "wall", "fence", "guard rail", "bridge"),
+    *("tunnel", "pole", "polegroup", "traffic light", "traffic sign", "vegetation", "terrain", "sky"),
+    *("person", "rider", "car", "truck", "bus", "caravan", "trailer", "train", "motorcycle", "bicycle"),
+)
+
+STANDARD_CLASSES = {
+    "/segmentationclass(png)?/": VOC_CLASSES,
+    "_gt(fine|coarse)_labelids[.]png$": CITYSCAPES_CLASSES,
+}
+"""What masks with these paths hold where no list says anything else."""
+
 
 @dataclass
 class Example:
     """One picture and the way to its mask, which is None when nobody annotated the picture.
 
-    mask: what means person (class names or mask values) -> (H, W), 0 for nobody, 1, 2, ... the objects.
+    mask: the names of what means person -> (H, W), 0 for nobody, 1, 2, ... the objects.
     """
 
     image: Path
-    mask: Callable[[Any], np.ndarray] | None
+    mask: Callable[[set[str]], np.ndarray] | None
     split: str = ""
     group: str = ""
     crowds: frozenset[str] = frozenset()  # the classes that have COCO crowd regions in it
@@ -118,6 +130,7 @@ class Layout:
     read: set[Path] = field(default_factory=set)  # the annotation files that were understood
     spoilt: set[Path] = field(default_factory=set)  # pictures whose annotation was tried: nobody's never
     unused: Counter[str] = field(default_factory=Counter)  # shapes without an area, by kind
+    lists: dict[Path, Any] = field(default_factory=dict)  # of each folder the class list in it, or None
 
     def __str__(self) -> str:
         named = ", ".join(f"{name} ({n})" if n else name for name, n in self.classes.most_common(12))
@@ -159,34 +172,30 @@ def detect_layout(src: Path, only: str | None = None) -> Layout:
     from segkit.sets.tools import TOOLS
 
     tree = Tree(src)
-    finders = {name: reader(tree).find for name, reader in TOOLS.items()}
+    foreign = [path.name for path in tree.files if not re.match("readme|licen[cs]e", path.name, re.I)]
+    stages = [{name: reader(tree).find for name, reader in TOOLS.items()}]
     if not tree.single:
-        finders |= {"folders": partial(find_folders, tree), "beside": partial(find_beside, tree)}
-    if only:
-        finders = {name: find for name, find in finders.items() if name == only}
-        finders |= {"cutouts": partial(find_cutouts, tree)} if only == "cutouts" else {}
-    tried: dict[str, Layout] = {}
-    for name, find in finders.items():
-        carried = name == "folders" and "supervisely" in tried and tried["supervisely"].examples
-        if not carried and (layout := find()):  # Supervisely carries mask folders along
-            tried[name] = layout
-    found = {name: layout for name, layout in tried.items() if layout.examples}
-    lost = [layout for layout in tried.values() if layout.failed and not found]
-    if lost:  # annotations were there, and of not one the picture
-        raise UserError(f"'{src}' looks like {TITLES[lost[0].name]}, but: {lost[0].failed[0]}")
-    if not (found or tree.single) and only in (None, "folders") and (layout := find_folders(tree, True)):
-        found["folders"] = layout
+        stages[0] |= {"folders": partial(find_folders, tree), "beside": partial(find_beside, tree)}
+        stages.append({"folders": partial(find_folders, tree, loosely=True)})
+    if not tree.single and (only or not foreign):
+        stages.append({"cutouts": partial(find_cutouts, tree)})
+    found: dict[str, Layout] = {}
+    while stages and not found:  # each where those before it found nothing
+        tried: dict[str, Layout] = {}
+        for name, find in stages.pop(0).items():
+            carried = name == "folders" and "supervisely" in tried and tried["supervisely"].examples
+            if only in (None, name) and not carried and (layout := find()):  # it carries mask folders along
+                tried[name] = layout
+        found = {name: layout for name, layout in tried.items() if layout.examples}
+        lost = [layout for layout in tried.values() if layout.failed and not found]
+        if lost:  # annotations were there, and of not one the picture
+            raise UserError(f"'{src}' looks like {TITLES[lost[0].name]}, but: {lost[0].failed[0]}")
     if not found and only:
         raise UserError(f"'{src}' does not look like this: {TITLES[only]}. Try --layout auto.")
     if not found:
-        foreign = [path.name for path in tree.files if not re.match("readme|licen[cs]e", path.name, re.I)]
         unread = foreign and f"{name_some(foreign, 3)}, which cannot be read as annotations"
-        layout = find_cutouts(tree)
-        if foreign or not layout:
-            known = "; ".join(TITLES.values())
-            words = f"Known are: {known} (among other files, by --layout cutouts)."
-            raise UserError(f"'{src}' holds {unread or 'no layout known here'}. {words}")
-        found["cutouts"] = layout
+        words = f"Known are: {'; '.join(TITLES.values())} (among other files, by --layout cutouts)."
+        raise UserError(f"'{src}' holds {unread or 'no layout known here'}. {words}")
     if len(found) > 1:
         listed = "; ".join(f"{name}: {layout}" for name, layout in found.items())
         raise UserError(
@@ -384,25 +393,35 @@ def read_class_list(path: Path, pictures: Set[str] = frozenset()) -> dict[int, s
             names = data.get("names") if isinstance(data, dict) else None
             if names is not None and not isinstance(names, dict | list):
                 raise UserError(f"'{path}' gives no list of class names: expected one such as [person, dog].")
-            return _classes_of(data) if names or CLASS_LIST.fullmatch(path.name) else None
-        rows = [line.strip() for line in text.splitlines() if line.strip() and line.strip()[0] != "#"]
-        if path.suffix.lower() == ".csv":
-            rows = [",".join(cell.strip() for cell in row) for row in csv.reader(rows)]
+            entries = _entries(data) if names or CLASS_LIST.fullmatch(path.name) else []
+        else:
+            entries = _rows(text, path, pictures)
     except UnicodeDecodeError:
         raise UserError(f"'{path}' names the classes, and is not text in UTF-8: save it so.") from None
     except (OSError, ValueError, csv.Error, yaml.YAMLError, RecursionError):
         return None
-    if rows and not re.search(r"\d", rows[0]) and all(re.search(r"\d", row) for row in rows[1:]) and rows[1:]:
-        rows = rows[1:]  # the heads of columns
-    parsed = [_class_row(row) for row in rows]
-    firsts = [re.split(r"[\s,;]", name)[0] for _, name in parsed]
-    about_pictures = sum(same_name(Path(name).stem) in pictures for name in firsts)
-    if not parsed or len(rows) > 1000 or 2 * about_pictures > len(parsed):
+    if all(value is None for value, _ in entries):
+        return [name for _, name in entries if name != "__ignore__"] or None  # labelme's has no number
+    if any(value is None for value, _ in entries):
         return None
-    if all(value is not None for value, _ in parsed):
-        return _distinct(parsed, path)
-    names = [name for _, name in parsed]
-    return names if all(value is None for value, _ in parsed) else None
+    known: dict[int, str] = {}
+    for value, name in entries:
+        if known.setdefault(value, name) != name:
+            raise UserError(f"'{path}' gives {value_name(value)} to {known[value]} and to {name}.")
+    return known
+
+
+def _rows(text: str, path: Path, pictures: Set[str]) -> list[tuple[int | None, str]]:
+    """What the lines of a text or of a CSV say, [] where they are about pictures."""
+    rows = [line.strip() for line in text.splitlines() if line.strip() and line.strip()[0] != "#"]
+    if path.suffix.lower() == ".csv":
+        rows = [",".join(cell.strip() for cell in row) for row in csv.reader(rows)]
+    if rows[1:] and not re.search(r"\d", rows[0]) and all(re.search(r"\d", row) for row in rows[1:]):
+        rows = rows[1:]  # the heads of columns
+    entries = [_class_row(row) for row in rows]
+    firsts = [re.split(r"[\s,;]", name)[0] for _, name in entries]
+    about_pictures = sum(same_name(Path(name).stem) in pictures for name in firsts)
+    return [] if len(rows) > 1000 or 2 * about_pictures > len(rows) else entries
 
 
 def _class_row(row: str) -> tuple[int | None, str]:
@@ -420,38 +439,29 @@ def _class_row(row: str) -> tuple[int | None, str]:
     return None, row.rstrip(": ")  # as CVAT's tools write a class without a colour
 
 
-def _classes_of(data: Any) -> dict[int, str] | list[str] | None:
-    """The class list in the content of a JSON or YAML file, in any of the usual forms."""
+def _entries(data: Any) -> list[tuple[int | None, str]]:
+    """What the content of a JSON or YAML file says, in any of the usual forms, as the lines of a text do."""
     if isinstance(data, dict):
         for key in ("names", "classes", "labels", "categories"):
             if isinstance(data.get(key), dict | list):
-                return _classes_of(data[key])
-        if data and all(isinstance(v, str) and str(k).isdecimal() for k, v in data.items()):
-            return {int(key): name for key, name in data.items()}
-        if data and all(isinstance(k, str) and type(v) is int for k, v in data.items()):
-            return {value: name for name, value in data.items()}
-    if isinstance(data, list) and data and all(isinstance(entry, str) for entry in data):
-        return data
-    if isinstance(data, list) and data and all(isinstance(entry, dict) and "name" in entry for entry in data):
+                return _entries(data[key])
+        if all(isinstance(v, str) and str(k).isdecimal() for k, v in data.items()):
+            return [(int(key), name) for key, name in data.items()]
+        if all(isinstance(k, str) and type(v) is int for k, v in data.items()):
+            return [(value, name) for name, value in data.items()]
+    if isinstance(data, list) and all(isinstance(entry, str) for entry in data):
+        return [(None, name) for name in data]
+    if isinstance(data, list) and all(isinstance(entry, dict) and "name" in entry for entry in data):
         keys = ("id", "value", "index", "trainId")
         ids = [next((e[k] for k in keys if type(e.get(k)) is int), None) for e in data]
-        if None not in ids:
-            return {key: str(entry["name"]) for key, entry in zip(ids, data, strict=True)}
-    return None
+        return [(key, str(entry["name"])) for key, entry in zip(ids, data, strict=True)]
+    return []
 
 
-def _distinct(pairs: Iterable[tuple[int, str]], path: Path) -> dict[int, str]:
-    known: dict[int, str] = {}
-    for value, name in pairs:
-        if known.setdefault(value, name) != name:
-            raise UserError(f"'{path}' gives {value_name(value)} to {known[value]} and to {name}.")
-    return known
-
-
-def find_class_list(tree: Tree, mask: Path, cache: dict, layout: Layout) -> dict[int, str] | list[str] | None:
-    """The class list that lies nearest above a mask."""
+def find_class_list(tree: Tree, mask: Path, layout: Layout) -> dict[int, str] | list[str] | None:
+    """The class list that lies nearest above a mask; the layout takes its names up."""
     for folder in mask.parents:
-        if folder not in cache:
+        if folder not in layout.lists:
             paths = [p for p in tree.files if p.parent == folder and _may_list_classes(p)]
             found = {path: read_class_list(path, tree.by_bare_name.keys()) for path in paths}
             lists = {path: known for path, known in found.items() if known is not None}
@@ -461,10 +471,17 @@ def find_class_list(tree: Tree, mask: Path, cache: dict, layout: Layout) -> dict
                 listed = name_some([repr(str(path)) for path in lists])
                 raise UserError(f"{listed} disagree about the classes: keep one.")
             layout.read.update(lists)
-            cache[folder] = next(iter(lists.values()), None)
-        if cache[folder] is not None or folder == tree.root:
-            return cache[folder]
-    return None
+            layout.lists[folder] = next(iter(lists.values()), None)
+        if layout.lists[folder] is not None or folder == tree.root:
+            break
+    known = layout.lists[folder]
+    for pattern, names in STANDARD_CLASSES.items():
+        if known is None and re.search(pattern, mask.as_posix(), re.I):
+            known = dict(enumerate(names))
+            note = "no list of classes is there: the usual one, and void pixels count as background"
+            layout.notes += [note] * (note not in layout.notes)
+    layout.classes.update(dict.fromkeys(known.values() if isinstance(known, dict) else known or (), 0))
+    return known
 
 
 def read_by_list(path: Path, known: dict[int, str] | list[str], wanted: set[str]) -> np.ndarray:
@@ -504,7 +521,6 @@ def read_by_list(path: Path, known: dict[int, str] | list[str], wanted: set[str]
 
 def _number(names: list[str], there: set[int], path: Path) -> dict[int, str]:
     """Numbers for a list that gives none: from 0 where it begins with the background, else from 1."""
-    names = [name for name in names if name != "__ignore__"]
     if BACKGROUND.fullmatch(names[0]):
         return dict(enumerate(names))
     if max(there, default=0) < len(names) > 1 and there - {0}:
@@ -535,6 +551,13 @@ def rgb_codes(path: Path) -> np.ndarray:
 
 def value_name(value: int) -> str:
     return f"#{value - COLOUR:06x}" if value >= COLOUR else str(value)
+
+
+def values_named(path: Path, wanted: set[str]) -> np.ndarray:
+    """Where a mask has one of the values that are named so: bool (H, W)."""
+    values = mask_values(path)
+    listed = [value for value in np.unique(values).tolist() if value_name(value) in wanted]
+    return np.isin(values, listed) | ((values > 127) & (values < 256) & (OVER_127 in wanted))
 
 
 def find_folders(tree: Tree, loosely: bool = False) -> Layout | None:
@@ -676,7 +699,7 @@ def _pair(name: str, tree: Tree, images: dict[Path, tuple], masks: dict[Path, tu
             given[found[0]].append((path, how))
         else:
             lonely.append(path.name)
-    layout, cache, by_class, by_voc = Layout(name, tree.root), {}, False, False
+    layout, by_class = Layout(name, tree.root), False
     for image in images:
         found = given.get(image, [])
         if len(found) > 1 and any(how == "whole" for _, how in found):
@@ -684,16 +707,11 @@ def _pair(name: str, tree: Tree, images: dict[Path, tuple], masks: dict[Path, tu
             raise UserError(f"'{image}' has several masks ({listed}): keep the one you mean.")
         read = []
         for path, how in found:
-            known = find_class_list(tree, path, cache, layout)
-            if known is None and not VOC_MASKS.isdisjoint(map(str.lower, path.parts)):
-                known, by_voc = dict(enumerate(VOC_CLASSES)), True
+            known = find_class_list(tree, path, layout)
             label = path.parent.name if how == "class" and known is None else None
-            if known is not None:
-                names = known if isinstance(known, list) else known.values()
-                layout.classes.update({name: 0 for name in names if name != "__ignore__"})
-            elif label:
+            if label:
                 layout.classes[label], by_class = layout.classes[label] + 1, True
-            else:
+            elif known is None:
                 layout.value_files.append(path)
             read.append((path, known, label))
         mask = partial(_read_several, read) if read else None
@@ -702,14 +720,14 @@ def _pair(name: str, tree: Tree, images: dict[Path, tuple], masks: dict[Path, tu
         layout.notes.append(f"{len(lonely)} masks have no picture: {name_some(lonely)}")
     if several := sum(found[0][1] != "whole" for found in given.values()):
         layout.notes.append(f"{several} pictures have one mask per object")
-    if by_voc:
-        layout.notes.append("void pixels (255, the pale outlines) count as background")
     if by_class and layout.value_files:
         raise UserError(f"'{tree.root}' holds masks in folders of classes and masks without: keep one kind.")
     return layout if given else None
 
 
-def _read_several(masks: Sequence[tuple[Path, dict | list | None, str | None]], wanted: Any) -> np.ndarray:
+def _read_several(
+    masks: Sequence[tuple[Path, dict | list | None, str | None]], wanted: set[str]
+) -> np.ndarray:
     """One or several masks of a picture, the objects numbered in their order, or as VOC's: uint16 (H, W).
 
     masks: of each the path, the classes that a list gives its values, and the class of all of it.
@@ -719,7 +737,7 @@ def _read_several(masks: Sequence[tuple[Path, dict | list | None, str | None]], 
         if meaning is not None:
             mask = read_by_list(path, meaning, wanted)
         elif named is None:
-            mask = read_mask(path) > 0 if wanted == OVER_127 else np.isin(mask_values(path), list(wanted))
+            mask = read_mask(path) > 0 if wanted == {OVER_127} else values_named(path, wanted)
         else:
             values = mask_values(path)
             if values.max() <= 127 and len(np.unique(values[values > 0])) > 1:

@@ -302,7 +302,6 @@ class Yolo(Reader):
     name = "yolo"
 
     def files(self) -> Iterable[Path]:
-        self.lists: dict[Path, Any] = {}
         images = self.tree.images
         self.photos = {p for p in images if not IMAGE_FOLDERS.isdisjoint(map(str.lower, p.parts))}
         named = [path for path in self.tree.files_of(".txt") if self._belongs(path)]
@@ -320,9 +319,8 @@ class Yolo(Reader):
     def regions(self, path: Path) -> tuple[list[Region], None]:
         if (lines := _numbers(path)) is None:
             raise UserError(f"'{path}' holds more than numbers, so its picture is left out.")
-        known = find_class_list(self.tree, path, self.lists, self.layout)
+        known = find_class_list(self.tree, path, self.layout)
         names = dict(enumerate(known)) if isinstance(known, list) else known
-        self.layout.classes.update({name: 0 for name in (names or {}).values()})
         return [self._region(names, f"'{path}'", n, *line) for n, line in enumerate(lines, start=1)], None
 
     def _region(
