@@ -89,6 +89,7 @@ def get_source(
         raise UserError(f"{name} has neither splits nor licences: leave out split, licence and crowd.")
     if limit is not None and limit < 1:
         raise UserError(f"limit must be at least 1, found {limit}.")
+    check_choice("crowd", crowd, ("person", "skip-image"))
     split = split or next(iter(source.splits), None)
     check_choice(f"the split of {name}", split, (None, *source.splits, "all"))
     request = {"source": name, "split": split, "limit": limit, "licence": licence, "crowd": crowd}
@@ -100,8 +101,7 @@ def get_source(
             return out  # folders are made whole, so this one is complete
     _accept_terms(source, yes)
     with new_folder(out) as folder:
-        options = {key: request[key] for key in ("split", "licence", "crowd")} if source.splits else {}
-        source.build(source, folder, limit=limit, progress=progress, **options)
+        source.build(source, folder, request, progress)
         about = {"request": request, "title": source.title, "licence": source.licence, "terms": source.terms}
         (folder / "source.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     return out
@@ -191,46 +191,39 @@ def _shuffled(names: Iterable[str]) -> list[str]:
 # The sets
 
 
-def _build_penn_fudan(source: Source, folder: Path, limit: int | None, progress: bool) -> None:
+def _build_penn_fudan(source: Source, folder: Path, request: dict[str, Any], progress: bool) -> None:
     """170 street scenes. There is no official split, so no splits.csv: the loader deals the names."""
     paths = _unpacked(source, progress)
     images = {path.stem: path for path in paths if path.parent.name == "PNGImages"}
     masks = {path.stem: path for path in paths if path.parent.name == "PedMasks"}
-    for name in _shuffled(images)[:limit]:
+    for name in _shuffled(images)[: request["limit"]]:
         people = read_labels(masks[f"{name}_mask"])  # 0 background; 1, 2, ... number the people
         pixels, mask, _ = upright(images[name], people > 0)
         write_pair(folder, name, images[name], pixels, mask)
 
 
-def _build_coco(
-    source: Source,
-    folder: Path,
-    split: str,
-    limit: int | None,
-    licence: str | None,
-    crowd: str,
-    progress: bool,
-) -> None:
+def _build_coco(source: Source, folder: Path, request: dict[str, Any], progress: bool) -> None:
     """The images that have a person in them; the mask is the union of all their person annotations.
 
     Crowd regions (iscrowd=1) are coarse outlines of many people. They count as person, because people
     they are; crowd="skip-image" leaves out the images that have one.
     """
-    rows = []
-    for part in source.splits if split == "all" else (split,):
+    rows, licence = [], request["licence"]
+    for part in source.splits if request["split"] == "all" else (request["split"],):
         member = f"annotations/instances_{part}2017.json"
         coco = open_coco(_unpacked(source, progress, [member])[0])
         crowds = {coco.anns[key]["image_id"] for key in coco.getAnnIds(catIds=[PERSON], iscrowd=True)}
+        left_out = crowds if request["crowd"] == "skip-image" else set()
         licences = {entry["id"]: entry for entry in coco.dataset["licenses"]}
         allowed = _allowed_licences(licence, licences)
         records = {
             PurePosixPath(record["file_name"]).name: record
             for record in coco.loadImgs(coco.getImgIds(catIds=[PERSON]))
-            if record["license"] in allowed and not (crowd == "skip-image" and record["id"] in crowds)
+            if record["license"] in allowed and record["id"] not in left_out
         }
         if not records:
             raise UserError(f"{source.name} {part} has no image under licence '{licence}'.")
-        chosen = {name: records[name] for name in _shuffled(records)[:limit]}
+        chosen = {name: records[name] for name in _shuffled(records)[: request["limit"]]}
         paths = _coco_images(source, part, list(chosen), progress)
         if missing := [name for name in chosen if name not in paths]:
             print(f"left out, no longer on the server: {name_some(missing)}")

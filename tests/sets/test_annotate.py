@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 from pycocotools.coco import COCO
 
-from segkit.checkpoint import CheckpointInfo, save_checkpoint
-from segkit.cli import main
+from segkit.checkpoint import CheckpointInfo
 from segkit.data import find_samples
 from segkit.files import UserError, embedded_path, read_image, read_mask, write_image
 from segkit.predict import Segmenter
@@ -218,17 +217,11 @@ def test_a_speck_is_a_polygon_for_labelme_as_well():
     assert len(outline(mask)) >= 3
 
 
-def test_the_command_says_what_to_do_next(tiny_model, photos, tmp_path, capsys):
-    checkpoint = tmp_path / "tiny.safetensors"
-    save_checkpoint(checkpoint, tiny_model, CheckpointInfo(tiny_model.built_as))
-    command = ["annotate", str(photos), "-o", str(tmp_path / "out"), "-m", str(checkpoint), "--per", "image"]
-    with pytest.raises(SystemExit) as done:
-        main(command)
-    said = capsys.readouterr().out
-    assert done.value.code == 0 and "5 pictures" in said and "segkit data import" in said
+def test_the_command_says_what_to_do_next(command, weights, photos, tmp_path):
+    arguments = ["annotate", photos, "-o", tmp_path / "out", "-m", weights, "--per", "image"]
+    code, said, _ = command(*arguments)
+    assert code == 0 and "5 pictures" in said and "segkit data import" in said
     (photos / "broken.jpg").write_bytes(b"")
     (photos / "layers.psd").write_bytes(b"")
-    with pytest.raises(SystemExit) as done:
-        main(command)
-    said = capsys.readouterr().err
-    assert done.value.code == 1 and "broken.jpg" in said and "not taken" in said and "1 .psd" in said
+    code, _, said = command(*arguments)
+    assert code == 1 and "broken.jpg" in said and "not taken" in said and "1 .psd" in said

@@ -211,6 +211,7 @@ def test_wrong_arguments_are_sentences(penn):
         ({"name": "penn-fudan", "split": "val"}, "neither splits nor licences"),
         ({"name": "coco-person", "split": "test"}, "the split of coco-person is one of val, train, all"),
         ({"name": "coco-person", "limit": 0}, "at least 1"),
+        ({"name": "coco-person", "crowd": "skip"}, "crowd is one of person, skip-image; found 'skip'"),
     ]:
         with pytest.raises(UserError, match=words):
             get_source(**arguments, yes=True)

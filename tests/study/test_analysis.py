@@ -41,32 +41,23 @@ def blank(*rectangles, size=100):
     return mask
 
 
-def traits_of(mask, image=None):
-    return measure_traits(np.full((*mask.shape, 3), 128, np.uint8) if image is None else image, mask)
-
-
-def test_person_size_is_the_share_of_the_picture():
-    assert traits_of(blank((10, 10, 30, 60))).share == pytest.approx(0.1)
-
-
 @pytest.mark.parametrize(
-    ("rectangle", "cut_off"),
+    ("rectangles", "share", "cut_off", "pieces"),
     [
-        ((10, 10, 90, 90), False),
-        ((0, 10, 9, 20), True),
-        ((90, 10, 100, 20), True),
-        ((10, 0, 20, 9), True),
-        ((10, 90, 20, 100), True),
+        ([(10, 10, 30, 60)], 0.1, False, 1),
+        ([(0, 10, 9, 20)], 0.009, True, 1),
+        ([(90, 10, 100, 20)], 0.01, True, 1),
+        ([(10, 0, 20, 9)], 0.009, True, 1),
+        ([(10, 90, 20, 100)], 0.01, True, 1),
+        ([(10, 10, 50, 30), (10, 50, 50, 70)], 0.16, False, 2),
+        ([(10, 10, 50, 30), (80, 80, 83, 83)], 0.0809, False, 1),  # a crumb does not count
+        ([], 0, False, 0),
     ],
 )
-def test_a_person_is_cut_off_when_the_mask_touches_any_side_of_the_frame(rectangle, cut_off):
-    assert traits_of(blank(rectangle)).cut_off is cut_off
-
-
-def test_pieces_count_apart_and_crumbs_do_not_count():
-    assert traits_of(blank((10, 10, 50, 30), (10, 50, 50, 70))).pieces == 2
-    assert traits_of(blank((10, 10, 50, 30), (80, 80, 83, 83))).pieces == 1
-    assert traits_of(blank()).pieces == 0
+def test_size_frame_and_pieces_are_those_of_the_mask(rectangles, share, cut_off, pieces):
+    traits = measure_traits(np.full((100, 100, 3), 128, np.uint8), blank(*rectangles))
+    assert traits.share == pytest.approx(share)
+    assert (traits.cut_off, traits.pieces) == (cut_off, pieces)
 
 
 def test_dark_is_darker_and_blurred_is_less_sharp():

@@ -70,10 +70,9 @@ def test_an_excerpt_holds_the_chosen_pictures_and_leaves_the_set_alone(make_data
 
 
 @pytest.mark.slow
-def test_few_pictures_are_enough_for_a_start_and_the_seed_draws_them(make_dataset, tmp_path):
+def test_few_pictures_are_enough_for_a_start(make_dataset, tmp_path):
     folder = make_dataset(30)
     sets = {split: load_dataset(folder, split=split, size=32) for split in ("train", "val", "test")}
-    drawn = []
     for seed in (0, 1):
         torch.manual_seed(seed)
         model = build_model("unet", widths=(8, 16), bottleneck=16)
@@ -81,10 +80,8 @@ def test_few_pictures_are_enough_for_a_start_and_the_seed_draws_them(make_datase
             model, sets["train"], sets["val"], tmp_path / str(seed), 40, 4, pictures=4, seed=seed, lr=5e-3
         )
         assert len(run.history) == 4
-        drawn.append(np.random.default_rng(seed).permutation(len(sets["train"]))[:4].tolist())
         dice = dice_of(run.checkpoint, sets["test"])
         assert dice.shape == (len(sets["test"]),) and dice.mean() > 0.3
-    assert drawn[0] != drawn[1]
 
 
 def test_a_fresh_network_is_built_like_the_trained_one_and_knows_nothing():
