@@ -1,6 +1,7 @@
 """The answers of the solution notebooks: right ones, out of which the tables here make wrong ones."""
 
 import ast
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,11 +14,28 @@ KEPT = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
 
 @cache
 def solutions(lesson: str) -> SimpleNamespace:
-    """What the solutions of a lesson, such as "07", import and define; none of it is run."""
+    """What the solutions of a lesson, such as "07", import and define; none of it is run.
+
+    Its `changed` gives one of them with something changed.
+    """
     (path,) = NOTEBOOKS.glob(f"{lesson}_*.ipynb")
-    names = {"__name__": f"solutions{lesson}"}
+    names, sources = {"__name__": f"solutions{lesson}"}, {}
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "code":
             kept = [node for node in ast.parse(cell.source).body if isinstance(node, KEPT)]
             exec(compile(ast.Module(kept, []), path.name, "exec"), names)
-    return SimpleNamespace(**names)
+            sources |= {getattr(node, "name", ""): ast.get_source_segment(cell.source, node) for node in kept}
+
+    def changed(name: str, *texts: str, **others: object) -> Callable:
+        """A solution in which old texts are replaced, each by the new one after it.
+
+        others: what it finds in place of what it calls by these names.
+        """
+        source = sources[name]
+        for old, new in zip(texts[::2], texts[1::2], strict=True):
+            assert source.count(old) == 1, f"{old!r} must stand once in the solution of {name}:\n{source}"
+            source = source.replace(old, new)
+        exec(source, made := names | others)
+        return made[name]
+
+    return SimpleNamespace(**names, changed=changed)

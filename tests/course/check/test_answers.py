@@ -1,7 +1,9 @@
 """Stubs are not answered, right answers pass, wrong ones get their hint.
 
-The answers are in answersNN.py; one more that is right is in the solution notebook. The mistakes that a check
-knows are wrong answers too: what it says would come of one, case by case, is handed to it.
+The answers are in answersNN.py; one more that is right is in the solution notebook. A wrong answer is a
+function, or what in the text of the solution is replaced: an old text, the new one, perhaps more pairs. The
+mistakes that a check knows are wrong answers too: what it says would come of one, case by case, is handed to
+it.
 """
 
 import inspect
@@ -23,7 +25,12 @@ RIGHT = [
     for answer in [getattr(solutions(number), name, None), *others]
     if answer is not None  # a few solutions are no functions
 ]
-WRONG = [(name, *row) for lesson in LESSONS.values() for name, rows in lesson.WRONG.items() for row in rows]
+WRONG = [
+    (name, answer[0] if len(answer) == 1 else solutions(number).changed(name, *answer), hint)
+    for number, lesson in LESSONS.items()
+    for name, rows in lesson.WRONG.items()
+    for *answer, hint in rows
+]
 NAMES = list(dict(RIGHT))
 
 
