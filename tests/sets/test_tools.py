@@ -1,8 +1,12 @@
 """The files of annotation tools, read and written: against other people's programs and published samples."""
 
+import base64
 import csv
+import io
 import json
 import shutil
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,57 +19,215 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from pycocotools import mask as codec
 from pycocotools.coco import COCO
+from small_sets import (
+    BLOCK,
+    ELSEWHERE,
+    OUTLINE,
+    RING,
+    SQUARE,
+    H,
+    W,
+    masks,
+    people,
+    save,
+    take,
+    within_a_pixel,
+    write,
+)
 
 from segkit.cli import main
-from segkit.files import UserError, read_mask, write_image
+from segkit.files import UserError
 from segkit.sets.exporters import FORMATS, export_dataset
 from segkit.sets.importers import import_folder
+from segkit.sets.layouts import TITLES
 from segkit.sets.regions import brush_decode, brush_encode, runs
+from segkit.sets.tools import TOOLS
 
 # pycocotools 2.0.11 under NumPy 2; nothing a user can see.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-ELSEWHERE = Path(__file__).parent / "written_elsewhere"
-H, W = 36, 48
-RING, BLOCK = (np.asarray(Image.open(ELSEWHERE / f"{name}.png")) > 0 for name in ("ring", "block"))
 QUAD = [[5, 6], [25, 4], [28, 30], [9, 32]]
 PAINTED = cv2.fillPoly(np.zeros((H, W), np.uint8), [np.array(QUAD)], 1) > 0
 
 
 @pytest.fixture
-def src(tmp_path) -> Path:
-    for name in "ab":
-        picture(tmp_path / "src" / "images" / f"{name}.jpg")
+def bare(tmp_path) -> Path:
+    (tmp_path / "src").mkdir()
     return tmp_path / "src"
 
 
-def picture(path: Path) -> Path:
-    return write_image(path, np.random.default_rng(0).integers(0, 255, (H, W, 3), dtype=np.uint8))
+@pytest.fixture
+def src(tmp_path) -> Path:
+    for name in "ab":
+        save(tmp_path / "src" / "images" / f"{name}.jpg")
+    return tmp_path / "src"
 
 
-def write(src: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        (src / name).parent.mkdir(parents=True, exist_ok=True)
-        (src / name).write_text(text)
+# labelme
 
 
-def take(src: Path, **options):
-    return import_folder(src, src.parent / "out", progress=False, **options)
+def shape(label: str, kind: str, points: list, **more) -> dict:
+    return {"label": label, "shape_type": kind, "points": points, "group_id": None, "flags": {}} | more
 
 
-def masks(report) -> dict[str, np.ndarray]:
-    return {name: read_mask(report.out / "masks" / f"{name}.png") > 0 for name in report.written}
+def labelme(src: Path, name: str, image: str, *shapes: dict) -> None:
+    about = {"imagePath": image, "imageData": None, "imageHeight": H, "imageWidth": W}
+    write(src, {name: {"version": "5.5.0", "flags": {}, "shapes": shapes} | about})
 
 
-def people(report, name: str) -> list[np.ndarray]:
-    numbers = np.asarray(Image.open(report.out / "instances" / f"{name}.png"))
-    return [numbers == number for number in np.unique(numbers[numbers > 0])]
+def png64(pixels: np.ndarray, **options) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", **options)
+    return buffer.getvalue()
 
 
-def within_a_pixel(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two masks differ at their outlines alone, and by no more than a pixel."""
-    cross = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
-    border = cv2.dilate(other.astype(np.uint8), cross) - cv2.erode(other.astype(np.uint8), cross) > 0
-    return bool(one.any()) and not ((one != other) & ~border).any()
+def test_labelme_polygons_rectangles_circles_and_masks(bare):
+    patch = base64.b64encode(png64(SQUARE[4:12, 6:20])).decode()
+    shapes = {
+        "polygon": shape("person", "polygon", OUTLINE),
+        "rectangle": shape("person", "rectangle", [[19, 11], [6, 4]]),  # drawn from the lower right
+        "mask": shape("person", "mask", [[6, 4], [19, 11]], mask=patch),
+    }
+    dog = shape("dog", "polygon", [[0, 0], [3, 0], [0, 3]])
+    for kind, one in shapes.items():
+        save(bare / f"{kind}.jpg")
+        labelme(bare, f"{kind}.json", f"{kind}.jpg", one, dog)
+    save(bare / "circle.jpg")
+    circle = shape("person", "circle", [[15, 12], [15, 17]])
+    labelme(bare, "circle.json", "..\\photos\\circle.jpg", circle)
+    report = take(bare)
+    assert report.layout.name == "labelme" and not report.failed
+    found = masks(report)
+    for kind in shapes:
+        assert np.array_equal(found[kind], SQUARE), kind
+    rows, columns = np.mgrid[:H, :W]
+    distance = np.hypot(columns - 15, rows - 12)
+    assert found["circle"][distance < 4.5].all() and not found["circle"][distance > 6].any()
+    assert report.used == "person; not used: dog"
+
+
+def test_labelme_shapes_without_area_and_empty_files_are_told(bare):
+    for name in "abc":
+        save(bare / f"{name}.jpg")
+    point = shape("person", "point", [[1, 1]])
+    labelme(bare, "a.json", "a.jpg", shape("person", "polygon", OUTLINE), point)
+    labelme(bare, "b.json", "b.jpg")
+    (bare / "c.json").write_text('{"shapes": [')
+    save(bare / "d.jpg")
+    labelme(bare, "d.json", "d.jpg", point)
+    report = take(bare)
+    assert np.array_equal(masks(report)["a"], SQUARE)
+    assert "without an area are not used: point (2)" in str(report)
+    assert report.left_out == ["b.jpg"]  # and c.jpg is not taken for a picture that nobody annotated
+    assert "not one has an area" in report.failed[1], "a person who is a point alone is no bare mask"
+    assert len(report.failed) == 2 and "c.json' is not readable JSON" in report.failed[0]
+
+
+def test_labelme_shapes_of_one_group_are_one_person_and_two_files_of_one_picture_are_refused(bare):
+    save(bare / "a.jpg")
+    far = [shape("person", "polygon", [[22, 15], [30, 15], [30, 20]], group_id=group) for group in (0, None)]
+    labelme(bare, "a.json", "a.jpg", shape("person", "polygon", OUTLINE, group_id=0), far[0])
+    report = take(bare)
+    assert not (report.out / "instances").exists()
+    labelme(bare, "a.json", "a.jpg", shape("person", "polygon", OUTLINE, group_id=0), far[1])
+    report = take(bare, "two")
+    assert Image.open(report.out / "instances" / "a.png").getextrema() == (0, 2)
+    labelme(bare, "a copy.json", "a.jpg")
+    with pytest.raises(UserError, match=r"the same pictures \(a.jpg\)"):
+        take(bare, "again")
+
+
+def test_labelme_in_folders_of_its_own_finds_the_picture_of_the_same_folder(bare):
+    for day, shapes in ("mon", []), ("tue", [shape("person", "polygon", OUTLINE)]):
+        save(bare / "images" / day / "1.jpg")
+        labelme(bare, f"labels/{day}/1.json", "1.jpg", *shapes)
+    assert masks(take(bare)).keys() == {"images_tue_1"}
+
+
+def test_labelme_finds_a_renamed_picture_by_the_name_of_its_json(bare):
+    save(bare / "new.jpg")
+    labelme(bare, "new.json", "old.jpg", shape("me", "polygon", OUTLINE))
+    report = take(bare)
+    assert report.used == "me", "the only class there is"
+    labelme(bare, "gone.json", "gone.jpg", shape("me", "polygon", OUTLINE))
+    report = take(bare, "again")
+    assert report.written == ["new"] and "'gone.jpg': found 0 times" in report.failed[0]
+
+
+def test_classes_that_are_not_called_person_are_not_guessed(bare):
+    save(bare / "a.jpg")
+    shapes = [shape("alice, 7", "polygon", OUTLINE), shape("no person", "polygon", [[0, 0], [3, 0], [0, 3]])]
+    labelme(bare, "a.json", "a.jpg", *shapes)
+    with pytest.raises(UserError, match=r"no class .* is called person .*alice, 7, no person.*--classes"):
+        take(bare)
+    assert np.array_equal(masks(take(bare, classes="alice, 7"))["a"], SQUARE)
+
+
+# Supervisely
+
+
+def supervisely(kind: str, title: str = "person_bmp", **geometry) -> dict:
+    return {"classTitle": title, "geometryType": kind, "tags": []} | geometry
+
+
+def bitmap(patch: np.ndarray, x: int, y: int, style: str) -> dict:
+    """As Supervisely packs it: a palette PNG whose 0 is transparent, zlib, base64. Other styles exist too."""
+    picture = Image.fromarray(patch.astype(np.uint8))
+    options = {}
+    if style == "palette":
+        picture = Image.frombytes("P", picture.size, picture.tobytes())
+        picture.putpalette([0, 0, 0, 255, 255, 255])
+        options = {"transparency": 0}
+    elif style == "rgba":
+        rgba = np.full((*patch.shape, 4), 255, np.uint8)
+        rgba[..., 3] = patch * 255
+        picture = Image.fromarray(rgba)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", **options)
+    return {"data": base64.b64encode(zlib.compress(buffer.getvalue())).decode(), "origin": [x, y]}
+
+
+@pytest.mark.parametrize("style", ["palette", "rgba", "grey"])
+@pytest.mark.parametrize("ending", [".jpg.json", ".json"])
+def test_supervisely_bitmaps_and_polygons(bare, style, ending):
+    hole = [[10, 6], [13, 6], [13, 9], [10, 9]]
+    objects = {
+        "bitmap": [supervisely("bitmap", bitmap=bitmap(SQUARE[2:14, 3:24], 3, 2, style))],
+        "polygon": [supervisely("polygon", "person_poly", points={"exterior": OUTLINE, "interior": []})],
+        "holed": [supervisely("polygon", "person_poly", points={"exterior": OUTLINE, "interior": [hole]})],
+        "neutral": [supervisely("bitmap", "neutral", bitmap=bitmap(SQUARE, 0, 0, style))],
+    }
+    size = {"height": H, "width": W}
+    for name, listed in objects.items():
+        save(bare / "ds1" / "img" / f"{name}.jpg")
+        save(bare / "ds1" / "masks_human" / f"{name}.png", SQUARE)  # exports carry these too
+        write(bare, {f"ds1/ann/{name}{ending}": {"size": size, "tags": [], "objects": listed}})
+    write(bare, {"meta.json": {"classes": [], "tags": []}})
+    report = take(bare)
+    assert report.layout.name == "supervisely" and not report.failed
+    assert report.used == "person_bmp, person_poly; not used: neutral"
+    found = masks(report)
+    assert np.array_equal(found["bitmap"], SQUARE) and np.array_equal(found["polygon"], SQUARE)
+    holed = SQUARE.copy()
+    holed[6:10, 10:14] = False
+    assert np.array_equal(found["holed"], holed)
+    assert not found["neutral"].any()
+
+
+def test_a_bitmap_that_reaches_over_the_edge_is_cut_and_a_broken_one_fails_alone(bare):
+    patches = [bitmap(np.ones((5, 6), bool), x, y, "grey") for x, y in [(-3, -2), (W - 3, H - 3)]]
+    for name, found in (("a", patches), ("b", [{"data": "!!!!", "origin": [0, 0]}])):
+        objects = [supervisely("bitmap", "person", bitmap=patch) for patch in found]
+        save(bare / "img" / f"{name}.jpg")
+        write(bare, {f"ann/{name}.json": {"size": {"height": H, "width": W}, "objects": objects}})
+    expected = np.zeros((H, W), bool)
+    expected[:3, :3] = expected[-3:, -3:] = True
+    report = take(bare)
+    assert np.array_equal(masks(report)["a"], expected)
+    assert report.written == ["a"] and len(report.failed) == 1 and "b.jpg" in report.failed[0]
+
+
+def test_every_layout_has_a_reader():
+    assert TITLES.keys() == TOOLS.keys() | {"folders", "beside", "cutouts"}
 
 
 # CVAT
@@ -194,7 +356,7 @@ def test_splits_of_yolo_are_kept_by_folder_and_by_list(src):
 )
 def test_splits_of_yolo_are_found_by_the_ends_of_paths_of_another_machine(src, entries):
     for split, place in (("train", "p1"), ("val", "p2")):
-        picture(src / "images" / place / "0001.jpg")
+        save(src / "images" / place / "0001.jpg")
         write(src, {f"labels/{place}/0001.txt": TRIANGLE, f"{split}.txt": f"/home/x/{place}/0001.jpg\n"})
     write(src, {"data.yaml": f"{entries}\nnames: [person]\n", "args.yaml": "epochs: 100\n"})
     splits = {e.image.parent.name: e.split for e in take(src).layout.examples}
@@ -220,16 +382,16 @@ def test_a_wrong_line_of_yolo_fails_by_name(src, line, words):
 @pytest.mark.parametrize(("image", "label"), [("a.jpg", "labels/a.txt"), ("img/a.jpg", "labels/a.txt")])
 def test_labels_of_yolo_lie_below_or_beside_their_pictures(src, image, label):
     shutil.rmtree(src / "images")
-    picture(src / image)
+    save(src / image)
     write(src, {label: TRIANGLE, "data.yaml": "names: [person]"})
     if "/" in image:
-        picture(src / "runs" / "predict" / "a.jpg")
+        save(src / "runs" / "predict" / "a.jpg")
     assert take(src).written == ["img_a" if "/" in image else "a"]
     wrong = {"utf-8": b"names: [F\xfc\xdfe]", "YAML": b'path: "C:\\Users"', "no list": b"names: x"}
     for words, broken in wrong.items():
         (src / "data.yaml").write_bytes(broken)
         with pytest.raises(UserError, match=words):
-            import_folder(src, src.parent / "again", progress=False)
+            take(src, "again")
 
 
 def test_key_points_of_yolo_are_not_taken_for_corners(src):
@@ -252,7 +414,7 @@ def percent(points) -> list:
 
 
 def label_studio(src: Path, *tasks: dict) -> None:
-    (src / "project-1.json").write_text(json.dumps(tasks))
+    write(src, {"project-1.json": tasks})
 
 
 def test_label_studio_brush_strokes_polygons_and_addresses(src):
@@ -341,7 +503,7 @@ def test_via_2_is_read_from_its_exports_and_its_project(src, kind):
                 ]
             )
     else:
-        (src / "via.json").write_text(json.dumps(project if kind == "project" else records))
+        write(src, {"via.json": project if kind == "project" else records})
     report = take(src)
     rows, columns = np.mgrid[:H, :W] + 0.5
     assert report.layout.name == "via" and within_a_pixel(masks(report)["a"], PAINTED)
@@ -363,7 +525,7 @@ def test_via_3_is_read_with_its_options_and_a_box_fails_by_name(src):
         },
         "view": {"1": {"fid_list": ["1"]}, "2": {"fid_list": ["2"]}},
     }
-    (src / "via3.json").write_text(json.dumps(data))
+    write(src, {"via3.json": data})
     report = take(src)
     assert report.written == ["a"] and within_a_pixel(masks(report)["a"], PAINTED)
     assert "class person has a box" in report.failed[0]
@@ -388,7 +550,7 @@ def test_a_list_of_classes_says_what_the_numbers_of_a_mask_mean(src, name):
     labels = np.where(RING, 2, np.where(BLOCK, 1, 0)).astype(np.uint8)
     (src / name).write_text(LISTS[name])
     for picture_name, values in (("a", labels), ("b", (labels == 1).astype(np.uint8))):
-        write_image(src / "masks" / f"{picture_name}.png", values)
+        save(src / "masks" / f"{picture_name}.png", values)
     report = take(src)
     assert np.array_equal(masks(report)["a"], RING) and not masks(report)["b"].any()
     assert report.used == "person; not used: dog"
@@ -404,33 +566,33 @@ def test_a_list_of_classes_says_what_the_numbers_of_a_mask_mean(src, name):
 )
 def test_a_list_that_does_not_fit_is_refused_by_name(src, text, words):
     (src / "classes.txt").write_text(text)
-    write_image(src / "masks" / "a.png", RING * np.uint8(2))
+    save(src / "masks" / "a.png", RING * np.uint8(2))
     with pytest.raises(UserError, match=words):
         take(src, classes="dog" if "dog" in text else None)
 
 
 def test_a_class_that_nobody_has_a_pixel_of_fails(src, capsys):
     (src / "classes.txt").write_text("0 background\n1 dog\n2 person\n")
-    write_image(src / "masks" / "a.png", RING * np.uint8(1))
+    save(src / "masks" / "a.png", RING * np.uint8(1))
     with pytest.raises(SystemExit) as done:
         main(["data", "import", str(src), "-o", str(src.parent / "out")])
     assert done.value.code == 1 and "no picture has a pixel of person" in capsys.readouterr().out
 
 
 def objects_numbered(src):
-    write_image(src / "masks" / "a_0.png", RING * np.uint8(255))
-    write_image(src / "masks" / "a_1.png", BLOCK * np.uint8(255))
+    save(src / "masks" / "a_0.png", RING)
+    save(src / "masks" / "a_1.png", BLOCK)
 
 
 def objects_in_folders(src):
-    write_image(src / "masks" / "a" / "first.png", RING * np.uint8(255))
-    write_image(src / "masks" / "a" / "second.png", BLOCK * np.uint8(255))
+    save(src / "masks" / "a" / "first.png", RING)
+    save(src / "masks" / "a" / "second.png", BLOCK)
 
 
 def objects_in_classes(src):
-    write_image(src / "masks" / "person" / "a_0.png", RING * np.uint8(255))
-    write_image(src / "masks" / "person" / "a_1.png", BLOCK * np.uint8(255))
-    write_image(src / "masks" / "dog" / "a.png", ~BLOCK * np.uint8(255))
+    save(src / "masks" / "person" / "a_0.png", RING)
+    save(src / "masks" / "person" / "a_1.png", BLOCK)
+    save(src / "masks" / "dog" / "a.png", ~BLOCK)
 
 
 @pytest.mark.parametrize("make", [objects_numbered, objects_in_folders, objects_in_classes])
@@ -440,56 +602,116 @@ def test_one_mask_for_each_object(src, make):
     assert np.array_equal(masks(report)["a"], RING | BLOCK) and len(people(report, "a")) == 2
 
 
-# Ids and meanings
+# COCO
 
 
-def coco(src, **changes) -> None:
+def note(**changes) -> dict:
+    one = {"id": 7, "image_id": 1, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]], "iscrowd": 0}
+    return one | changes
+
+
+def coco(src: Path, name: str = "a.json", pictures: Sequence[str] = "ab", **changes) -> None:
+    """Write a file in which the ring and the block of the first picture are people, and share an id."""
     rle = codec.encode(np.asfortranarray(RING.astype(np.uint8)))
-    rle["counts"] = rle["counts"].decode()
+    block = note(segmentation=[[30, 4, 44, 4, 44, 20, 30, 20]], iscrowd=1)
     data = {
         "images": [
-            {"id": k, "file_name": f"{n}.jpg", "height": H, "width": W} for k, n in ((1, "a"), (2, "b"))
+            {"id": k, "file_name": f"{n}.jpg", "height": H, "width": W} for k, n in enumerate(pictures, 1)
         ],
         "categories": [{"id": 1, "name": "person"}, {"id": 2, "name": "dog"}],
-        "annotations": [
-            {"id": 7, "image_id": 1, "category_id": 1, "segmentation": rle},
-            {"id": 7, "image_id": 1, "category_id": 1, "segmentation": [[30, 4, 44, 4, 44, 20, 30, 20]]},
-        ],
+        "annotations": [note(segmentation=rle | {"counts": rle["counts"].decode()}), block],
     }
-    (src / "a.json").write_text(json.dumps(data | changes))
+    data["annotations"] += [note(image_id=2, category_id=2)] * (len(pictures) > 1)
+    write(src, {name: data | changes})
 
 
-def test_annotations_that_share_an_id_all_count(src):
+def test_a_coco_mask_is_the_union_of_the_persons(src):
     coco(src)
+    save(src / "images" / "c.jpg")
     report = take(src)
     assert np.array_equal(masks(report)["a"], RING | BLOCK) and len(people(report, "a")) == 2
+    assert not masks(report)["b"].any() and report.empty == 1, "a dog was annotated, and nobody else is there"
+    assert report.left_out == ["c.jpg"] and report.used == "person; not used: dog"
+    assert "COCO JSON, 3 images, classes person (2), dog (1)" in str(report)
+    alone = take(src, "alone", crowd="skip-image")
+    assert alone.written == ["b"] and "it holds a crowd region: a" in str(alone)
+    assert masks(take(src, "dogs", classes=["dog"]))["b"].any()
+    with pytest.raises(UserError, match=r"class cat is not there. Found: dog, person"):
+        take(src, "cats", classes=["cat"])
 
 
-def note(**changes) -> list[dict]:
-    one = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]], "iscrowd": 0}
-    return [one | changes]
+def test_one_coco_file_can_be_named_where_several_would_clash(src):
+    for name in ("annotations/instances.json", "annotations/keypoints.json"):
+        coco(src, name)
+    with pytest.raises(UserError, match="annotate the same pictures"):
+        take(src)
+    one, out = src / "annotations" / "instances.json", src.parent / "out"
+    assert np.array_equal(masks(import_folder(one, out, progress=False))["a"], RING | BLOCK)
+    with pytest.raises(UserError, match="does not look like this"):
+        import_folder(one, src.parent / "again", layout="cutouts")
+
+
+def test_a_coco_object_without_an_outline_or_picture_fails_alone(src):
+    coco(src, pictures="abz", annotations=[note(segmentation=[]), note(image_id=2, category_id=2)])
+    report = take(src, empty="keep")
+    assert report.written == ["b"], "what somebody annotated is never taken for nobody"
+    assert any("z.jpg" in line for line in report.failed)
+    assert any("a box but no outline" in line and "a.jpg" in line for line in report.failed)
+
+
+def test_coco_files_of_one_split_each_name_the_pictures_of_theirs(bare):
+    group = {"id": 9, "name": "ears", "supercategory": "none"}  # as Roboflow writes
+    categories = [group, {"id": 1, "name": "ear", "supercategory": "ears"}]
+    for split, notes in (("train", [note(iscrowd="0")]), ("val", [])):
+        save(bare / "images" / split / "a.jpg")
+        coco(bare, f"instances_{split}.json", "a", categories=categories, annotations=notes)
+    report = take(bare, crowd="skip-image", empty="keep")
+    assert report.used == "ear" and not report.failed
+    assert {name: mask.any() for name, mask in masks(report).items()} == {
+        "images_train_a": True,
+        "images_val_a": False,
+    }
+    coco(bare, "panoptic.json", "a", annotations=[{"image_id": 1, "segments_info": []}])
+    with pytest.raises(UserError, match="Panoptic"):
+        take(bare, "again")
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_coco_corners_may_be_pairs_or_one_flat_list_and_names_percent_encoded(src, nested):
+    ring = [30, 4, 44, 4, 44, 20, 30, 20]
+    coco(
+        src,
+        "a.json",
+        ["%61"],
+        annotations=[note(segmentation=[np.reshape(ring, (-1, 2)).tolist()] if nested else ring)],
+    )
+    assert np.array_equal(masks(take(src))["a"], BLOCK)
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"annotations": note(image_id=9)}, "image_id 9, which nothing"),
-        ({"annotations": note(category_id=None)}, "category_id None, which nothing"),
+        ({"annotations": [note(image_id=9)]}, "image_id 9, which nothing"),
+        ({"annotations": [note(category_id=None)]}, "category_id None, which nothing"),
         (
             {"categories": [{"id": 1, "name": "person"}, {"id": 1, "name": "dog"}]},
             "gives the id 1 to 'person'",
         ),
         ({"categories": [{"id": 1}]}, "without id or name"),
         ({"images": [{"id": 1, "file_name": None}]}, "without id or file_name"),
-        ({"annotations": note(segmentation={"size": [H, W], "counts": "52"})}, "run lengths cover"),
-        ({"annotations": note(segmentation={"size": [W, H], "counts": [W * H]})}, "run lengths of"),
-        ({"annotations": note(segmentation=[[1, 1, 1e12, 1, 9, 9]])}, "far outside"),
-        ({"annotations": note(segmentation=[[900, 900, 910, 900, 910, 910]])}, "far outside|not one pixel"),
+        ({"annotations": [note(segmentation={"size": [H, W], "counts": "52"})]}, "run lengths cover"),
+        ({"annotations": [note(segmentation={"size": [W, H], "counts": [W * H]})]}, "run lengths of"),
+        ({"annotations": [note(segmentation=[[1, 1, 1e12, 1, 9, 9]])]}, "far outside"),
+        ({"annotations": [note(segmentation=[[900, 900, 910, 900, 910, 910]])]}, "far outside|not one pixel"),
         ({"images": [{"id": 1, "file_name": "a.jpg", "height": 60000, "width": 60000}]}, "they must agree"),
+        ({"annotations": [note(segmentation=[[]])]}, "not one has an area"),
+        ({"annotations": [note(segmentation=[[6, 4, 20, 4, 20, 12, 6]])]}, "7 numbers"),
+        ({"annotations": [note(segmentation=[[0.2, 0.2, 0.6, 0.2, 0.6, 0.5]])]}, "expected pixels"),
+        ({"annotations": [note(segmentation="run lengths")]}, "cannot be read"),
     ],
 )
 def test_a_coco_file_that_does_not_fit_together_is_refused_by_name(src, changes, words):
-    coco(src, **({"annotations": note()} | changes))
+    coco(src, **({"annotations": [note()]} | changes))
     with pytest.raises(UserError, match=words):
         take(src)
 
@@ -505,8 +727,8 @@ def test_run_lengths_of_both_spellings_are_one_mask_and_short_ones_are_refused()
 
 
 def test_annotations_that_cannot_be_read_are_no_cutouts(src):
-    rgba = np.dstack([np.zeros((H, W, 3), np.uint8), RING * np.uint8(255)])
-    write_image(src / "images" / "cut.png", rgba)
+    rgba = np.dstack([np.zeros((H, W, 3), np.uint8), RING])
+    save(src / "images" / "cut.png", rgba)
     (src / "labels.ndjson").write_text("{}")
     with pytest.raises(UserError, match=r"labels\.ndjson.*--layout cutouts"):
         take(src)
@@ -523,9 +745,9 @@ def exported(tmp_path):
     two = np.zeros((H, W), np.uint8)
     two[6:30, 4:20], two[10:34, 20:40] = 1, 2
     for name, mask in (("two", two), ("ring", RING.astype(np.uint8))):
-        picture(folder / "images" / f"{name}.jpg")
-        write_image(folder / "masks" / f"{name}.png", (mask > 0) * np.uint8(255))
-    write_image(folder / "instances" / "two.png", two)
+        save(folder / "images" / f"{name}.jpg")
+        save(folder / "masks" / f"{name}.png", (mask > 0))
+    save(folder / "instances" / "two.png", two)
     assert export_dataset(folder, tmp_path / "out", list(FORMATS), progress=False).written == 2
     return tmp_path / "out", {"two": [two == 1, two == 2], "ring": [RING]}
 
@@ -565,7 +787,7 @@ def test_our_cvat_file_holds_the_same_masks(exported):
 @pytest.mark.parametrize("name", FORMATS)
 def test_what_is_exported_comes_back_through_import(exported, tmp_path, name):
     out, expected = exported
-    report = import_folder(out, tmp_path / "back", layout=name, progress=False)
+    report = take(out, "back", layout=name)
     assert not report.failed and sorted(report.written) == ["ring", "two"]
     for key, mask in masks(report).items():
         whole = np.any(expected[key], axis=0)
@@ -578,10 +800,10 @@ def test_what_is_exported_comes_back_through_import(exported, tmp_path, name):
 def test_what_is_thinner_than_the_tolerance_survives_as_a_polygon(tmp_path, name):
     thin = np.eye(H, W, dtype=bool)
     thin[3, 10:30] = thin[30, 5] = True
-    picture(tmp_path / "set" / "images" / "a.jpg")
-    write_image(tmp_path / "set" / "masks" / "a.png", thin * np.uint8(255))
+    save(tmp_path / "set" / "images" / "a.jpg")
+    save(tmp_path / "set" / "masks" / "a.png", thin)
     export_dataset(tmp_path / "set", tmp_path / "out", [name], progress=False)
-    report = import_folder(tmp_path / "out", tmp_path / "back", progress=False)
+    report = take(tmp_path / "out", "back")
     assert (masks(report)["a"] & thin).sum() > 0.9 * thin.sum()
     with pytest.raises(UserError, match="lies inside"):
         export_dataset(tmp_path / "set", tmp_path / "set" / "images" / "more", [name], progress=False)
@@ -590,21 +812,21 @@ def test_what_is_thinner_than_the_tolerance_survives_as_a_polygon(tmp_path, name
 def test_a_person_in_two_pieces_is_one_person_in_labelme_too(exported, tmp_path):
     apart = np.asarray(Image.open(tmp_path / "set" / "instances" / "two.png")).copy()
     apart[1:4, 30:40] = 2
-    write_image(tmp_path / "set" / "instances" / "two.png", apart)
-    write_image(tmp_path / "set" / "masks" / "two.png", (apart > 0) * np.uint8(255))
+    save(tmp_path / "set" / "instances" / "two.png", apart)
+    save(tmp_path / "set" / "masks" / "two.png", (apart > 0))
     export_dataset(tmp_path / "set", tmp_path / "labelme", ["labelme"], progress=False)
-    report = import_folder(tmp_path / "labelme", tmp_path / "back", progress=False)
+    report = take(tmp_path / "labelme", "back")
     assert within_a_pixel(people(report, "two")[1], apart == 2) and len(people(report, "two")) == 2
 
 
 def test_a_mask_of_another_size_is_not_exported_and_the_rest_is(exported, tmp_path, capsys):
     folder = tmp_path / "set"
-    write_image(folder / "masks" / "two.png", RING[1:] * np.uint8(255))
+    save(folder / "masks" / "two.png", RING[1:])
     with pytest.raises(SystemExit) as done:
         main(["data", "export", str(folder), "-o", str(tmp_path / "rest"), "--format", "coco"])
     assert done.value.code == 1 and "they must agree" in capsys.readouterr().err
-    assert import_folder(tmp_path / "rest", tmp_path / "back", progress=False).written == ["ring"]
-    write_image(folder / "masks" / "ring.png", RING[1:] * np.uint8(255))
+    assert take(tmp_path / "rest", "back").written == ["ring"]
+    save(folder / "masks" / "ring.png", RING[1:])
     with pytest.raises(UserError, match=r"nothing of .* could be exported: .*they must agree"):
         export_dataset(folder, tmp_path / "none", ["coco"], progress=False)
 
@@ -619,16 +841,16 @@ def test_the_splits_travel_and_odd_names_with_them_and_what_is_dropped_is_said(t
     folder, names = tmp_path / "set", ["a?x=1", "100%41", "b#1", "c&d=e", "sub/it's", "k\u00f6, \u00e4"]
     rows = [["name", "split", "group"]]
     for i, one in enumerate(names):
-        picture(folder / "images" / f"{one}.jpg")
-        write_image(folder / "masks" / f"{one}.png", RING * np.uint8(255))
+        save(folder / "images" / f"{one}.jpg")
+        save(folder / "masks" / f"{one}.png", RING)
         rows.append([one, ("train", "val", "test")[i % 3], "g"])
-    write_image(folder / "ignore" / "b#1.png", BLOCK * np.uint8(255))
+    save(folder / "ignore" / "b#1.png", BLOCK)
     with (folder / "splits.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
     with pytest.raises(SystemExit):
         main(["data", "export", str(folder), "-o", str(tmp_path / "tool"), "--format", name])
     assert "no place for ignore/, the groups of splits.csv" in capsys.readouterr().out
-    report = import_folder(tmp_path / "tool", tmp_path / "again", progress=False)
+    report = take(tmp_path / "tool", "again")
     assert not report.failed
     with (tmp_path / "again" / "splits.csv").open(encoding="utf-8") as file:
         found = sorted(csv.reader(file))
@@ -638,8 +860,8 @@ def test_the_splits_travel_and_odd_names_with_them_and_what_is_dropped_is_said(t
 def test_more_people_than_eight_bits_can_count_are_exported(tmp_path):
     numbers = np.zeros((40, 40), np.uint16)
     numbers[::2, ::2] = np.arange(1, 401).reshape(20, 20)
-    write_image(tmp_path / "set" / "images" / "a.png", np.zeros((40, 40, 3), np.uint8))
-    write_image(tmp_path / "set" / "masks" / "a.png", (numbers > 0) * np.uint8(255))
-    write_image(tmp_path / "set" / "instances" / "a.png", numbers)
+    save(tmp_path / "set" / "images" / "a.png", np.zeros((40, 40, 3), np.uint8))
+    save(tmp_path / "set" / "masks" / "a.png", (numbers > 0))
+    save(tmp_path / "set" / "instances" / "a.png", numbers)
     export_dataset(tmp_path / "set", tmp_path / "out", ["coco"], progress=False)
     assert len(COCO(str(tmp_path / "out" / "annotations.json")).anns) == 400
