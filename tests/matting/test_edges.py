@@ -142,12 +142,6 @@ def test_a_person_ready_for_another_background_can_also_stay_before_their_own(ba
     assert np.abs(result[near].astype(int) - np.array((30, 90, 200))).mean() < 12  # no glow of the red person
 
 
-def test_a_cut_out_holds_nothing_of_the_room():
-    alpha = disc()
-    cut = cutout(scene(alpha), alpha)
-    assert (cut[alpha == 0] == 0).all() and (cut[alpha == 1] == (220, 60, 40, 255)).all()
-
-
 def test_many_megapixels_fit_no_step_holds_copies_of_the_whole():
     alpha = np.tile(disc(), (5, 5))
     image = np.zeros((*alpha.shape, 3), np.uint8)
