@@ -1,6 +1,5 @@
 """What belongs together lies in one split, and what does not is said."""
 
-import csv
 import re
 from collections import Counter
 
@@ -32,11 +31,6 @@ def rename(folder, name_of) -> None:
             target = folder / kind / f"{name_of(int(path.stem))}{path.suffix}"
             target.parent.mkdir(parents=True, exist_ok=True)
             path.rename(target)
-
-
-def table(folder) -> list[dict]:
-    with (folder / "splits.csv").open() as file:
-        return list(csv.DictReader(file))
 
 
 @given(st.lists(st.integers(1, 9), min_size=3, max_size=40), st.integers(0, 5))
@@ -104,7 +98,7 @@ def test_the_same_picture_under_two_names_is_one_group(make_dataset):
     assert any("nearly the same picture" in leak for leak in find_leaks(folder))
     deal_folder(folder)
     assert find_leaks(folder) == []
-    assert len({row["group"] for row in table(folder)}) == 20
+    assert len({s.group for s in find_samples(folder)}) == 20
 
 
 def test_the_same_picture_in_two_data_sets_is_a_leak(make_dataset):

@@ -1,7 +1,6 @@
 """The real download code against a local web server that misbehaves as real ones do."""
 
 import contextlib
-import csv
 import hashlib
 import http.server
 import io
@@ -20,6 +19,7 @@ from PIL import Image
 pytest.importorskip("pooch")
 coco_tools = pytest.importorskip("pycocotools.mask")
 
+from segkit.data import read_table  # noqa: E402
 from segkit.files import UserError  # noqa: E402
 from segkit.sets import sources  # noqa: E402
 from segkit.sets.sources import fetch, get_source, list_sources  # noqa: E402
@@ -283,8 +283,7 @@ def get_coco(**options):
 
 
 def rows_of(folder: Path) -> dict[str, dict[str, str]]:
-    with (folder / "splits.csv").open(newline="") as file:
-        return {row["name"]: row for row in csv.DictReader(file)}
+    return read_table(folder / "splits.csv")
 
 
 def union(data: dict, image_id: int) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Cross-validation: every picture scored by a network that was not shown it."""
 
-import csv
 import json
 
 import numpy as np
@@ -43,8 +42,8 @@ def test_every_picture_gets_one_score_of_a_network_that_was_not_shown_it(grouped
     kept = (out / "fold3" / "best.safetensors").stat().st_mtime_ns
     ran = cross_validate([grouped], out, 3, RECIPE, CONFIG, resume=True, parallel=2)
     assert (out / "fold3" / "best.safetensors").stat().st_mtime_ns == kept
-    with (out / "per_image.csv").open() as file:
-        rows = {row["name"]: float(row["dice"]) for row in csv.DictReader(file)}
+    table = read_table(out / "per_image.csv", ("name", "dice"))
+    rows = {name: float(row["dice"]) for name, row in table.items()}
     assert rows.keys() == {sample.name for sample in find_samples(grouped)}
     for fold in (1, 2, 3):
         table = read_table(out / f"fold{fold}" / "splits.csv")
@@ -87,9 +86,6 @@ def test_what_cannot_be_cross_validated_is_a_sentence(grouped, tmp_path):
         cross_validate([grouped], tmp_path / "b", 7, RECIPE, CONFIG)
     with pytest.raises(UserError, match="three parts or more"):
         cross_validate([grouped], tmp_path / "c", 2, RECIPE, CONFIG)
-
-
-def test_a_run_and_a_cross_validation_do_not_replace_each_other(grouped, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "best.safetensors").write_text("mine")
     with pytest.raises(UserError, match=r"already holds best\.safetensors: choose another folder\.$"):
