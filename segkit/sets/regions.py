@@ -149,13 +149,13 @@ def ellipse(
     return paint
 
 
-def pasted(patch: np.ndarray, x: float, y: float) -> Paint:
-    """A small mask whose top left corner stands at (x, y); what reaches over the edge is cut off."""
+def pasted(patch: Callable[[], np.ndarray], x: float, y: float) -> Paint:
+    """A small mask, decoded when it is wanted, with its top left corner at (x, y); cut off at the edges."""
 
     def paint(shape: tuple[int, int]) -> np.ndarray:
         left, top = _bounded([x, y], shape)[0].round().astype(int)
         mask = np.zeros(shape, bool)
-        inside = patch[max(0, -top) :, max(0, -left) :]
+        inside = patch()[max(0, -top) :, max(0, -left) :]
         target = mask[max(0, top) :, max(0, left) :][: inside.shape[0], : inside.shape[1]]
         target |= inside[: target.shape[0], : target.shape[1]]
         return mask

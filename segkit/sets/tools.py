@@ -239,7 +239,7 @@ class Labelme(Reader):
 def _labelme_region(shape: dict) -> Region:
     kind, label, points = shape.get("shape_type") or "polygon", str(shape["label"]), shape["points"]
     if kind == "mask":
-        return Region(label, kind, lambda size: pasted(_png(shape["mask"]), *points[0])(size))
+        return Region(label, kind, pasted(partial(_png, shape["mask"]), *points[0]))
     if kind == "circle":  # the centre and one point on the rim
         (x, y), (rim_x, rim_y) = points
         radius = float(np.hypot(x - rim_x, y - rim_y))
@@ -265,15 +265,9 @@ def _png(text: str, least: int = 0) -> np.ndarray:
 class Supervisely(Reader):
     name = "supervisely"
 
-    def records(self, path: Path) -> Iterable[tuple[Path, dict]]:
-        folder = path.parent.parent / "img"
+    def records(self, path: Path) -> Iterable[tuple[str, dict]]:
         # The annotation of x.jpg is x.jpg.json in new exports and x.json in old ones.
-        same = [image for image in self.tree.by_name.get(same_name(path.stem), []) if image.parent == folder]
-        same = same or self.tree.same_stem(folder / path.name)
-        self.layout.spoilt.update(same)
-        if len(same) != 1:
-            raise UserError(f"'{path}' belongs to {len(same)} pictures in '{folder}', not to one.")
-        return [(same[0], load_data(path))]
+        return [(path.stem, load_data(path))]
 
     def regions(self, record: dict) -> tuple[list[Region] | None, Any]:
         regions = [_supervisely_region(shape) for shape in record["objects"]]
@@ -284,7 +278,7 @@ def _supervisely_region(shape: dict) -> Region:
     kind, label = shape["geometryType"], shape["classTitle"]
     if kind in ("bitmap", "alpha_mask"):
         bitmap, least = shape["bitmap"], 127 if kind == "alpha_mask" else 0
-        return Region(label, kind, lambda size: pasted(_png(bitmap["data"], least), *bitmap["origin"])(size))
+        return Region(label, kind, pasted(partial(_png, bitmap["data"], least), *bitmap["origin"]))
     if kind in ("polygon", "rectangle"):
         points = shape["points"]
         if kind == "polygon" and len(points["exterior"]) < 3:
@@ -427,7 +421,7 @@ def _cvat_region(shape: ElementTree.Element) -> Region:
         left, top, width, height = (int(shape.get(key)) for key in ("left", "top", "width", "height"))
         counts = [int(number) for number in shape.get("rle").split(",")]
         patch = partial(runs, counts, (height, width), "C")
-        return Region(label, kind, lambda size: pasted(patch(), left, top)(size))
+        return Region(label, kind, pasted(patch, left, top))
     return Region(label, kind)
 
 

@@ -727,7 +727,7 @@ def test_run_lengths_of_both_spellings_are_one_mask_and_short_ones_are_refused()
 
 
 def test_annotations_that_cannot_be_read_are_no_cutouts(src):
-    rgba = np.dstack([np.zeros((H, W, 3), np.uint8), RING])
+    rgba = np.dstack([np.zeros((H, W, 3), np.uint8), RING * np.uint8(255)])
     save(src / "images" / "cut.png", rgba)
     (src / "labels.ndjson").write_text("{}")
     with pytest.raises(UserError, match=r"labels\.ndjson.*--layout cutouts"):
