@@ -35,7 +35,6 @@ from small_sets import (
     write,
 )
 
-from segkit.cli import main
 from segkit.files import UserError
 from segkit.sets.exporters import FORMATS, export_dataset
 from segkit.sets.importers import import_folder
@@ -74,14 +73,14 @@ def labelme(src: Path, name: str, image: str, *shapes: dict) -> None:
     write(src, {name: {"version": "5.5.0", "flags": {}, "shapes": shapes} | about})
 
 
-def png64(pixels: np.ndarray, **options) -> bytes:
+def png(picture: Image.Image, **options) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", **options)
+    picture.save(buffer, "PNG", **options)
     return buffer.getvalue()
 
 
 def test_labelme_polygons_rectangles_circles_and_masks(bare):
-    patch = base64.b64encode(png64(SQUARE[4:12, 6:20])).decode()
+    patch = base64.b64encode(png(Image.fromarray(SQUARE[4:12, 6:20]))).decode()
     shapes = {
         "polygon": shape("person", "polygon", OUTLINE),
         "rectangle": shape("person", "rectangle", [[19, 11], [6, 4]]),  # drawn from the lower right
@@ -169,21 +168,16 @@ def supervisely(kind: str, title: str = "person_bmp", **geometry) -> dict:
     return {"classTitle": title, "geometryType": kind, "tags": []} | geometry
 
 
-def bitmap(patch: np.ndarray, x: int, y: int, style: str) -> dict:
+def bitmap(patch: np.ndarray, x: int, y: int, style: str = "grey") -> dict:
     """As Supervisely packs it: a palette PNG whose 0 is transparent, zlib, base64. Other styles exist too."""
-    picture = Image.fromarray(patch.astype(np.uint8))
-    options = {}
+    picture, options = Image.fromarray(patch.astype(np.uint8)), {}
     if style == "palette":
-        picture = Image.frombytes("P", picture.size, picture.tobytes())
         picture.putpalette([0, 0, 0, 255, 255, 255])
         options = {"transparency": 0}
     elif style == "rgba":
-        rgba = np.full((*patch.shape, 4), 255, np.uint8)
-        rgba[..., 3] = patch * 255
-        picture = Image.fromarray(rgba)
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", **options)
-    return {"data": base64.b64encode(zlib.compress(buffer.getvalue())).decode(), "origin": [x, y]}
+        white = np.full((*patch.shape, 3), 255, np.uint8)
+        picture = Image.fromarray(np.dstack([white, patch * np.uint8(255)]))
+    return {"data": base64.b64encode(zlib.compress(png(picture, **options))).decode(), "origin": [x, y]}
 
 
 @pytest.mark.parametrize("style", ["palette", "rgba", "grey"])
@@ -214,7 +208,7 @@ def test_supervisely_bitmaps_and_polygons(bare, style, ending):
 
 
 def test_a_bitmap_that_reaches_over_the_edge_is_cut_and_a_broken_one_fails_alone(bare):
-    patches = [bitmap(np.ones((5, 6), bool), x, y, "grey") for x, y in [(-3, -2), (W - 3, H - 3)]]
+    patches = [bitmap(np.ones((5, 6), bool), x, y) for x, y in [(-3, -2), (W - 3, H - 3)]]
     for name, found in (("a", patches), ("b", [{"data": "!!!!", "origin": [0, 0]}])):
         objects = [supervisely("bitmap", "person", bitmap=patch) for patch in found]
         save(bare / "img" / f"{name}.jpg")
@@ -493,15 +487,13 @@ def test_via_2_is_read_from_its_exports_and_its_project(src, kind):
     records = {"a.jpg1234": via_2("a.jpg", polygon), "b.jpg1234": via_2("b.jpg", circle)}
     project = {"_via_settings": {}, "_via_img_metadata": records, "_via_attributes": {}}
     if kind == "table":
-        heads = ["filename", "file_size", "file_attributes", "region_count", "region_id"]
         with (src / "via_csv.csv").open("w", newline="") as file:
-            csv.writer(file).writerows(
-                [[*heads, "region_shape_attributes", "region_attributes"]]
-                + [
-                    [f"{n}.jpg", 1234, "{}", 1, 0, json.dumps(shape), '{"class":"person"}']
-                    for n, shape in (("a", polygon), ("b", circle))
-                ]
+            rows = csv.writer(file)
+            rows.writerow(
+                ["filename", "file_size", "region_id", "region_shape_attributes", "region_attributes"]
             )
+            for name, one in (("a.jpg", polygon), ("b.jpg", circle)):
+                rows.writerow([name, 1234, 0, json.dumps(one), '{"class":"person"}'])
     else:
         write(src, {"via.json": project if kind == "project" else records})
     report = take(src)
@@ -571,33 +563,24 @@ def test_a_list_that_does_not_fit_is_refused_by_name(src, text, words):
         take(src, classes="dog" if "dog" in text else None)
 
 
-def test_a_class_that_nobody_has_a_pixel_of_fails(src, capsys):
+def test_a_class_that_nobody_has_a_pixel_of_fails(src, command):
     (src / "classes.txt").write_text("0 background\n1 dog\n2 person\n")
     save(src / "masks" / "a.png", RING * np.uint8(1))
-    with pytest.raises(SystemExit) as done:
-        main(["data", "import", str(src), "-o", str(src.parent / "out")])
-    assert done.value.code == 1 and "no picture has a pixel of person" in capsys.readouterr().out
+    code, out, _ = command("data", "import", src, "-o", src.parent / "out")
+    assert code == 1 and "no picture has a pixel of person" in out
 
 
-def objects_numbered(src):
-    save(src / "masks" / "a_0.png", RING)
-    save(src / "masks" / "a_1.png", BLOCK)
-
-
-def objects_in_folders(src):
-    save(src / "masks" / "a" / "first.png", RING)
-    save(src / "masks" / "a" / "second.png", BLOCK)
-
-
-def objects_in_classes(src):
-    save(src / "masks" / "person" / "a_0.png", RING)
-    save(src / "masks" / "person" / "a_1.png", BLOCK)
-    save(src / "masks" / "dog" / "a.png", ~BLOCK)
-
-
-@pytest.mark.parametrize("make", [objects_numbered, objects_in_folders, objects_in_classes])
-def test_one_mask_for_each_object(src, make):
-    make(src)
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"a_0": RING, "a_1": BLOCK},
+        {"a/first": RING, "a/second": BLOCK},
+        {"person/a_0": RING, "person/a_1": BLOCK, "dog/a": ~BLOCK},
+    ],
+)
+def test_one_mask_for_each_object(src, found):
+    for name, mask in found.items():
+        save(src / "masks" / f"{name}.png", mask)
     report = take(src)
     assert np.array_equal(masks(report)["a"], RING | BLOCK) and len(people(report, "a")) == 2
 
@@ -819,12 +802,11 @@ def test_a_person_in_two_pieces_is_one_person_in_labelme_too(exported, tmp_path)
     assert within_a_pixel(people(report, "two")[1], apart == 2) and len(people(report, "two")) == 2
 
 
-def test_a_mask_of_another_size_is_not_exported_and_the_rest_is(exported, tmp_path, capsys):
+def test_a_mask_of_another_size_is_not_exported_and_the_rest_is(exported, tmp_path, command):
     folder = tmp_path / "set"
     save(folder / "masks" / "two.png", RING[1:])
-    with pytest.raises(SystemExit) as done:
-        main(["data", "export", str(folder), "-o", str(tmp_path / "rest"), "--format", "coco"])
-    assert done.value.code == 1 and "they must agree" in capsys.readouterr().err
+    code, _, err = command("data", "export", folder, "-o", tmp_path / "rest", "--format", "coco")
+    assert code == 1 and "they must agree" in err
     assert take(tmp_path / "rest", "back").written == ["ring"]
     save(folder / "masks" / "ring.png", RING[1:])
     with pytest.raises(UserError, match=r"nothing of .* could be exported: .*they must agree"):
@@ -837,7 +819,7 @@ def test_an_unknown_format_is_a_sentence(tmp_path):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_splits_travel_and_odd_names_with_them_and_what_is_dropped_is_said(tmp_path, name, capsys):
+def test_the_splits_travel_and_odd_names_with_them_and_what_is_dropped_is_said(tmp_path, name, command):
     folder, names = tmp_path / "set", ["a?x=1", "100%41", "b#1", "c&d=e", "sub/it's", "k\u00f6, \u00e4"]
     rows = [["name", "split", "group"]]
     for i, one in enumerate(names):
@@ -847,9 +829,8 @@ def test_the_splits_travel_and_odd_names_with_them_and_what_is_dropped_is_said(t
     save(folder / "ignore" / "b#1.png", BLOCK)
     with (folder / "splits.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
-    with pytest.raises(SystemExit):
-        main(["data", "export", str(folder), "-o", str(tmp_path / "tool"), "--format", name])
-    assert "no place for ignore/, the groups of splits.csv" in capsys.readouterr().out
+    _, said, _ = command("data", "export", folder, "-o", tmp_path / "tool", "--format", name)
+    assert "no place for ignore/, the groups of splits.csv" in said
     report = take(tmp_path / "tool", "again")
     assert not report.failed
     with (tmp_path / "again" / "splits.csv").open(encoding="utf-8") as file:
