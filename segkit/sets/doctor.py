@@ -95,7 +95,7 @@ def how_sure(pictures: int, groups: int, folder: str | Path) -> str:
     return f"a mean Dice on {of} will be off by up to {off:.2f} (95 %, where {SPREAD} is the spread){cure}"
 
 
-def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
+def inspect_dataset(folder: str | Path) -> DatasetReport:
     """Read every picture and mask of a folder and say what is wrong with them.
 
     Errors: a missing or unreadable file, a mask of another size, a mask with values other than two or
@@ -120,7 +120,7 @@ def inspect_dataset(folder: str | Path, seed: int = 0) -> DatasetReport:
     try:
         table = read_table(folder / "splits.csv", names=images) if (folder / "splits.csv").exists() else {}
         report.splits = (
-            splits_of(folder / "splits.csv", table, images) if table else assign_splits(list(images), seed)
+            splits_of(folder / "splits.csv", table, images) if table else assign_splits(list(images))
         )
     except UserError as error:
         note("error", "splits.csv does not fit", "splits.csv", str(error))

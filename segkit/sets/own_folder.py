@@ -1,6 +1,5 @@
 """A reader's own folder as a data set with three splits. Introduced in notebook 15."""
 
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -61,14 +60,14 @@ def _is_ready(folder: Path) -> bool:
         return False
 
 
-def complete_splits(folder: str | Path, seed: int = 0) -> dict[str, int]:
+def complete_splits(folder: str | Path) -> None:
     """Give a data set the splits it lacks, taken from the training pictures, and write splits.csv.
 
     Many sets bring train and test and no validation split. What is named keeps its place.
-    Returns: the count of each split.   Raises: UserError where there are fewer than 3 pictures.
+    Raises: UserError where there are fewer than 3 pictures.
     """
     folder = Path(folder)
-    samples = find_samples(folder, seed)
+    samples = find_samples(folder)
     if len(samples) < FEWEST:
         raise UserError(
             f"'{folder}' holds {len(samples)} usable pictures: one to train on, one to choose by and one to "
@@ -81,13 +80,12 @@ def complete_splits(folder: str | Path, seed: int = 0) -> dict[str, int]:
             continue
         givers = [name for name, split in splits.items() if split == "train"] or list(splits)
         # Which groups move depends on their names alone; the last one stays.
-        dealt = assign_splits(sorted({groups[name] for name in givers}), seed)
+        dealt = assign_splits(sorted({groups[name] for name in givers}))
         order, moved = sorted(dealt, key=lambda group: (dealt[group] == "train", group)), []
         while len(moved) < max(1, round(share * len(givers))) and len(order) > 1:
             group = order.pop(0)
             moved += [name for name in givers if groups[name] == group]
         splits |= dict.fromkeys(moved, missing)
     if len(set(splits.values())) < len(SPLIT_SHARES):
-        splits = assign_splits(sorted(splits), seed)
+        splits = assign_splits(sorted(splits))
     write_splits(folder, splits, overwrite=True)
-    return dict(Counter(splits.values()))

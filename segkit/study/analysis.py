@@ -94,7 +94,7 @@ def slice_groups(traits: Sequence[Traits]) -> dict[str, dict[str, np.ndarray]]:
 def slice_table(
     scores: np.ndarray,
     slices: dict[str, dict[str, np.ndarray]],
-    groups: Sequence | None = None,
+    groups: Sequence,
     seed: int = 0,
 ) -> list[dict]:
     """Count, mean and 95 % bootstrap interval of every slice.
@@ -103,8 +103,7 @@ def slice_table(
     Returns: rows with trait, slice, count, mean, low, high; an empty slice has none of the last three.
     Introduced in notebook 09.
     """
-    scores = np.asarray(scores, np.float64)
-    groups = np.arange(len(scores)) if groups is None else np.asarray(groups)
+    scores, groups = np.asarray(scores, np.float64), np.asarray(groups)
     rows = []
     for trait, parts in slices.items():
         for name, chosen in parts.items():

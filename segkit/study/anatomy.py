@@ -86,17 +86,6 @@ def count_macs(model: nn.Module, size: int) -> int:
     return counter.get_total_flops() // 2
 
 
-def milliseconds(model: nn.Module, size: int) -> float:
-    """Median time of one picture of size x size on this machine, in eval mode."""
-    device = next(model.parameters()).device
-    model = model.eval().to(memory_format=torch.channels_last)
-    images = torch.randn(1, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
-    called = {"model": model, "images": images}
-    with torch.inference_mode():
-        timer = Timer("model(images)", globals=called, num_threads=torch.get_num_threads())
-        return 1000 * timer.blocked_autorange(min_run_time=0.3).median
-
-
 @dataclass(frozen=True)
 class Cost:
     """What a network costs."""
@@ -107,8 +96,15 @@ class Cost:
 
 
 def measure_cost(model: nn.Module, size: int) -> Cost:
-    """Parameters, multiplications and milliseconds of one network at one input size."""
-    return Cost(count_parameters(model), count_macs(model, size), milliseconds(model, size))
+    """Parameters, multiplications, and the median milliseconds of one size x size picture, in eval mode."""
+    device = next(model.parameters()).device
+    model = model.eval().to(memory_format=torch.channels_last)
+    images = torch.randn(1, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
+    called = {"model": model, "images": images}
+    with torch.inference_mode():
+        timer = Timer("model(images)", globals=called, num_threads=torch.get_num_threads())
+        seconds = timer.blocked_autorange(min_run_time=0.3).median
+    return Cost(count_parameters(model), count_macs(model, size), 1000 * seconds)
 
 
 def used_points(rate: int, side: int) -> float:

@@ -115,7 +115,7 @@ def test_the_bootstrap_repeats_itself_and_wants_scores():
 
 def test_a_slice_table_counts_and_an_empty_slice_has_no_mean():
     slices = {"size": {"low": np.array([1, 1, 0, 0], bool), "none": np.zeros(4, bool)}}
-    low, none = slice_table([0.2, 0.4, 0.9, 0.9], slices)
+    low, none = slice_table([0.2, 0.4, 0.9, 0.9], slices, groups=range(4))
     assert (low["count"], low["mean"]) == (2, pytest.approx(0.3))
     assert low["low"] == pytest.approx(0.2)
     assert low["high"] == pytest.approx(0.4)
