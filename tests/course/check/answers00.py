@@ -1,31 +1,9 @@
 """Right and common wrong answers to the exercises of lesson 00; test_answers.py asks the checks."""
 
 import numpy as np
+from solutions import solutions
 
-THRESHOLDS = np.arange(1, 20) / 20
-
-
-def dice(mask, truth):
-    return 2 * (mask & truth).sum() / (mask.sum() + truth.sum())
-
-
-def best(prob, truth):
-    return max(THRESHOLDS, key=lambda threshold: dice(prob > threshold, truth))
-
-
-def paint(image, mask, colour):
-    return np.where(mask[..., None], image, np.array(colour, np.uint8))
-
-
-def paint_in_place(image, mask, colour):
-    image[~mask] = colour
-    return image
-
-
-def paint_a_copy(image, mask, colour):
-    painted = image.copy()
-    painted[~mask] = colour
-    return painted
+solution = solutions("00")
 
 
 def paint_by_sums(image, mask, colour):
@@ -33,20 +11,22 @@ def paint_by_sums(image, mask, colour):
     return image * inside + np.array(colour, np.uint8) * (1 - inside)
 
 
-def best_in_a_loop(prob, truth):
-    best, highest = None, -1.0
-    for number in range(1, 20):
-        score = dice(prob > number / 20, truth)
-        if score > highest:
-            best, highest = number / 20, score
-    return best
+def best_by_sorting(prob, truth):
+    masks = [(prob > number / 20, number / 20) for number in range(1, 20)]
+    return max(((mask & truth).sum() / (mask.sum() + truth.sum()), cut) for mask, cut in masks)[1]
 
 
 RIGHT = {
     "mask_from_prob": [lambda p, t: np.where(p > t, True, False), lambda p, t: np.logical_not(p <= t)],
     "mask_for_file": [lambda m: np.where(m, 255, 0).astype(np.uint8), lambda m: (m * 255).astype(np.uint8)],
-    "paint_background": [paint_a_copy, paint_by_sums],
-    "highest_dice_threshold": [best_in_a_loop, lambda p, t: float(best(p, t)) + 1e-12],
+    "paint_background": [
+        lambda i, m, c: np.where(m[..., None], i, np.array(c, np.uint8)),
+        paint_by_sums,
+    ],
+    "highest_dice_threshold": [
+        best_by_sorting,
+        lambda p, t: float(solution.highest_dice_threshold(p, t)) + 1e-12,
+    ],
 }
 
 WRONG = {
@@ -62,14 +42,14 @@ WRONG = {
         (lambda m: m.astype(np.uint8) * 128, "255, all others 0"),
     ],
     "paint_background": [
-        (paint_in_place, "work on a copy"),
-        (lambda i, m, c: paint(i, m, c[::-1]), "red and blue"),
-        (lambda i, m, c: paint(i, m, c).astype(float), "must be uint8"),
-        (lambda i, m, c: paint(i, m, c) + 1, "outside it the colour"),
+        ("image.copy()", "image", "work on a copy"),
+        ("= colour", "= colour[::-1]", "red and blue"),
+        ("return painted", "return painted.astype(float)", "must be uint8"),
+        ("return painted", "return painted + 1", "outside it the colour"),
     ],
     "highest_dice_threshold": [
         (lambda p, t: 0.333, "none of 0.05"),
-        (lambda p, t: max(THRESHOLDS[1:], key=lambda c: dice(p > c, t)), "try every"),
-        (lambda p, t: max(THRESHOLDS[:-1], key=lambda c: dice(p > c, t)), "try every"),
+        ("(0.05,", "(0.1,", "try every"),
+        ("0.96", "0.91", "try every"),
     ],
 }

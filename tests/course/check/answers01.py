@@ -6,38 +6,7 @@ import torch
 from scipy import ndimage
 from solutions import solutions
 
-from segkit.metrics import count_pixels
-
-solution = solutions("01")
-
-
-def box_with(change):
-    """The right box, changed: a common mistake."""
-    return lambda mask: None if not mask.any() else change(*solution.box_of_mask(mask))
-
-
-def box_without_a_look_for_nobody(mask):
-    rows, columns = np.nonzero(mask)
-    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
-
-
-def blobs(mask):
-    return cv2.connectedComponentsWithStats(mask)[2][:, -1]
-
-
-def boxes(mask):
-    """Pixels of every blob's box, in place of its own."""
-    table = cv2.connectedComponentsWithStats(mask)[2][1:]
-    return table[:, 2] * table[:, 3]
-
-
-def best_by(score, answer=lambda thresholds, scores: thresholds[int(np.argmax(scores))]):
-    def choose(masks, thresholds):
-        mean = masks.mean(0)
-        guesses = [np.repeat((mean > threshold)[None], len(masks), 0) for threshold in thresholds]
-        return answer(thresholds, [float(score(count_pixels(guess, masks))) for guess in guesses])
-
-    return choose
+changed = solutions("01").changed
 
 
 def count_by_hand(mask):
@@ -74,17 +43,19 @@ def best_by_hand(masks, thresholds):
     return max(thresholds, key=dice)
 
 
+BOX = "columns.min(), rows.min(), columns.max() + 1, rows.max() + 1"
+
 RIGHT = {
     "foreground_share": [lambda mask: np.array([np.count_nonzero(mask) / mask.size]), count_by_hand],
     "box_of_mask": [box_by_any, box_by_opencv],
     "dice_of_all_person": [dice_by_counting, lambda share: torch.tensor(1 - (1 - share) / (1 + share))],
     "count_blobs": [
-        lambda mask, min_pixels: (blobs(mask)[1:] >= min_pixels).sum(keepdims=True),
+        changed("count_blobs", "int(", "(", ".sum()", ".sum(keepdims=True)"),
         blobs_by_scipy,
     ],
     "best_threshold": [
         best_by_hand,
-        best_by(lambda counts: counts.dice().sum(), lambda t, s: np.array(t)[[np.argmax(s)]]),
+        changed("best_threshold", "mean()", "sum()", "max(thresholds, key", "max(np.array(thresholds), key"),
     ],
 }
 WRONG = {
@@ -93,21 +64,21 @@ WRONG = {
         (lambda mask: mask.mean() / mask.max(), "0 / 0"),
     ],
     "box_of_mask": [
-        (box_with(lambda x0, y0, x1, y1: (y0, x0, y1, x1)), "exchanged"),
-        (box_with(lambda x0, y0, x1, y1: (x0, y0, x1 - 1, y1 - 1)), "leaves its end out"),
-        (box_with(lambda x0, y0, x1, y1: (x0, y0, x1 - x0, y1 - y0)), "width and height"),
-        (box_with(lambda x0, y0, x1, y1: (0, 0, x1, y1)), "np.nonzero"),
+        (BOX, "rows.min(), columns.min(), rows.max() + 1, columns.max() + 1", "exchanged"),
+        ("columns.max() + 1, rows.max() + 1", "columns.max(), rows.max()", "leaves its end out"),
+        ("columns.max() + 1, rows.max() + 1", "np.ptp(columns) + 1, np.ptp(rows) + 1", "width and height"),
+        ("columns.min(), rows.min()", "0, 0", "np.nonzero"),
         (lambda mask: mask.shape, "four numbers"),
-        (box_with(lambda x0, y0, x1, y1: (x0 + 0.5, y0, x1, y1)), "fractions"),
-        (box_without_a_look_for_nobody, "return None"),
-        (lambda mask: solution.box_of_mask(mask) or (0, 0, 0, 0), "no box"),
+        ("columns.min()", "columns.min() + 0.5", "fractions"),
+        ("len(rows) == 0", "False", "return None"),
+        ("None", "0, 0, 0, 0", "no box"),
     ],
     "dice_of_all_person": [
         (lambda share: 1 - share, "orange is 1 - share"),
     ],
     "count_blobs": [
-        (lambda mask, m: max(1, int((blobs(mask)[1:] >= m).sum())), "no blobs"),
-        (lambda mask, m: int((boxes(mask) >= m).sum()), "fill its box"),
+        ("return int(", "return max(1, ", "no blobs"),
+        ("table[1:, cv2.CC_STAT_AREA]", "table[1:, 2:4].prod(1)", "fill its box"),
     ],
     "best_threshold": [
         (lambda masks, thresholds: thresholds[-1], "the best threshold"),

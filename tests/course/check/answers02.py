@@ -3,16 +3,16 @@
 import hashlib
 import random
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
 from solutions import solutions
 
 from segkit.data import load_pair_full
-from segkit.files import read_image, read_labels, read_mask
+from segkit.files import read_labels
 
 solution = solutions("02")
+changed = solution.changed
 
 
 def without_by_endings(images, masks):
@@ -20,10 +20,6 @@ def without_by_endings(images, masks):
     for name in masks:
         found.discard(name[: name.rindex(".")])
     return tuple(sorted(found))
-
-
-def place(text):
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
 
 
 def split_at(where, train=0.7, val=0.85):
@@ -51,19 +47,6 @@ def by_luck(names):
     return {name: split_at(luck[name[:-1]]) for name in names}
 
 
-def change_in_place(labels):
-    labels[labels < 128] = 0
-    return solution.clean_mask(labels)
-
-
-def batch_with(images=lambda x: x.permute(0, 3, 1, 2), masks=lambda x: x[:, None]):
-    def make(pairs):
-        parts = (torch.from_numpy(np.stack([pair[k] for pair in pairs])) for k in (0, 1))
-        return tuple(change(part) for change, part in zip((images, masks), parts, strict=True))
-
-    return make
-
-
 def tensors(pair):
     return torch.tensor(pair[0]).movedim(-1, 0), torch.tensor(pair[1]).unsqueeze(0)
 
@@ -73,51 +56,6 @@ def twins_by_hand(pictures):
     flat = flat - flat.mean(axis=1, keepdims=True)
     flat /= np.linalg.norm(flat, axis=1, keepdims=True)
     return {(i, j) for j in range(len(flat)) for i in range(j) if flat[i] @ flat[j] > 0.98}
-
-
-def correlations(pictures):
-    return np.corrcoef(pictures.reshape(len(pictures), -1))
-
-
-def pairs_above(matrix, keep=lambda i, j: i < j, border=0.98):
-    return [(i, j) for i, j in np.argwhere(matrix > border).tolist() if keep(i, j)]
-
-
-def cosine(pictures):
-    flat = pictures.reshape(len(pictures), -1)
-    flat = flat / np.linalg.norm(flat, axis=1, keepdims=True)
-    return flat @ flat.T
-
-
-def nearly_equal(pictures):
-    return pairs_above((np.abs(pictures[:, None] - pictures[None]).mean((2, 3)) < 2) * 1.0)
-
-
-def pairs_with(
-    image=lambda image: torch.from_numpy(image).permute(2, 0, 1),
-    mask=lambda mask: torch.from_numpy(mask)[None],
-    area=cv2.INTER_AREA,
-    nearest=cv2.INTER_NEAREST_EXACT,
-    read=read_mask,
-    count=len,
-    finish=lambda image, mask: (image, mask),
-):
-    """The class that the lesson asks for, with a change."""
-
-    class Pairs(torch.utils.data.Dataset):
-        def __init__(self, samples, size):
-            self.samples, self.size = samples, (size, size)
-
-        def __len__(self):
-            return count(self.samples)
-
-        def __getitem__(self, index):
-            sample = self.samples[index]
-            pixels = cv2.resize(read_image(sample.image), self.size, interpolation=area)
-            labels = cv2.resize(read(sample.mask), self.size, interpolation=nearest)
-            return finish(image(pixels), mask(labels))
-
-    return Pairs
 
 
 class PairsByPillow(torch.utils.data.Dataset):
@@ -136,6 +74,12 @@ class PairsByPillow(torch.utils.data.Dataset):
         return torch.tensor(image).permute(2, 0, 1), torch.tensor(mask)[None].byte()
 
 
+PLACE = 'int.from_bytes(digest[:8], "big") / 2**64'
+CORRELATIONS = "np.corrcoef(pictures.reshape(len(pictures), -1))"
+SIZES = "np.sqrt((pictures**2).sum((1, 2)))"
+COSINES = f"np.einsum('ikl,jkl->ij', pictures, pictures) / {SIZES} / {SIZES}[:, None]"
+CHANNELS_FIRST = ".permute(0, 3, 1, 2)"
+
 RIGHT = {
     "without_mask": [lambda names, masks: np.array(solution.without_mask(names, masks)), without_by_endings],
     "split_by_scene": [
@@ -151,74 +95,77 @@ RIGHT = {
         lambda pairs: tuple(part.contiguous() for part in solution.make_batch(pairs)),
     ],
     "find_twins": [lambda pictures: np.array(solution.find_twins(pictures)[::-1]), twins_by_hand],
-    "pair_dataset": [pairs_with(finish=lambda *pair: list(pair)), PairsByPillow],
+    "pair_dataset": [
+        changed("PairDataset", "return torch", "return list((torch", "(mask)[None]", "(mask)[None]))"),
+        PairsByPillow,
+    ],
 }
 WRONG = {
     "without_mask": [
-        (lambda images, masks: set(solution.without_mask(images, masks)), "sorted"),
-        (lambda images, masks: solution.without_mask(images, masks)[::-1], "sorted"),
+        ("return sorted", "return set", "sorted"),
+        ("return sorted", "return list", "sorted"),
         (lambda images, masks: [1, 2], "strings"),
     ],
     "split_by_scene": [
         (lambda names: list(names), "dictionary"),
-        (lambda names: {name[:-1]: "train" for name in names}, "under its own name"),
-        (lambda names: dict.fromkeys(names, "training"), "called train"),
-        (lambda names: {n: split_at(hash(n[:-1]) % 1000 / 1000) for n in names}, "hash()"),
-        (lambda names: {n: split_at(hash_in_a_helper(n[:-1])) for n in names}, "hash()"),
-        (lambda names: {name: split_at(place(name)) for name in names}, "hash the scene"),
+        ("splits[name]", "splits[name[:-1]]", "under its own name"),
+        ('"train"', '"training"', "called train"),
+        (PLACE, "hash(name[:-1]) % 1000 / 1000", "hash()"),
+        (changed("split_by_scene", PLACE, "helper(name[:-1])", helper=hash_in_a_helper), "hash()"),
+        ("name[:-1]", "name", "hash the scene"),
         (shuffled, "its own name alone"),
         (by_luck, "no luck"),
-        (lambda names: {n: split_at(place(n[:-1]), 0.8, 0.9) for n in names}, "0.7 train"),
+        ("0.7", "0.8", "0.85", "0.9", "0.7 train"),
     ],
     "clean_mask": [
-        (lambda labels: labels > 0, "must be uint8"),
-        (lambda labels: np.uint8(labels > labels.max() * 0.2), "half of the largest"),
-        (lambda labels: np.uint8(labels > labels.max() * 0.84), "half of the largest"),
+        (".astype(np.uint8)", "", "must be uint8"),
+        ("/ 2", "* 0.2", "half of the largest"),
+        ("/ 2", "* 0.84", "half of the largest"),
         (lambda labels: labels / 255, "fractions"),
-        (change_in_place, "changed"),
+        ("return", "labels[labels < 128] = 0\n    return", "changed"),
     ],
     "make_batch": [
-        (lambda pairs: solution.make_batch(pairs)[0], "two tensors"),
+        (", torch.from_numpy(masks)[:, None]", "", "two tensors"),
         (lambda pairs: solution.make_batch(pairs)[::-1], "images come first"),
-        (lambda pairs: tuple(part.numpy() for part in solution.make_batch(pairs)), "from_numpy"),
-        (batch_with(images=lambda x: x), "colours still come last"),
-        (batch_with(images=lambda x: x.permute(0, 3, 2, 1)), "rows and columns"),
-        (batch_with(images=lambda x: x[:1].permute(0, 3, 1, 2)), "images of shape (3, 3, 4, 6)"),
-        (batch_with(masks=lambda x: x), "one colour"),
-        (batch_with(images=lambda x: x.permute(0, 3, 1, 2) / 255), "memory"),
-        (batch_with(images=lambda x: x.reshape(len(x), 3, *x.shape[1:3])), "permute"),
-        (batch_with(images=lambda x: x.permute(0, 3, 1, 2).flip(1)), "red and blue"),
-        (batch_with(masks=lambda x: 1 - x[:, None]), "not the right numbers"),
+        ("torch.from_numpy(masks)", "masks", "from_numpy"),
+        (CHANNELS_FIRST, "", "colours still come last"),
+        ("(0, 3, 1, 2)", "(0, 3, 2, 1)", "rows and columns"),
+        (CHANNELS_FIRST, f"[:1]{CHANNELS_FIRST}", "images of shape (3, 3, 4, 6)"),
+        ("[:, None]", "", "one colour"),
+        (CHANNELS_FIRST, f"{CHANNELS_FIRST} / 255", "memory"),
+        (CHANNELS_FIRST, ".reshape(len(images), 3, *images.shape[1:3])", "permute"),
+        (CHANNELS_FIRST, f"{CHANNELS_FIRST}.flip(1)", "red and blue"),
+        ("torch.from_numpy(masks)", "1 - torch.from_numpy(masks)", "not the right numbers"),
     ],
     "find_twins": [
         (lambda pictures: 3, "list of pairs"),
-        (lambda pictures: pairs_above(correlations(pictures), lambda i, j: True), "its own twin"),
-        (lambda pictures: pairs_above(correlations(pictures), lambda i, j: i != j), "i < j"),
+        (" if i < j", "", "its own twin"),
+        ("i < j", "i != j", "i < j"),
         (lambda pictures: solution.find_twins(pictures) * 2, "more than once"),
-        (lambda pictures: pairs_above(np.abs(correlations(pictures))), "negative"),
-        (lambda pictures: pairs_above(cosine(pictures)), "mean away"),
-        (nearly_equal, "less contrast"),
+        ("matrix >", "abs(matrix) >", "negative"),
+        (CORRELATIONS, COSINES, "mean away"),
+        (CORRELATIONS, "2 - np.abs(pictures[:, None] - pictures).mean((2, 3))", "> 0.98", "> 0", "contrast"),
         (lambda pictures: [(0, 1), (0, 2)], "np.corrcoef"),
-        (lambda pictures: pairs_above(correlations(pictures), border=0.5), "0.98 is the border"),
+        ("> 0.98", "> 0.5", "0.98 is the border"),
         (lambda pictures: solution.find_twins(pictures.mean(axis=1)), "over all pixels"),
         (lambda pictures: solution.find_twins(pictures.mean(axis=2)), "over all pixels"),
-        (lambda pictures: [(i + 1, j + 1) for i, j in solution.find_twins(pictures)], "from 0"),
+        ("[(i, j)", "[(i + 1, j + 1)", "from 0"),
     ],
     "pair_dataset": [
-        (pairs_with()([], 8), "the class itself"),
+        (solution.PairDataset([], 8), "the class itself"),
         (lambda samples, size: [load_pair_full(one) for one in samples], "Dataset"),
-        (pairs_with(count=lambda samples: 1 + len(samples)), "number of pairs"),
-        (pairs_with(finish=lambda image, mask: image), "two tensors"),
-        (pairs_with(image=lambda image: image), "makes a tensor"),
-        (pairs_with(image=torch.from_numpy), "colours come first"),
-        (pairs_with(image=lambda i: torch.from_numpy(i).permute(2, 1, 0)), "axes"),
-        (pairs_with(image=lambda i: torch.from_numpy(i).permute(2, 0, 1).flip(0)), "RGB"),
-        (pairs_with(image=lambda i: torch.from_numpy(i).permute(2, 0, 1) / 255), "image whole"),
-        (pairs_with(mask=torch.from_numpy), "one colour"),
-        (pairs_with(area=cv2.INTER_NEAREST), "must average"),
-        (pairs_with(area=cv2.INTER_LINEAR), "must average"),
-        (pairs_with(nearest=cv2.INTER_NEAREST), "beside the person"),
-        (pairs_with(read=read_labels), "more than 0 and 1"),
-        (pairs_with(read=lambda path: 1 / 0), "ZeroDivisionError"),
+        ("len(self.samples)", "1 + len(self.samples)", "number of pairs"),
+        (", torch.from_numpy(mask)[None]", "", "two tensors"),
+        ("torch.from_numpy(image).permute(2, 0, 1)", "image", "makes a tensor"),
+        (".permute(2, 0, 1)", "", "colours come first"),
+        ("(2, 0, 1)", "(2, 1, 0)", "axes"),
+        ("(2, 0, 1)", "(2, 0, 1).flip(0)", "RGB"),
+        ("(2, 0, 1)", "(2, 0, 1) / 255", "image whole"),
+        ("[None]", "", "one colour"),
+        ("INTER_AREA", "INTER_NEAREST", "must average"),
+        ("INTER_AREA", "INTER_LINEAR", ", at_least=self.size", "", "must average"),
+        ("INTER_NEAREST_EXACT", "INTER_NEAREST", "beside the person"),
+        (changed("PairDataset", read_mask=read_labels), "more than 0 and 1"),
+        (changed("PairDataset", read_mask=lambda path: 1 / 0), "ZeroDivisionError"),
     ],
 }

@@ -7,16 +7,10 @@ from PIL import Image, ImageOps
 from solutions import solutions
 
 from segkit import read_image
+from segkit.data import Preprocessing
 
 solution = solutions("08")
-
-
-def flat(image, mean, std, scale=255.0):
-    return ((image / scale - np.array(mean)) / np.array(std)).astype(np.float32)
-
-
-def chw(array):
-    return array.transpose(2, 0, 1)[None].astype(np.float32)
+changed = solution.changed
 
 
 def squeeze(predict, image, size):
@@ -33,51 +27,18 @@ def crop(predict, image, size):
     return prob
 
 
-def shrunk(image, size, way=cv2.INTER_LINEAR):
-    scale = size / max(image.shape[:2])
-    return cv2.resize(image, [round(side * scale) for side in image.shape[1::-1]], interpolation=way)
-
-
-def padding_left_on(predict, image, size):
-    small, square = shrunk(image, size), np.zeros((size, size, 3), np.uint8)
-    square[: small.shape[0], : small.shape[1]] = small
-    return cv2.resize(predict(square), image.shape[1::-1])
-
-
-def not_square(predict, image, size):
-    return cv2.resize(predict(shrunk(image, size)), image.shape[1::-1])
-
-
-def small_answer(predict, image, size):
-    answers = []
-    solution.keep_shape(lambda square: answers.append(predict(square)) or answers[-1], image, size)
-    return answers[-1]
-
-
 def in_the_middle(predict, image, size):
-    small, square = shrunk(image, size), np.full((size, size, 3), 114, np.uint8)
+    scale, square = size / max(image.shape[:2]), np.full((size, size, 3), 114, np.uint8)
+    small = cv2.resize(image, [round(side * scale) for side in image.shape[1::-1]])
     h, w = small.shape[:2]
     top, left = (size - h) // 2, (size - w) // 2
     square[top : top + h, left : left + w] = small
     return cv2.resize(predict(square)[top : top + h, left : left + w], image.shape[1::-1])
 
 
-def reflected(predict, image, size):
-    small = shrunk(image, size, cv2.INTER_AREA)
-    h, w = small.shape[:2]
-    square = np.pad(small, ((0, size - h), (0, size - w), (0, 0)), mode="symmetric")
-    return cv2.resize(predict(square)[:h, :w], image.shape[1::-1])
-
-
 def input_by_numpy(image, mean, std):
     x = (image.astype(np.float32) / 255 - np.float32(mean)) / np.float32(std)
     return np.ascontiguousarray(x.transpose(2, 0, 1))[None]
-
-
-def input_as_in_the_lesson(image, mean, std):
-    x = torch.from_numpy(image).permute(2, 0, 1)[None] / 255
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (mean, std))
-    return (x - mean) / std
 
 
 def mask_by_torch(prob, height, width, threshold):
@@ -117,16 +78,20 @@ def file_by_pillow(path, model, size, mean, std, threshold):
 
 def file_by_preprocessing(path, model, size, mean, std, threshold):
     """Written otherwise: the module's preprocessing, and the threshold as a logit."""
-    from segkit.data import Preprocessing
-
     image, preprocessing = read_image(path), Preprocessing(size, mean, std)
     x = torch.from_numpy(preprocessing.resize(image)).permute(2, 0, 1)[None]
     probs = 1 / (1 + np.exp(-model(preprocessing.normalise(x))[0, 0].numpy()))
     return cv2.resize(probs, image.shape[1::-1]) > threshold
 
 
+REFLECTED = 'np.pad(square[:h, :w], ((0, size - h), (0, size - w), (0, 0)), mode="symmetric")'
+RESIZED = "cv2.resize(predict(square)[:h, :w], (width, height), interpolation=cv2.INTER_LINEAR)"
+
 RIGHT = {
-    "network_input": [input_by_numpy, input_as_in_the_lesson],
+    "network_input": [
+        input_by_numpy,
+        lambda i, m, s: Preprocessing(8, m, s).normalise(torch.from_numpy(i).permute(2, 0, 1)[None]),
+    ],
     "full_size_mask": [
         lambda p, h, w, t: cv2.resize(p, (w, h), interpolation=cv2.INTER_CUBIC) > t,
         mask_by_torch,
@@ -134,52 +99,53 @@ RIGHT = {
     "file_to_mask": [file_by_pillow, file_by_preprocessing],
     "mirror_average": [mirror_by_cv2, mirror_by_fliplr],
     "put_behind": [behind_by_difference, behind_by_colour],
-    "keep_shape": [in_the_middle, reflected],
+    "keep_shape": [in_the_middle, changed("keep_shape", "predict(square)", f"predict({REFLECTED})")],
 }
 
 
 WRONG = {
     "network_input": [
-        (lambda i, m, s: chw(flat(i, m, s)).astype(float), "float32"),
-        (lambda i, m, s: chw(flat(i, m, s)) + 1, "its own mean"),
+        ("(x - mean) / std", "((x - mean) / std).double()", "float32"),
+        ("(x - mean) / std", "(x - mean) / std + 1", "its own mean"),
     ],
     "full_size_mask": [
         (lambda p, h, w, t: p > t, "network's size"),
-        (lambda p, h, w, t: cv2.resize(p, (h, w)) > t, "on its side"),
-        (lambda p, h, w, t: cv2.resize(p, (w, h)), "still probabilities"),
-        (lambda p, h, w, t: (cv2.resize(p, (w, h)) > t).astype(np.uint8), "True and False"),
-        (lambda p, h, w, t: cv2.resize(p, (w, h)) > 0.5, "cuts at 0.5"),
-        (lambda p, h, w, t: cv2.resize(p, (w, h)) < t, "changed places"),
-        (
-            lambda p, h, w, t: cv2.resize(np.uint8(p > t), (w, h), interpolation=cv2.INTER_NEAREST) > 0,
-            "stairs",
-        ),
-        (lambda p, h, w, t: cv2.resize((p > t).astype(np.float32), (w, h)) > 0.5, "stairs"),
+        ("(width, height)", "(height, width)", "on its side"),
+        (" > threshold", "", "still probabilities"),
+        (lambda *given: 1 * solution.full_size_mask(*given), "True and False"),
+        ("> threshold", "> 0.5", "cuts at 0.5"),
+        ("> threshold", "< threshold", "changed places"),
+        ("LINEAR) > threshold", "NEAREST) > 0", "resize(prob", "resize(np.uint8(prob > threshold)", "stairs"),
+        (") > threshold", ") > 0.5", "resize(prob", "resize(np.float32(prob > threshold)", "stairs"),
         (lambda p, h, w, t: np.zeros((h, w), bool), "INTER_LINEAR"),
     ],
     "mirror_average": [
         (lambda f, i: np.maximum(f(i), f(i[:, ::-1])[:, ::-1]), "take the mean"),
     ],
     "put_behind": [
-        (lambda i, a, b: i * a[..., None] + b, "shines through"),
-        (lambda i, a, b: i * a[..., None] + b * (1 - a[..., None]), "uint8"),
+        ("background * (1 - alpha)", "background", ".round().astype(np.uint8)", "", "shines through"),
+        (".round().astype(np.uint8)", "", "uint8"),
         (lambda i, a, b: i + b, "uint8 restarts at 0"),
     ],
     "keep_shape": [
         (squeeze, "squeezed"),
         (crop, "no crop"),
-        (padding_left_on, "cut the padding off"),
-        (not_square, "takes a square"),
-        (small_answer, "of shape (60, 120)"),
+        ("predict(square)[:h, :w]", "predict(square)", "cut the padding off"),
+        ("predict(square)[:h, :w]", "predict(square[:h, :w])", "takes a square"),
+        (RESIZED, "predict(square)", "of shape (60, 120)"),
         (lambda f, i, s: np.zeros(i.shape[:2]), "never called"),
-        (lambda f, i, s: solution.keep_shape(f, i, s) > 0.5, "floats"),
-        (lambda f, i, s: (solution.keep_shape(f, i, s) > 0.5).astype(float), "uncut"),
-        (lambda f, i, s: solution.keep_shape(f, i, s) * np.nan, "NaN"),
+        (RESIZED, f"{RESIZED} > 0.5", "floats"),
+        (RESIZED, f"np.round({RESIZED})", "uncut"),
+        (RESIZED, f"{RESIZED} * np.nan", "NaN"),
     ],
     "file_to_mask": [
         (lambda path, *_: np.zeros(read_image(path).shape[:2], bool), "never asked"),
-        (lambda *a: solution.file_to_mask(*a).astype(np.uint8), "True and False"),
-        (lambda p, m, s, *rest: solution.file_to_mask(p, m, s // 2, *rest), "normalised square"),
-        (lambda p, m, s, *rest: np.roll(solution.file_to_mask(p, m, s, *rest), 30, 0), "in this order"),
+        ("return", "return 1 *", "True and False"),
+        (
+            "small = cv2.resize(image, (size, size)",
+            "small = cv2.resize(image, (size // 2, size // 2)",
+            "normalised square",
+        ),
+        ("return", "return np.roll(", "2], threshold)", "2], threshold), 30, 0)", "in this order"),
     ],
 }
