@@ -236,7 +236,6 @@ class Tree:
         for path in self.images:
             self.by_bare_name[same_name(path.stem)].append(path)
             self.by_name[same_name(path.name)].append(path)
-        self.file_set = set(self.files)
         self.kinds = {path: json_kind(path) for path in self.files_of(".json")}
 
     def files_of(self, *endings: str) -> list[Path]:
@@ -508,13 +507,11 @@ def read_by_list(path: Path, known: dict[int, str] | list[str], wanted: set[str]
     there = set(np.unique(values).tolist())
     if isinstance(known, list):
         known = _number(known, there - VOID, path)
-    if there - {0} == {255} and 255 not in known:  # two values: the class that is not the background
-        named = [name for name in known.values() if not BACKGROUND.fullmatch(name)]
-        known = known | {255: named[0]} if len(named) == 1 else known
-        there = there if len(named) == 1 else there | {-1}
-    unknown = there - known.keys() - {0, COLOUR} - (VOID if len(there - {0}) > 1 else set())
-    if unknown:
-        listed = name_some([value_name(value) for value in sorted(unknown) if value >= 0] or ["255"])
+    named = [name for name in known.values() if not BACKGROUND.fullmatch(name)]
+    if there - {0} == {255} and len(named) == 1:  # two values: the class that is not the background
+        known = {255: named[0]} | known
+    if unknown := there - known.keys() - {0, COLOUR} - (VOID if len(there - {0}) > 1 else set()):
+        listed = name_some([value_name(value) for value in sorted(unknown)])
         raise UserError(f"mask '{path}' holds {listed}, which is no class of this set.")
     return np.isin(values, [value for value, name in known.items() if name in wanted])
 
