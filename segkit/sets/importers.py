@@ -317,8 +317,8 @@ def _choose(layout: Layout, classes: Sequence[str] | None) -> tuple[set[str], st
     there = set(layout.classes)
     if layout.value_files and there:
         raise UserError(
-            f"a list of classes ({name_some(sorted(there), 3)}) explains some masks in '{layout.root}', and "
-            "others have none: put it above all of them, or import them one after the other."
+            f"a list or folders of classes ({name_some(sorted(there), 3)}) explain some masks in "
+            f"'{layout.root}', and others have none: put it above all of them, or import them one by one."
         )
     pixels = _pixels(layout.value_files)
     if pixels:

@@ -696,7 +696,7 @@ def _pair(name: str, tree: Tree, images: dict[Path, tuple], masks: dict[Path, tu
             given[found[0]].append((path, how))
         else:
             lonely.append(path.name)
-    layout, by_class = Layout(name, tree.root), False
+    layout = Layout(name, tree.root)
     for image in images:
         found = given.get(image, [])
         if len(found) > 1 and any(how == "whole" for _, how in found):
@@ -705,41 +705,37 @@ def _pair(name: str, tree: Tree, images: dict[Path, tuple], masks: dict[Path, tu
         read = []
         for path, how in found:
             known = find_class_list(tree, path, layout)
-            label = path.parent.name if how == "class" and known is None else None
-            if label:
-                layout.classes[label], by_class = layout.classes[label] + 1, True
+            if known is None and how == "class":
+                known = path.parent.name
+                layout.classes[known] += 1
             elif known is None:
                 layout.value_files.append(path)
-            read.append((path, known, label))
+            read.append((path, known))
         mask = partial(_read_several, read) if read else None
         layout.examples.append(Example(image, mask, tree.split(image.parent)))
     if lonely:
         layout.notes.append(f"{len(lonely)} masks have no picture: {name_some(lonely)}")
     if several := sum(found[0][1] != "whole" for found in given.values()):
         layout.notes.append(f"{several} pictures have one mask per object")
-    if by_class and layout.value_files:
-        raise UserError(f"'{tree.root}' holds masks in folders of classes and masks without: keep one kind.")
     return layout if given else None
 
 
-def _read_several(
-    masks: Sequence[tuple[Path, dict | list | None, str | None]], wanted: set[str]
-) -> np.ndarray:
+def _read_several(masks: Sequence[tuple[Path, dict | list | str | None]], wanted: set[str]) -> np.ndarray:
     """One or several masks of a picture, the objects numbered in their order, or as VOC's: uint16 (H, W).
 
-    masks: of each the path, the classes that a list gives its values, and the class of all of it.
+    masks: of each the path, and the classes that a list gives its values, or the class of all of it.
     """
     people, first = None, masks[0][0]
-    for number, (path, meaning, named) in enumerate(masks, start=1):
-        if meaning is not None:
-            mask = read_by_list(path, meaning, wanted)
-        elif named is None:
+    for number, (path, known) in enumerate(masks, start=1):
+        if isinstance(known, dict | list):
+            mask = read_by_list(path, known, wanted)
+        elif known is None:
             mask = read_mask(path) > 0 if wanted == {OVER_127} else values_named(path, wanted)
         else:
             values = mask_values(path)
             if values.max() <= 127 and len(np.unique(values[values > 0])) > 1:
-                raise UserError(f"mask '{path}' of class {named} holds several values: expected one.")
-            mask = (values > (127 if values.max() > 127 else 0)) & (named in wanted)
+                raise UserError(f"mask '{path}' of class {known} holds several values: expected one.")
+            mask = (values > (127 if values.max() > 127 else 0)) & (known in wanted)
         people = np.zeros(mask.shape, np.uint16) if people is None else people
         if people.shape != mask.shape:
             raise UserError(f"'{path}' and '{first}' belong to one picture and differ in size.")
