@@ -152,25 +152,21 @@ def fetch(url: str, path: Path, checksum: str | None = None, progress: bool = Tr
             "the file on the server has changed: please report it."
         ) from error
     except requests.RequestException as error:
-        if getattr(error.response, "status_code", None) in (404, 410):
+        answer = error.response
+        if answer is not None and answer.status_code in (404, 410):
             raise MissingFile(
                 f"'{url}' is not on the server. It may have moved: please report it."
             ) from error
-        why = _reason(error)
+        # The end of the chain of causes is the part that people understand.
+        why = str(error).split(": ")[-1].rstrip(")'\" ") or type(error).__name__
+        if answer is not None:
+            why = f"the server answers {answer.status_code} {answer.reason}"
         raise UserError(
             f"'{url}' could not be fetched ({why}). Check the network, then run again."
         ) from error
     except OSError as error:
         why = error.strerror or error
         raise UserError(f"'{path}' could not be written ({why}). Make room, then run again.") from error
-
-
-def _reason(error: Exception) -> str:
-    """The end of the chain of causes is the part that people understand."""
-    response = getattr(error, "response", None)
-    if response is not None:
-        return f"the server answers {response.status_code} {response.reason}"
-    return str(error).split(": ")[-1].rstrip(")'\" ") or type(error).__name__
 
 
 def _unpacked(source: Source, progress: bool, members: Sequence[str] = ()) -> list[Path]:

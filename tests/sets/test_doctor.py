@@ -5,6 +5,7 @@ from PIL import Image, ImageOps
 from segkit.course.environment import check_environment
 from segkit.files import UserError, read_image, write_image
 from segkit.sets.doctor import inspect_dataset, near_duplicates, picture_of_dataset
+from segkit.sets.groups import write_splits
 
 
 @pytest.fixture
@@ -78,9 +79,7 @@ def test_twins_in_one_split_are_a_warning_and_plain_walls_are_no_twins(make_data
     folder = make_dataset(4)
     for source in ("images/000.jpg", "masks/000.png"):
         copy(Image.open(folder / source)).save(folder / source.replace("000", "twin"))
-    (folder / "splits.csv").write_text(
-        "name,split\n" + "".join(f"{n},train\n" for n in ("000", "001", "002", "003", "twin"))
-    )
+    write_splits(folder, dict.fromkeys(("000", "001", "002", "003", "twin"), "train"))
     report = inspect_dataset(folder)
     assert [(f.level, f.kind) for f in report.findings] == [("warning", "same picture twice")]
     assert report.healthy
