@@ -205,16 +205,9 @@ def test_a_person_network_becomes_a_part_network_but_for_its_last_layer(parts_ru
 
 
 @pytest.fixture
-def ears(tmp_path):
-    """Twelve dark pictures with a bright square, which is an ear."""
-    folder = tmp_path / "ears"
-    for i in range(12):
-        image, mask = random.integers(0, 60, (48, 48, 3)).astype(np.uint8), np.zeros((48, 48), np.uint8)
-        y, x = random.integers(2, 24, 2)
-        image[y : y + 20, x : x + 20] += 150
-        mask[y : y + 20, x : x + 20] = 255
-        write_image(folder / "images" / f"{i:02}.png", image)
-        write_image(folder / "masks" / f"{i:02}.png", mask)
+def ears(make_dataset):
+    """Twelve pictures of what is called an ear."""
+    folder = make_dataset(12)
     (folder / "dataset.yaml").write_text("class: ear\n")
     return folder
 
@@ -235,7 +228,7 @@ def test_the_name_of_a_class_goes_from_the_data_set_into_every_word(ears, tmp_pa
     annotate_folder(network, ears / "images", tmp_path / "new", config)
     assert read_class_name(tmp_path / "new") == "ear"
     export_dataset(ears, tmp_path / "out", tuple(FORMATS), progress=False)
-    for file in ("annotations.json", "annotations.xml", "label-studio.json", "data.yaml", "images/00.json"):
+    for file in ("annotations.json", "annotations.xml", "label-studio.json", "data.yaml", "images/000.json"):
         text = (tmp_path / "out" / file).read_text()
         assert "ear" in text and "person" not in text, file
     again = import_folder(tmp_path / "out" / "annotations.json", tmp_path / "again", progress=False)
@@ -262,7 +255,7 @@ def test_a_file_that_names_no_class_is_refused_in_a_sentence(ears, text):
 
 def test_training_says_what_helps_where_nothing_is_found_or_masks_are_tiny(ears, tmp_path, capsys):
     for path in (ears / "masks").iterdir():
-        mask = np.zeros((48, 48), np.uint8)
+        mask = np.zeros((96, 80), np.uint8)
         mask[5:8, 5:8] = 255
         write_image(path, mask)
     run = train([ears], tmp_path / "run", small(num_epochs=5, lr=1e-6, alpha=1.0, augment=0))
