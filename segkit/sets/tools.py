@@ -388,7 +388,7 @@ class Cvat(Reader):
         for path in self.tree.files_of(".xml"):
             try:
                 self.root = ElementTree.parse(path).getroot()
-            except (OSError, ElementTree.ParseError) as error:
+            except (OSError, LookupError, ValueError, ElementTree.ParseError) as error:
                 self.layout.failed.append(f"'{path}' is not readable XML ({error}).")
                 continue
             if self.root.tag == "annotations" and any(part.tag in ("image", "track") for part in self.root):

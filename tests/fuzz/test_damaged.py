@@ -7,7 +7,7 @@ from fuzz.damaged import KINDS, damage, run
 @pytest.mark.slow
 def test_damaged_files_get_a_sentence_or_a_right_result(monkeypatch, tmp_path):
     monkeypatch.setenv("SEGKIT_DATA", str(tmp_path))
-    counts, wrong = run((*range(140), 1957))
+    counts, wrong = run((*range(140), 1957, 2081))
     assert wrong == []
     assert set(counts) == set(KINDS)
 
