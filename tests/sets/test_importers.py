@@ -144,11 +144,11 @@ def test_masks_of_several_values_are_not_guessed(src):
     with pytest.raises(UserError, match="several values"):  # 255 is often the void
         take(src, "again")
     save(src / "images" / "b.jpg")
-    save(src / "masks" / "person" / "b.png", SQUARE)
+    other = save(src / "masks" / "person" / "b.png", SQUARE)
     with pytest.raises(UserError, match=r"folders of classes \(person\) explain some masks"):
         take(src, "again")
     save(src / "masks" / "trimaps" / "a.png", np.where(SQUARE, np.uint8(1), np.uint8(2)))
-    (src / "masks" / "a.png").unlink()
+    (src / "masks" / "a.png").unlink(), other.unlink()
     with pytest.raises(UserError, match="class trimaps holds several values"):
         take(src, "again")
 

@@ -117,7 +117,7 @@ def test_labelme_shapes_without_area_and_empty_files_are_told(bare):
     assert np.array_equal(masks(report)["a"], SQUARE)
     assert "without an area are not used: point (2)" in str(report)
     assert report.left_out == ["b.jpg"]  # and c.jpg is not taken for a picture that nobody annotated
-    assert "not one has an area" in report.failed[1], "a person who is a point alone is no bare mask"
+    assert "not one has an area" in report.failed[1], "a person who is a point alone is no empty mask"
     assert len(report.failed) == 2 and "c.json' is not readable JSON" in report.failed[0]
 
 
