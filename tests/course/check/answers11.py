@@ -7,17 +7,6 @@ import torch.nn.functional as F
 bce = F.binary_cross_entropy_with_logits
 
 
-def choose(rows, most_ms, noise):
-    rows = [row for row in rows if row["ms"] <= most_ms]
-    best = max((row["dice"] for row in rows), default=None)
-    good = [row for row in rows if best - row["dice"] <= noise]
-    return min(good, key=lambda row: row["ms"])["name"] if good else None
-
-
-def never_empty(rows, most_ms, noise):
-    return choose(rows, most_ms, noise) or rows[0]["name"]
-
-
 def choose_in_a_loop(rows, most_ms, noise):
     found, reach = None, max((row["dice"] for row in rows if row["ms"] <= most_ms), default=0) - noise
     for row in rows:
@@ -41,20 +30,12 @@ def softplus_loss(z, y, t, share):
     return (F.softplus(z) - z * target).mean()
 
 
-def half_cut_off(z, y, t, share):
-    return (1 - share) * bce(z, y) + share * bce(z, t).detach()
-
-
 def naive_log(z, y, t, share):
     def cross_entropy(target):
         p = z.sigmoid()
         return -(target * p.log() + (1 - target) * (1 - p).log()).mean()
 
     return (1 - share) * cross_entropy(y) + share * cross_entropy(t)
-
-
-def changes_skip(skip, a, b, weigh):
-    return skip.mul_(weigh((a + b).relu()).sigmoid())
 
 
 RIGHT = {
@@ -72,17 +53,17 @@ WRONG = {
         (lambda kernel, rate: 0, "gaps between"),
     ],
     "attend": [
-        (changes_skip, "in-place"),
-        (lambda s, a, b, w: s * w((a - b).relu()).sigmoid(), "sigmoid(weigh"),
-        (lambda s, a, b, w: s * w((a + b).relu()).sigmoid().detach(), "no gradient flows"),
+        ("skip * torch", "skip.mul_(torch", "+ b)))", "+ b))))", "in-place"),
+        ("a + b", "a - b", "sigmoid(weigh"),
+        ("+ b)))", "+ b))).detach()", "no gradient flows"),
     ],
     "distillation_loss": [
+        ("+ share * soft", "+ share * soft.item()", "its slope is not"),
         (lambda *args: softplus_loss(*args).item(), "no gradient flows"),
-        (half_cut_off, "its slope is not"),
         (naive_log, "two cross-entropies"),
     ],
     "choose_network": [
-        (never_empty, "return None"),
+        ("return None", 'return rows[0]["name"]', "return None"),
         (lambda rows, ms, noise: "unet", "of what is fast enough"),
     ],
 }

@@ -7,37 +7,7 @@ import torch
 from solutions import solutions
 
 solution = solutions("13")
-
-
-def steps(masks):
-    return range(1, len(masks))
-
-
-def changed(masks):
-    return [masks[t] ^ masks[t - 1] for t in steps(masks)]
-
-
-def size(truth):
-    return np.mean([mask.sum() for mask in truth])
-
-
-def with_empty_as(masks, value):
-    pairs = [((a & b).sum(), (a | b).sum()) for a, b in pairwise(masks)]
-    pairs = [both / either if either else value for both, either in pairs]
-    return np.mean([one for one in pairs if one is not None])
-
-
-def off_the_person(masks, truth):
-    return np.mean([(c & ~true).sum() for c, true in zip(changed(masks), truth[1:], strict=True)]) / size(
-        truth
-    )
-
-
-def in_place(probs, strength):
-    for t in range(1, len(probs)):
-        probs[t] *= 1 - strength
-        probs[t] += strength * probs[t - 1]
-    return probs
+changed = solution.changed
 
 
 def temporal_iou_by_stack(masks):
@@ -102,12 +72,12 @@ RIGHT = {
 
 WRONG = {
     "mean_temporal_iou": [
-        (lambda m: with_empty_as(m, 0), "0 / 0"),
-        (lambda m: with_empty_as(m, np.nan), "0 / 0"),
+        (changed("mean_temporal_iou", iou=changed("iou", "1.0", "0.0")), "0 / 0"),
+        (changed("mean_temporal_iou", iou=changed("iou", "1.0", "np.nan")), "0 / 0"),
         (lambda m: solution.mean_temporal_iou(m[::2]), "overlap over union"),
     ],
     "smooth_over_time": [
-        (in_place, "work on a copy"),
+        ("smoothed.append(", "prob *= 2; smoothed.append(", "work on a copy"),
         (lambda p, s: solution.smooth_over_time(p, 0.6), "frame by frame"),
         (lambda p, s: [q * np.nan for q in p], "frame by frame"),
     ],
@@ -117,7 +87,7 @@ WRONG = {
         (lambda p, b, w, s: np.multiply(p, 0.5, out=p), "work on a copy"),
     ],
     "count_flicker": [
-        (off_the_person, "mean number over the mean size"),
+        ("(truth[t] ^ truth[t - 1])", "truth[t]", "mean number over the mean size"),
     ],
     "same_memory": [
         (lambda s, f, n: s ** (f // n), "after one"),

@@ -3,32 +3,9 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
+from solutions import solutions
 
-
-def entropy(logits, ids, log_of=lambda logits: logits.log_softmax(1)):
-    asked = ids != 255
-    picked = log_of(logits).gather(1, torch.where(asked, ids, 0)[:, None])[:, 0]
-    return -picked[asked].mean()
-
-
-def merged(ids, groups):
-    out = ids.copy()
-    for new, group in enumerate(groups):
-        out[np.isin(ids, group)] = new
-    return out
-
-
-def ious(preds, targets, classes):
-    asked = targets != 255
-    preds, targets = preds[asked], targets[asked]
-    both = np.array([((preds == c) & (targets == c)).sum() for c in range(classes)], float)
-    either = np.array([((preds == c) | (targets == c)).sum() for c in range(classes)], float)
-    return both, either
-
-
-def miou(preds, targets, classes):
-    both, either = ious(preds, targets, classes)
-    return (both[either > 0] / either[either > 0]).mean()
+solution = solutions("14")
 
 
 def by_table(ids, groups):
@@ -47,30 +24,22 @@ def by_matrix(preds, targets, classes):
     return np.nanmean(tp / (matrix.sum(0) + matrix.sum(1) - tp))
 
 
+def by_logsumexp(logits, ids):
+    asked = ids != 255
+    picked = logits.movedim(1, -1)[asked]
+    return (picked.logsumexp(1) - picked[torch.arange(len(picked)), ids[asked]]).mean()
+
+
 RIGHT = {
     "softmax_by_hand": [lambda x: x.softmax(0), lambda x: (x - torch.logsumexp(x, 0)).exp().numpy()],
     "class_dice": [
         lambda m: [2 * m[c, c] / (m[c].sum() + m[:, c].sum()) for c in range(len(m))],
         lambda m: torch.as_tensor(2 * m.diagonal() / (m.sum(0) + m.sum(1))),
     ],
-    "cross_entropy_without": [lambda x, y: F.cross_entropy(x, y, ignore_index=255), entropy],
+    "cross_entropy_without": [lambda x, y: F.cross_entropy(x, y, ignore_index=255), by_logsumexp],
     "merge_classes": [by_table, lambda ids, groups: by_table(ids, groups).astype(int)],
-    "mean_iou": [lambda p, t, c: np.float32(miou(p, t, c)), by_matrix],
+    "mean_iou": [lambda *given: np.float32(solution.mean_iou(*given)), by_matrix],
 }
-
-
-def in_place(ids, groups):
-    for new, group in enumerate(groups):
-        ids[np.isin(ids, group)] = new
-    return ids
-
-
-def with_value(value):
-    def answer(*given):
-        both, either = ious(*given)
-        return np.where(either > 0, both / np.maximum(either, 1), value).mean()
-
-    return answer
 
 
 WRONG = {
@@ -88,12 +57,12 @@ WRONG = {
         (lambda x, y: F.nll_loss(x.softmax(1).log(), y, ignore_index=255), "stays finite"),
     ],
     "merge_classes": [
-        (in_place, "copy"),
+        ("ids.copy()", "ids", "copy"),
         (lambda ids, groups: np.ones_like(ids), "gets i"),
-        (lambda ids, groups: merged(ids, groups).astype(float), "whole numbers"),
+        ("return merged", "return merged.astype(float)", "whole numbers"),
     ],
     "mean_iou": [
-        (with_value(np.nan), "not a number"),
+        ("if either", "if True", "not a number"),
         (lambda *given: 0.123, "both name it"),
     ],
 }

@@ -1,39 +1,12 @@
 """Right and common wrong answers to the exercises of notebook 15; test_answers.py asks the checks."""
 
-import cv2
 import numpy as np
 from scipy.ndimage import binary_erosion, label
+from solutions import solutions
 
 from segkit.metrics import surface_distances
 
-
-def share(values, centre, width):
-    return (values - centre + width / 2) / width
-
-
-def windowed(values, centre, width):
-    return (share(values, centre, width).clip(0, 1) * 255).astype(np.uint8)
-
-
-def of_patients(names, count):
-    patients = sorted({name[:3] for name in names})[:count]
-    return [name for name in names if name[:3] in patients]
-
-
-def pieces(mask, connectivity=8):
-    count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=connectivity)
-    return [labels == i for i in range(1, count)]
-
-
-def lesions(pred, target, connectivity=8):
-    found = sum((pred & piece).any() for piece in pieces(target, connectivity))
-    return found, sum(not (target & piece).any() for piece in pieces(pred))
-
-
-def enough(counts, dice, allowed=1.0):
-    means = dice.mean(1)
-    best = means.argmax()
-    return counts[means >= means[best] - allowed * dice[best].std()][0]
+solution = solutions("15")
 
 
 def enough_by_loop(counts, dice):
@@ -54,11 +27,6 @@ def patients_in_turn(names, count):
     for name in names:
         of.setdefault(int(name[1:3]), []).append(name)
     return np.concatenate([of[number] for number in sorted(of)[:count]])
-
-
-def in_order_of_appearance(names, count):
-    patients = list(dict.fromkeys(name[:3] for name in names))[:count]
-    return [name for name in names if name[:3] in patients]
 
 
 def volume_by_columns(mask, affine):
@@ -87,29 +55,29 @@ RIGHT = {
         lambda v, c, w: np.interp(v, [c - w / 2, c + w / 2], [0, 255]).round().astype(np.uint8),
         window_by_loop,
     ],
-    "split_patients": [lambda names, count: set(of_patients(sorted(names), count)), patients_in_turn],
+    "split_patients": [lambda *given: set(solution.split_patients(*given)), patients_in_turn],
     "millilitres": [volume_by_columns, volume_by_cross],
     "hausdorff_in_mm": [lambda p, t, s: max(map(max, surface_distances(p, t, s))), hausdorff_by_pairs],
-    "lesions_found": [lesions_by_scipy, lambda p, t: np.array(lesions(p, t))],
-    "enough_pictures": [enough_by_loop, lambda c, d: np.float32(enough(c, d))],
+    "lesions_found": [lesions_by_scipy, lambda p, t: np.array(solution.lesions_found(p, t))],
+    "enough_pictures": [enough_by_loop, lambda c, d: np.float32(solution.enough_pictures(c, d))],
 }
 
 
 WRONG = {
     "window": [
-        (lambda v, c, w: windowed(v, c, w).astype(float), "must be uint8"),
-        (lambda v, c, w: windowed(v, c + 50, w), "black at"),
-        (lambda v, c, w: np.where(v > c, np.nan, share(v, c, w)), "no numbers"),
+        (".astype(np.uint8)", "", "must be uint8"),
+        ("centre -", "centre + 50 -", "black at"),
+        (lambda v, c, w: np.where(v > c, np.nan, solution.window(v, c, w)), "no numbers"),
     ],
     "split_patients": [
         (lambda names, count: names[: 5 * count], "both sides"),
         (lambda names, count: sorted({name[:3] for name in names})[:count], "these are patients"),
-        (lambda names, count: of_patients(names, count + 1), "not the one asked for"),
+        ("[:count]", "[: count + 1]", "not the one asked for"),
         (lambda names, count: ["other"], "not given"),
         (lambda names, count: 3, "a list of names"),
-        (in_order_of_appearance, "not the first by number"),
-        (lambda names, count: of_patients(names, count) * 2, "come twice"),
-        (lambda names, count: of_patients(names, count)[1:], "both sides"),
+        ("sorted({", "list({", "for name in names})", ": 0 for name in names})", "not the first by number"),
+        ("in patients]", "in patients] * 2", "come twice"),
+        ("in patients]", "in patients][1:]", "both sides"),
     ],
     "millilitres": [
         (lambda m, a: m.sum() * abs(np.diag(a)[:3].prod()) / 1000, "an axis is turned"),
@@ -123,14 +91,14 @@ WRONG = {
     ],
     "enough_pictures": [
         (lambda counts, dice: counts[dice.mean(1).argmax()], "the best mean"),
-        (lambda counts, dice: list(counts).index(enough(counts, dice)), "place in the list"),
+        ("return counts", "return np.arange(len(counts))", "place in the list"),
         (lambda counts, dice: 700, "means over seeds"),
         (lambda counts, dice: counts[-1], "all pictures there are"),
         (lambda counts, dice: counts[dice.max(1).argmax()], "single run"),
-        (lambda counts, dice: enough(counts, dice, 2), "two standard deviations"),
-        (lambda counts, dice: enough(counts, dice, 0.5), "standard error"),
-        (lambda c, d: c[d.mean(1) >= d.mean(1).max() - d.std(1)][0], "each count's own"),
-        (lambda c, d: c[d.mean(1) >= d.mean(1).max() - d.std()][0], "not over all runs"),
-        (lambda c, d: c[d.mean(1) >= d.mean(1).max() - d[d.mean(1).argmax()].std()][-1], "the largest count"),
+        ("dice[best].std()", "2 * dice[best].std()", "two standard deviations"),
+        ("dice[best].std()", "0.5 * dice[best].std()", "standard error"),
+        ("dice[best].std()", "dice.std(1)", "each count's own"),
+        ("dice[best].std()", "dice.std()", "not over all runs"),
+        ("[0]", "[-1]", "the largest count"),
     ],
 }

@@ -3,14 +3,11 @@
 import itertools
 
 import numpy as np
+from solutions import solutions
 
 from segkit.matting.effects import background_alone
 
-
-def unmix(pixel, alpha, behind):
-    a = alpha[..., None]
-    person = (pixel - (1 - a) * behind) / np.where(a > 0, a, 1)
-    return np.where(a > 0, person.clip(0, 255), pixel)
+solution = solutions("16")
 
 
 def unmix_by_index(pixel, alpha, behind):
@@ -31,15 +28,6 @@ def runs_by_numpy(mask):
     return np.diff([0, *np.flatnonzero(np.diff(flat, prepend=0)), mask.size])
 
 
-def promise(prob, mask):
-    return 2 * prob[mask].sum() / (prob.sum() + mask.sum())
-
-
-def blur_around(image, alpha, blur):
-    weight = 1 - alpha
-    return blur(image * weight[..., None]) / np.maximum(blur(weight), 1e-6)[..., None]
-
-
 def blur_by_channels(image, alpha, blur):
     weight = blur(1 - alpha) + 1e-9
     return np.dstack([blur((1 - alpha) * image[..., c]) / weight for c in range(3)])
@@ -49,24 +37,22 @@ def fill_then_blur(image, alpha, blur):
     return blur(background_alone(image, alpha))
 
 
-def sharp_inside(image, alpha, blur):
-    return np.where(alpha[..., None] > 0, image, blur_around(image, alpha, blur))
+def by_hand(prob, mask):
+    return 2 * sum(prob[mask].tolist()) / (sum(prob.ravel().tolist()) + np.count_nonzero(mask))
 
 
-def hole_left(image, alpha, blur):
-    return np.where(alpha[..., None] > 0, np.nan, blur_around(image, alpha, blur))
-
+BLURRED = "blur(image * weight[..., None]) / np.maximum(blur(weight), 1e-6)[..., None]"
 
 RIGHT = {
-    "pure_colour": [unmix_by_index, lambda *given: unmix(*given).round().astype(np.uint8)],
+    "pure_colour": [unmix_by_index, lambda *given: solution.pure_colour(*given).round().astype(np.uint8)],
     "run_lengths": [runs_by_groups, runs_by_numpy],
-    "expected_dice": [lambda p, m: np.float32(2 * (p * m).sum() / np.sum(p + m)), promise],
+    "expected_dice": [lambda p, m: np.float32(2 * (p * m).sum() / np.sum(p + m)), by_hand],
     "blur_around_person": [blur_by_channels, fill_then_blur],
 }
 WRONG = {
     "pure_colour": [
         (lambda p, a, b: (p - (1 - a[..., None]) * b) / a[..., None], "divided by 0"),
-        (lambda p, a, b: unmix(p, np.where(a < 0.1, 0, a), b), "solve pixel"),
+        ("alpha[..., None]", "np.where(alpha < 0.1, 0, alpha)[..., None]", "solve pixel"),
     ],
     "run_lengths": [
         (lambda m: [1], "all runs together"),
@@ -77,13 +63,13 @@ WRONG = {
     ],
     "blur_around_person": [
         (lambda i, a, blur: blur(i), "glow"),
-        (lambda i, a, blur: blur(i * (1 - a)[..., None]), "dark around"),
+        (" / np.maximum(blur(weight), 1e-6)[..., None]", "", "dark around"),
         (lambda i, a, blur: i, "nothing is blurred"),
-        (lambda i, a, blur: blur_around(i, 1 - a, blur), "person's colour"),
-        (sharp_inside, "still there"),
-        (hole_left, "divided by 0"),
-        (lambda i, a, blur: blur(blur_around(i, a, blur)), "far from the person"),
-        (lambda i, a, b: blur_around(i, a, b) / b(1 - a)[..., None], "stays as it is"),
+        ("1 - alpha", "alpha", "person's colour"),
+        (BLURRED, f"np.where(weight[..., None] < 1, image, {BLURRED})", "still there"),
+        (BLURRED, f"np.where(weight[..., None] < 1, np.nan, {BLURRED})", "divided by 0"),
+        (BLURRED, f"blur({BLURRED})", "far from the person"),
+        (BLURRED, f"{BLURRED} / blur(weight)[..., None]", "stays as it is"),
         (lambda i, a, blur: i[..., 0], "of shape (56, 60, 3)"),
     ],
 }
