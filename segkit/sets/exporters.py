@@ -145,12 +145,10 @@ def coco_shape(mask: np.ndarray) -> dict:
 
 
 def _write_coco(out: Path, pictures: Sequence[Annotated], tolerance: float, of: str) -> None:
-    numbered = dict(enumerate(sorted(pictures, key=lambda picture: picture.name), start=1))
     images, notes = [], []
-    for key, picture in numbered.items():
-        size = {"height": picture.height, "width": picture.width}
-        sure = {} if picture.confidence is None else {"confidence": picture.confidence}
-        images.append({"id": key, "file_name": picture.file, **size, **sure})
+    for key, picture in enumerate(sorted(pictures, key=lambda picture: picture.name), start=1):
+        image = {"id": key, "file_name": picture.file, "height": picture.height, "width": picture.width}
+        images.append(image | ({} if picture.confidence is None else {"confidence": picture.confidence}))
         notes += [{"image_id": key, "category_id": 1, **person} for person in picture.people]
     content = {
         "info": {"description": "made by segkit"},

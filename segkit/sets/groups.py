@@ -299,8 +299,7 @@ def write_splits(
         raise UserError(f"'{path}' exists already and may be hand-made: --overwrite deals anew.")
     table = read_table(path, names=splits) if path.exists() else {}  # its other columns stay
     rows = [
-        {"name": name, "split": split} | ({"group": groups[name]} if groups else {})
+        table.get(name, {}) | {"name": name, "split": split} | ({"group": groups[name]} if groups else {})
         for name, split in sorted(splits.items())
     ]
-    rows = [table.get(row["name"], {}) | row for row in rows]
     return write_table(path, rows)
