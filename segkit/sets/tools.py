@@ -269,6 +269,12 @@ class Supervisely(Reader):
         # The annotation of x.jpg is x.jpg.json in new exports and x.json in old ones.
         return [(path.stem, load_data(path))]
 
+    def picture(self, name: str, path: Path) -> Path:
+        image, folder = super().picture(name, path), path.parent.parent / "img"
+        if image.parent != folder:  # of another data set of the export
+            raise UserError(f"'{path}' belongs to a picture in '{folder}': found only '{image}'.")
+        return image
+
     def regions(self, record: dict) -> tuple[list[Region] | None, Any]:
         regions = [_supervisely_region(shape) for shape in record["objects"]]
         return regions or None, (record["size"]["height"], record["size"]["width"])

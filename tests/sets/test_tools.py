@@ -209,15 +209,18 @@ def test_supervisely_bitmaps_and_polygons(bare, style, ending):
 
 def test_a_bitmap_that_reaches_over_the_edge_is_cut_and_a_broken_one_fails_alone(bare):
     patches = [bitmap(np.ones((5, 6), bool), x, y) for x, y in [(-3, -2), (W - 3, H - 3)]]
-    for name, found in (("a", patches), ("b", [{"data": "!!!!", "origin": [0, 0]}])):
+    for name, found in (("a", patches), ("b", [{"data": "!!!!", "origin": [0, 0]}]), ("c", patches)):
         objects = [supervisely("bitmap", "person", bitmap=patch) for patch in found]
         save(bare / "img" / f"{name}.jpg")
         write(bare, {f"ann/{name}.json": {"size": {"height": H, "width": W}, "objects": objects}})
+    (bare / "other" / "img").mkdir(parents=True)
+    (bare / "img" / "c.jpg").rename(bare / "other" / "img" / "c.jpg")  # of another data set
     expected = np.zeros((H, W), bool)
     expected[:3, :3] = expected[-3:, -3:] = True
     report = take(bare)
     assert np.array_equal(masks(report)["a"], expected)
-    assert report.written == ["a"] and len(report.failed) == 1 and "b.jpg" in report.failed[0]
+    assert report.written == ["a"] and len(report.failed) == 2
+    assert "c.json' belongs to a picture in" in report.failed[0] and "b.jpg" in report.failed[1]
 
 
 def test_every_layout_has_a_reader():
