@@ -1,6 +1,7 @@
 """The knob of notebook 02."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import cv2
 import ipywidgets
@@ -29,7 +30,7 @@ class PairBrowser(Explorer):
             known = [sample for sample in self._orders["by name"] if sample.name in shares]
             self._orders["least person first"] = sorted(known, key=lambda sample: shares[sample.name])
             self._orders["most person first"] = self._orders["least person first"][::-1]
-        self._latest: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._load = lru_cache(1)(load_pair_full)  # decoded once, however often the mask grows stronger
         super().__init__(
             number=slider("picture", number, 0, len(samples) - 1, 1),
             opacity=slider("mask", 0.6, 0, 1, 0.1),
@@ -56,10 +57,7 @@ class PairBrowser(Explorer):
         return show_row([self._tinted(opacity) for opacity in (0, 0.4, 1)], ["mask 0", "mask 0.4", "mask 1"])
 
     def _pair(self) -> tuple[np.ndarray, np.ndarray]:
-        name = self.sample.name
-        if name not in self._latest:  # decoded once, however often the mask grows stronger
-            self._latest = {name: load_pair_full(self.sample)}
-        return self._latest[name]
+        return self._load(self.sample)
 
     def _tinted(self, opacity: float) -> np.ndarray:
         image, mask = self._pair()

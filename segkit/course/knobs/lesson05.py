@@ -1,6 +1,7 @@
 """The sliders of lesson 05: the share of BCE in the loss, trained networks, and gradient descent by hand."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import cv2
 import ipywidgets
@@ -42,7 +43,7 @@ class AlphaExplorer(Explorer):
         self._extent = -2, 22, -8, 3  # of the weights and the biases
         landscape = [[self.losses(w, b) for w in np.linspace(-2, 22, 37)] for b in np.linspace(-8, 3, 34)]
         self._bce_map, self._dice_map = np.moveaxis(landscape, 2, 0)
-        self._paths: dict[float, np.ndarray] = {}
+        self.path = cache(self.path)
         self._pull_chart = Chart(330, self._draw_pull_frame)
         self._map_chart = Chart(330, self._draw_map_frame)
         self._truth = panel(shrink(grey(self.mask)), "truth")
@@ -65,15 +66,12 @@ class AlphaExplorer(Explorer):
 
     def path(self, alpha: float) -> np.ndarray:
         """(weight, bias) after every step of gradient descent: (num_steps + 1, 2)."""
-        if alpha not in self._paths:
-            now, way = np.zeros(2), [np.zeros(2)]
-            for _ in range(self.num_steps):
-                bce, dice = self.pulls(*now)
-                pull = alpha * bce + (1 - alpha) * dice
-                now = now + self.lr * np.array([(pull * self._x).sum(), pull.sum()])
-                way.append(now)
-            self._paths[alpha] = np.array(way)
-        return self._paths[alpha]
+        way = [np.zeros(2)]
+        for _ in range(self.num_steps):
+            bce, dice = self.pulls(*way[-1])
+            pull = alpha * bce + (1 - alpha) * dice
+            way.append(way[-1] + self.lr * np.array([(pull * self._x).sum(), pull.sum()]))
+        return np.array(way)
 
     def probs(self, alpha: float, step: int) -> np.ndarray:
         """What the network answers after so many steps: float (H, W)."""

@@ -1,5 +1,7 @@
 """The sliders of lesson 06: how strong the augmentation is."""
 
+from functools import lru_cache
+
 import ipywidgets
 import numpy as np
 from matplotlib.figure import Figure
@@ -22,8 +24,7 @@ class AugmentationExplorer(Explorer):
         check_sizes(image=image, mask=mask)
         self.image, self.mask = image, mask.astype(np.uint8)
         self._original = panel(shrink(outlined(image, self.mask)), "as it was")
-        self._augment = Augmentation(strength)
-        self._latest: dict[tuple, tuple] = {}
+        self._changed = lru_cache(1)(self._changed)
         super().__init__(
             strength=slider("strength", strength, 0, 2, 0.1),
             seed=slider("seed", seed, 0, 100, 1),
@@ -36,15 +37,12 @@ class AugmentationExplorer(Explorer):
         """Image uint8 (H, W, 3) and mask uint8 {0, 1} (H, W), at the sliders' settings unless given."""
         strength = self.strength.value if strength is None else strength
         seed = self.seed.value if seed is None else seed
-        settings = strength, seed, self.together.value
-        if settings not in self._latest:
-            if strength != self._augment.strength:
-                self._augment = Augmentation(strength)
-            image, mask = self._augment(self.image, self.mask, seed=seed)
-            if not self.together.value:
-                _, mask = self._augment(self.image, self.mask, seed=seed + 1000)
-            self._latest = {settings: (image, mask)}
-        return self._latest[settings]
+        return self._changed(strength, seed, self.together.value)
+
+    def _changed(self, strength: float, seed: int, together: bool) -> tuple[np.ndarray, np.ndarray]:
+        augment = Augmentation(strength)
+        image, mask = augment(self.image, self.mask, seed=seed)
+        return image, mask if together else augment(self.image, self.mask, seed=seed + 1000)[1]
 
     def draw(self) -> np.ndarray:
         image, mask = self.augmented()

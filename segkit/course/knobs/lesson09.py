@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from functools import cache
 
 import ipywidgets
 import numpy as np
@@ -208,7 +209,7 @@ class SeedExplorer(Explorer):
     def __init__(self, rows: pd.DataFrame, by: str, seed: int = 0):
         self.by, self._seed = by, seed
         self.runs = {value: group.to_numpy() for value, group in rows.groupby(by)["val_dice"]}
-        self._winners: dict[int, dict] = {}
+        self.winners_with = cache(self.winners_with)
         self._chart = Chart(440, self._draw_frame)
         super().__init__(seeds=slider("seeds", 1, 1, 12, 1), draw_number=slider("draw", 0, 0, 49, 1))
 
@@ -223,12 +224,10 @@ class SeedExplorer(Explorer):
 
     def winners_with(self, seeds: int) -> dict:
         """How often each setting would be named the winner, had this many seeds been run."""
-        if seeds not in self._winners:
-            rng = np.random.default_rng(self._seed)
-            means = [rng.choice(runs, (self.draws, seeds)).mean(1) for runs in self.runs.values()]
-            won = np.bincount(np.argmax(means, axis=0), minlength=len(means)) / self.draws
-            self._winners[seeds] = dict(zip(self.runs, won.tolist(), strict=True))
-        return self._winners[seeds]
+        rng = np.random.default_rng(self._seed)
+        means = [rng.choice(runs, (self.draws, seeds)).mean(1) for runs in self.runs.values()]
+        won = np.bincount(np.argmax(means, axis=0), minlength=len(means)) / self.draws
+        return dict(zip(self.runs, won.tolist(), strict=True))
 
     def draw(self) -> np.ndarray:
         chart, drawn = self._chart.copy(), self.drawn(self.seeds.value, self.draw_number.value)

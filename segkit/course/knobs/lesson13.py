@@ -1,6 +1,7 @@
 """The knobs of notebook 13."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import ipywidgets
 import numpy as np
@@ -30,7 +31,7 @@ class SmoothingExplorer(Explorer):
         row: int | None = None,
     ):
         self.clip, self.probs, self.cut = clip, list(probs), threshold
-        self._made: dict[tuple, tuple[list[np.ndarray], dict[str, float]]] = {}
+        self._result = cache(self._result)
         self.row = restless_row(self.masks(0, True, False), clip.masks) if row is None else row
         super().__init__(
             strength=slider("strength", strength, 0, 0.98, 0.02),
@@ -51,13 +52,10 @@ class SmoothingExplorer(Explorer):
     def _settings(self) -> tuple[float, bool, bool]:
         return round(self.strength.value, 2), self.gate.value, self.flow.value
 
-    def _result(self, *settings) -> tuple[list[np.ndarray], dict[str, float]]:
-        if settings not in self._made:
-            strength, gate, flow = settings
-            smoother = Smoother(strength, flow=flow) if gate else Smoother(strength, gate=None, flow=flow)
-            masks = [prob > self.cut for prob in smooth_clip(smoother, self.probs, self.clip)]
-            self._made[settings] = masks, score_masks(masks, self.clip.masks)
-        return self._made[settings]
+    def _result(self, strength: float, gate: bool, flow: bool) -> tuple[list[np.ndarray], dict[str, float]]:
+        smoother = Smoother(strength, flow=flow) if gate else Smoother(strength, gate=None, flow=flow)
+        masks = [prob > self.cut for prob in smooth_clip(smoother, self.probs, self.clip)]
+        return masks, score_masks(masks, self.clip.masks)
 
     def slice(self, masks: Sequence[np.ndarray]) -> np.ndarray:
         """One row of the picture, frame below frame: uint8 (T, W, 3), mistakes coloured."""

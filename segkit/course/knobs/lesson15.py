@@ -1,6 +1,7 @@
 """The knobs of notebook 15."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import cv2
 import numpy as np
@@ -35,7 +36,7 @@ class VolumeExplorer(Explorer):
                 f"images {images.shape}, prob {prob.shape}, target {target.shape}: one (D, H, W)."
             )
         self.images, self.prob, self.target, self.spacing = images, prob, target > 0, tuple(spacing)
-        self._scores: dict[float, dict[str, float]] = {}
+        self._scores_at = cache(self._scores_at)
         self._chart = Chart(400, self._frame)
         last = len(images) - 1
         super().__init__(
@@ -51,17 +52,15 @@ class VolumeExplorer(Explorer):
         return count_pixels(self.prob > threshold, self.target).dice().numpy()
 
     def _scores_at(self, threshold: float) -> dict[str, float]:
-        if threshold not in self._scores:
-            pred = self.prob > threshold
-            litres = np.prod(self.spacing) / 1e3  # millilitres of one voxel
-            counts = count_pixels(pred, self.target).pooled()
-            self._scores[threshold] = {
-                "Dice": counts.dice().item(),
-                "HD95 mm": hausdorff(pred, self.target, 95, self.spacing),
-                "mean distance mm": mean_surface_distance(pred, self.target, self.spacing),
-                "volume error ml": float((int(pred.sum()) - int(self.target.sum())) * litres),
-            }
-        return self._scores[threshold]
+        pred = self.prob > threshold
+        litres = np.prod(self.spacing) / 1e3  # millilitres of one voxel
+        counts = count_pixels(pred, self.target).pooled()
+        return {
+            "Dice": counts.dice().item(),
+            "HD95 mm": hausdorff(pred, self.target, 95, self.spacing),
+            "mean distance mm": mean_surface_distance(pred, self.target, self.spacing),
+            "volume error ml": float((int(pred.sum()) - int(self.target.sum())) * litres),
+        }
 
     def draw(self) -> np.ndarray:
         number, threshold = self.slice.value, round(self.threshold.value, 2)
