@@ -136,12 +136,8 @@ def runs_every_cell(notebook: NotebookNode, path: Path) -> Faults:
         if not cell.source.strip():
             yield "an empty code cell"
         for word in re.findall(LEAVING, cell.source):
-            if word != "NBVAL_CHECK_OUTPUT":
-                yield f"{name_of(cell)} holds {word}"
-        written = "NBVAL_CHECK_OUTPUT" in cell.source
-        if written and cell.source.splitlines()[0] != "# NBVAL_CHECK_OUTPUT":
-            yield f"{name_of(cell)}: NBVAL_CHECK_OUTPUT must be the whole first line"
-        if (written or CHECKED in cell.metadata.get("tags", [])) and not texts(cell).strip():
+            yield f"{name_of(cell)} holds {word}"
+        if CHECKED in cell.metadata.get("tags", []) and not texts(cell).strip():
             yield f"{name_of(cell)} is marked for comparison and shows no text"
 
 

@@ -19,6 +19,7 @@ from notebook_rules import (
 )
 from notebook_runs import LESSONS, NOTEBOOKS, SOLUTIONS, read, run, run_nbval
 
+from segkit.course.check import CHECKS
 from segkit.course.run import choose_notebooks, read_profile, settings_for
 
 SWEEPS = sorted((NOTEBOOKS / "sweeps").glob("*.ipynb"))
@@ -59,8 +60,6 @@ def test_a_profile_names_parameters_that_exist_with_values_that_papermill_takes_
 
 
 def test_no_check_is_left_without_an_exercise():
-    from segkit.course.check import CHECKS
-
     asked = {name for path in LESSONS for name in re.findall(r"check\.(\w+)\(", path.read_text())}
     assert asked >= set(CHECKS)
 
@@ -171,12 +170,11 @@ def forget_words(notebook):
         cell.update(source="# A" if cell.cell_type == "markdown" else cell.source)
 
 
-UNCHECKED = ("# NBVAL_SKIP\nx = 1", "# NBVAL_IGNORE_OUTPUT\nx = 1", "x = 1  # NBVAL_CHECK_OUTPUT", "")
+UNCHECKED = "# NBVAL_SKIP\nx = 1", "# NBVAL_IGNORE_OUTPUT\nx = 1", "# NBVAL_CHECK_OUTPUT\nx = 1", ""
 PLANTED = {
     "runs_every_cell": [
         *map(tagged, ("skip-execution", "raises-exception", "nbval-skip")),
         *(cell(source=source) for source in UNCHECKED),
-        cell(source="# NBVAL_CHECK_OUTPUT\nx = 1", outputs=[]),
         cell(metadata={"tags": [CHECKED]}, outputs=[]),
         cell(cell_type="raw"),
     ],

@@ -8,22 +8,19 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from notebook_rules import code_cells
 
-from segkit.cli import main
 from segkit.course.class_copies import PACKAGE
 from segkit.course.run import LESSONS
 
 
 @pytest.fixture
-def copies(tmp_path, capsys):
+def copies(tmp_path, command):
     """A function that runs `segkit course --for-class`: exit code, words, notebooks by number."""
 
     def run(*argv):
         folder = tmp_path / "class"
-        with pytest.raises(SystemExit) as stopped:
-            main(["course", "--for-class", str(folder), *argv])
-        out, err = capsys.readouterr()
+        code, out, err = command("course", "--for-class", folder, *argv)
         found = {path.name[:2]: nbformat.read(path, 4) for path in folder.glob("*.ipynb")}
-        return stopped.value.code, out + err, found
+        return code, out + err, found
 
     return run
 

@@ -8,21 +8,27 @@ import textwrap
 import pandas as pd
 import pytest
 
-SCRIPT = """
+START = """
 import sys
 import torch
-from segkit import build_model, load_dataset
+from segkit import UserError, build_model, load_dataset
 from segkit.course.processes import launch
 from segkit.train import TrainConfig, fit
 
-folder, out, norm = sys.argv[1:]
+folder, out, *norm = sys.argv[1:]
 sets = [load_dataset(folder, split=split, size=32) for split in ("train", "val")]
 
+
+def model(norm="group"):
+    return build_model("unet", widths=(8, 16), bottleneck=16, norm=norm)
+"""
+
+SCRIPT = """
 
 def one_epoch(name):
     torch.manual_seed(0)
     config = TrainConfig(num_epochs=1, batch_size=8, precision="fp32")
-    fit(build_model("unet", widths=(8, 16), bottleneck=16, norm=norm), *sets, f"{out}/{name}", config)
+    fit(model(*norm), *sets, f"{out}/{name}", config)
 
 
 one_epoch("one")
@@ -42,7 +48,7 @@ def run(script: str, *arguments):
 @pytest.mark.slow
 @pytest.mark.parametrize("norm", ["group", "batch"])
 def test_two_processes_take_the_steps_of_one(make_dataset, tmp_path, norm):
-    done = run(SCRIPT, make_dataset(24), tmp_path / "out", norm)
+    done = run(START + SCRIPT, make_dataset(24), tmp_path / "out", norm)
     assert done.returncode == 0, done.stderr
     histories = {name: tmp_path / "out" / name / "history.csv" for name in ("one", "two", "after")}
     losses = {name: pd.read_csv(path)["train_loss"][0] for name, path in histories.items()}
@@ -73,26 +79,16 @@ def test_an_error_in_a_process_is_an_error_here(tmp_path):
 
 
 NAN = """
-import sys
-import torch
-from segkit import UserError, build_model, load_dataset
-from segkit.course.processes import launch
-from segkit.train import TrainConfig, fit
-
-folder, out = sys.argv[1:]
-sets = [load_dataset(folder, split=split, size=32) for split in ("train", "val")]
-
 
 def one_sided():
     rank = torch.distributed.get_rank()
-    model = build_model("unet", widths=(8, 16), bottleneck=16, norm="group")
     if rank == 1:  # the loss of this process alone is no number
         import segkit.training.setup
         real = segkit.training.setup.build_loss
         segkit.training.setup.build_loss = lambda *a: lambda *b: real(*a)(*b) * float("nan")
     try:
         config = TrainConfig(num_epochs=1, steps_per_epoch=25, batch_size=4, clip=0, precision="fp32")
-        fit(model, *sets, out, config)
+        fit(model(), *sets, out, config)
     except UserError as error:
         print(f"process {rank}: {error}", flush=True)
 
@@ -103,6 +99,6 @@ launch(one_sided)
 
 @pytest.mark.slow
 def test_a_loss_that_is_no_number_in_one_process_stops_both_with_the_advice(make_dataset, tmp_path):
-    done = run(NAN, make_dataset(24), tmp_path / "out")
+    done = run(START + NAN, make_dataset(24), tmp_path / "out")
     for rank in (0, 1):
         assert f"process {rank}: the loss is no longer a number in epoch 1" in done.stdout, done.stderr

@@ -1,6 +1,5 @@
 """Sweeps: every point once, side by side, resumed, failures reported, here and on a real Dask cluster."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from conftest import write_notebook
 from PIL import Image
 from scipy import stats
 
-from segkit.cli import main
 from segkit.course.sweep import NOTEBOOKS, grid, run_sweep, write_report
 from segkit.files import UserError
 from segkit.study.compare import compare_settings, plot_runs, seed_noise, summarise, verdict
@@ -318,14 +316,12 @@ def test_a_picture_of_the_runs_shows_every_run_and_every_setting():
 
 
 @pytest.mark.slow
-def test_the_command_trains_for_real_and_writes_a_report(make_dataset, tmp_path, capsys):
+def test_the_command_trains_for_real_and_writes_a_report(make_dataset, tmp_path, command):
     out = tmp_path / "sweep"
     argv = ["sweep", "-g", "alpha=0.5", "seed=0,1", "-p", f"data_dir={make_dataset(30)}", "num_epochs=8"]
-    argv += ["keep_probs=true", "size=32", "width=4", "-o", str(out), "--workers", "2"]
-    with pytest.raises(SystemExit) as end:
-        main(argv)
-    said = capsys.readouterr()
-    assert end.value.code == 0, said.err
+    argv += ["keep_probs=true", "size=32", "width=4", "-o", out, "--workers", "2"]
+    code, said, err = command(*argv)
+    assert code == 0, err
     rows = pd.read_csv(out / "results.csv")
     assert rows[["alpha", "seed"]].to_numpy().tolist() == [[0.5, 0], [0.5, 1]]
     assert 0.1 < rows["val_dice"].max() <= 1
@@ -334,22 +330,21 @@ def test_the_command_trains_for_real_and_writes_a_report(make_dataset, tmp_path,
     assert probs[0]["names"].tolist() == probs[1]["names"].tolist()  # seeds share their pictures
     assert probs[0]["probs"].shape[1:] == (32, 32)
     assert not np.array_equal(probs[0]["probs"], probs[1]["probs"])
-    assert "Runs that differ in the seed alone vary by" in said.out
-    assert "report.ipynb" in said.out
+    assert "Runs that differ in the seed alone vary by" in said
+    assert "report.ipynb" in said
     assert "seed-to-seed standard deviation" in (out / "report.ipynb").read_text()
     assert "seed-to-seed standard deviation" in (out / "report.html").read_text()
     assert Image.open(out / "report.png").width > 300
 
 
-def test_an_interrupted_sweep_says_what_to_type(tmp_path, capsys, monkeypatch):
+def test_an_interrupted_sweep_says_what_to_type(tmp_path, command, monkeypatch):
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("segkit.course.sweep.run_sweep", stop)
-    with pytest.raises(SystemExit) as end:
-        main(["sweep", "-g", "alpha=0,1", "-o", str(tmp_path / "sweep")])
-    assert end.value.code == 130
-    assert "the same segkit sweep command goes on" in capsys.readouterr().err
+    code, _, err = command("sweep", "-g", "alpha=0,1", "-o", tmp_path / "sweep")
+    assert code == 130
+    assert "the same segkit sweep command goes on" in err
 
 
 @pytest.mark.parametrize(
@@ -362,11 +357,10 @@ def test_an_interrupted_sweep_says_what_to_type(tmp_path, capsys, monkeypatch):
         (["-g", "omega=1"], "no chosen notebook has a parameter 'omega'"),
     ],
 )
-def test_a_wrong_call_of_the_command_is_one_sentence(tmp_path, capsys, argv, said):
-    with pytest.raises(SystemExit) as end:
-        main(["sweep", *argv, "-o", str(tmp_path / "sweep")])
-    assert end.value.code == 1
-    assert said in capsys.readouterr().err
+def test_a_wrong_call_of_the_command_is_one_sentence(tmp_path, command, argv, said):
+    code, _, err = command("sweep", *argv, "-o", tmp_path / "sweep")
+    assert code == 1
+    assert said in err
 
 
 def test_a_report_wants_results(tmp_path):
@@ -379,4 +373,4 @@ def test_the_stored_sweeps_hold_several_seeds_of_every_setting(by):
     rows = pd.read_csv(NOTEBOOKS / f"{by}.csv")
     assert rows.groupby(by)["seed"].nunique().min() >= 4
     assert not rows.duplicated([by, "seed"]).any()
-    assert json.loads(rows.to_json(orient="records"))[0]["val_dice"] > 0
+    assert (rows["val_dice"] > 0).all()
