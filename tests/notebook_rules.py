@@ -259,25 +259,23 @@ def has_typed_and_commented_parameters(notebook: NotebookNode, path: Path) -> Fa
     if cell.metadata.get("tags") != ["parameters"]:
         yield "the first code cell must be the one tagged parameters"
         return
-    names = []
-    for statement in ast.parse(cell.source).body:
-        line = cell.source.splitlines()[statement.end_lineno - 1]
-        if not isinstance(statement, ast.AnnAssign) or not re.search(r"\S  # \S", line):
-            yield f"the parameter `{line}` must read `name: type = value  # comment`"
-            continue
-        names.append(statement.target.id)
-        kind = SIMPLE_TYPES.get(ast.unparse(statement.annotation))
-        try:
-            value = ast.literal_eval(statement.value)
-        except ValueError:
-            yield f"the parameter `{line}` must have a plain value"
-            continue
-        if kind and (not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)):
-            yield f"the parameter `{line}` has a value of another type"
-    if "seed" not in names:
+    declared = inspect_notebook(notebook)
+    if len(declared) != len(ast.parse(cell.source).body):
+        yield f"the cell of parameters holds more than papermill sees: {list(declared)}"
+    if "seed" not in declared:
         yield "there is no parameter seed"
-    if names != list(inspect_notebook(notebook)):
-        yield f"papermill sees {list(inspect_notebook(notebook))} and the cell holds {names}"
+    for name, parameter in declared.items():
+        kind = SIMPLE_TYPES.get(parameter["inferred_type_name"], object)
+        if parameter["inferred_type_name"] == "None" or not parameter["help"]:
+            yield f"the parameter {name} must read `name: type = value  # comment`"
+            continue
+        try:
+            value = ast.literal_eval(parameter["default"])
+        except (ValueError, SyntaxError):
+            yield f"the parameter {name} must have a plain value"
+            continue
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind not in (bool, object)):
+            yield f"the parameter {name} has a value of another type"
 
 
 def has_one_cell_of_imports_that_prints_the_versions(notebook: NotebookNode, path: Path) -> Faults:

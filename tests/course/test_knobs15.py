@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from explorers import PARTS, ball, head_and_body
+from explorers import PARTS, ball, head_and_body, parts
 from PIL import Image
 
 from segkit.course.knobs.lesson14 import PartsExplorer
@@ -13,15 +13,9 @@ from segkit.metrics import hausdorff
 from segkit.plots import CLASS_COLOURS, paint_labels, show_classes, show_confusion
 
 
-@pytest.fixture
-def parts():
-    return head_and_body()
-
-
-def test_a_louder_class_takes_pixels_and_a_quieter_one_gives_them_back(parts):
-    image, prob, truth = parts
-    explorer = PartsExplorer(image, prob, PARTS, truth)
-    assert np.array_equal(explorer.labels, prob.argmax(0))
+def test_a_louder_class_takes_pixels_and_a_quieter_one_gives_them_back():
+    explorer = parts()
+    assert np.array_equal(explorer.labels, head_and_body()[1].argmax(0))
     sizes = []
     for louder in (-6, -2, 0, 2, 6):
         explorer.louder.value = louder
@@ -33,8 +27,8 @@ def test_a_louder_class_takes_pixels_and_a_quieter_one_gives_them_back(parts):
     assert np.allclose(explorer.probabilities().sum(0), 1, atol=1e-5)
 
 
-def test_the_parts_are_scored_by_dice_or_measured_by_share(parts):
-    image, prob, truth = parts
+def test_the_parts_are_scored_by_dice_or_measured_by_share():
+    image, prob, truth = head_and_body()
     explorer = PartsExplorer(image, prob, PARTS, truth)
     head = prob.argmax(0) == 1
     dice = 2 * (head & (truth == 1)).sum() / (head.sum() + (truth == 1).sum())
@@ -45,8 +39,8 @@ def test_the_parts_are_scored_by_dice_or_measured_by_share(parts):
         PartsExplorer(image, prob[:2], PARTS)
 
 
-def test_a_class_that_is_neither_there_nor_called_has_no_score(parts):
-    image, prob, truth = parts
+def test_a_class_that_is_neither_there_nor_called_has_no_score():
+    image, prob, truth = head_and_body()
     explorer = PartsExplorer(image, np.concatenate([prob, 0 * prob[:1]]), (*PARTS, "feet"), truth)
     assert np.isnan(explorer.scores["feet"])
     assert "nan" not in explorer.words.value.partition("mean IoU")[2]
@@ -74,13 +68,8 @@ def test_a_page_keeps_the_colours_of_the_legend(astronaut):
     assert len(figure._repr_png_()) < 200_000
 
 
-@pytest.fixture
-def volume():
-    return ball()
-
-
-def test_leafing_through_a_scan_follows_the_slider(volume):
-    explorer = VolumeExplorer(*volume, spacing=(3, 1, 1))
+def test_leafing_through_a_scan_follows_the_slider():
+    explorer = VolumeExplorer(*ball(), spacing=(3, 1, 1))
     explorer.slice.value = 7
     assert "this slice 0.000" in explorer.words.value
     explorer.threshold.value = 0.2
@@ -89,8 +78,8 @@ def test_leafing_through_a_scan_follows_the_slider(volume):
     assert explorer.scores["volume error ml"] == 0
 
 
-def test_the_scores_of_a_volume_are_of_the_volume(volume):
-    images, prob, target = volume
+def test_the_scores_of_a_volume_are_of_the_volume():
+    images, prob, target = ball()
     explorer = VolumeExplorer(images, prob, target, spacing=(3, 1, 1))
     pred = prob > 0.5
     assert explorer.scores["HD95 mm"] == hausdorff(pred, target, 95, (3, 1, 1))

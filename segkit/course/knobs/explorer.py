@@ -117,12 +117,10 @@ def beside(*panels: np.ndarray, gap: int = 10) -> np.ndarray:
     return row
 
 
-def bars(
-    scores: dict[str, float], colours: Sequence[Sequence[int]], width: int = 380, most: float = 1.0
-) -> np.ndarray:
+def bars(scores: dict[str, float], colours: Sequence[Sequence[int]], most: float = 1.0) -> np.ndarray:
     """Horizontal bars from 0 to `most` with their names and values, nan as none: uint8 RGB."""
-    canvas = np.full((HEIGHT + TITLE, width, 3), 255, np.uint8)
-    left, right, step = 110, width - 60, HEIGHT // max(4, len(scores))
+    canvas = np.full((HEIGHT + TITLE, 380, 3), 255, np.uint8)
+    left, right, step = 110, 320, HEIGHT // max(4, len(scores))
     for i, ((name, value), colour) in enumerate(zip(scores.items(), colours, strict=False)):
         top, known = TITLE + i * step + step // 4, value == value
         canvas[top : top + step // 2, left:right] = 235
