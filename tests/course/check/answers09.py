@@ -118,7 +118,7 @@ WRONG = {
         ("[:count]", "[:1]", "keep the first `count`"),
     ],
     "calibration_error": [
-        ("inside.any()", "True", "skip it"),
+        ("if inside", "error += 0 / inside.sum()\n        if inside", "skip it"),
         ("np.minimum((probs * bins).astype(int), bins - 1)", "(probs * bins).astype(int)", "exactly 1"),
         (lambda p, t, b: solution.calibration_error(p[p < 1], t[p < 1], b), "exactly 1"),
         (lambda p, t, b: solution.calibration_error(p, t, 5), "weighted by its pixels"),

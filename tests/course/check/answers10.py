@@ -1,33 +1,15 @@
 """Right and common wrong answers to the exercises of notebook 10; test_answers.py asks the checks."""
 
-import itertools
-
 import numpy as np
 from scipy import stats
+from solutions import solutions
 
-
-def points_of(settings):
-    return [dict(zip(settings, point, strict=True)) for point in itertools.product(*settings.values())]
+solution = solutions("10")
 
 
 def along(settings):
     longest = max(map(len, settings.values()))
     return [{k: v[i % len(v)] for k, v in settings.items()} for i in range(longest)]
-
-
-def slowest_last(settings):
-    backwards = dict(reversed(settings.items()))
-    return [{k: point[k] for k in settings} for point in points_of(backwards)]
-
-
-def to_run(points, finished, failed):
-    return [point for point in points if point not in finished]
-
-
-def unpaired(one, other):
-    error = np.sqrt(one.var(ddof=1) / len(one) + other.var(ddof=1) / len(one))
-    half = stats.t.ppf(0.975, 2 * len(one) - 2) * error
-    return (other - one).mean() - half, (other - one).mean() + half
 
 
 def nested(settings):
@@ -51,7 +33,7 @@ def by_count(points, finished, failed):
 
 
 RIGHT = {
-    "grid_points": [nested, lambda s: tuple(points_of(s))],
+    "grid_points": [nested, lambda s: tuple(solution.grid_points(s))],
     "mean_and_spread": [by_the_formula, lambda s: np.array([np.mean(s), np.sqrt(np.var(s, ddof=1))])],
     "still_to_run": [by_count, lambda p, d, f: filter(lambda point: point not in d, p)],
     "difference_interval": [
@@ -64,16 +46,16 @@ WRONG = {
     "grid_points": [
         (lambda s: [list(s)], "each point is a dictionary"),
         (along, "use a product"),
-        (slowest_last, "varies fastest"),
+        (lambda s: sorted(solution.grid_points(s), key=lambda point: point["seed"]), "varies fastest"),
     ],
     "mean_and_spread": [
         (lambda s: (s.mean(), s.var(ddof=1)), "the variance"),
     ],
     "still_to_run": [
-        (lambda p, d, f: to_run(p, d, f)[::-1], "order of the grid"),
+        ("not in finished]", "not in finished][::-1]", "order of the grid"),
     ],
     "difference_interval": [
         (lambda a, b: (a.min(), b.max()), "around the difference"),
-        (unpaired, "subtract first"),
+        ("gap.std(ddof=1)", "np.hypot(one.std(ddof=1), other.std(ddof=1))", "subtract first"),
     ],
 }

@@ -67,15 +67,8 @@ def in_torch(*arrays):
     return torch.einsum("oikl,o->oikl", weight, share), torch.addcmul(beta, mean, share, value=-1)
 
 
-def with_bias(rule):
-    """The right weight, with a bias out of beta, mean, and the factor with and without eps."""
-
-    def answer(weight, gamma, beta, mean, var, eps):
-        right, _ = solution.fold_norm(weight, gamma, beta, mean, var, eps)
-        return right, rule(beta, mean, gamma / np.sqrt(var + eps), gamma / np.sqrt(var))
-
-    return answer
-
+BIAS = "beta - mean * share"
+SHARE = "gamma / np.sqrt(var + eps)"
 
 RIGHT = {
     "steady_time": [lambda times, warm_up: statistics.median(times[warm_up:]), sorted_median],
@@ -87,30 +80,30 @@ RIGHT = {
 
 WRONG = {
     "steady_time": [
-        (lambda times, warm_up: np.median(times[warm_up + 1 :]), "np.median of times"),
+        ("[warm_up:]", "[warm_up + 1 :]", "np.median of times"),
         (lambda times, warm_up: sorted(times[warm_up:])[len(times[warm_up:]) // 2], "np.median of times"),
     ],
     "to_int8": [
-        (lambda w: (to_int8(w)[0].clip(-126, 126), to_int8(w)[1]), "half a step"),
+        ("np.int8)", "np.int8).clip(-126, 126)", "half a step"),
         (lambda w: to_int8(w)[::-1], "in this order"),
         (lambda w: np.round(w * 127).astype(np.int8), "return two things"),
-        (lambda w: (to_int8(w)[0], w.max() / 127), "np.abs first"),
-        (lambda w: (to_int8(w)[0], np.abs(w).max() / 128), "+128 does not exist"),
-        (lambda w: (to_int8(w)[0], np.abs(w).max() / 255), "becomes 127"),
-        (lambda w: (to_int8(w)[0], 127 / np.abs(w).max()), "upside down"),
-        (lambda w: (np.round(w / to_int8(w)[1]), to_int8(w)[1]), "nothing was saved"),
-        (lambda w: ((w / to_int8(w)[1]).astype(np.int8), to_int8(w)[1]), "np.round first"),
+        ("np.abs(weights).max()", "weights.max()", "np.abs first"),
+        ("return", "scale *= 127 / 128; return", "+128 does not exist"),
+        ("/ 127", "/ 255", "becomes 127"),
+        (", scale", ", 1 / scale", "upside down"),
+        (".astype(np.int8)", "", "nothing was saved"),
+        ("np.round", "", "np.round first"),
     ],
     "fold_norm": [
-        (lambda w, g, b, m, v, e: (w * (g / (v + e))[:, None, None, None], b), "divide by the square root"),
-        (lambda w, g, b, m, v, e: (w, b), "must shrink and grow"),
-        (lambda w, g, b, m, v, e: (w / np.sqrt(v + e)[:, None, None, None], b), "gamma is missing"),
-        (lambda *a: solution.fold_norm(*a[:-1], 0), "eps is missing: "),
-        (with_bias(lambda b, m, share, raw_share: b - m * raw_share), "eps is missing in the bias"),
-        (with_bias(lambda b, m, share, _: b), "subtracted before the scaling"),
-        (with_bias(lambda b, m, share, _: b - m), "the mean is scaled too"),
-        (with_bias(lambda b, m, share, _: b + m * share), "minus the mean"),
-        (with_bias(lambda b, m, share, _: -m * share), "beta is missing"),
+        (SHARE, "gamma / (var + eps)", BIAS, "beta", "divide by the square root"),
+        ("weight * share[:, None, None, None]", "weight", "must shrink and grow"),
+        (SHARE, "1 / np.sqrt(var + eps)", "gamma is missing"),
+        ("var + eps", "var", "eps is missing: "),
+        (BIAS, "beta - mean * gamma / np.sqrt(var)", "eps is missing in the bias"),
+        (BIAS, "beta", "subtracted before the scaling"),
+        (BIAS, "beta - mean", "the mean is scaled too"),
+        (BIAS, "beta + mean * share", "minus the mean"),
+        (BIAS, "-mean * share", "beta is missing"),
     ],
     "frames_kept": [
         (lambda fps, ms, count: list(range(0, count, int(ms * fps / 1000) + 1)), "not in fixed steps"),
