@@ -101,7 +101,7 @@ WRONG = {
     "crop_both": [
         ("mask[square]", f"mask[{TOP} :, {LEFT} :][:size, :size]", "another place"),
         ("default_rng(seed)", "default_rng()", "the same seed gives another crop"),
-        (TOP, "0", LEFT, "0", "the same corner"),
+        (TOP, "0", LEFT, "0", "draw both, top and left"),
         ("[0] - size + 1", "[0] - size", "[1] - size + 1", "[1] - size", "the last place is"),
         (TOP, "0", "top never changes"),
         ("mask.shape[1]", "mask.shape[0]", "left is never [3, 4, 5]"),
