@@ -38,7 +38,7 @@ def training_step(answer):
         "the loss takes logits and has a sigmoid inside: leave yours out.": {"squash": True},
     }
     for seed, training in enumerate((True, False, True)):
-        start = _small_network(seed, norm="none").train(training)
+        start = _small_network(seed).train(training)
         mode = "train" if training else "eval"
         case = Case(given=f"a 3x3 convolution in {mode} mode, 2 batches of 4 images")
         otherwise = "five lines: logits, loss, zero_grad, backward, step, once each."
@@ -58,7 +58,7 @@ def step_in_pieces(answer):
         }
         case = Case(given=f"two batches of {pieces * each} images, pieces {pieces}")
         otherwise = "zero_grad; loss / pieces and backward for each piece; one step."
-        start, batches = _small_network(seed, norm="group"), _draw(seed, 2, pieces * each)
+        start, batches = _small_network(seed, nn.GroupNorm(1, 3)), _draw(seed, 2, pieces * each)
         _, sizes = _try_steps(answer, start, batches, case, ways, otherwise, pieces)
         if sizes != [each] * pieces * len(batches):
             case.wrong("cut the batch: every piece goes through the model once.", sizes, [each] * 2 * pieces)
@@ -100,11 +100,10 @@ def _draw(seed: int, batches: int, count: int) -> list[tuple[torch.Tensor, torch
     return list(zip(images, masks, strict=True))
 
 
-def _small_network(seed: int, norm: str) -> nn.Module:
+def _small_network(seed: int, *norm: nn.Module) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(from_start(seed))
-        layers = {"none": [], "group": [nn.GroupNorm(1, 3)], "batch": [nn.BatchNorm2d(3)]}[norm]
-        return nn.Sequential(*layers, nn.Conv2d(3, 1, 3, padding=1))
+        return nn.Sequential(*norm, nn.Conv2d(3, 1, 3, padding=1))
 
 
 def _watched_sgd(model: nn.Module, lr: float = 0.5) -> tuple[torch.optim.Optimizer, collections.Counter]:
@@ -185,7 +184,7 @@ def training_loop(answer):
     for seed in itertools.count():
         train, val = _draw(10 * seed, 3, 4), _draw(10 * seed + 1, 3, 4)
         val[-1] = tuple(tensor[:3] for tensor in val[-1])  # a last batch that is smaller
-        start, pieces = _small_network(seed, norm="batch"), (1, 2, 4)[tried]
+        start, pieces = _small_network(seed, nn.BatchNorm2d(3)), (1, 2, 4)[tried]
         right = _loop(start, train, val, num_epochs, pieces)
         scores, last = right[0]["val_dice"], num_epochs - 1
         # Only where the choices differ, and clearly, can they be told apart.
