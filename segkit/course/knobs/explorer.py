@@ -142,13 +142,18 @@ def strip(
     figure = Picture(figsize=(7, height + 3.2), layout="constrained")
     parts = figure.subplot_mosaic([[*range(count)], ["chart"] * count], height_ratios=[height, 2.6])
     for number, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
-        parts[number].imshow(picture)
-        parts[number].set_title(title, fontsize=10)
-        parts[number].axis("off")
+        hang(parts[number], picture, title)
     for place in places:
         parts["chart"].axvline(place, color=GREY, lw=0.8)
     draw_chart(parts["chart"])
     return figure
+
+
+def hang(axes: Axes, picture: np.ndarray, title: str, fontsize: int = 10) -> None:
+    """A picture under its title, without axes."""
+    axes.imshow(picture)
+    axes.set_title(title, fontsize=fontsize)
+    axes.axis("off")
 
 
 def stack(pictures: Sequence[np.ndarray]) -> Figure:

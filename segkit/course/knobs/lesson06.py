@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from segkit.augment import Augmentation
-from segkit.course.knobs.explorer import Explorer, beside, check_sizes, panel, shrink, slider
+from segkit.course.knobs.explorer import Explorer, beside, check_sizes, hang, panel, shrink, slider
 from segkit.plots import Picture, grey, outlined
 
 
@@ -68,7 +68,6 @@ class AugmentationExplorer(Explorer):
         grid = figure.subplots(seeds, len(strengths), squeeze=False)
         for row in range(seeds):
             for axes, strength in zip(grid[row], strengths, strict=True):
-                axes.imshow(outlined(*self.augmented(strength, self.seed.value + row)))
-                axes.axis("off")
-                axes.set_title(f"strength {strength:g}" if row == 0 else "", fontsize=10)
+                picture = outlined(*self.augmented(strength, self.seed.value + row))
+                hang(axes, picture, f"strength {strength:g}" if row == 0 else "")
         return figure

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import Explorer, beside, panel, shrink, slider
+from segkit.course.knobs.explorer import Explorer, beside, hang, panel, shrink, slider
 from segkit.plots import BLUE, GREY, ORANGE, Picture, show_mistakes
 
 
@@ -79,9 +79,7 @@ class EpochExplorer(Explorer):
         grid = below.subplots(len(self.pictures), len(epochs), squeeze=False)
         for axes_row, name in zip(grid, self.pictures, strict=True):
             for axes, epoch in zip(axes_row, epochs, strict=True):
-                axes.imshow(self._found(name, epoch))
-                axes.set_title(f"{name}, epoch {epoch}", fontsize=8)
-                axes.axis("off")
+                hang(axes, self._found(name, epoch), f"{name}, epoch {epoch}", fontsize=8)
         return figure
 
     def _found(self, name: str, epoch: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import Explorer, beside, panel, shrink, slider
+from segkit.course.knobs.explorer import Explorer, beside, hang, panel, shrink, slider
 from segkit.metrics import count_pixels, hausdorff, mean_surface_distance
 from segkit.plots import BLUE, GREY, ORANGE, Picture, show_mistakes
 
@@ -96,9 +96,7 @@ class VolumeExplorer(Explorer):
         curve = parts.pop("curve")
         dice = self.slice_dice(threshold)
         for axes, number in zip(parts.values(), slices, strict=True):
-            axes.imshow(self._mistakes(number, threshold))
-            axes.set_title(f"slice {number}: {dice[number]:.2f}", fontsize=10)
-            axes.axis("off")
+            hang(axes, self._mistakes(number, threshold), f"slice {number}: {dice[number]:.2f}")
             curve.axvline(number, color=GREY, lw=0.8)
         self._frame(curve)
         curve.plot(dice, "o-", color=BLUE, ms=3)
