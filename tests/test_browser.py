@@ -18,7 +18,7 @@ import papermill
 import pytest
 from conftest import free_port, serving, write_notebook
 from PIL import Image
-from playwright.sync_api import Error, expect
+from playwright.sync_api import expect
 
 from segkit.course.run import read_profile
 
@@ -86,55 +86,51 @@ def pixels(element) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(element.screenshot())).convert("RGB"), np.int16)
 
 
-@pytest.mark.parametrize("name", LESSONS)
-def test_in_jupyterlab_the_picture_follows_the_slider(chromium, lab, name):
+@pytest.fixture
+def page(chromium, request):
+    """An empty page of the browser; how it looks at the end of the test is kept, also when that fails."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page = chromium.new_page(viewport={"width": 1400, "height": 1000})
-    try:
-        run_all_cells(page, lab(name))
-        errors = page.locator('[data-mime-type="application/vnd.jupyter.error"]')
-        expect(errors).to_have_count(0)
-
-        knob = page.locator(".noUi-handle").first
-        box = page.locator(".jp-OutputArea-output", has=knob).first
-        picture = box.locator("img").first
-        knob.scroll_into_view_if_needed()
-        expect(picture).to_be_visible()
-        for handle in box.get_by_role("slider").all():
-            expect(handle).to_have_accessible_name(re.compile(r"\w"))  # a screen reader says it
-        picture.scroll_into_view_if_needed()
-        for way, move in {"arrow keys": by_keys, "mouse": by_mouse}.items():
-            before, source = pixels(picture), picture.get_attribute("src")
-            page.screenshot(path=SCREENSHOTS / f"{name}-before-{way.replace(' ', '-')}.png")
-            move(page, knob)
-            expect(picture).not_to_have_attribute("src", source, timeout=10 * SECONDS)
-            page.wait_for_timeout(500)  # let the last of the moves arrive
-            page.screenshot(path=SCREENSHOTS / f"{name}-after-{way.replace(' ', '-')}.png")
-            after = pixels(picture)
-            assert after.shape != before.shape or (abs(after - before) > 4).any(2).mean() > 0.001, way
-        expect(errors).to_have_count(0)
-    except (Error, AssertionError):
-        page.screenshot(path=SCREENSHOTS / f"{name}-failed.png")
-        raise
-    finally:
-        page.close()
+    yield page
+    page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png")
+    page.close()
 
 
-def test_a_slider_whose_kernel_was_started_anew_says_so(chromium, lab):
-    page = chromium.new_page(viewport={"width": 1280, "height": 900})
-    try:
-        run_all_cells(page, lab("small"))
-        says = page.get_by_text("Run the cells above and this one again")
-        expect(page.locator(".noUi-handle")).to_be_visible()
-        expect(says).to_be_hidden()
-        page.get_by_role("menuitem", name="Kernel", exact=True).click()
-        page.get_by_role("menuitem", name=re.compile("^Restart Kernel…")).click()
-        page.get_by_role("button", name="Confirm Kernel Restart").click()
-        expect(says).to_be_visible(timeout=120 * SECONDS)
-    finally:
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=SCREENSHOTS / "dead.png")
-        page.close()
+@pytest.mark.parametrize("name", LESSONS)
+def test_in_jupyterlab_the_picture_follows_the_slider(page, lab, name):
+    run_all_cells(page, lab(name))
+    errors = page.locator('[data-mime-type="application/vnd.jupyter.error"]')
+    expect(errors).to_have_count(0)
+
+    knob = page.locator(".noUi-handle").first
+    box = page.locator(".jp-OutputArea-output", has=knob).first
+    picture = box.locator("img").first
+    knob.scroll_into_view_if_needed()
+    expect(picture).to_be_visible()
+    for handle in box.get_by_role("slider").all():
+        expect(handle).to_have_accessible_name(re.compile(r"\w"))  # a screen reader says it
+    picture.scroll_into_view_if_needed()
+    for way, move in {"arrow-keys": by_keys, "mouse": by_mouse}.items():
+        before, source = pixels(picture), picture.get_attribute("src")
+        page.screenshot(path=SCREENSHOTS / f"{name}-before-{way}.png")
+        move(page, knob)
+        expect(picture).not_to_have_attribute("src", source, timeout=10 * SECONDS)
+        page.wait_for_timeout(500)  # let the last of the moves arrive
+        page.screenshot(path=SCREENSHOTS / f"{name}-after-{way}.png")
+        after = pixels(picture)
+        assert after.shape != before.shape or (abs(after - before) > 4).any(2).mean() > 0.001, way
+    expect(errors).to_have_count(0)
+
+
+def test_a_slider_whose_kernel_was_started_anew_says_so(page, lab):
+    run_all_cells(page, lab("small"))
+    says = page.get_by_text("Run the cells above and this one again")
+    expect(page.locator(".noUi-handle")).to_be_visible()
+    expect(says).to_be_hidden()
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.get_by_role("menuitem", name=re.compile("^Restart Kernel…")).click()
+    page.get_by_role("button", name="Confirm Kernel Restart").click()
+    expect(says).to_be_visible(timeout=120 * SECONDS)
 
 
 def run_all_cells(page, address: str) -> None:
