@@ -36,9 +36,7 @@ IGNORE = 255
 UNNAMED = 254
 """In a mask of class ids: some class, but not the background. Only the loss looks there."""
 
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns from here on, and refuses twice as many
-
-# It also warns of odd EXIF.
+# Pillow warns of odd EXIF, and of pictures that are larger than most.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # Some programs write megabytes of words into a PNG.
@@ -228,6 +226,8 @@ def open_picture(source: Picture) -> Iterator[Image.Image]:
             raise UserError(f"{name} is a pipe, not a file: segkit predict - reads a picture from a pipe.")
         given = isinstance(source, Image.Image)
         with nullcontext(source) if given else Image.open(source, formats=_formats()) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
             if picture.format == "TIFF":
                 # Or Pillow maps the file into memory, and what is turned comes out wrong.
                 picture.filename = ""
@@ -287,7 +287,7 @@ def write_image(path: str | Path, pixels: np.ndarray, quality: int = 92, **metad
     metadata: of Pillow's save, such as exif, dpi or icc_profile.   Raises: UserError.
     """
     path = Path(path)
-    if "jp" in path.suffix.lower() and max(pixels.shape) > 65_500:
+    if Image.registered_extensions().get(path.suffix.lower()) == "JPEG" and max(pixels.shape) > 65_500:
         raise UserError(f"'{path}': a JPEG has at most 65,500 pixels a side. Take PNG, or a smaller picture.")
     with atomic_path(path) as temporary:
         Image.fromarray(pixels).save(temporary, quality=quality, **metadata)  # PNG needs none

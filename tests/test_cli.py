@@ -139,15 +139,18 @@ def test_settings_come_from_yaml_and_flags_go_before(make_dataset, tmp_path, com
     recorded = yaml.safe_load((run / "config.json").read_text())["config"]
     assert (recorded["lr"], recorded["alpha"], recorded["width"]) == (0.01, 0.9, 8)
     assert (recorded["model_settings"], recorded["shares"]) == ({"attention": False}, {"drawn": 1})
+    said = command("train", make_dataset(8), "--model_settings.widths", "4,0", "-o", tmp_path / "no")[2]
+    assert "4, 0)" in said  # a list without brackets is a list
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[" * 5000, "nested deeper"),
+        ("a: " + "[" * 5000, "nested deeper"),
         ("a: &a [1]\nb: [*a]", "write each setting out"),
         ("resume: true", "cannot say resume"),
         ("config: x", "cannot say config"),
+        ("my notes", "holds no settings"),
     ],
 )
 def test_a_settings_file_that_cannot_be_meant_is_one_sentence(tmp_path, command, text, said):

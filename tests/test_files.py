@@ -109,8 +109,8 @@ def test_what_is_no_picture_is_said_in_one_sentence(tmp_path, photo, monkeypatch
         os.mkfifo(tmp_path / "pipe.jpg")
         with pytest.raises(UserError, match="a pipe, not a file: segkit predict -"):
             read_image(tmp_path / "pipe.jpg")
-    monkeypatch.setattr("segkit.files.Image.MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(UserError, match="150,000,000 pixels"):
+    monkeypatch.setattr("segkit.files.MAX_PIXELS", 1000)
+    with pytest.raises(UserError, match="more than 1,000 pixels"):
         read_image(save(tmp_path / "big.png", photo))
     monkeypatch.setattr("segkit.files.Image.open", Mock(side_effect=PermissionError))
     with pytest.raises(UserError, match="permissions"):
@@ -127,7 +127,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, photo):
     assert target.read_bytes() == before
     assert [p.name for p in target.parent.iterdir()] == ["a.png"]
     with pytest.raises(UserError, match="a JPEG has at most 65,500"):
-        write_image(tmp_path / "long.jpg", np.zeros((1, 65_501, 3), np.uint8))
+        write_image(tmp_path / "long.jfif", np.zeros((1, 65_501, 3), np.uint8))
 
 
 SQUARE = np.zeros((16, 20), bool)

@@ -27,6 +27,8 @@ class SettingsFile(ActionConfigFile):
         depth = 0
         with suppress(OSError, yaml.YAMLError):  # the parser says what is wrong
             for event in yaml.parse(Path(path).read_text()):
+                if depth == 0 and isinstance(event, yaml.ScalarEvent | yaml.SequenceStartEvent):
+                    raise UserError(f"'{path}' holds no settings: expected lines such as num_epochs: 20")
                 depth += isinstance(event, yaml.CollectionStartEvent)
                 depth -= isinstance(event, yaml.CollectionEndEvent)
                 if isinstance(event, yaml.AliasEvent):
@@ -65,7 +67,8 @@ def run(args) -> int:
     given = {name: args[name] for name in names}
     for several in ("model_settings", "shares"):  # --shares.selfie 0.3 comes as text
         texts = {key: value for key, value in given[several].items() if isinstance(value, str)}
-        given[several] |= {key: yaml.safe_load(text) for key, text in texts.items()}
+        lists = {key: f"[{text}]" for key, text in texts.items() if "," in text and text[0] not in "[{"}
+        given[several] |= {key: yaml.safe_load(text) for key, text in (texts | lists).items()}
     recipe, config = split_settings(given)
     if args.folds is not None:
         from segkit.study.folds import cross_validate

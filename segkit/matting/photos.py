@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from math import prod
+from os.path import abspath
 from pathlib import Path
 from typing import Any
 
@@ -173,21 +174,21 @@ def predict_files(
 
 
 def _found(given: Iterable[str | Path], report: FolderReport) -> tuple[list[Path], list[str]]:
-    """The pictures that are meant, and the names of their results."""
-    paths, names = [], []
+    """The pictures that are meant, each once, and the names of their results."""
+    named: dict[str, tuple[Path, str]] = {}
     for item in map(Path, given):
         if not item.is_dir():
-            paths.append(item)
-            names.append(item.stem.lstrip(".") or "picture")  # a name of dots would lead out of the folder
+            name = item.stem.lstrip(".") or "picture"  # a name of dots would lead out of the folder
+            named.setdefault(abspath(item), (item, name))
             continue
         found, others = find_images(item)
         if not found:
             raise UserError(f"folder '{item}' holds no pictures{others and f', but {others}'}.")
         if others:
             report.notes[item] = f"not taken from there: {others}"
-        paths += found
-        names += [path.relative_to(item).with_suffix("").as_posix() for path in found]
-    return paths, names
+        for path in found:
+            named.setdefault(abspath(path), (path, path.relative_to(item).with_suffix("").as_posix()))
+    return [path for path, _ in named.values()], [name for _, name in named.values()]
 
 
 def _batches(jobs: Iterable[Job], most: int) -> Iterator[list[Job]]:

@@ -205,7 +205,9 @@ def test_a_folder_keeps_the_folders_below_it_and_says_what_is_no_picture(bright,
     picture = Image.new("RGB", (9, 9))
     picture.save(tmp_path / "in" / "c.gif", save_all=True, append_images=[Image.new("RGB", (9, 9), "white")])
     picture.save(tmp_path / "in" / "d.jpg", "MPO", save_all=True, append_images=[picture])  # a phone's
-    report = predict_files(bright, [tmp_path / "in"], tmp_path / "out")
+    twice = [tmp_path / "in", tmp_path / "in" / "a.png", tmp_path / "in"]
+    report = predict_files(bright, twice, tmp_path / "out")
+    assert len(report.written) == 5
     names = {path.relative_to(tmp_path / "out").as_posix() for path in report.written}
     assert names == {"a_mask.png", "c_mask.png", "d_mask.png", "x/a_mask.png", "x/y/b.1_mask.png"}
     assert report.notes == {

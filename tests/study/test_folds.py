@@ -90,6 +90,9 @@ def test_what_cannot_be_cross_validated_is_a_sentence(grouped, tmp_path):
     (tmp_path / "run" / "best.safetensors").write_text("mine")
     with pytest.raises(UserError, match=r"already holds best\.safetensors: choose another folder\.$"):
         cross_validate([grouped], tmp_path / "run", 3, RECIPE, CONFIG)
+    (tmp_path / "run" / "config.json").touch()
+    with pytest.raises(UserError, match="a run without folds: go on without --folds"):
+        cross_validate([grouped], tmp_path / "run", 3, RECIPE, CONFIG, resume=True)
 
 
 def test_the_mean_of_networks_of_several_classes_is_saved_and_loaded(tmp_path):
