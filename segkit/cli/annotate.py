@@ -3,21 +3,18 @@
 import sys
 from dataclasses import fields
 
-from jsonargparse import ArgumentParser
-
+from segkit.cli.common import Parser, add_model, say_left_out
 from segkit.files import find_images
 
 EXAMPLE = "segkit annotate photos/ -o mine --per person"
 
 
-def add_arguments(command: ArgumentParser) -> None:
+def add_arguments(command: Parser) -> None:
     from segkit.sets.annotate import AnnotateConfig
 
     command.add_argument("folder", help="a folder of pictures without masks")
     command.add_argument("-o", "--out", required=True, type=str, help="the new data set; a rerun goes on")
-    command.add_argument(
-        "-m", "--model", default="person-base", help="shipped weights by name, a checkpoint, or a run folder"
-    )
+    add_model(command, "-m", "--model", default="person-base")
     command.add_class_arguments(AnnotateConfig, as_group=False, instantiate=False, skip={"format"})
     command.add_argument(
         "--format",
@@ -37,7 +34,5 @@ def run(args) -> int:
     if others := find_images(args.folder)[1]:
         print(f"not taken from {args.folder}: {others}", file=sys.stderr)
     report = annotate_folder(Segmenter.load(args.model, args.device), args.folder, args.out, config)
-    for path, why in report.failed.items():
-        print(f"left out {path}: {why}", file=sys.stderr)
     print(report)
-    return 1 if report.failed else 0
+    return say_left_out(report.failed)

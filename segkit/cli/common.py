@@ -25,9 +25,7 @@ class Parser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None):
         start, missing, names = message.partition("arguments are required: ")
         unknown = message.partition("unrecognized arguments: ")[2]
-        wrong = re.match(
-            r'Parser key "([\w.]+)".*?(Literal\[.*?\]|<class .\w+.>).*alue: (.*)$', message, re.S
-        )
+        wrong = re.match(WRONG, message, re.S)
         if missing:
             message = start + missing + ", ".join(map(self._as_typed, names.split(", ")))
         elif unknown:
@@ -59,10 +57,13 @@ def add_looks(command: ArgumentParser) -> None:
     command.add_argument("--scales", nargs="+", type=float, default=[1.0], help="average over these scales")
 
 
+def add_model(command: ArgumentParser, *names: str, **more) -> None:
+    command.add_argument(*names, help="shipped weights by name, a checkpoint, or a run folder", **more)
+
+
 def add_segmenter(command: ArgumentParser, model: str) -> None:
     """What load_segmenter reads.   model: the one that is taken without -m."""
-    names = "shipped weights by name, a checkpoint, or a run folder"
-    command.add_argument("-m", "--model", default=model, help=names)
+    add_model(command, "-m", "--model", default=model)
     command.add_argument("--threshold", type=float, help="probability from which a pixel is person (0 to 1)")
     command.add_argument("--engine", help="torch, onnx, openvino or tensorrt; torch by default")
     command.add_argument("--precision", help="fp32, half, or int8 (not with torch); fp32 by default")
@@ -70,8 +71,11 @@ def add_segmenter(command: ArgumentParser, model: str) -> None:
     command.add_argument("--device", help="cpu, cuda, ...; with torch the GPU where there is one, else cpu")
 
 
-def add_checkpoint(command: ArgumentParser) -> None:
-    command.add_argument("checkpoint", help="shipped weights by name, a checkpoint, or a run folder")
+def say_left_out(failed: dict) -> int:
+    """A line on standard error for each path and why it was left out. Returns: the exit code."""
+    for path, why in failed.items():
+        print(f"left out {path}: {why}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def load_segmenter(args):

@@ -1,18 +1,16 @@
 """segkit data: Work with data sets."""
 
-import sys
-
 from segkit.cli import doctor
-from segkit.cli.common import Parser as ArgumentParser
+from segkit.cli.common import Parser, say_left_out
 
 EXAMPLE = "segkit data check data/people"
 
 
-def add_arguments(command: ArgumentParser) -> None:
+def add_arguments(command: Parser) -> None:
     actions = command.add_subcommands(dest="action", metavar="ACTION")
 
-    def add(name: str, does: str, example: str) -> ArgumentParser:
-        action = ArgumentParser(description=f"{does[0].upper()}{does[1:]}. Example: segkit data {example}")
+    def add(name: str, does: str, example: str) -> Parser:
+        action = Parser(description=f"{does[0].upper()}{does[1:]}. Example: segkit data {example}")
         actions.add_subcommand(name, action, help=does)
         return action
 
@@ -28,9 +26,6 @@ def add_arguments(command: ArgumentParser) -> None:
     get.add_argument("--limit", type=int, help="this many pictures")
     get.add_argument("--licence", help="redistributable, or COCO licence ids such as 4,5")
     get.add_argument(
-        "--crowd", default="person", help="person counts crowd regions as person; skip-image leaves out"
-    )
-    get.add_argument(
         "--yes", action="store_true", help="accept the terms of the data set without being asked"
     )
     take = add("import", "turn common annotation layouts into the folder format", "import labels/ -o mine")
@@ -43,9 +38,10 @@ def add_arguments(command: ArgumentParser) -> None:
     take.add_argument("--classes", help="what counts as marked: class names or mask values, with commas")
     take.add_argument("--class_name", help="what the new data set calls it, such as ear")
     take.add_argument("--empty", default="skip", help="pictures without annotation: skip, or keep as nobody")
-    take.add_argument(
-        "--crowd", default="person", help="person counts crowd regions as person; skip-image leaves out"
-    )
+    for reader in (get, take):
+        reader.add_argument(
+            "--crowd", default="person", help="person counts crowd regions as person; skip-image leaves out"
+        )
     give = add("export", "write a data set for annotation tools", "export mine -o out --format cvat")
     give.add_argument("folder", help="a data set")
     give.add_argument("-o", "--out", required=True, help="the new folder")
@@ -69,15 +65,8 @@ def run(args) -> int:
     if action == "import":
         from segkit.sets.importers import import_folder
 
-        report = import_folder(
-            args.source,
-            args.out,
-            args.layout,
-            args.classes,
-            args.empty,
-            args.crowd,
-            class_name=args.class_name,
-        )
+        how = {name: args[name] for name in ("layout", "classes", "empty", "crowd", "class_name")}
+        report = import_folder(args.source, args.out, **how)
         print(report)
         return 1 if report.failed else 0
     if action == "export":
@@ -87,16 +76,11 @@ def run(args) -> int:
         print(f"{report.written} pictures written to {args.out} as {', '.join(args.format)}")
         if report.dropped:
             print(f"note: these formats have no place for {', '.join(report.dropped)}")
-        for path, why in report.failed.items():
-            print(f"left out {path}: {why}", file=sys.stderr)
-        return 1 if report.failed else 0
+        return say_left_out(report.failed)
     if action in ("list", "get"):
         from segkit.sets.sources import get_source, list_sources
 
-        if action == "list":
-            print(list_sources())
-        else:
-            print(get_source(args.name, args.out, args.split, args.limit, args.licence, args.crowd, args.yes))
+        print(list_sources() if action == "list" else get_source(**args.as_dict()))
         return 0
     from segkit.sets.groups import deal_folder
 

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from segkit.cli.common import Parser, add_checkpoint, add_looks
+from segkit.cli.common import Parser, add_looks, add_model
 from segkit.files import check_outputs
 
 EXAMPLE = "segkit evaluate runs/first data/people --split test"
 
 
 def add_arguments(command: Parser) -> None:
-    add_checkpoint(command)
+    add_model(command, "checkpoint")
     command.add_argument("data", help="a data set")
     command.add_argument("--split", default="all", help="train, val, test or all")
     command.add_argument("--splits", help="a CSV that deals the pictures, in place of the data set's own")

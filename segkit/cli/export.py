@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from segkit.cli.common import Parser, add_checkpoint
+from segkit.cli.common import Parser, add_model
 from segkit.files import UserError
 
 EXAMPLE = "segkit export person-small -o person-small.onnx --precision int8"
 
 
 def add_arguments(command: Parser) -> None:
-    add_checkpoint(command)
+    add_model(command, "checkpoint")
     command.add_argument("-o", "--out", required=True, help="the new file, such as person.onnx")
     command.add_argument("--overwrite", action="store_true", help="replace a file that is there already")
     command.add_argument(

@@ -31,12 +31,8 @@ def run(args) -> int:
     from segkit.video.smooth import Smoother, compare_smoothing, load_clip, smoothing_table
 
     smoother = Smoother(args.smooth, flow=args.flow)
-    if not args.flicker and (args.background is None or args.out is None):
-        raise UserError("say what to put behind and where to write: --background blur -o out.mp4")
     if args.flicker:
         clip = load_clip(args.input)
-    person = load_segmenter(args)
-    if args.flicker:
         strength = args.smooth
         ways = {
             "no smoothing": Smoother(0),
@@ -45,8 +41,11 @@ def run(args) -> int:
             f"{strength} gate and flow": Smoother(strength, flow=True),
         }
         print(f"{clip.name}: {len(clip.images)} frames, {args.model}")
-        print(smoothing_table(compare_smoothing(person, clip, ways)))
+        print(smoothing_table(compare_smoothing(load_segmenter(args), clip, ways)))
         return 0
+    if args.background is None or args.out is None:
+        raise UserError("say what to put behind and where to write: --background blur -o out.mp4")
+    person = load_segmenter(args)
     background = args.background if args.background == "transparent" else read_background(args.background)
     how = {"overwrite": args.overwrite, "also_read": [Path(args.background)]}
     report = replace_in_video(person, args.input, args.out, background, smoother, args.crf, **how)
