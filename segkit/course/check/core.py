@@ -142,7 +142,7 @@ class Case:
             if not any(map(np.ndim, self.expected)):
                 return self.numbers(result, len(self.expected), what)
             parts = zip(self.items(result, len(self.expected), what), self.expected, strict=True)
-            return tuple(Case(expected, self.given).array(part) for part, expected in parts)
+            return tuple(Case(expected, self.given).array(part, what) for part, expected in parts)
         if isinstance(self.expected, list):
             return self.listed(result, what)
         return self.array(result, what, mistakes) if np.ndim(self.expected) else self.number(result, what)
@@ -289,7 +289,7 @@ def exercise(function: Callable) -> Callable:
 def cases(otherwise: str, what: str = "", dtype: str = "", keeps: bool = False, **tolerance) -> Callable:
     """Make a check out of a generator of cases: inputs, expected, mistakes, and `given` where it differs.
 
-    The names are those of Case and of its methods.   dtype: the right one of an array.
+    The names are those of Case and of its methods.   dtype: the right one of arrays.
     keeps: the answer may not change the arrays that it is given. Where gradients of inputs are asked for, the
     slopes of the answer must be those of expected.
     """
@@ -303,7 +303,8 @@ def cases(otherwise: str, what: str = "", dtype: str = "", keeps: bool = False, 
                 got = case.read(result, what, mistakes)
                 case.compare(got, mistakes, otherwise, **tolerance)
                 for part in (got if isinstance(got, tuple) else (got,)) if dtype else ():
-                    case.dtype(part, dtype)
+                    if np.ndim(part):
+                        case.dtype(part, dtype)
                 if leaves := [one for one in inputs if getattr(one, "requires_grad", False)]:
                     case.slopes(result, leaves)
 

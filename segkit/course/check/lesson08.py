@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 
 import cv2
@@ -46,8 +47,9 @@ def _normalised(image, mean, std):
     return ((image - np.array(mean)) / np.array(std)).transpose(2, 0, 1)[None]
 
 
-@exercise
-def full_size_mask(answer):
+# Any smooth way to enlarge is right: on so few pixels they differ, where stairs differ on more.
+@cases("cv2.INTER_LINEAR to (width, height), then > threshold.", dtype="bool", share=0.01)
+def full_size_mask():
     """answer(prob, height, width, threshold): float32 (h, w) -> bool (height, width)."""
     for _, rng in draws(4):
         noise = cv2.resize(rng.random((5, 5), dtype=np.float32), (24, 24), interpolation=cv2.INTER_CUBIC)
@@ -55,33 +57,21 @@ def full_size_mask(answer):
         height, width = (int(side) for side in rng.choice([80, 97, 110, 131], 2, replace=False))
         threshold = float(rng.choice([0.3, 0.4, 0.6, 0.7]))
 
-        def enlarged(array, cut=threshold, how=cv2.INTER_LINEAR, size=(width, height)):
+        def enlarged(array, cut, how=cv2.INTER_LINEAR, size=(width, height)):
             return cv2.resize(array, size, interpolation=how) > cut
 
-        case, small = Case(enlarged(prob)), (prob > threshold).astype(np.float32)
-        shapes = {
-            "turned on its side: cv2.resize takes (width, height), unlike arrays.": case.expected.T,
-            "the mask still has the network's size.": prob,
-        }
-        got = case.array(answer(prob, height, width, threshold), mistakes=shapes)
-        if got.dtype.kind == "f" and len(np.unique(got)) > 2:
-            case.wrong("these are still probabilities: prob > threshold.", got, "True and False")
-        case.dtype(got, "bool")
-        blocks = [enlarged(small, 0, how) for how in (cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT)]
-        blocks += [enlarged(small, cut) for cut in (0, 0.5)]
-        # Any smooth way to enlarge is right: what counts is to be much nearer to it than stairs are.
-        stairs = min((block != case.expected).mean() for block in blocks)
-        smooth = [enlarged(prob, how=how) for how in (cv2.INTER_LINEAR, cv2.INTER_CUBIC)]
-        if min((got != mask).mean() for mask in smooth) < max(0.001, stairs / 3):
-            continue
+        right, small = enlarged(prob, threshold), (prob > threshold).astype(np.float32)
+        stairs = [enlarged(small, 0, how) for how in (cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT)]
+        stairs += [enlarged(small, cut) for cut in (0, 0.5)]
         mistakes = {
-            "this cuts at 0.5: use the threshold that was given.": [enlarged(prob, 0.5)],
-            "background and person have changed places.": [~case.expected],
-            "cut first, resized after: the edge has stairs. Resize prob with INTER_LINEAR, cut last.": blocks,
+            "turned on its side: cv2.resize takes (width, height), unlike arrays.": right.T,
+            "the mask still has the network's size.": prob,
+            "these are still probabilities: prob > threshold.": lambda got: len(np.unique(got)) > 2,
+            "this cuts at 0.5: use the threshold that was given.": enlarged(prob, 0.5),
+            "background and person have changed places.": ~right,
+            "cut first, resized after: the edge has stairs. Resize prob, cut last.": either(*stairs),
         }
-        made = {hint: any((got == mask).mean() > 0.999 for mask in masks) for hint, masks in mistakes.items()}
-        shown = tuple(f"{mask.mean():.1%} of the pixels" for mask in (got, case.expected))
-        case.compare(got, made, "cv2.INTER_LINEAR to (width, height), then > threshold.", shown)
+        yield (prob, height, width, threshold), right, mistakes
 
 
 @cases("predict both, mirror the second back, take the mean.", atol=1e-4)
@@ -158,22 +148,14 @@ class _Predict:
                 "predict takes a square: put the small photograph into one.", np.shape(picture)
             )
         brightest = np.asarray(picture).max(2)
-        tall, wide = _largest_blob(brightest > 180)
+        *_, boxes, _ = cv2.connectedComponentsWithStats((brightest > 180).astype(np.uint8))
+        _, _, wide, tall, _ = max(boxes[1:].tolist(), key=itemgetter(cv2.CC_STAT_AREA), default=[0] * 5)
         if abs(tall - wide) > 2:
             hint = "the photograph is squeezed: use one scale, size / max(height, width), for both sides."
             Case("as tall as wide").wrong(hint, f"a square of the photograph became {tall}x{wide}")
         if min(tall, wide) < self.smallest:
             Case().wrong("part of the photograph is missing: scale by size / max(height, width), no crop.")
         return (0.95 - 0.9 * brightest / 255).astype(np.float32)
-
-
-def _largest_blob(mask: np.ndarray) -> tuple[int, int]:
-    """Height and width of the box around the largest connected part."""
-    _, _, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    if len(boxes) < 2:
-        return 0, 0
-    box = boxes[1 + boxes[1:, cv2.CC_STAT_AREA].argmax()]
-    return int(box[cv2.CC_STAT_HEIGHT]), int(box[cv2.CC_STAT_WIDTH])
 
 
 @cases("read, resize, normalise, model, sigmoid, resize back, cut: in this order.", dtype="bool", share=0.01)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from segkit.course.check.core import Case, as_number, cases, draws, either, exercise, generator, part
+from segkit.course.check.core import cases, draws, either, generator, part
 
 
 @cases("np.median of times[warm_up:].")
@@ -26,35 +26,26 @@ def steady_time():
         yield (times.tolist(), warm_up), np.median(rest), mistakes
 
 
-@exercise
-def to_int8(answer):
+@cases(
+    "scale = np.abs(weights).max() / 127, and np.round(weights / scale).",
+    "two things, in this order: the whole numbers and the scale",
+    dtype="int8",
+)
+def to_int8():
     """answer(weights): (whole numbers int8, scale), so that numbers * scale is nearly weights."""
     for seed, rng in draws(4):
         weights = rng.normal(0, 0.2, (4, 3)).astype(np.float32)
-        # The largest is negative in every other case, and never exactly on a step.
-        weights[1, 2] = (-1) ** seed * np.float32(1.27 * (1 + seed))
-        largest = np.abs(weights).max()
-        case = Case(largest / 127, weights)
-        numbers, scale = case.items(answer(weights), 2, "two things: the whole numbers and the scale")
-        numbers, scale = np.asarray(numbers), as_number(scale)
-        if numbers.shape != weights.shape or scale is None:
-            case.wrong("one whole number for each weight, and one scale for all, in this order.", numbers)
+        weights[1, 2] = (-1) ** seed * (1 + rng.random())  # the largest, negative in every other case
+        largest, signed = np.abs(weights).max(), weights.max()
+        scale = largest / 127
         mistakes = {
-            "the largest weight may be negative: take np.abs first.": weights.max() / 127,
-            "+128 does not exist in int8: divide by 127.": largest / 128,
-            "255 steps reach from -127 to 127: the largest becomes 127, so divide by 127.": largest / 255,
-            "upside down: scale is what one step is worth, max(abs) / 127.": 127 / largest,
+            "the largest weight may be negative: take np.abs first.": signed < largest and part(1, signed / 127),
+            "+128 does not exist in int8: divide by 127.": part(1, largest / 128),
+            "the steps reach from -127 to 127: divide by 127, not by 255.": part(1, largest / 255),
+            "upside down: scale is what one step is worth, max(abs) / 127.": part(1, 127 / largest),
+            ".astype cuts the decimals off: np.round first.": part(0, np.trunc(weights / scale)),
         }
-        shown = f"scale {scale:.6g}", f"scale {case.expected:.6g}"
-        case.compare(scale, mistakes, "scale = np.abs(weights).max() / 127.", shown, rtol=1e-4)
-        case.dtype(numbers, "int8", "end with .astype(np.int8), or nothing was saved.")
-        case.expected = np.round(weights / case.expected).astype(np.int8)
-        if np.array_equal(numbers, (weights / scale).astype(np.int8)):
-            case.wrong(".astype cuts the decimals off: np.round first.", numbers)
-        off = np.abs(numbers * scale - weights).max() / scale
-        if off > 0.501:
-            hint = f"np.round(weights / scale): none may move by more than half a step, one moved {off:.2f}."
-            case.wrong(hint, numbers)
+        yield (weights,), (np.round(weights / scale), scale), mistakes
 
 
 @cases("share = gamma / sqrt(var + eps): weight * share, beta - mean * share.", "two things: weight and bias")

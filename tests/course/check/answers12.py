@@ -84,14 +84,14 @@ WRONG = {
         (lambda times, warm_up: sorted(times[warm_up:])[len(times[warm_up:]) // 2], "np.median of times"),
     ],
     "to_int8": [
-        ("np.int8)", "np.int8).clip(-126, 126)", "half a step"),
+        ("np.int8)", "np.int8).clip(-126, 126)", "np.round(weights / scale)"),
         (lambda w: to_int8(w)[::-1], "in this order"),
         (lambda w: np.round(w * 127).astype(np.int8), "return two things"),
         ("np.abs(weights).max()", "weights.max()", "np.abs first"),
         ("return", "scale *= 127 / 128; return", "+128 does not exist"),
-        ("/ 127", "/ 255", "becomes 127"),
+        ("/ 127", "/ 255", "not by 255"),
         (", scale", ", 1 / scale", "upside down"),
-        (".astype(np.int8)", "", "nothing was saved"),
+        (".astype(np.int8)", "", "must be int8"),
         ("np.round", "", "np.round first"),
     ],
     "fold_norm": [
