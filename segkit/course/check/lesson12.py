@@ -37,9 +37,9 @@ def to_int8():
         weights = rng.normal(0, 0.2, (4, 3)).astype(np.float32)
         weights[1, 2] = (-1) ** seed * (1 + rng.random())  # the largest, negative in every other case
         largest, signed = np.abs(weights).max(), weights.max()
-        scale = largest / 127
+        scale, negative = largest / 127, signed < largest
         mistakes = {
-            "the largest weight may be negative: take np.abs first.": signed < largest and part(1, signed / 127),
+            "the largest weight may be negative: take np.abs first.": negative and part(1, signed / 127),
             "+128 does not exist in int8: divide by 127.": part(1, largest / 128),
             "the steps reach from -127 to 127: divide by 127, not by 255.": part(1, largest / 255),
             "upside down: scale is what one step is worth, max(abs) / 127.": part(1, 127 / largest),

@@ -133,13 +133,13 @@ WRONG = {
         ("predict(square)[:h, :w]", "predict(square)", "cut the padding off"),
         ("predict(square)[:h, :w]", "predict(square[:h, :w])", "takes a square"),
         (RESIZED, "predict(square)", "of shape (60, 120)"),
-        (lambda f, i, s: np.zeros(i.shape[:2]), "never called"),
+        (lambda f, i, s: np.full(i.shape[:2], 0.4), "not predict's answer"),
         (RESIZED, f"{RESIZED} > 0.5", "floats"),
         (RESIZED, f"np.round({RESIZED})", "uncut"),
         (RESIZED, f"{RESIZED} * np.nan", "NaN"),
     ],
     "file_to_mask": [
-        (lambda path, *_: np.zeros(read_image(path).shape[:2], bool), "never asked"),
+        (lambda path, *_: np.zeros(read_image(path).shape[:2], bool), "normalise, model, sigmoid"),
         ("return", "return 1 *", "True and False"),
         (
             "small = cv2.resize(image, (size, size)",
