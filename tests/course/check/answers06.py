@@ -69,7 +69,7 @@ WRONG = {
         ("return image[:, ::-1]", "image[:] = image[:, ::-1].copy()\n    return image", "work on a copy"),
     ],
     "moves_the_mask": [
-        ({"flip", "rotate", "crop", "shear", "blur"}, "smears colours"),
+        ({"flip", "rotate", "crop", "shear", "blur"}, "blur changes colours"),
         ({"flip", "rotate", "crop", "shear", "JPEG"}, "JPEG changes colours"),
         ({"flip", "rotate"}, "2 more"),
         ({"flip", "zoom"}, "not in the list: zoom"),
@@ -101,9 +101,8 @@ WRONG = {
     "crop_both": [
         ("mask[square]", f"mask[{TOP} :, {LEFT} :][:size, :size]", "another place"),
         ("default_rng(seed)", "default_rng()", "the same seed gives another crop"),
-        (TOP, "0", LEFT, "0", "draw both, top and left"),
-        ("[0] - size + 1", "[0] - size", "[1] - size + 1", "[1] - size", "the last place is"),
-        (TOP, "0", "top never changes"),
+        ("[0] - size + 1", "[0] - size", "[1] - size + 1", "[1] - size", "top is never [2]"),
+        (TOP, "0", "top is never [1, 2]"),
         ("mask.shape[1]", "mask.shape[0]", "left is never [3, 4, 5]"),
         (TOP, BY_TURNS[0], LEFT, BY_TURNS[1], "this counts"),
         (lambda image, mask, size, seed: (image, mask), "another size"),
