@@ -40,7 +40,6 @@ def run(args) -> int:
     person.look_closer = False  # at a camera's pace there is time for one look
     frames, fps = open_stream(args.camera, args.seconds)
     stage = Stage(paint, person.threshold, smoother)
-    problem = None
     with ExitStack() as opened, suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end
         first = next(frames)
         size = getattr(first, "image", first).shape[:2]
@@ -54,9 +53,6 @@ def run(args) -> int:
             frames = takewhile(lambda _: window.open, frames)
         try:
             follow(person, chain([first], frames), fps, stage, report=stage.report)
-        except UserError as error:  # the film or the camera ended too soon: what was seen is kept
-            problem = error
-    print(stage.report)
-    if problem:
-        raise problem
+        finally:  # the film or the camera may have ended too soon: what was seen is kept
+            print(stage.report)
     return 0

@@ -41,7 +41,8 @@ def run(args) -> int:
         raise UserError("say where the results go, such as -o out; only `segkit predict -` does without.")
     if piped and getattr(sys.stdout, "name", "") == os.devnull:
         raise UserError("standard output is closed: give it a file, or say -o out.")
-    recolour = _colours(args.recolour)
+    pairs = read_pairs(args.recolour, "--recolour takes part=#RRGGBB, such as upper=#aa2222")
+    recolour = {part: parse_colour(colour) for part, colour in pairs.items()} or None
     write = [word.strip() for word in (args.write or "").split(",") if word.strip()]
     asked = [*write, *filter(None, [args.background, recolour])] if piped else write
     if piped and len(asked) > 1:
@@ -117,8 +118,3 @@ def _watch(args, cut_out: Callable, kinds: list[str]) -> int:
                 print(f"left out {path}, until it changes: {why}", file=sys.stderr)
     print(f"\nstopped watching {args.input[0]}: {count['cut out']} cut out, {count['left out']} left out")
     return 1 if count["left out"] else 0
-
-
-def _colours(given: list[str] | None) -> dict[str, tuple[int, int, int]] | None:
-    pairs = read_pairs(given, "--recolour takes part=#RRGGBB, such as upper=#aa2222")
-    return {part: parse_colour(colour) for part, colour in pairs.items()} or None

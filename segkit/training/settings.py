@@ -141,20 +141,16 @@ def check_settings(settings, **ranges: tuple[float, float]) -> None:
             isinstance(value, bool) and kind is not bool  # to Python, a bool is a number
         ):
             raise UserError(f"{f.name} must be of type {getattr(kind, '__name__', kind)}, found {value!r}.")
-        low, high = ranges.get(f.name, (None, None))
-        if low is None or value is None:
-            continue
-        if not low <= value <= high:
+        low, high = ranges.get(f.name, (-math.inf, math.inf))
+        if isinstance(value, int | float) and not low <= value <= high:
             said = f"at least {low}" if math.isinf(high) else f"from {low:g} to {high:.10g}"
             raise UserError(f"{f.name} must be {said}, found {value!r}.")
 
 
 def split_settings(flat: dict) -> tuple[Recipe, TrainConfig]:
     """Settings as flags and YAML files hold them, side by side, as the two kinds.   Raises: UserError."""
-    if unknown := flat.keys() - {f.name for kind in (Recipe, TrainConfig) for f in fields(kind)}:
+    names = [{f.name for f in fields(kind)} for kind in (Recipe, TrainConfig)]
+    if unknown := flat.keys() - set().union(*names):
         raise UserError(f"there is no setting {', '.join(sorted(unknown))}.")
-    recipe, config = (
-        kind(**{f.name: flat[f.name] for f in fields(kind) if f.name in flat})
-        for kind in (Recipe, TrainConfig)
-    )
-    return recipe, config
+    recipe, config = ({name: flat[name] for name in own & flat.keys()} for own in names)
+    return Recipe(**recipe), TrainConfig(**config)

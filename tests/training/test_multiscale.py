@@ -3,7 +3,6 @@ import torch
 from torch import nn
 
 from segkit.files import UserError
-from segkit.models import build_model
 from segkit.training.multiscale import multi_scale
 
 
@@ -28,44 +27,14 @@ def test_training_batches_come_at_several_sizes_and_answers_at_their_own():
     assert set(model.sizes) == {(32, 64), (64, 96), (96, 128)}  # whole multiples of 32
 
 
-def test_in_eval_mode_and_afterwards_nothing_changes():
+def test_in_eval_mode_and_after_an_error_nothing_changes():
     model = Watched().eval()
     images = torch.rand(1, 3, 64, 64)
-    alone = model(images)
-    with multi_scale(model, (0.5,)):
-        assert torch.equal(model(images), alone)
-    model.train()
-    assert torch.equal(model(images), alone)
-    assert set(model.sizes) == {(64, 64)}
-
-
-def test_hooks_are_gone_after_an_error_too():
-    model = Watched().train()
     with pytest.raises(ZeroDivisionError), multi_scale(model, (0.5,)):
+        model(images)
         raise ZeroDivisionError
-    model(torch.rand(1, 3, 64, 64))
-    assert model.sizes == [(64, 64)]
-
-
-def test_gradients_reach_every_weight_and_the_names_stay():
-    model = build_model("unet", widths=(4, 8), bottleneck=8).train()
-    names = list(model.state_dict())
-    with multi_scale(model, (0.5,)):
-        model(torch.rand(2, 3, 64, 64)).square().mean().backward()
-        assert list(model.state_dict()) == names
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
-
-
-def test_the_seed_repeats_the_sizes():
-    sizes = []
-    for _ in range(2):
-        torch.manual_seed(3)
-        model = Watched().train()
-        with multi_scale(model):
-            for _ in range(8):
-                model(torch.rand(1, 3, 128, 128))
-        sizes.append(model.sizes)
-    assert sizes[0] == sizes[1] and len(set(sizes[0])) > 1
+    model.train()(images)
+    assert model.sizes == [(64, 64)] * 2
 
 
 @pytest.mark.parametrize("scales", [(), (0.0,), (-1, 1)])

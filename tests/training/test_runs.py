@@ -9,6 +9,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from small_runs import same, small, train, weights
 
@@ -38,7 +39,7 @@ def test_the_run_and_its_checkpoint_tell_how_they_came_about(make_dataset, tmp_p
     assert [float(r["val_dice"]) for r in rows] == [r["val_dice"] for r in run.history]
 
 
-def broken_off(monkeypatch, at: int, *arguments) -> None:
+def broken_off(monkeypatch, at: int, training) -> None:
     """A training that ends before its epoch `at`, as if by Ctrl-C."""
     really = EpochSampler.set_epoch
 
@@ -49,7 +50,7 @@ def broken_off(monkeypatch, at: int, *arguments) -> None:
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(EpochSampler, "set_epoch", stop)
-        train(*arguments)
+        training()
 
 
 FULL_RECIPE = {"optimizer": "adamw", "schedule": "cosine", "ema": 0.9, "paste": 0.5, "encoder_lr": 0.5}
@@ -70,7 +71,7 @@ def test_a_run_that_is_broken_off_and_resumed_ends_with_the_very_same_weights(
 ):
     folder, settings = make_dataset(16), small(num_epochs=max(2, epoch), **settings)
     whole = train([folder], tmp_path / "whole", settings)
-    broken_off(monkeypatch, epoch, [folder], tmp_path / "parts", settings)
+    broken_off(monkeypatch, epoch, lambda: train([folder], tmp_path / "parts", settings))
     parts = train([folder], tmp_path / "parts", settings, resume=True)
     assert same(weights(whole.folder), weights(parts.folder))
     assert same(*(read_tensors(run.checkpoint)[0] for run in (whole, parts)))
@@ -90,8 +91,7 @@ def test_several_sizes_resume_to_the_very_same_weights(make_dataset, tmp_path, m
             return fit(model, *sets, tmp_path / name, config, resume)
 
     whole = run("whole")
-    monkeypatch.setattr(sys.modules[__name__], "train", lambda name: run(name))
-    broken_off(monkeypatch, 2, "parts")
+    broken_off(monkeypatch, 2, lambda: run("parts"))
     assert same(weights(whole.folder), weights(run("parts", resume=True).folder))
 
 
@@ -214,7 +214,7 @@ def test_a_full_disk_during_a_checkpoint_stops_with_one_sentence_and_the_run_res
 
     def full(tensors, path, metadata):
         path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+        raise SafetensorError("No space left on device")
 
     with monkeypatch.context() as patched, pytest.raises(UserError, match="No space left"):
         patched.setattr("segkit.checkpoint.save_file", full)
