@@ -214,9 +214,7 @@ def find_mirrored(answer):
         mirrored = sorted(rng.choice(8, int(rng.integers(1, 6)), replace=False).tolist())
         labels[mirrored] = labels[mirrored][:, :, ::-1].copy()
         case, result = Case(mirrored), answer(preds, labels)
-        if isinstance(result, tuple) and len(result) == 1:
-            result = result[0]  # as np.where has it
-        places = np.asarray(case.listed(result, "the positions of the pictures"))
+        places = np.ravel(case.listed(result, "the positions of the pictures"))  # np.where has a tuple
         if places.dtype == bool or (len(places) == 8 and set(places.tolist()) <= {0, 1}):
             case.wrong("np.flatnonzero turns True and False into positions", result)
         if (numbers := as_numbers(places)) is None:

@@ -83,18 +83,12 @@ def _choice(rows: list[dict], most_ms: float, noise: float) -> str | None:
 
 @cases("of what is fast enough take the fastest within noise of the best Dice")
 def choose_network():
-    def table(**rows: tuple[float, float]) -> list[dict]:
-        return [{"name": name, "dice": dice, "ms": ms} for name, (dice, ms) in rows.items()]
-
-    first = table(thin=(0.71, 9.0), gated=(0.72, 12.0), base=(0.90, 25.0), deep=(0.905, 40.0))
-    settings = ((100.0, 0.02), (30.0, 0.0), (15.0, 0.02), (25.0, 0.02), (5.0, 0.02))
-    drawn = [(first, most_ms, noise) for most_ms, noise in settings]
     for _, rng in draws(60):
         # Sixty-fourths are exact: a Dice just `noise` behind the best is within it, however written.
-        times = rng.permutation(np.arange(5, 50))
-        rows = {f"net{i}": (int(rng.integers(32, 64)) / 64, float(times[i])) for i in range(6)}
-        drawn.append((table(**rows), float(rng.integers(10, 60)), float(rng.choice([0.0, 0.125, 0.25]))))
-    for rows, most_ms, noise in drawn:
+        scores, times = rng.integers(32, 64, 6) / 64, rng.choice(np.arange(5.0, 50.0), 6, replace=False)
+        pairs = zip(scores.tolist(), times.tolist(), strict=True)
+        rows = [{"name": f"net{i}", "dice": dice, "ms": ms} for i, (dice, ms) in enumerate(pairs)]
+        most_ms, noise = float(rng.integers(5, 60)), float(rng.choice([0.0, 0.125, 0.25]))
         fast = [row for row in rows if row["ms"] <= most_ms]
         best, fastest = max(fast or rows, key=itemgetter("dice")), min(rows, key=itemgetter("ms"))
         mistakes = {

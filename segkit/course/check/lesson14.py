@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segkit.course.check.core import cases, draws, torch_generator
+from segkit.course.check.core import cases, draws, either, torch_generator
 from segkit.files import IGNORE
 from segkit.metrics import confusion_matrix
 
@@ -67,8 +67,7 @@ def cross_entropy_without():
         of_sigmoid = F.logsigmoid(logits).gather(1, as_ground[:, None])[:, 0]
         background, last = F.cross_entropy(logits, as_ground), F.cross_entropy(logits, ids.clamp(max=3))
         mistakes = {
-            "pixels of 255 are taken for background: they must not count at all.": background,
-            "pixels of 255 are taken for the last class: they must not count at all.": last,
+            "pixels of 255 are taken for a class: they must not count at all.": either(background, last),
             "the sum is shared among all pixels: divide by the number of those asked.": each.mean(),
             "this is the sum: divide by the number of pixels asked.": each.sum(),
             "the sign is turned: a loss is never below zero.": -right,
@@ -76,11 +75,8 @@ def cross_entropy_without():
         }
         yield (logits, ids), right, mistakes
     logits, ids = torch.tensor([500.0, -500.0]).view(1, 2, 1, 1), torch.ones(1, 1, 1, dtype=torch.long)
-    yield (
-        (logits, ids),
-        1000.0,
-        {"log of a softmax that is 0: log_softmax does both, and stays finite.": True},
-    )
+    too_large = "log of a softmax that is 0: log_softmax does both, and stays finite."
+    yield (logits, ids), 1000.0, {too_large: True}
 
 
 @cases("every pixel whose id is in groups[i] gets i; 255 stays 255.", dtype="integer", keeps=True)
@@ -126,11 +122,11 @@ def mean_iou():
         as_ground = _ious(confusion_matrix(preds, np.where(targets == IGNORE, 0, targets), classes).sum(0))
         tp, true, called = counts.diagonal(), counts.sum(1), counts.sum(0)
         of_both, of_pictures = pooled[(true > 0) & (called > 0)].mean(), _ious(each).nanmean(1).mean()
+        counted = [pooled.nan_to_num(score).mean() for score in (0, 1)]
         together = tp.sum() / (true + called - tp).sum()
         mistakes = {
             "0 / 0 is not a number: leave out the classes that nobody names.": np.isnan,
-            "classes that nobody names count as 0: leave them out of the mean.": pooled.nan_to_num(0).mean(),
-            "classes that nobody names count as 1: leave them out of the mean.": pooled.nan_to_num(1).mean(),
+            "classes that nobody names count as 0 or 1: leave them out of the mean.": either(*counted),
             "a class that only one of the two names was left out: it scores 0.": of_both,
             "this is the mean over pictures: add up the counts of all pictures first.": of_pictures,
             "pixels of 255 are taken for background: leave them out.": as_ground.nanmean(),

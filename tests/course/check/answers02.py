@@ -157,7 +157,7 @@ WRONG = {
         ("len(self.samples)", "1 + len(self.samples)", "number of pairs"),
         (", torch.from_numpy(mask)[None]", "", "two tensors"),
         ("torch.from_numpy(image).permute(2, 0, 1)", "image", "makes a tensor"),
-        (".permute(2, 0, 1)", "", "colours come first"),
+        (".permute(2, 0, 1)", "", "colours still come last"),
         ("(2, 0, 1)", "(2, 1, 0)", "axes"),
         ("(2, 0, 1)", "(2, 0, 1).flip(0)", "RGB"),
         ("(2, 0, 1)", "(2, 0, 1) / 255", "image whole"),

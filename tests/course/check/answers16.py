@@ -63,13 +63,13 @@ WRONG = {
     ],
     "blur_around_person": [
         (lambda i, a, blur: blur(i), "glow"),
-        (" / np.maximum(blur(weight), 1e-6)[..., None]", "", "dark around"),
-        (lambda i, a, blur: i, "nothing is blurred"),
-        ("1 - alpha", "alpha", "person's colour"),
+        (" / np.maximum(blur(weight), 1e-6)[..., None]", "", "the person is no black"),
+        (lambda i, a, blur: i, "far from the person"),
+        ("1 - alpha", "alpha", "weight is 1 - alpha"),
         (BLURRED, f"np.where(weight[..., None] < 1, image, {BLURRED})", "still there"),
         (BLURRED, f"np.where(weight[..., None] < 1, np.nan, {BLURRED})", "divided by 0"),
         (BLURRED, f"blur({BLURRED})", "far from the person"),
-        (BLURRED, f"{BLURRED} / blur(weight)[..., None]", "stays as it is"),
+        (BLURRED, f"{BLURRED} / blur(weight)[..., None]", "blur(weight) once"),
         (lambda i, a, blur: i[..., 0], "of shape (56, 60, 3)"),
     ],
 }
