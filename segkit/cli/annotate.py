@@ -3,7 +3,7 @@
 import sys
 from dataclasses import fields
 
-from segkit.cli.common import Parser, add_model, say_left_out
+from segkit.cli.common import Parser, add_formats, add_model, say_left_out
 from segkit.files import find_images
 
 EXAMPLE = "segkit annotate photos/ -o mine --per person"
@@ -16,13 +16,7 @@ def add_arguments(command: Parser) -> None:
     command.add_argument("-o", "--out", required=True, type=str, help="the new data set; a rerun goes on")
     add_model(command, "-m", "--model", default="person-base")
     command.add_class_arguments(AnnotateConfig, as_group=False, instantiate=False, skip={"format"})
-    command.add_argument(
-        "--format",
-        nargs="+",
-        type=str,
-        default=list(AnnotateConfig.format),
-        help="the files to write, any of: coco labelme yolo cvat label-studio",
-    )
+    add_formats(command, default=list(AnnotateConfig.format))
     command.add_argument("--device", help="cpu, cuda, ...; the GPU by default where there is one")
 
 

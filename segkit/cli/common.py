@@ -52,6 +52,11 @@ class Parser(ArgumentParser):
         return "/".join(options[0]) if options and options[0] else name  # a positional has no options
 
 
+def add_formats(command: ArgumentParser, **more) -> None:
+    names = "the files to write, any of: coco labelme yolo cvat label-studio"
+    command.add_argument("--format", nargs="+", type=str, help=names, **more)
+
+
 def add_looks(command: ArgumentParser) -> None:
     command.add_argument("--flip", action="store_true", help="average with the mirror image (slower, better)")
     command.add_argument("--scales", nargs="+", type=float, default=[1.0], help="average over these scales")

@@ -1,7 +1,7 @@
 """segkit data: Work with data sets."""
 
 from segkit.cli import doctor
-from segkit.cli.common import Parser, say_left_out
+from segkit.cli.common import Parser, add_formats, say_left_out
 
 EXAMPLE = "segkit data check data/people"
 
@@ -45,9 +45,7 @@ def add_arguments(command: Parser) -> None:
     give = add("export", "write a data set for annotation tools", "export mine -o out --format cvat")
     give.add_argument("folder", help="a data set")
     give.add_argument("-o", "--out", required=True, help="the new folder")
-    give.add_argument(
-        "--format", nargs="+", type=str, required=True, help="any of: coco labelme yolo cvat label-studio"
-    )
+    add_formats(give, required=True)
     example = "split my-photos --group '(.+)_\\d+'"
     split = add("split", "write splits.csv: train, val and test", example)
     split.add_argument("folder", help="a data set")

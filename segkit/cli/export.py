@@ -49,8 +49,7 @@ def _print_cost(whole: Path, small: Path, precision: str, data: str | Path) -> N
     from segkit.evaluate import evaluate
     from segkit.predict import Segmenter
 
-    before = evaluate(Segmenter.load(whole), data, "test")
-    after = evaluate(Segmenter.load(small), data, "test")
+    before, after = (evaluate(Segmenter.load(file), data, "test") for file in (whole, small))
     dice = [float(result.scores("dice").mean()) for result in (before, after)]
     print(f"mean Dice on {len(before.samples)} test pictures of {Path(data).name}: "
           f"fp32 {dice[0]:.4f}, {precision} {dice[1]:.4f}, cost {dice[0] - dice[1]:+.4f}")  # fmt: skip

@@ -8,20 +8,19 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from segkit.training.settings import TrainConfig
 
 
-def build_optimizer(
-    model: nn.Module, name: str, lr: float, weight_decay: float, encoder_lr: float = 1.0
-) -> torch.optim.Optimizer:
+def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """Adam (Kingma and Ba, 2015), or AdamW, which keeps weight decay out of the gradient (Loshchilov, 2019).
 
-    encoder_lr: learning rate of the part called `encoder`, as a share of lr. What is pretrained should
-        move less than what starts from nothing.
+    The part called `encoder` learns at its own share of the learning rate: what is pretrained should move
+    less than what starts from nothing.
     """
     parts = {"rest": [], "encoder": []}
     for key, parameter in model.named_parameters():
         parts["encoder" if "encoder" in key.split(".") else "rest"].append(parameter)
-    groups = [{"params": parts["rest"], "lr": lr}, {"params": parts["encoder"], "lr": lr * encoder_lr}]
-    make = torch.optim.Adam if name == "adam" else torch.optim.AdamW
-    return make([group for group in groups if group["params"]], lr=lr, weight_decay=weight_decay)
+    lrs = {"rest": config.lr, "encoder": config.lr * config.encoder_lr}
+    groups = [{"params": parts[name], "lr": lr} for name, lr in lrs.items() if parts[name]]
+    make = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    return make(groups, weight_decay=config.weight_decay)
 
 
 def build_schedule(optimizer: torch.optim.Optimizer, config: TrainConfig, done: int = 0) -> LRScheduler:

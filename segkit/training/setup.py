@@ -114,9 +114,7 @@ class Setup:
         self.autocast = partial(torch.autocast, device.type, dtype, enabled=self.precision != "fp32")
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.bare_model = model.to(device, memory_format=torch.channels_last)  # to be saved
-        self.optimizer = build_optimizer(
-            model, config.optimizer, config.lr, config.weight_decay, config.encoder_lr
-        )
+        self.optimizer = build_optimizer(model, config)
         if saved:
             saved.load("model", model)
         self.average = moving_average(model, config.ema) if config.ema else None

@@ -6,6 +6,7 @@ import torch
 from segkit.models import build_model, count_parameters
 from segkit.networks.lite import ENCODERS, LiteEncoder, UNetLite
 from segkit.training.optim import build_optimizer
+from segkit.training.settings import TrainConfig
 
 
 def weights_of(name: str) -> Path:
@@ -72,6 +73,6 @@ def test_a_fresh_encoder_is_scored_with_the_statistics_of_its_last_steps():
 
 def test_the_encoder_can_learn_more_slowly_than_the_rest():
     model = build_model("unet-lite0", decoder=(16, 16, 16, 8))
-    groups = build_optimizer(model, "adamw", 1e-3, 0.0, encoder_lr=0.1).param_groups
+    groups = build_optimizer(model, TrainConfig(lr=1e-3, encoder_lr=0.1)).param_groups
     assert [g["lr"] for g in groups] == [1e-3, 1e-4]
     assert sum(len(g["params"]) for g in groups) == len(list(model.parameters()))
