@@ -188,7 +188,7 @@ def pair_dataset(answer):
     if not callable(answer):
         Case().wrong("hand over the class itself, without calling it.", type(answer).__name__)
     samples = find_samples(embedded_path("people"))
-    for (_, rng), (size, count) in zip(draws(2), ((64, 5), (40, 3)), strict=True):
+    for (_, rng), (size, count) in zip(draws(2), ((64, 10), (80, 2)), strict=True):
         chosen = [samples[i] for i in rng.choice(len(samples), count, replace=False)]
         dataset, case = answer(chosen, size), Case(given=f"{count} samples, size {size}")
         if not isinstance(dataset, torch.utils.data.Dataset):

@@ -12,8 +12,7 @@ from segkit.course.check.core import cases, draws, generator, torch_generator
 
 @cases("count the gaps between the points of a row, and how wide each is")
 def atrous_width():
-    drawn = generator().integers(1, 12, (8, 2)).tolist()
-    for kernel, rate in ((3, 1), (3, 2), (3, 6), (5, 4), (1, 9), *drawn):
+    for kernel, rate in [(3, 1), (3, 2), *generator().integers(1, 12, (8, 2)).tolist()]:
         width = (kernel - 1) * rate + 1
         mistakes = {
             "three points have two gaps between them, not three": kernel * rate,

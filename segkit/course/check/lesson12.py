@@ -56,19 +56,18 @@ def fold_norm():
         weight = rng.normal(0, 1, (out, into, side, side))
         gamma, beta, mean = rng.uniform(0.5, 2, out), rng.normal(0, 1, out), rng.normal(0, 1, out)
         var, eps = rng.uniform(0.2, 4, out), 1e-3
-        share, no_eps = gamma / np.sqrt(var + eps), gamma / np.sqrt(var)
+        share = gamma / np.sqrt(var + eps)
         shares = {
             "divide by the square root: np.sqrt(var + eps).": gamma / (var + eps),
             "the weight must shrink and grow as well: times gamma / sqrt(var + eps).": np.ones(out),
             "gamma is missing in the weight.": share / gamma,
-            "eps is missing: np.sqrt(var + eps).": no_eps,
+            "eps is missing: np.sqrt(var + eps).": gamma / np.sqrt(var),
         }
         biases = {
             "the mean is subtracted before the scaling: beta - mean * gamma / sqrt(var + eps).": beta,
             "the mean is scaled too: beta - mean * gamma / sqrt(var + eps).": beta - mean,
             "minus the mean, not plus.": beta + mean * share,
             "beta is missing in the bias.": -mean * share,
-            "eps is missing in the bias: np.sqrt(var + eps).": beta - mean * no_eps,
         }
         mistakes = {hint: part(0, weight * by[:, None, None, None]) for hint, by in shares.items()}
         mistakes |= {hint: part(1, bias) for hint, bias in biases.items()}

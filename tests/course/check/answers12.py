@@ -99,7 +99,7 @@ WRONG = {
         ("weight * share[:, None, None, None]", "weight", "must shrink and grow"),
         (SHARE, "1 / np.sqrt(var + eps)", "gamma is missing"),
         ("var + eps", "var", "eps is missing: "),
-        (BIAS, "beta - mean * gamma / np.sqrt(var)", "eps is missing in the bias"),
+        (BIAS, "beta - mean * gamma / np.sqrt(var)", "beta - mean * share"),
         (BIAS, "beta", "subtracted before the scaling"),
         (BIAS, "beta - mean", "the mean is scaled too"),
         (BIAS, "beta + mean * share", "minus the mean"),
