@@ -146,7 +146,7 @@ def test_settings_come_from_yaml_and_flags_go_before(make_dataset, tmp_path, com
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: " + "[" * 5000, "nested deeper"),
+        ("a: " + "[" * 5000, "recursion depth"),
         ("a: &a [1]\nb: [*a]", "write each setting out"),
         ("resume: true", "cannot say resume"),
         ("config: x", "cannot say config"),

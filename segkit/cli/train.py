@@ -19,26 +19,22 @@ WHEN_STOPPED = "Go on where it was with: segkit train --resume -o RUN"
 
 
 class SettingsFile(ActionConfigFile):
-    """Without what has no end in YAML: aliases that stand for more than memory holds, and deep nesting."""
+    """Without YAML's aliases, which may stand for more than memory holds."""
 
     def __call__(self, parser, found, path, option=None):
         import yaml
 
-        depth = 0
         with suppress(OSError, yaml.YAMLError):  # the parser says what is wrong
-            for event in yaml.parse(Path(path).read_text()):
-                if depth == 0 and isinstance(event, yaml.ScalarEvent | yaml.SequenceStartEvent):
-                    raise UserError(f"'{path}' holds no settings: expected lines such as num_epochs: 20")
-                depth += isinstance(event, yaml.CollectionStartEvent)
-                depth -= isinstance(event, yaml.CollectionEndEvent)
-                if isinstance(event, yaml.AliasEvent):
-                    raise UserError(f"'{path}' refers to itself by *: write each setting out.")
-                if depth > 10:
-                    raise UserError(f"'{path}' is nested deeper than any setting.")
-                # The recorded settings are read before this file.
-                if (said := getattr(event, "value", None)) in ("resume", "config"):
+            text = Path(path).read_text()
+            settings = yaml.compose(text)
+            if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+                raise UserError(f"'{path}' refers to itself by *: write each setting out.")
+            if settings and not isinstance(settings, yaml.MappingNode):
+                raise UserError(f"'{path}' holds no settings: expected lines such as num_epochs: 20")
+            for key, _ in settings.value if settings else ():
+                if key.value in ("resume", "config"):  # the recorded settings are read before this file
                     how = f"segkit train --resume -o RUN --config {path}"
-                    raise UserError(f"'{path}' cannot say {said}: {how}")
+                    raise UserError(f"'{path}' cannot say {key.value}: {how}")
         super().__call__(parser, found, path, option)
 
 
