@@ -119,10 +119,6 @@ def read_class_names(folder: str | Path) -> tuple[str, ...]:
     return tuple(names[i] for i in range(len(names)))
 
 
-def _classes_of(folder: str | Path, labels: str) -> tuple[str, ...]:
-    return read_class_names(folder) if labels == "parts" else (read_class_name(folder),)
-
-
 def read_class_name(folder: str | Path) -> str:
     """What the masks of a data set show: `class: ear` in its dataset.yaml; without one, person.
 
@@ -466,7 +462,7 @@ def load_dataset(
     check_choice("labels", labels, ("masks", "parts"))
     if len({Path(folder).resolve() for folder in folders}) < len(folders):
         raise UserError(f"one data set is given more than once: {name_some([str(f) for f in folders])}.")
-    named = {folder: _classes_of(folder, labels) for folder in folders}
+    named = {f: read_class_names(f) if labels == "parts" else (read_class_name(f),) for f in folders}
     if len(set(named.values())) > 1:
         words = "; ".join(f"'{folder}' {', '.join(names)}" for folder, names in named.items())
         raise UserError(f"the data sets hold different classes ({words}): train on one of them.")

@@ -96,23 +96,8 @@ def test_photographs_of_several_shapes_are_answered_together_as_alone(person, as
     assert person.predict_batch([]) == []
 
 
-def test_an_island_and_a_hole_that_are_sure_nowhere_become_what_surrounds_them():
-    prob = np.array(
-        [
-            [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1],
-            [0.1, 0.9, 0.9, 0.9, 0.1, 0.6, 0.1],
-            [0.1, 0.9, 0.4, 0.9, 0.1, 0.2, 0.1],
-            [0.1, 0.9, 0.9, 0.9, 0.1, 0.1, 0.1],
-        ]
-    )
-    expected = prob.copy()
-    expected[1, 5], expected[2, 2] = 0.4, 0.6
-    settle(prob)
-    assert prob == pytest.approx(expected)
-
-
 @given(arrays(np.float32, (9, 12), elements=st.floats(0, 1, width=16)))
-def test_settling_is_hysteresis_in_people_then_in_the_background(prob):
+def test_settling_turns_islands_that_are_sure_nowhere_and_then_such_holes(prob):
     expected = prob.copy()
     for person in (True, False):
         weak, strong = (expected > 0.5) == person, np.abs(expected - 0.5) >= SURE - 0.5
