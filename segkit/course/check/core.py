@@ -100,8 +100,7 @@ class Case:
 
     def number(self, result, what: str = "") -> float:
         """The one number of a result, however it is written."""
-        number = as_number(result)
-        return self.refuse(result, what or "one number") if number is None else number
+        return self.numbers(result, 1, what or "one number")[0]
 
     def numbers(self, result, count: int, what: str) -> tuple[float, ...]:
         """So many numbers, in a tuple, a list or an array."""
@@ -385,12 +384,6 @@ def as_numbers(value) -> tuple[float, ...] | None:
     if array is None or array.dtype.kind == "b" or (array.ndim > 1 and array.size > 1):
         return None
     return tuple(array.reshape(-1).tolist())
-
-
-def as_number(value) -> float | None:
-    """One number however it is written; None for anything else."""
-    numbers = as_numbers(value)
-    return numbers[0] if numbers is not None and len(numbers) == 1 else None
 
 
 def same(a, b, rtol: float = 1e-5, atol: float = 1e-6, share: float = 0.0) -> bool:

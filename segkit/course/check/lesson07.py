@@ -11,7 +11,6 @@ from torch import nn
 
 from segkit.course.check.core import (
     Case,
-    as_number,
     as_numbers,
     cases,
     draws,
@@ -207,7 +206,7 @@ def _try_loop(answer, start, train, val, num_epochs, pieces, right):
     got = answer(model, optimizer, train, val, LOSS, num_epochs, pieces)
     history, weights = case.items(got, 2, "two things: history, best_weights")
     names = "train_loss", "val_dice"
-    rows = [as_numbers([as_number(dict(row).get(name)) for name in names]) for row in history]
+    rows = [as_numbers([dict(row).get(name) for name in names]) for row in history]
     if len(rows) != num_epochs or None in rows:
         case.wrong("history holds, for each epoch, a dict with the numbers train_loss and val_dice.", history)
     steps, passes = num_epochs * len(train), num_epochs * len(train) * pieces
@@ -231,23 +230,18 @@ def _try_loop(answer, start, train, val, num_epochs, pieces, right):
     case.compare(dice, {}, otherwise, atol=2e-4)
     case.expected = np.round(wanted["train_loss"], 4)
     case.compare(loss, {}, "train_loss: the mean over the batches, each loss before its step.", atol=1e-3)
-    _check_best_weights(case, weights, states, wanted)
-
-
-def _check_best_weights(case, weights, states, wanted):
     best, lowest_loss = wanted["val_dice"].argmax(), wanted["val_loss"].argmin()
     if not isinstance(weights, dict) or weights.keys() != states[best].keys():
         case.wrong("best_weights is a copy of model.state_dict().", type(weights).__name__, "a dict")
-    fits = [all(same(weights[name], state[name], atol=1e-5) for name in state) for state in states]
-    if fits[best]:
-        return
-    hint = "the weights after the epoch of the best val_dice."
-    if fits[-1]:
-        hint = "these are the last weights: state_dict() is a window, keep copy.deepcopy of it."
-    elif fits[lowest_loss]:
-        hint = "the lowest loss: keep the best val_dice."
-    found = f"the weights after epoch {fits.index(True) + 1}" if any(fits) else "weights of no epoch"
-    case.wrong(hint, found, f"those after epoch {best + 1}; val_dice {wanted['val_dice'].round(4).tolist()}")
+    case.expected = tuple(states[best].values())
+    mistakes = {
+        "these are the last weights: state_dict() is a window, keep copy.deepcopy of it.": states[-1],
+        "the lowest loss: keep the best val_dice.": states[lowest_loss],
+    }
+    mistakes = {hint: tuple(state.values()) for hint, state in mistakes.items()}
+    shown = "weights of another epoch", f"of {best + 1}; val_dice {wanted['val_dice'].round(4).tolist()}"
+    kept = tuple(weights[name] for name in states[best])
+    case.compare(kept, mistakes, "the weights after the epoch of the best val_dice.", shown, atol=1e-5)
 
 
 def _loop(start, train, val, num_epochs, pieces):
