@@ -151,6 +151,7 @@ def test_settings_come_from_yaml_and_flags_go_before(make_dataset, tmp_path, com
         ("resume: true", "cannot say resume"),
         ("config: x", "cannot say config"),
         ("my notes", "holds no settings"),
+        ("# nothing yet", "holds no settings"),
     ],
 )
 def test_a_settings_file_that_cannot_be_meant_is_one_sentence(tmp_path, command, text, said):

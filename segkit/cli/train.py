@@ -29,9 +29,9 @@ class SettingsFile(ActionConfigFile):
             settings = yaml.compose(text)
             if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
                 raise UserError(f"'{path}' refers to itself by *: write each setting out.")
-            if settings and not isinstance(settings, yaml.MappingNode):
+            if not isinstance(settings, yaml.MappingNode):
                 raise UserError(f"'{path}' holds no settings: expected lines such as num_epochs: 20")
-            for key, _ in settings.value if settings else ():
+            for key, _ in settings.value:
                 if key.value in ("resume", "config"):  # the recorded settings are read before this file
                     how = f"segkit train --resume -o RUN --config {path}"
                     raise UserError(f"'{path}' cannot say {key.value}: {how}")

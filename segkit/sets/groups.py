@@ -131,7 +131,7 @@ def deal_folds(groups: dict[str, str], shares: dict[str, float], count: int, see
 
     names, held = list(groups), len(set(groups.values()))
     if count < 3:
-        raise UserError(f"three parts or more are needed, found {count}.")
+        raise UserError(f"cross-validation needs three folds or more, found {count}: try --folds 5.")
     if count > held:
         raise UserError(f"{held} groups cannot fill {count} parts: give smaller groups.")
     share = np.array([shares.get(name, 0.0) for name in names])

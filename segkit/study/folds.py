@@ -76,7 +76,7 @@ def cross_validate(
     content = {"data": [str(folder.resolve())], "folds": folds, "config": asdict(recipe) | asdict(config)}
     content["parts"] = parts  # other pictures are dealt otherwise: a fold would be scored on what it has seen
     if not record.exists():
-        if resume and (out / "config.json").exists():
+        if (out / "config.json").exists():
             raise UserError(
                 f"'{out}' is a run without folds: go on without --folds, or choose another folder."
             )

@@ -13,7 +13,7 @@ from segkit.metrics import count_pixels
 from segkit.models import build_model, to_probs
 from segkit.predict import Segmenter
 from segkit.study.folds import cross_validate
-from segkit.train import Recipe, TrainConfig
+from segkit.train import Recipe, TrainConfig, train
 from segkit.training.setup import network_of
 
 RECIPE = Recipe(size=32, model_settings={"widths": (8, 16), "bottleneck": 16})
@@ -62,6 +62,9 @@ def test_every_picture_gets_one_score_of_a_network_that_was_not_shown_it(grouped
     assert np.allclose(mean(photo), np.mean(each, 0), atol=1e-4)
     assert mean.info.trained_on == ({"name": "drawn", "images": 12},)
 
+    more = train([grouped], tmp_path / "more", Recipe(size=32, start_from=str(out)), CONFIG)
+    assert len(Segmenter.load(more.folder).model.members) == 3  # all go on to learn
+
     with pytest.raises(UserError, match="--resume"):
         cross_validate([grouped], out, 3, RECIPE, CONFIG)
     (out / "fold3" / "per_image.csv").unlink()  # as if the last fold had been cut off after its training
@@ -84,7 +87,7 @@ def test_what_cannot_be_cross_validated_is_a_sentence(grouped, tmp_path):
         cross_validate([grouped, grouped], tmp_path / "a", 3, RECIPE, CONFIG)
     with pytest.raises(UserError, match="6 groups cannot fill 7 parts"):
         cross_validate([grouped], tmp_path / "b", 7, RECIPE, CONFIG)
-    with pytest.raises(UserError, match="three parts or more"):
+    with pytest.raises(UserError, match="three folds or more"):
         cross_validate([grouped], tmp_path / "c", 2, RECIPE, CONFIG)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "best.safetensors").write_text("mine")
@@ -92,7 +95,7 @@ def test_what_cannot_be_cross_validated_is_a_sentence(grouped, tmp_path):
         cross_validate([grouped], tmp_path / "run", 3, RECIPE, CONFIG)
     (tmp_path / "run" / "config.json").touch()
     with pytest.raises(UserError, match="a run without folds: go on without --folds"):
-        cross_validate([grouped], tmp_path / "run", 3, RECIPE, CONFIG, resume=True)
+        cross_validate([grouped], tmp_path / "run", 3, RECIPE, CONFIG)
 
 
 def test_the_mean_of_networks_of_several_classes_is_saved_and_loaded(tmp_path):
