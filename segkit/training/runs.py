@@ -15,9 +15,10 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from segkit import __version__
-from segkit.checkpoint import CheckpointInfo, read_tensors, write_tensors
+from segkit.checkpoint import read_tensors, write_tensors
 from segkit.data import SegmentationDataset
 from segkit.files import UserError, write_text
+from segkit.models import count_parameters
 from segkit.training.settings import TrainConfig
 
 if TYPE_CHECKING:
@@ -199,16 +200,16 @@ def changed_settings(saved: ResumeState, settings: dict, made_by: str) -> list[d
     return saved.changes + ([{"from_epoch": done + 1, **changed}] if changed else [])
 
 
-def write_record(run: Path, record: dict, info: CheckpointInfo, val_set: SegmentationDataset) -> None:
+def write_record(run: Path, setup: "Setup", leaks: list[str]) -> None:
     """config.json: everything that the run was made with and by."""
+    about, config, accelerator = asdict(setup.info), dict(setup.settings), setup.accelerator
+    record = {name: getattr(setup, name) for name in ("made_by", "changes", "precision")}
+    record |= {"data": config.pop("data"), "config": config, "leaks": leaks}
+    record |= {name: about[name] for name in ("model", "preprocessing", "trained_on")}
+    record |= {"validated_on": describe_set(setup.val_set), "parameters": count_parameters(setup.bare_model)}
+    record |= {"device": str(accelerator.device), "processes": accelerator.num_processes}
     versions = {"segkit": __version__, "torch": torch.__version__, "python": platform.python_version()}
-    record |= {
-        "model": info.model,
-        "preprocessing": asdict(info.preprocessing),
-        "trained_on": info.trained_on,
-        "validated_on": describe_set(val_set),
-        "versions": versions,
-    }
+    record["versions"] = versions
     write_text(run / "config.json", json.dumps(record, indent=2) + "\n")
 
 

@@ -15,7 +15,7 @@ from segkit.data import Preprocessing, SegmentationDataset
 from segkit.device import best_device
 from segkit.files import UserError
 from segkit.losses import build_loss
-from segkit.models import IMAGENET, NORMALISATION, build_model, count_parameters
+from segkit.models import IMAGENET, NORMALISATION, build_model
 from segkit.training.optim import build_optimizer, build_schedule, moving_average
 from segkit.training.runs import ResumeState, changed_settings, describe_set, folders_of, write_record
 from segkit.training.sampler import EpochSampler
@@ -94,8 +94,8 @@ class Setup:
             self.teacher, self.taught = load_checkpoint(find_checkpoint(config.teacher))
             self.teacher.to(device, memory_format=torch.channels_last)
         check_network(model, config, train_set, val_set, piece, self.taught)
-        used, data = (asdict(recipe) if recipe else {}) | asdict(config), folders_of(train_set)
-        self.settings, self.made_by = used | {"data": data}, "train" if recipe else "fit"
+        used = (asdict(recipe) if recipe else {}) | asdict(config)
+        self.settings, self.made_by = used | {"data": folders_of(train_set)}, "train" if recipe else "fit"
         self.changes = changed_settings(saved, self.settings, self.made_by) if saved else []
         self.history = saved.history if saved else []
         set_seed(config.seed)
@@ -149,7 +149,4 @@ class Setup:
         if accelerator.is_main_process:
             if not saved:  # stopped in its first epoch, it goes on from here
                 ResumeState.write(run, self)
-            record = {"made_by": self.made_by, "changes": self.changes, "leaks": leaks, "config": used}
-            record |= {"precision": self.precision, "parameters": count_parameters(self.bare_model)}
-            record |= {"device": str(device), "processes": processes, "data": data}
-            write_record(run, record, self.info, val_set)
+            write_record(run, self, leaks)
