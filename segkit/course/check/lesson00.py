@@ -5,10 +5,10 @@ import numpy as np
 from segkit.course.check.core import cases, either, generator
 
 
-def _random_case(seed: int, height: int = 12, width: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """A probability map float32 (H, W) and the bool mask (H, W) that it roughly follows."""
+def _random_case(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A probability map float32 (12, 16) and the bool mask that it roughly follows."""
     rng = generator(seed)
-    truth = np.zeros((height, width), bool)
+    truth = np.zeros((12, 16), bool)
     top, left = rng.integers(1, 4, 2)
     truth[top : top + 7, left : left + 8] = True
     middle = rng.uniform(0.25, 0.75)  # this network's 0.5 is somewhere else

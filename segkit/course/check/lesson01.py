@@ -7,13 +7,12 @@ from segkit.course.check.core import Case, cases, draws, exercise, generator
 from segkit.metrics import count_pixels
 
 
-def _draw_mask(seed: int, height: int = 40, width: int = 56, discs: int = 3) -> np.ndarray:
+def _draw_mask(seed: int, discs: int = 3) -> np.ndarray:
     """Some discs on nothing: uint8 {0, 1} (H, W)."""
     rng = generator(seed)
-    mask = np.zeros((height, width), np.uint8)
+    mask = np.zeros((40, 56), np.uint8)
     for _ in range(discs):
-        x, y = int(rng.integers(6, width - 6)), int(rng.integers(6, height - 6))
-        cv2.circle(mask, (x, y), int(rng.integers(2, 6)), 1, -1)
+        cv2.circle(mask, rng.integers(6, (50, 34)).tolist(), int(rng.integers(2, 6)), 1, -1)
     return mask
 
 
@@ -113,7 +112,7 @@ def best_threshold():
         masks = np.zeros((12, 24, 24), np.uint8)
         for mask in masks:  # some large, most small, all near the middle
             radius = int(rng.choice([2, 3, 4, 11]))
-            cv2.circle(mask, tuple(int(v) for v in rng.integers(10, 14, 2)), radius, 1, -1)
+            cv2.circle(mask, rng.integers(10, 14, 2).tolist(), radius, 1, -1)
         mean = masks.mean(0)
         counts = [count_pixels(np.repeat((mean > t)[None], 12, 0), masks) for t in thresholds]
         dice = [c.dice().mean().item() for c in counts]

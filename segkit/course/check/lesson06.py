@@ -40,12 +40,11 @@ STILL = {"brightness", "blur", "noise", "JPEG", "grey"}
 @exercise
 def moves_the_mask(answer) -> None:
     """The set of those of MOVERS and STILL that move the mask, or a function that returns it."""
-    answer = answer() if callable(answer) else answer
-    if not isinstance(answer, set | frozenset | list | tuple):
-        Case('{"flip", ...}').wrong("answer with a set of names.", answer)
+    case = Case()
+    answer = case.listed(answer() if callable(answer) else answer, "a set of names")
     known = {name.casefold(): name for name in MOVERS | STILL}
     named = {known.get(str(name).strip().casefold(), str(name)) for name in answer}
-    case, shown = Case(), sorted(named)
+    shown = sorted(named)
     if unknown := named - MOVERS - STILL:
         case.wrong(f"these names are not in the list: {', '.join(sorted(unknown))}.", shown)
     if wrong := sorted(named - MOVERS):
