@@ -29,8 +29,12 @@ test-all: .venv/ready ## also the lessons' own parameters under nbval, browsers,
 	$(PYTEST) -m "not browser"
 	$(BIN)/python -m pytest -m browser
 
-lab: .venv/ready ## open JupyterLab
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+lab: .venv/ready my-lessons ## open JupyterLab on your own copies of the lessons
+	$(BIN)/jupyter lab my-lessons/00_start_here.ipynb
+
+# What is run and written there is no change in git. To begin anew, remove the folder or a lesson in it.
+my-lessons:
+	cp -R notebooks my-lessons
 
 outputs: .venv/ready ## run a lesson with its own parameters and store what it shows, without progress bars: make outputs LESSON=04
 	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.store_widget_state=False \

@@ -68,6 +68,25 @@ def test_ci_calls_the_test_command_of_the_readme():
     assert "make course" in README
 
 
+def test_make_lab_opens_copies_of_the_lessons_in_which_git_sees_no_change(tmp_path):
+    for name in ("Makefile", ".gitignore", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    shutil.copy(ROOT / "notebooks" / "00_start_here.ipynb", tmp_path / "notebooks")
+
+    def run(*command: str) -> str:
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    run("git", "init", "-q")
+    before = run("git", "status", "--porcelain")
+    run("make", "my-lessons")
+    opened = re.search(r"jupyter lab (\S+)", run("make", "-n", "lab"))[1]
+    (tmp_path / opened).write_text("run and written in")
+    assert run("git", "status", "--porcelain") == before
+    run("make", "my-lessons")
+    assert (tmp_path / opened).read_text() == "run and written in"  # another day it goes on
+
+
 def test_the_links_and_pictures_of_the_readme_exist():
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target

@@ -22,9 +22,8 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import numpy as np
-from PIL import Image
 
-from segkit.files import IMAGE_SUFFIXES, UserError, name_some, require, same_name
+from segkit.files import IMAGE_SUFFIXES, UserError, name_some, open_picture, require, same_name
 from segkit.sets.layouts import (
     IMAGE_FOLDERS,
     Layout,
@@ -257,7 +256,7 @@ def _png(text: str, least: int = 0) -> np.ndarray:
     if data[:4] != b"\x89PNG":
         # At most one byte per pixel can be needed, so a bitmap that unpacks to far more is not one.
         data = zlib.decompressobj().decompress(data, 100_000_000)
-    with Image.open(io.BytesIO(data), formats=("PNG",)) as patch:
+    with open_picture(data) as patch:
         alpha = patch.has_transparency_data  # then the colours say nothing
         return np.asarray(patch.convert("RGBA").getchannel("A") if alpha else patch.convert("L")) > least
 

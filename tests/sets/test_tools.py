@@ -209,7 +209,9 @@ def test_supervisely_bitmaps_and_polygons(bare, style, ending):
 
 def test_a_bitmap_that_reaches_over_the_edge_is_cut_and_a_broken_one_fails_alone(bare):
     patches = [bitmap(np.ones((5, 6), bool), x, y) for x, y in [(-3, -2), (W - 3, H - 3)]]
-    for name, found in (("a", patches), ("b", [{"data": "!!!!", "origin": [0, 0]}]), ("c", patches)):
+    large = {"data": base64.b64encode(png(Image.new("1", (12_300, 12_300)))).decode(), "origin": [0, 0]}
+    broken = [{"data": "!!!!", "origin": [0, 0]}]
+    for name, found in (("a", patches), ("b", broken), ("c", patches), ("d", [large])):
         objects = [supervisely("bitmap", "person", bitmap=patch) for patch in found]
         save(bare / "img" / f"{name}.jpg")
         write(bare, {f"ann/{name}.json": {"size": {"height": H, "width": W}, "objects": objects}})
@@ -219,8 +221,9 @@ def test_a_bitmap_that_reaches_over_the_edge_is_cut_and_a_broken_one_fails_alone
     expected[:3, :3] = expected[-3:, -3:] = True
     report = take(bare)
     assert np.array_equal(masks(report)["a"], expected)
-    assert report.written == ["a"] and len(report.failed) == 2
+    assert report.written == ["a"] and len(report.failed) == 3
     assert "c.json' belongs to a picture in" in report.failed[0] and "b.jpg" in report.failed[1]
+    assert "more than 150,000,000 pixels" in report.failed[2]
 
 
 def test_every_layout_has_a_reader():
