@@ -2,9 +2,9 @@
 
 import contextlib
 import csv
+import math
 import os
 import unicodedata
-import warnings
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -16,7 +16,7 @@ from secrets import token_hex
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, ImageColor, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageColor, UnidentifiedImageError
 from platformdirs import user_cache_path
 
 IMAGE_SUFFIXES = (
@@ -27,6 +27,9 @@ IMAGE_SUFFIXES = (
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 """What a file may hold, whatever its name says. Pillow knows more, and some of it starts other programs."""
 
+LONGEST = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535, "AVIF": 65_536}
+"""Pixels a side that these formats can hold."""
+
 MAX_PIXELS = 150_000_000
 """Pictures above this many pixels are refused: they would fill the memory of a laptop."""
 
@@ -35,12 +38,6 @@ IGNORE = 255
 
 UNNAMED = 254
 """In a mask of class ids: some class, but not the background. Only the loss looks there."""
-
-# Pillow warns of odd EXIF, and of pictures that are larger than most.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-
-# Some programs write megabytes of words into a PNG.
-PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
 Picture = str | Path | bytes | BinaryIO | Image.Image
 """Where a picture comes from: a path, the bytes of a file, an open file, or a Pillow image."""
@@ -85,21 +82,27 @@ def read_image(source: Picture, at_least: int | None = None) -> np.ndarray:
 def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
     """What every pixel of a mask says, however the file says it. Every reader of person masks uses this one.
 
-    Greys are 0 to 255, in 16 bits and in floats from 0 to 1 as well. The numbers of a palette mean nothing:
-    its colours are looked up. An alpha channel that is the same everywhere means nothing; where all that can
-    be seen is of one colour, the alpha is the mask; otherwise what is transparent is 0.
+    Greys are 0 to 255, in 16 bits and in floats from 0 to 1 as well; black alone may be called transparent.
+    The numbers of a palette mean nothing: its colours are looked up. An alpha channel that is the same
+    everywhere means nothing; where all that can be seen is of one colour, the alpha is the mask; otherwise
+    what is transparent is 0.
 
     Returns: uint8 (H, W), or, where a colour is no grey, int64 (H, W): COLOUR + 0xRRGGBB, and 0 for black.
     Raises: UserError when the file is unreadable or ambiguous, or holds colours and `colours` is False.
     """
+    two = UserError(
+        f"mask '{path}' says one thing in its greys and another in its alpha channel: which one is "
+        "the mask? Save that one as 8-bit grey PNG."
+    )
     with _opened_mask(path) as picture:
-        if picture.mode[0] in "IF":
-            values = np.asarray(picture)
+        if picture.mode in ("1", "L") or picture.mode[0] in "IF":
+            values = np.array(picture.convert("L") if picture.mode == "1" else picture)
+            key = picture.info.get("transparency")  # the grey that is called transparent
+            if key and 0 < (values == key).mean() < 1:
+                raise two
             if 255 < values.max(initial=0) < 32_768:  # scaled to 8 bits, the first of them would be nobody
                 raise UserError(f"mask '{path}' holds {_span(values)}: save it in 8 bits, marked as 255.")
             return _eight_bits(values, _named(path))
-        if picture.mode in ("1", "L"):  # even where one grey is called transparent
-            return np.array(picture.convert("L"))
         rgba = np.array(picture.convert("RGBA"))
     alpha, code = rgba[..., 3], rgba[..., :3].astype(np.int64) @ (1 << 16, 1 << 8, 1)
     grey = bool((rgba[..., :3] == rgba[..., :1]).all())
@@ -108,10 +111,7 @@ def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
         # Black on a white that is called transparent: a black figure, or a white one.
         key = picture.mode in ("P", "RGB") and shades == 1 and (code == np.where(alpha, 0, 0xFFFFFF)).all()
         if key or (grey and shades > 32):
-            raise UserError(
-                f"mask '{path}' says one thing in its greys and another in its alpha channel: which one is "
-                "the mask? Save that one as 8-bit grey PNG."
-            )
+            raise two
         if shades == 1 or shades > 32:  # one colour says nothing; very many are a cut-out photograph
             return alpha.copy()
         code[alpha <= 127] = 0
@@ -132,7 +132,7 @@ def read_labels(path: str | Path) -> np.ndarray:
     Raises: UserError when the file is unreadable, is a colour picture, or holds other numbers.
     """
     with _opened_mask(path) as picture:
-        if picture.mode != "P" and picture.mode[0] not in "IF":
+        if picture.mode not in ("P", "L") and picture.mode[0] not in "IF":
             return mask_values(path, colours=False)
         numbers = np.array(picture)
     if not np.isin(np.unique(numbers), np.arange(256)).all():
@@ -287,8 +287,9 @@ def write_image(path: str | Path, pixels: np.ndarray, quality: int = 92, **metad
     metadata: of Pillow's save, such as exif, dpi or icc_profile.   Raises: UserError.
     """
     path = Path(path)
-    if Image.registered_extensions().get(path.suffix.lower()) == "JPEG" and max(pixels.shape) > 65_500:
-        raise UserError(f"'{path}': a JPEG has at most 65,500 pixels a side. Take PNG, or a smaller picture.")
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if max(pixels.shape) > (most := LONGEST.get(kind, math.inf)):
+        raise UserError(f"'{path}': {kind} holds {most:,} pixels a side at most. Take PNG, or shrink it.")
     with atomic_path(path) as temporary:
         Image.fromarray(pixels).save(temporary, quality=quality, **metadata)  # PNG needs none
     return path

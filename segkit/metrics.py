@@ -162,14 +162,12 @@ def _as_masks(masks: Tensor | np.ndarray, name: str) -> Tensor:
     masks = _tensor(masks)
     if masks.ndim not in (3, 4) or (masks.ndim == 4 and masks.shape[1] != 1):
         raise ValueError(f"{name} has shape {tuple(masks.shape)}: expected (N, 1, H, W) or (N, H, W).")
-    if masks.dtype != torch.bool:
-        if ((masks != 0) & (masks != 1)).any():
-            raise ValueError(
-                f"{name} holds values other than 0 and 1: metrics take masks. Logits: use logits > 0. "
-                "Probabilities: use probs > threshold. A 0/255 mask: use mask > 127."
-            )
-        masks = masks.bool()
-    return masks
+    if masks.dtype != torch.bool and ((masks != 0) & (masks != 1)).any():
+        raise ValueError(
+            f"{name} holds values other than 0 and 1: metrics take masks. Logits: use logits > 0. "
+            "Probabilities: use probs > threshold. A 0/255 mask: use mask > 127."
+        )
+    return masks.bool()
 
 
 def dice_score(pred: Tensor, target: Tensor) -> Tensor:
@@ -291,10 +289,8 @@ def mean_surface_distance(
 
     Returns: 0 for two empty masks, inf when one of them is empty.
     """
-    there, back = surface_distances(pred, target, spacing)
-    if not len(there) or not len(back):
-        return math.inf if len(there) or len(back) else 0.0
-    return float(np.concatenate([there, back]).mean())
+    distances = np.concatenate(surface_distances(pred, target, spacing))
+    return float(distances.mean()) if len(distances) else 0.0
 
 
 def resampled_means(
@@ -311,10 +307,9 @@ def resampled_means(
         raise ValueError(f"scores must be one row of numbers, found {str(scores)[:99]}.")
     _, member = np.unique(range(len(scores)) if groups is None else groups, return_inverse=True)
     sums, counts = np.bincount(member, scores), np.bincount(member)
+    count = len(sums)
     # How often each group is drawn is all that matters, so one product makes all the means.
-    draws = np.random.default_rng(seed).multinomial(
-        len(sums), np.full(len(sums), 1 / len(sums)), size=resamples
-    )
+    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
     return (draws @ sums) / (draws @ counts)
 
 

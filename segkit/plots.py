@@ -10,10 +10,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
+from PIL.ImageColor import getrgb as rgb
 
 from segkit.files import IGNORE, atomic_path
 
@@ -143,9 +143,8 @@ def colour_classes(image: np.ndarray, labels: np.ndarray, opacity: float = 0.6) 
 
     image: uint8 (H, W, 3).   labels: uint8 class ids (H, W).   Returns: uint8 (H, W, 3).   Notebook 14.
     """
-    colours = np.array(CLASS_COLOURS, np.float32)[labels.astype(int) % len(CLASS_COLOURS)]
     share = np.where(labels > 0, opacity, 0.0)[..., None]
-    return (image * (1 - share) + colours * share).round().astype(np.uint8)
+    return (image * (1 - share) + paint_labels(labels) * share).round().astype(np.uint8)
 
 
 YELLOW = "#F0E442"  # Okabe-Ito as well
@@ -169,11 +168,6 @@ def outlined(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     width = max(2, round(max(mask.shape) / 200))
     return cv2.drawContours(image.copy(), contours, -1, rgb(ORANGE), width)
-
-
-def rgb(colour: str) -> tuple[int, int, int]:
-    """A colour by its name or #hex as three numbers up to 255."""
-    return tuple(round(255 * part) for part in to_rgb(colour))
 
 
 def grey(values: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 import io
 import os
 import struct
+import subprocess
 import sys
 import unicodedata
 import zlib
@@ -126,8 +127,9 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, photo):
             raise error
     assert target.read_bytes() == before
     assert [p.name for p in target.parent.iterdir()] == ["a.png"]
-    with pytest.raises(UserError, match="a JPEG has at most 65,500"):
-        write_image(tmp_path / "long.jfif", np.zeros((1, 65_501, 3), np.uint8))
+    for name, most in (("long.jfif", 65_500), ("long.webp", 16_383), ("long.gif", 65_535)):
+        with pytest.raises(UserError, match=f"{most:,} pixels a side"):
+            write_image(tmp_path / name, np.zeros((1, most + 1, 3), np.uint8))
 
 
 SQUARE = np.zeros((16, 20), bool)
@@ -165,12 +167,12 @@ SPOKEN = {
     "floats": Image.fromarray(SQUARE.astype(np.float32)),
     "floats to 255": Image.fromarray(SQUARE.astype(np.float32) * 255),
     "16 bits, white is 0": Image.fromarray(~SQUARE * np.uint16(65535)),
-    "white called transparent": Image.fromarray(WHITE),
+    "black called transparent": Image.fromarray(WHITE),
     "black before a green called transparent": palette(~SQUARE, [(0, 0, 0), (71, 112, 76)]),
 }
 """The same person mask, said in another way."""
 
-SAVED = {"16 bits, white is 0": {"tiffinfo": {262: 0}}, "white called transparent": {"transparency": 255}}
+SAVED = {"16 bits, white is 0": {"tiffinfo": {262: 0}}, "black called transparent": {"transparency": 0}}
 SAVED["black before a green called transparent"] = {"transparency": 1}
 
 
@@ -199,17 +201,22 @@ def test_a_mask_that_can_be_read_in_two_ways_is_refused(tmp_path):
     Image.merge("LA", [Image.fromarray(ramp), Image.fromarray(WHITE)]).save(tmp_path / "two.png")
     palette(SQUARE, [(255, 255, 255), (0, 0, 0)]).save(tmp_path / "figure.gif", transparency=0)  # or a hole
     Image.fromarray(WHITE).convert("RGB").save(tmp_path / "key.png", transparency=(255, 255, 255))
+    for name, kind in (("grey.png", "L"), ("bit.png", "1"), ("deep.png", "I;16")):
+        greys = SPOKEN["16 bits"] if kind == "I;16" else Image.fromarray(WHITE).convert(kind)
+        greys.save(tmp_path / name, transparency=65535 if kind == "I;16" else 255)
     Image.fromarray(SQUARE.astype(np.uint8)).save(tmp_path / "ones.png")  # would be read as empty
     Image.fromarray(SQUARE.astype(np.float32) * 3000).save(tmp_path / "far.tif")
     Image.fromarray(np.where(SQUARE, np.nan, 0).astype(np.float32)).save(tmp_path / "nan.tif")
     frames = [Image.fromarray(WHITE), Image.fromarray(255 - WHITE)]
     frames[0].save(tmp_path / "pages.tif", save_all=True, append_images=frames[1:])
-    said = dict.fromkeys(("two.png", "figure.gif", "key.png"), "which one is the mask")
+    unsure = ("two.png", "figure.gif", "key.png", "grey.png", "bit.png", "deep.png")
+    said = dict.fromkeys(unsure, "which one is the mask")
     said |= {"far.tif": "3000", "nan.tif": "nan"}
     said |= {"pages.tif": "2 pictures", "ones.png": "Multiply the mask by 255"}
     for name, words in said.items():
         with pytest.raises(UserError, match=words):
             read_mask(tmp_path / name)
+    assert (read_labels(tmp_path / "grey.png") == WHITE).all()  # numbers are read as they are stored
 
 
 def test_class_ids_are_whole_numbers_and_floats_of_them_are_not_scaled(tmp_path):
@@ -233,12 +240,21 @@ LINEAR = LINEAR.replace(b"s\0R\0G\0B", b"l\0i\0n\0e")
 """A display whose light grows with the number: sRGB's profile with a curve of power 1 and another name."""
 
 
-def test_megabytes_of_words_do_not_spoil_a_picture(tmp_path, photo):
+def test_megabytes_of_words_do_not_spoil_a_picture(tmp_path, photo, command):
     path = save(tmp_path / "a.png", photo)
     data, words = path.read_bytes(), b"zTXtworkflow\0\0" + zlib.compress(bytes(3_000_000))
     length, check = struct.pack(">I", len(words) - 4), struct.pack(">I", zlib.crc32(words))
     path.write_bytes(data[:33] + length + words + check + data[33:])
-    assert (read_image(path) == photo).all()
+    assert command("predict", path, "-o", tmp_path / "out", "-m", "person-small")[0] == 0
+
+
+def test_what_is_imported_changes_nothing_for_others():
+    """Pillow's limits and Python's warnings belong to the program: only the command sets them, in its own."""
+    code = (
+        "import warnings; from PIL import PngImagePlugin as png; before = png.MAX_TEXT_CHUNK; "
+        "import segkit.files; assert before == png.MAX_TEXT_CHUNK and 'PIL' not in str(warnings.filters)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])

@@ -9,8 +9,11 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from argparse import ArgumentParser
 from importlib import import_module
+
+from PIL import PngImagePlugin
 
 from segkit import __version__
 from segkit.files import UserError
@@ -76,8 +79,8 @@ def parse(name: str, argv: list[str]):
         parser.set_defaults(command.defaults(argv))
     try:
         return command, parser.parse_args(argv)
-    except (UnicodeDecodeError, RecursionError) as error:  # jsonargparse expects YAML that people wrote
-        raise UserError(f"a settings file among the arguments is no YAML in UTF-8 ({error}).") from None
+    except RecursionError:  # jsonargparse expects YAML that people wrote
+        raise UserError("a value among the arguments refers to itself, or is nested too deeply.") from None
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -95,6 +98,10 @@ def main(argv: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file's name may hold what this terminal cannot show
             stream.reconfigure(errors="backslashreplace")
+    # This process is segkit's own. Pillow warns of odd EXIF and of large pictures, and refuses a PNG into
+    # which a program wrote megabytes of words.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
     command = None
     gc.set_threshold(100_000)  # importing makes many objects and no rubbish: looking for it costs .2 s
     try:

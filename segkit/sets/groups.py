@@ -19,7 +19,7 @@ from segkit.data import (
     pictures_by_name,
     read_table,
 )
-from segkit.files import UserError, name_some, read_image, read_labels, write_table
+from segkit.files import UserError, mask_values, name_some, read_image, write_table
 
 MOST_COMPARED = 20_000
 """Pictures: above this, comparing each with each takes minutes, and only the doctor does it."""
@@ -147,7 +147,7 @@ def deal_folds(groups: dict[str, str], shares: dict[str, float], count: int, see
 def person_shares(folder: Path, names: list[str]) -> dict[str, float]:
     """Share of marked pixels in the mask of each name; names without one are left out."""
     masks = pictures_by_name(folder / "masks")
-    return {name: float((read_labels(masks[name]) > 127).mean()) for name in names if name in masks}
+    return {name: float((mask_values(masks[name], False) > 127).mean()) for name in names if name in masks}
 
 
 def find_leaks(*folders: str | Path, splits: str | Path | None = None, labels: str = "masks") -> list[str]:

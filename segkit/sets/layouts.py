@@ -498,7 +498,7 @@ def read_by_list(path: Path, known: dict[int, str] | list[str], wanted: set[str]
             greys = {v & 255: n for v, n in known.items() if v - COLOUR == (v & 255) * 0x10101}
             known = numbers if set(np.unique(values).tolist()) <= numbers.keys() | {255} else greys
     else:
-        values = read_labels(path) if mode == "P" else mask_values(path)
+        values = read_labels(path) if mode in ("P", "L") else mask_values(path)
         if values.max(initial=0) >= COLOUR:  # painted, and the list gives numbers: VOC's colours count them
             numbers = {code: number for number, code in enumerate(voc_colours())}
             codes, places = np.unique(values, return_inverse=True)
