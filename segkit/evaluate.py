@@ -35,6 +35,9 @@ class Evaluation:
     classes: tuple[str, ...] = ("person",)
     """With several, counts are (N, C) and every score of an image is its mean over the classes it holds."""
 
+    of_all: bool = False
+    """Whether every picture of the data set was scored."""
+
     def scores(self, name: str) -> np.ndarray:
         """One of SCORES for every image: (N,)."""
         return self.counts.per_image(name).numpy()
@@ -52,10 +55,9 @@ class Evaluation:
         if count < 2:
             return f"mean Dice of {count} {kind}: too few for an interval"
         low, high = interval(resampled_means(self.scores("dice"), self.groups))
-        caution = "; of so few it is too narrow: segkit train DATA --folds 5 scores every picture"
-        return (
-            f"mean Dice, 95 % interval: {low:.4f} to {high:.4f}, from {count} {kind}{caution * (count < 10)}"
-        )
+        advice = "" if self.of_all else ": segkit train DATA --folds 5 scores every picture"
+        caution = f"; of so few it is too narrow{advice}" if count < 10 else ""
+        return f"mean Dice, 95 % interval: {low:.4f} to {high:.4f}, from {count} {kind}{caution}"
 
     def rows(self) -> list[dict]:
         """One dictionary per image, worst Dice first."""
@@ -131,7 +133,7 @@ def evaluate(
     if not scored:
         where = f"the {len(samples)} of {len(found)} pictures of '{folder}' in the split {split or 'all'}"
         raise UserError(f"there is nothing to score in {where}.")
-    return Evaluation(scored, Counts.cat(counts), np.array(edges), person.classes)
+    return Evaluation(scored, Counts.cat(counts), np.array(edges), person.classes, split is None)
 
 
 def write_evaluation(

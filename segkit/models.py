@@ -88,6 +88,9 @@ def _check_settings(name: str, given: dict, known: tuple[str, ...]) -> None:
         raise UserError(
             f"the model '{name}' has no setting {', '.join(unknown)}. Its settings are: {', '.join(known)}."
         )
+    for setting in ("widths", "decoder", "rates"):
+        if not isinstance(found := given.get(setting, ()), list | tuple):
+            raise UserError(f"{setting} of '{name}' is a list, such as [8, 16]: found {found!r}.")
 
 
 def to_probs(logits: Tensor) -> Tensor:

@@ -141,12 +141,15 @@ def test_settings_come_from_yaml_and_flags_go_before(make_dataset, tmp_path, com
     assert (recorded["model_settings"], recorded["shares"]) == ({"attention": False}, {"drawn": 1})
     said = command("train", make_dataset(8), "--model_settings.widths", "4,0", "-o", tmp_path / "no")[2]
     assert "4, 0)" in said  # a list without brackets is a list
+    for text, words in (("8", "such as [8, 16]: found 8"), ("[", "--model_settings.widths takes")):
+        code, _, said = command("train", make_dataset(8), "--model_settings.widths", text)
+        assert code == 1 and words in said and len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: " + "[" * 5000, "recursion depth"),
+        ("a: " + "[" * 5000, "c.yaml' is no YAML"),
         ("a: &a [1]\nb: [*a]", "write each setting out"),
         ("resume: true", "cannot say resume"),
         ("config: x", "cannot say config"),

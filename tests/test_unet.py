@@ -65,6 +65,7 @@ def test_a_model_is_built_again_from_what_it_remembers():
         ({"norm": "x"}, "group"),
         ({"convs_per_block": 3}, "one of 1, 2"),
         ({"widths": (8,) * 9}, "1 to 8"),
+        ({"name": "unet-lite0", "decoder": 8}, r"such as \[8, 16\]"),
     ],
 )
 def test_a_wrong_setting_is_named(settings, said):

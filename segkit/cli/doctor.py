@@ -6,9 +6,7 @@ EXAMPLE = "segkit doctor data/people --picture people.png"
 
 
 def add_arguments(command: ArgumentParser) -> None:
-    command.add_argument(
-        "folder", nargs="?", help="a data set to look at; without it, this machine is looked at"
-    )
+    command.add_argument("folder", nargs="?", help="the data set to look at; without it, this machine")
     command.add_argument("--picture", help="also write a picture of the data set to this file (.png)")
 
 

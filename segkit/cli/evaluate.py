@@ -13,12 +13,9 @@ def add_arguments(command: Parser) -> None:
     command.add_argument("data", help="a data set")
     command.add_argument("--split", default="all", help="train, val, test or all")
     command.add_argument("--splits", help="a CSV that deals the pictures, in place of the data set's own")
-    command.add_argument(
-        "--overwrite", action="store_true", help="replace what lies in the folder given by -o"
-    )
-    command.add_argument(
-        "-o", "--out", help="folder for per_image.csv and worst.png (default: evaluate-SPLIT in the run)"
-    )
+    command.add_argument("--overwrite", action="store_true", help="replace what lies in the folder of -o")
+    where = "folder for per_image.csv and worst.png (default: evaluate-SPLIT in the run)"
+    command.add_argument("-o", "--out", help=where)
     add_looks(command)
 
 

@@ -11,15 +11,11 @@ EXAMPLE = "segkit live --background beach.jpg"
 
 
 def add_arguments(command: Parser) -> None:
-    command.add_argument(
-        "camera", nargs="?", default="0", help="0 is the first camera; or a video file, in a camera's place"
-    )
+    command.add_argument("camera", nargs="?", default="0", help="0 is the first camera; or a video file")
     add_segmenter(command, "person-small")
     command.add_argument("--background", default="blur", help="blur, a colour such as red, or a picture")
     command.add_argument("--smooth", type=float, default=0.7, help="share of the past, 0 (off) to below 1")
-    command.add_argument(
-        "--virtual-camera", action="store_true", help="send it to other programs, as a camera of its own"
-    )
+    command.add_argument("--virtual-camera", action="store_true", help="be a camera for other programs")
     command.add_argument("-o", "--out", help="no window: write what it would show to this file, as .mp4")
     command.add_argument("--overwrite", action="store_true", help="replace a file that is there already")
     command.add_argument("--seconds", type=float, help="end by itself after so long")

@@ -19,17 +19,13 @@ EXAMPLE = "segkit predict photos/ -o out --write mask,overlay,cutout --backgroun
 def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("input", nargs="+", help="pictures, folders, or - for one picture on standard input")
     add_segmenter(command, "person-base")
-    command.add_argument(
-        "-o", "--out", help="folder for the results; without it, the result of - goes to standard output"
-    )
+    command.add_argument("-o", "--out", help="folder for the results; without it, - goes to standard output")
     command.add_argument("--write", metavar="WHAT,WHAT", help="of cutout, mask, overlay (default: cutout)")
     command.add_argument("--overwrite", action="store_true", help="replace results that are there already")
     command.add_argument("--background", help="also put the person on: blur, portrait, a colour, a picture")
     what = "clothes in another colour, with -m person-parts: upper=#aa2222 lower=#202040"
     add_pairs(command, "--recolour", form="PART=#RRGGBB", help=what)
-    command.add_argument(
-        "--watch", action="store_true", help="go on: what comes into the folder is cut out as it comes"
-    )
+    command.add_argument("--watch", action="store_true", help="go on, with what comes into the folder")
     add_looks(command)
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 
+import yaml
 from jsonargparse import ActionConfigFile
 from jsonargparse.typing import PositiveInt
 
@@ -22,20 +23,23 @@ class SettingsFile(ActionConfigFile):
     """Without YAML's aliases, which may stand for more than memory holds."""
 
     def __call__(self, parser, found, path, option=None):
-        import yaml
+        try:
+            with suppress(OSError, yaml.YAMLError):  # the parser says what is wrong
+                self._check(path, Path(path).read_text())
+            super().__call__(parser, found, path, option)
+        except (UnicodeDecodeError, RecursionError) as error:  # jsonargparse expects YAML that people wrote
+            raise UserError(f"'{path}' is no YAML in UTF-8 that can be read ({error}).") from None
 
-        with suppress(OSError, yaml.YAMLError):  # the parser says what is wrong
-            text = Path(path).read_text()
-            settings = yaml.compose(text)
-            if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-                raise UserError(f"'{path}' refers to itself by *: write each setting out.")
-            if not isinstance(settings, yaml.MappingNode):
-                raise UserError(f"'{path}' holds no settings: expected lines such as num_epochs: 20")
-            for key, _ in settings.value:
-                if key.value in ("resume", "config"):  # the recorded settings are read before this file
-                    how = f"segkit train --resume -o RUN --config {path}"
-                    raise UserError(f"'{path}' cannot say {key.value}: {how}")
-        super().__call__(parser, found, path, option)
+    def _check(self, path: str, text: str) -> None:
+        settings = yaml.compose(text)
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise UserError(f"'{path}' refers to itself by *: write each setting out.")
+        if not isinstance(settings, yaml.MappingNode):
+            raise UserError(f"'{path}' holds no settings: expected lines such as num_epochs: 20")
+        for key, _ in settings.value:
+            if key.value in ("resume", "config"):  # the recorded settings are read before this file
+                how = f"segkit train --resume -o RUN --config {path}"
+                raise UserError(f"'{path}' cannot say {key.value}: {how}")
 
 
 def add_arguments(command: Parser) -> None:
@@ -52,8 +56,6 @@ def add_arguments(command: Parser) -> None:
 
 
 def run(args) -> int:
-    import yaml
-
     from segkit.sets.groups import find_leaks
     from segkit.train import Recipe, TrainConfig, train
     from segkit.training.settings import split_settings
@@ -63,8 +65,7 @@ def run(args) -> int:
     given = {name: args[name] for name in names}
     for several in ("model_settings", "shares"):  # --shares.selfie 0.3 comes as text
         texts = {key: value for key, value in given[several].items() if isinstance(value, str)}
-        lists = {key: f"[{text}]" for key, text in texts.items() if "," in text and text[0] not in "[{"}
-        given[several] |= {key: yaml.safe_load(text) for key, text in (texts | lists).items()}
+        given[several] |= {key: _meant(f"--{several}.{key}", text) for key, text in texts.items()}
     recipe, config = split_settings(given)
     if args.folds is not None:
         from segkit.study.folds import cross_validate
@@ -80,6 +81,17 @@ def run(args) -> int:
     print(f"best validation Dice {run.best_dice:.4f} in epoch {run.best_epoch}: {run.checkpoint}")
     print(f"curves: {run.folder / 'curves.png'}")
     return 0
+
+
+def _meant(option: str, text: str):
+    """A number, a word, or a list such as 8,16.   Raises: UserError."""
+    try:
+        return yaml.safe_load(f"[{text}]" if "," in text and text[0] not in "[{" else text)
+    except (ValueError, yaml.YAMLError, RecursionError):
+        shown = text[:80]
+        raise UserError(
+            f"{option} takes a number, a word, or a list such as 8,16: found '{shown}'."
+        ) from None
 
 
 def defaults(argv: list[str]) -> dict:

@@ -21,9 +21,7 @@ def add_arguments(command: Parser) -> None:
     command.add_argument("--smooth", type=float, default=0.7, help="share of the past, 0 (off) to below 1")
     command.add_argument("--flow", action="store_true", help="move the past along with the motion (slower)")
     command.add_argument("--crf", type=int, default=20, help="quality: 16 is finer, 28 smaller")
-    command.add_argument(
-        "--flicker", action="store_true", help="write nothing: measure flicker with and without smoothing"
-    )
+    command.add_argument("--flicker", action="store_true", help="only measure flicker, with every smoothing")
 
 
 def run(args) -> int:

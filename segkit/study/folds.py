@@ -119,12 +119,12 @@ def cross_validate(
     for fold in skipped:
         judge(fold)
     results = [judged[fold] for fold in recipes]
-    counts = Counts.cat([result.counts for result in results])
     result = Evaluation(
         [sample for result in results for sample in result.samples],
-        counts,
+        Counts.cat([result.counts for result in results]),
         torch.cat([torch.as_tensor(result.boundary_f) for result in results]).numpy(),
         results[0].classes,
+        of_all=True,
     )
     _write_mean(out, [out / fold for fold in recipes], result)
     return CrossValidation(out, result, write_evaluation(result, persons, out))
