@@ -31,7 +31,7 @@ from segkit.files import (
     unique_names,
     write_image,
 )
-from segkit.sets.layouts import read_cutout
+from segkit.sets.masks import read_cutout
 
 
 def save(path, array, mode=None, **options):

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from string import Template
 from urllib.parse import quote
 
 import cv2
@@ -21,7 +22,7 @@ from segkit.matting.photos import PicturesReport
 from segkit.plots import overlay
 from segkit.predict import Segmenter
 from segkit.sets.exporters import Annotated, check_formats, coco_shape, cut_pieces, write_formats
-from segkit.sets.importers import write_class_name, write_pair
+from segkit.sets.importers import check_new, write_class_name, write_pair
 
 THUMBNAIL = 240
 """Longer side of the pictures on the review page."""
@@ -105,10 +106,6 @@ def annotate_folder(
     Raises: UserError when the folder holds no pictures, or `out` was made with other settings.
     """
     folder, out, config = Path(folder), Path(out), config or AnnotateConfig()
-    if out.resolve().is_relative_to(folder.resolve()):
-        raise UserError(
-            f"'{out}' lies inside '{folder}', the pictures to annotate. Choose a place outside it."
-        )
     if all((folder / part).is_dir() for part in ("images", "masks")):
         raise UserError(f"'{folder}' is a data set with masks: its photographs are in '{folder / 'images'}'.")
     paths = list_images(folder)
@@ -118,53 +115,46 @@ def annotate_folder(
     threshold = person.threshold if config.threshold is None else config.threshold
     settings = {**asdict(config), "threshold": threshold, "network": repr(person.info), "known_by": "sha256"}
     settings.pop("format")  # another one can be added at any time
-    _check_settings(out, settings)
-    report = AnnotateReport(out)
-    before = _records(out)
+    _check_settings(out, settings, folder)
+    report, before = AnnotateReport(out), _records(out)
     report.resumed = len(before)
     stamps = {path: report.attempt(path, _stamp, folder, path) for path in paths}
     todo = _names({path: stamp for path, stamp in stamps.items() if stamp}, before, out, report)
 
     def write(path: Path, name: str, image: np.ndarray, prob: np.ndarray) -> None:
-        _annotate_one(out, name, path, stamps[path], image, person.foreground(prob), threshold, config)
+        prob = person.foreground(prob)
+        pieces = cut_pieces(prob > threshold, config.per, config.least)
+        mask = np.any(pieces, axis=0) if pieces else np.zeros(prob.shape, bool)
+        scores = [{"score": round(float(prob[piece].mean()), 4)} for piece in pieces]
+        record = Annotated(
+            name,
+            write_pair(out, name, path, image, mask).name,
+            *mask.shape,
+            [coco_shape(piece) | score for piece, score in zip(pieces, scores, strict=True)],
+            confidence=round(confidence(prob, mask), 4),
+            source=stamps[path],
+            share=round(float(mask.mean()), 4),
+            thumbnail=_thumbnail(image, mask),
+        )
+        # The record comes last: a picture counts as done once everything else of it is on disk.
+        write_text(out / "records" / f"{name}.json", json.dumps(asdict(record)))
 
     report.segment(list(todo.items()), person.predict_batch, write, batch_size, progress)
-    records = _records(out)
+    records = sorted(_records(out), key=lambda record: (record.confidence, record.name))
     if not records:
         why = next(iter(report.failed.values()))
         raise UserError(f"not one picture of '{folder}' was annotated: {why}")
-    records.sort(key=lambda record: (record["confidence"], record["name"]))
-    report.confidence = {record["name"]: record["confidence"] for record in records}
-    report.annotations = sum(len(record["annotations"]) for record in records)
-    keys = ("name", "file", "height", "width", "annotations", "confidence")
-    pictures = [Annotated(*(record[key] for key in keys)) for record in records]
+    report.confidence = {record.name: record.confidence for record in records}
+    report.annotations = sum(len(record.annotations) for record in records)
     write_class_name(out, class_name)
-    write_formats(out, config.format, pictures, class_name, config.tolerance)
-    rows = [record | {"annotations": len(record["annotations"])} for record in records]
-    columns = ("name", "confidence", "annotations", "share")
-    write_table(out / "confidence.csv", [{column: row[column] for column in columns} for row in rows])
+    write_formats(out, config.format, records, class_name, config.tolerance)
+    rows = [
+        {"name": r.name, "confidence": r.confidence, "annotations": len(r.annotations), "share": r.share}
+        for r in records
+    ]
+    write_table(out / "confidence.csv", rows)
     write_text(out / "review.html", _review_page(records))
     return report
-
-
-def _annotate_one(out, name, path, stamp, image, prob, threshold, config) -> None:
-    pieces = cut_pieces(prob > threshold, config.per, config.least)
-    mask = np.any(pieces, axis=0) if pieces else np.zeros(prob.shape, bool)
-    record = {
-        "name": name,
-        "file": write_pair(out, name, path, image, mask).name,
-        "source": stamp,
-        "height": mask.shape[0],
-        "width": mask.shape[1],
-        "confidence": round(confidence(prob, mask), 4),
-        "share": round(float(mask.mean()), 4),
-        "annotations": [
-            coco_shape(piece) | {"score": round(float(prob[piece].mean()), 4)} for piece in pieces
-        ],
-        "thumbnail": _thumbnail(image, mask),
-    }
-    # The record comes last: a picture counts as done once everything else of it is on disk.
-    write_text(out / "records" / f"{name}.json", json.dumps(record))
 
 
 # Files
@@ -175,37 +165,35 @@ def _stamp(folder: Path, path: Path) -> list[str]:
     return [path.relative_to(folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()]
 
 
-def _records(out: Path) -> list[dict]:
-    return [json.loads(path.read_text()) for path in sorted((out / "records").glob("*.json"))]
+def _records(out: Path) -> list[Annotated]:
+    return [Annotated(**json.loads(path.read_text())) for path in sorted((out / "records").glob("*.json"))]
 
 
-def _names(stamps: dict[Path, list[str]], before: list[dict], out: Path, report: PicturesReport) -> dict:
+def _names(stamps: dict[Path, list[str]], before: list[Annotated], out: Path, report: PicturesReport) -> dict:
     """The pictures to do, each with a name that no other one has or had; one that has changed fails."""
-    done = {record["source"][0]: record for record in before}
+    done = {record.source[0]: record for record in before}
     todo = [path for path, (name, _) in stamps.items() if name not in done]
-    for path, stamp in stamps.items():
-        if stamp != (known := done.get(stamp[0], {"source": stamp}))["source"]:
+    for path in stamps.keys() - todo:
+        if (known := done[stamps[path][0]]).source != stamps[path]:
             report.failed[path] = (
-                f"'{path}' is another picture than '{out / 'images' / known['file']}', which an earlier run "
+                f"'{path}' is another picture than '{out / 'images' / known.file}', which an earlier run "
                 "annotated and somebody may have corrected: rename it, or choose another place for --out."
             )
-    taken = [record["name"] for record in before]
+    taken = [record.name for record in before]
     plain = ["_".join(Path(stamps[path][0]).with_suffix("").parts) for path in todo]
     return dict(zip(todo, unique_names(taken + plain)[len(taken) :], strict=True))
 
 
-def _check_settings(out: Path, settings: dict) -> None:
+def _check_settings(out: Path, settings: dict, folder: Path) -> None:
     """Pictures annotated in two ways must not mix.   Raises: UserError."""
     place = out / "settings.json"
-    if place.exists():
-        if json.loads(place.read_text()) != settings:
-            raise UserError(
-                f"'{out}' was annotated with other settings or another network: choose another folder."
-            )
-    elif out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise UserError(f"'{out}' exists and is not empty. Choose another folder, or remove it first.")
-    else:
+    if not place.exists():
+        check_new(out, folder)
         write_text(place, json.dumps(settings))
+    elif json.loads(place.read_text()) != settings:
+        raise UserError(
+            f"'{out}' was annotated with other settings or another network: choose another folder."
+        )
 
 
 def _thumbnail(image: np.ndarray, mask: np.ndarray) -> str:
@@ -219,33 +207,16 @@ def _thumbnail(image: np.ndarray, mask: np.ndarray) -> str:
     return base64.b64encode(coded.tobytes()).decode("ascii")
 
 
-def _review_page(records: Sequence[dict]) -> str:
+def _review_page(records: Sequence[Annotated]) -> str:
     """One self-contained page, least sure first: nothing is loaded from elsewhere."""
-    unsure = sum(record["confidence"] < UNSURE for record in records)
-    cards = "\n".join(
-        f'<a class="{"look" * (r["confidence"] < UNSURE)}" href="images/{quote(r["file"])}">'
-        f'<img loading="lazy" alt="{html.escape(r["name"], True)} with its mask in blue" '
-        f'src="data:image/jpeg;base64,{r["thumbnail"]}">'
-        f"<b>{r['confidence']:.3f}</b> {html.escape(r['name'])}<br>"
-        f"<small>{len(r['annotations'])} annotation{'s' * (len(r['annotations']) != 1)}, "
-        f"{r['share']:.0%} of the picture</small></a>"
+    cards = [
+        f'<a class="{"look" * (r.confidence < UNSURE)}" href="images/{quote(r.file)}">'
+        f'<img loading="lazy" alt="{html.escape(r.name, True)} with its mask in blue" '
+        f'src="data:image/jpeg;base64,{r.thumbnail}"><b>{r.confidence:.3f}</b> {html.escape(r.name)}<br>'
+        f"<small>{len(r.annotations)} annotation{'s' * (len(r.annotations) != 1)}, "
+        f"{r.share:.0%} of the picture</small></a>"
         for r in records
-    )
-    return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Review: least sure first</title>
-<style>
-body {{ font: 15px/1.4 system-ui, sans-serif; margin: 2rem; color: #222 }}
-main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)); gap: 1rem }}
-a {{ color: inherit; text-decoration: none; border: 1px solid #ddd; border-radius: 6px; padding: .5rem }}
-a.look {{ border: 2px solid #D55E00 }}
-img {{ display: block; width: 100%; height: 240px; object-fit: contain; margin-bottom: .3rem }}
-code {{ background: #f2f2f2; padding: 0 .2rem }}
-</style>
-<h1>Least sure first</h1>
-<p>{len(records)} pictures, {unsure} with a confidence below {UNSURE}: these have an orange frame.
-Confidence is the Dice that the network expects of its own mask. It is an opinion, not a measurement.</p>
-<p>To correct: <code>labelme images</code> opens every picture with its polygons. Then
-<code>segkit data import . --layout labelme --empty keep -o ../corrected</code> makes a data set of them.</p>
-<main>
-{cards}
-</main></html>
-"""
+    ]
+    unsure = sum(record.confidence < UNSURE for record in records)
+    page = Template(Path(__file__).with_name("review.html").read_text(encoding="utf-8"))
+    return page.substitute(count=len(records), unsure=unsure, limit=UNSURE, cards="\n".join(cards))

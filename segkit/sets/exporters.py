@@ -33,14 +33,19 @@ class Annotated:
     file: str
     height: int
     width: int
-    people: Sequence[dict]
+    annotations: Sequence[dict]
     confidence: float | None = None
     split: str = ""
+    source: Sequence[str] = ()
+    """What tells the photograph from every other, as segkit.sets.annotate keeps it."""
+    share: float = 0.0
+    thumbnail: str = ""
+    """The overlay as a small JPEG, in base64."""
 
     def masks(self) -> list[np.ndarray]:
         """One mask for each of the people: bool (H, W)."""
         size = self.height, self.width
-        return [runs(person["segmentation"]["counts"], size) for person in self.people]
+        return [runs(person["segmentation"]["counts"], shape=size) for person in self.annotations]
 
 
 @dataclass
@@ -149,7 +154,7 @@ def _write_coco(out: Path, pictures: Sequence[Annotated], tolerance: float, of: 
     for key, picture in enumerate(sorted(pictures, key=lambda picture: picture.name), start=1):
         image = {"id": key, "file_name": picture.file, "height": picture.height, "width": picture.width}
         images.append(image | ({} if picture.confidence is None else {"confidence": picture.confidence}))
-        notes += [{"image_id": key, "category_id": 1, **person} for person in picture.people]
+        notes += [{"image_id": key, "category_id": 1, **person} for person in picture.annotations]
     content = {
         "info": {"description": "made by segkit"},
         "licenses": [],

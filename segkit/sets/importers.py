@@ -8,11 +8,11 @@ import contextlib
 import re
 import shutil
 import tempfile
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import yaml
@@ -35,20 +35,12 @@ from segkit.files import (
     write_table,
     write_text,
 )
+from segkit.sets.classes import BACKGROUND, OVER_127, value_name
 from segkit.sets.groups import torn_groups, write_splits
-from segkit.sets.layouts import (
-    BACKGROUND,
-    IMAGE_FOLDERS,
-    LIST,
-    OVER_127,
-    TITLES,
-    Example,
-    Layout,
-    detect_layout,
-    read_cutout,
-    turned,
-    value_name,
-)
+from segkit.sets.layouts import detect_layout
+from segkit.sets.masks import read_cutout, turned
+from segkit.sets.regions import check_size
+from segkit.sets.tree import IMAGE_FOLDERS, LIST, TITLES, Example, Layout
 
 PERSON_WORDS = {"person", "persons", "people", "human", "humans", "pedestrian", "pedestrians"}
 
@@ -66,8 +58,11 @@ class Report:
     written: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     empty: int = 0
-    notes: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[str]:
+        return self.layout.notes
 
     def __str__(self) -> str:
         pairs, of = f"{len(self.written)} pairs to {self.out}", self.class_name
@@ -115,97 +110,96 @@ def import_folder(
         classes = [classes] if classes in found.classes else [text.strip() for text in classes.split(",")]
     wanted, used = _choose(found, classes)
     class_name = class_name or _name_of(wanted & found.classes.keys())
-    names = _names(found)
-    report = Report(found, out, used, class_name, notes=[*found.notes], failed=[*found.failed])
-    remarks, splits, groups, shares = defaultdict(list), {}, {}, []
+    report, taken, shares = Report(found, out, used, class_name, failed=[*found.failed]), {}, []
     # Each class that was named must have a pixel somewhere; without names, what was taken for person.
     unseen = {name: {name} for name in wanted} if classes else {used.split("; not used")[0]: wanted}
     with new_folder(out, src) as folder:
-        named = list(zip(names, found.examples, strict=True))
+        named = list(zip(_names(found), found.examples, strict=True))
         for name, example in tqdm(named, desc="import", unit="image", disable=not progress):
             if example.mask is None and empty == "skip":
                 report.left_out.append(example.image.name)
                 continue
             if crowd == "skip-image" and example.crowds & wanted:
-                remarks["left out, because it holds a crowd region"].append(name)
+                found.tell("left out, because it holds a crowd region", name)
                 continue
             try:
-                pixels, mask = _read_pair(found, example, wanted, remarks)
+                pixels, mask = _read_pair(found, example, wanted)
             except UserError as error:
                 report.failed.append(str(error))
+                continue
             except Exception as error:  # a strange file may break any library in any way: go on
                 report.failed.append(f"'{example.image}' or its annotation cannot be read ({error!r}).")
-            else:
-                write_pair(folder, name, example.image, pixels, mask > 0, encode=found.name == "cutouts")
-                people = np.unique(mask[mask > 0])
-                if len(people) > 1:
-                    numbers = np.where(mask > 0, np.searchsorted(people, mask) + 1, 0)
-                    small = np.uint8 if len(people) < 256 else np.uint16
-                    write_image(folder / "instances" / f"{name}.png", numbers.astype(small))
-                report.written.append(name)
-                report.empty += not mask.any()
-                if mask.any():
-                    several = unseen if len(unseen) > 1 else {}
-                    unseen = {text: one for text, one in several.items() if not _shows(example, one)}
-                splits[name], groups[name] = example.split, example.group
-                shares.append((mask > 0).mean())
-        if not report.written:
+                continue
+            write_pair(folder, name, example.image, pixels, mask > 0, encode=found.name == "cutouts")
+            people = np.unique(mask[mask > 0])
+            if len(people) > 1:
+                numbers = np.where(mask > 0, np.searchsorted(people, mask) + 1, 0)
+                small = np.uint8 if len(people) < 256 else np.uint16
+                write_image(folder / "instances" / f"{name}.png", numbers.astype(small))
+            taken[name] = example
+            shares.append((mask > 0).mean())
+            if mask.any():
+                several = unseen if len(unseen) > 1 else {}
+                unseen = {text: one for text, one in several.items() if not _shows(example, one)}
+        if not taken:
             reason = report.failed[0] if report.failed else "no image has a usable annotation."
             raise UserError(f"nothing could be imported from '{src}': {reason}")
-        report.notes += [f"{remark}: {name_some(names)}" for remark, names in remarks.items()]
+        report.written, report.empty = [*taken], shares.count(0)
         report.failed += [f"no picture has a pixel of {text}: is it the right class?" for text in unseen]
         if (share := np.mean(shares)) > 0.7:
-            report.notes.append(f"{share:.0%} of the pixels are {class_name}: are the masks inverted?")
-        counts = Counter(splits.values())
-        if "" in counts and len(counts) > 1:
-            lost = name_some([name for name, split in splits.items() if not split])
-            report.notes.append(f"the source gives these no split, so its splits are not kept: {lost}")
-        elif len(counts) > 1:
-            grouped = len(set(groups.values())) < len(groups) and all(groups.values())
-            write_splits(folder, splits, groups if grouped else None)
-            listed = ", ".join(f"{split} {n}" for split, n in counts.items())
-            report.notes.append(f"splits.csv keeps the splits of the source: {listed}")
-        if not any(groups.values()):
-            report.notes += _keep_folders(folder, named, report, splits)
+            found.tell(f"{share:.0%} of the pixels are {class_name}: are the masks inverted?")
+        _keep_splits(folder, taken, report)
         write_class_name(folder, class_name)
         (folder / "import.txt").write_text(f"{report}\n", encoding="utf-8")
     return report
 
 
-def _keep_folders(folder: Path, named: Sequence, report: Report, splits: dict[str, str]) -> list[str]:
-    """Write groups.csv where the pictures were in folders, unless the splits tear none; returns a note."""
-    folders = {name: one.image.parent.relative_to(report.layout.root).parts for name, one in named}
+def _keep_splits(folder: Path, taken: dict[str, Example], report: Report) -> None:
+    """Write splits.csv where the source names splits, and groups.csv where its pictures lie in folders."""
+    splits = {name: example.split for name, example in taken.items()}
+    groups = {name: example.group for name, example in taken.items()}
+    layout, counts = report.layout, Counter(splits.values())
+    if dealt := len(counts) > 1:
+        if lost := [name for name, split in splits.items() if not split]:
+            layout.tell("the source gives these no split, so its splits are not kept", *lost)
+        else:
+            grouped = len(set(groups.values())) < len(groups) and all(groups.values())
+            write_splits(folder, splits, groups if grouped else None)
+            listed = ", ".join(f"{split} {n}" for split, n in counts.items())
+            layout.tell(f"splits.csv keeps the splits of the source: {listed}")
+    folders = {name: one.image.parent.relative_to(layout.root).parts for name, one in taken.items()}
     told = {part for parts in folders.values() for part in parts if LIST.fullmatch(part)} | IMAGE_FOLDERS
-    places = {name: "/".join(p for p in folders[name] if p not in told) or "." for name in report.written}
+    places = {name: "/".join(p for p in parts if p not in told) or "." for name, parts in folders.items()}
     count, torn = len({*places.values()}), torn_groups(places, splits)
-    dealt = len({*splits.values()}) > 1
-    if not 1 < count < len(places) or (dealt and not torn):
-        return []
-    write_table(folder / "groups.csv", [{"name": n, "group": place} for n, place in places.items()])
+    if any(groups.values()) or not 1 < count < len(places) or (dealt and not torn):
+        return
+    write_table(folder / "groups.csv", [{"name": name, "group": place} for name, place in places.items()])
     cure = f"segkit data split {report.out}{' --overwrite' * dealt} --group {report.out / 'groups.csv'}"
     apart = f", and {name_some(torn, 3)} lie in more than one split" if torn else ""
-    return [f"groups.csv keeps {count} folders of the pictures{apart}. If one is a film or a patient: {cure}"]
+    layout.tell(
+        f"groups.csv keeps {count} folders of the pictures{apart}. If one is a film or a patient: {cure}"
+    )
 
 
 # Reading and writing one pair
 
 
-def _read_pair(layout: Layout, example: Example, wanted: Any, remarks: dict) -> tuple[np.ndarray, np.ndarray]:
+def _read_pair(layout: Layout, example: Example, wanted: set[str]) -> tuple[np.ndarray, np.ndarray]:
     """The picture as displayed, uint8 RGB (H, W, 3), and its objects by number, (H, W). Raises: UserError."""
     if layout.name == "cutouts" and example.mask:
         pixels, mask = read_cutout(example.image)
-        remark, hidden = "", pixels[~mask]
+        hidden = pixels[~mask]
         if len(hidden) and (hidden == hidden[0]).all():
             remark = "no background is left under the transparency, so put one back before training"
-    else:
-        mask = example.mask(wanted) if example.mask else None
-        pixels, mask, remark = upright(example.image, mask)
+            layout.tell(remark, example.image.name)
+        return pixels, mask
+    pixels, mask, remark = upright(example.image, example.mask and example.mask(wanted))
     if remark:
-        remarks[remark].append(example.image.name)
+        layout.tell(remark, example.image.name)
     return pixels, mask
 
 
-def _shows(example: Example, meaning: Any) -> bool:
+def _shows(example: Example, meaning: set[str]) -> bool:
     with contextlib.suppress(UserError):  # of this class alone, nothing may have an outline
         return bool(example.mask(meaning).any())
     return False
@@ -230,9 +224,7 @@ def upright(image: Path, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarra
         elif mask.shape == stored:
             remark = "EXIF rotation, written upright: the mask fits the picture as stored, so it turned too"
             mask = turned(mask, turn)
-    if mask.shape != shape:
-        (h, w), (mask_h, mask_w) = shape, mask.shape
-        raise UserError(f"'{image}' is {w}x{h}, its mask {mask_w}x{mask_h}: they must agree.")
+    check_size(image, shape, mask.shape)
     return pixels, mask, remark
 
 
@@ -261,17 +253,22 @@ def write_picture(folder: Path, name: str, source: Path, pixels: np.ndarray, enc
     return target
 
 
-@contextlib.contextmanager
-def new_folder(out: str | Path, source: str | Path | None = None) -> Iterator[Path]:
-    """Yield a hidden sibling folder that becomes `out` at the end, or vanishes when anything goes wrong.
-
-    Raises: UserError when `out` exists and is not empty, lies inside `source`, or cannot be written.
-    """
-    out = Path(out)
-    if source and out.resolve().is_relative_to(Path(source).resolve()):
+def check_new(out: Path, source: Path | None = None) -> None:
+    """Raises: UserError when `out` exists and is not empty, or lies inside `source`."""
+    if source and out.resolve().is_relative_to(source.resolve()):
         raise UserError(f"'{out}' lies inside '{source}', which is read. Choose a place outside it.")
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise UserError(f"'{out}' exists and is not empty. Choose another folder, or remove it first.")
+
+
+@contextlib.contextmanager
+def new_folder(out: str | Path, source: Path | None = None) -> Iterator[Path]:
+    """Yield a hidden sibling folder that becomes `out` at the end, or vanishes when anything goes wrong.
+
+    Raises: UserError when `out` is not as in check_new, or cannot be written.
+    """
+    out = Path(out)
+    check_new(out, source)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
@@ -303,7 +300,7 @@ def _names(layout: Layout) -> list[str]:
     paths = [example.image.relative_to(layout.root) for example in layout.examples]
     if len({same_name(path.stem) for path in paths}) == len(paths):
         return [path.stem for path in paths]
-    layout.notes.append("some pictures share a name: the folder became part of every name")
+    layout.tell("some pictures share a name: the folder became part of every name")
     return unique_names(["_".join(path.with_suffix("").parts) for path in paths])
 
 

@@ -7,6 +7,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +17,31 @@ from PIL import Image, ImageDraw
 from segkit.data import displayed_size
 from segkit.files import UserError, require
 
+STRAY = "outline without an area"
+
 NO_AREA = {"point", "points", "line", "linestrip", "polyline", "keypoint", "keypointlabels", "skeleton"}
 
-NO_AREA |= {"tag", "choices", "graph", "point_3d", "text", "extreme point", "outline without an area"}
-
-Paint = Callable[[tuple[int, int]], np.ndarray]
+NO_AREA |= {"tag", "choices", "graph", "point_3d", "text", "extreme point", STRAY}
 
 
 @dataclass(frozen=True)
 class Region:
-    """One annotated object: its class, what the tool calls its shape, and how to paint it.
+    """What was drawn at once: its class, what the tool calls its shape, and how to paint it.
 
-    paint: takes (H, W), returns bool (H, W); None for a shape that has no outline here, such as a box.
+    paint: takes shape=(H, W), returns bool (H, W); None for what has no outline here, such as a box.
     """
 
     label: str
     kind: str
-    paint: Paint | None = None
+    paint: Callable[..., np.ndarray] | None = None
     group: Any = None
     """Regions of one class and one group are parts of one object."""
     crowd: bool = False
+
+    @property
+    def object(self) -> tuple:
+        """What it is a part of: equal for the parts of one object."""
+        return (self.label, id(self)) if self.group is None else (self.label, "group", self.group)
 
 
 def is_background(label: str) -> bool:
@@ -43,55 +49,51 @@ def is_background(label: str) -> bool:
     return re.sub(r"[\W_]+", "", label.lower()) in ("background", "bg", "hole")
 
 
+def check_size(image: Path | str, shape: tuple[int, int], mask: tuple[int, int]) -> None:
+    """Raises: UserError where a picture and its mask, both (H, W), differ in size."""
+    if shape != mask:
+        (h, w), (mask_h, mask_w) = shape, mask
+        raise UserError(f"'{image}' is {w}x{h}, its mask {mask_w}x{mask_h}: they must agree.")
+
+
 def paint_regions(
     image: Path, size: tuple[int, int] | None, regions: Iterable[Region], wanted: set[str]
 ) -> np.ndarray:
-    """Number the wanted objects of a picture: see number_regions.
+    """Number the wanted objects of a picture in the order of drawing: uint16 (H, W), 0 for nobody.
 
-    size: (H, W) as the annotation states it; None for that of the picture as displayed.
-    Raises: UserError when the picture has another size.
+    size: (H, W) as the annotation states it, which may be that before an EXIF rotation; None for the
+        picture's as displayed.
+    Raises: UserError when the picture has another size, a wanted object no outline, or not one a pixel.
     """
-    displayed = displayed_size(image)
-    if size and size not in (displayed, displayed[::-1]):
-        (h, w), (ours_h, ours_w) = size, displayed
-        raise UserError(f"'{image}' is {ours_w}x{ours_h}, its mask {w}x{h}: they must agree.")
-    return number_regions(str(image), size or displayed, regions, wanted)
-
-
-def number_regions(
-    name: str, shape: tuple[int, int], regions: Iterable[Region], wanted: set[str]
-) -> np.ndarray:
-    """Number the wanted objects in the order of drawing: uint16 (H, W), 0 for nobody.
-
-    Raises: UserError when a wanted object has no outline, or not one of them a pixel.
-    """
-    people, numbers = np.zeros(shape, np.uint16), {}
+    shape = displayed_size(image)
+    if size and size != shape[::-1]:
+        check_size(image, shape, size)
+    people, numbers = np.zeros(size or shape, np.uint16), {}
     for region in regions:
-        person = region.label in wanted
-        if not (person or is_background(region.label)):
+        number = 0  # a hole
+        if region.label in wanted:
+            number = numbers.setdefault(region.object, len(numbers) + 1)
+        elif not is_background(region.label):
             continue
-        if person:
-            one = object() if region.group is None else (region.label, region.group)
-            number = numbers.setdefault(one, len(numbers) + 1)
         if region.kind in NO_AREA:
             continue
         if region.paint is None:
             raise UserError(
-                f"'{name}': an object of class {region.label} has a {region.kind} but no outline."
+                f"'{image}': an object of class {region.label} has a {region.kind} but no outline."
             )
         try:
-            people[region.paint(shape)] = number if person else 0
+            people[region.paint(shape=people.shape)] = number
         except UserError as error:
-            raise UserError(f"'{name}': {error}") from None
+            raise UserError(f"'{image}': {error}") from None
     if numbers and not people.any():
-        raise UserError(f"'{name}': {len(numbers)} annotated, and not one has an area inside the picture.")
+        raise UserError(f"'{image}': {len(numbers)} annotated, and not one has an area inside the picture.")
     return people
 
 
-# Shapes
+# Shapes: each takes the (H, W) of the picture by name and returns bool (H, W)
 
 
-def _bounded(points: Sequence, shape: tuple[int, int], of: float = 0) -> np.ndarray:
+def _bounded(points: Any, shape: tuple[int, int], of: float = 0) -> np.ndarray:
     """Points as float (N, 2) in pixels.   Raises: UserError for what no tool draws, and no memory holds.
 
     of: the picture's width, and its height, in the units of the points, such as 100; 0 for pixels.
@@ -107,71 +109,72 @@ def _bounded(points: Sequence, shape: tuple[int, int], of: float = 0) -> np.ndar
     return points
 
 
-def polygons(rings: Sequence[Sequence], of: float = 0) -> Paint:
-    """The union of rings of corners, each (N, 2) or flat, with the rule that COCO uses; of: see _bounded."""
-
-    def paint(shape: tuple[int, int]) -> np.ndarray:
-        flat = [_bounded(ring, shape, of).ravel().tolist() for ring in rings]
-        return codec().decode(codec().frPyObjects(flat, *shape)).any(2)
-
-    return paint
+def polygon(ring: Any, of: float = 0, *, shape: tuple[int, int]) -> np.ndarray:
+    """What lies in a ring of corners, by the rule that COCO uses; of: see _bounded."""
+    flat = _bounded(ring, shape, of).ravel().tolist()
+    return codec().decode(codec().frPyObjects([flat], *shape))[..., 0] > 0
 
 
-def drawn(kind: str, points: Sequence, holes: Sequence[Sequence] = ()) -> Paint:
+def drawn(points: Any, kind: str = "polygon", holes: Sequence = (), *, shape: tuple[int, int]) -> np.ndarray:
     """A polygon or a rectangle whose corners are pixels, as labelme and Supervisely draw it with Pillow."""
+    picture = Image.new("1", shape[::-1])
+    draw, corners = ImageDraw.Draw(picture), _bounded(points, shape)
+    if kind == "rectangle":  # the two corners come in any order
+        corners = np.stack([corners.min(0), corners.max(0)])
+    getattr(draw, kind)([tuple(point) for point in corners], fill=1, outline=1)
+    for hole in holes:
+        draw.polygon([tuple(point) for point in _bounded(hole, shape)], fill=0, outline=0)
+    return np.array(picture)
 
-    def paint(shape: tuple[int, int]) -> np.ndarray:
-        picture = Image.new("1", shape[::-1])
-        draw, corners = ImageDraw.Draw(picture), _bounded(points, shape)
-        if kind == "rectangle":  # the two corners come in any order
-            corners = np.stack([corners.min(0), corners.max(0)])
-        getattr(draw, kind)([tuple(point) for point in corners], fill=1, outline=1)
-        for hole in holes:
-            draw.polygon([tuple(point) for point in _bounded(hole, shape)], fill=0, outline=0)
-        return np.array(picture)
 
-    return paint
+def outlined(label: str, ring: Any, paint: Callable = polygon, **how: Any) -> Region:
+    """A region of one ring of corners, (N, 2) or flat; fewer than three make no area.
+
+    paint: polygon or drawn, and how: what it takes besides the ring.
+    """
+    ring = np.asarray(ring, float)
+    return Region(label, "polygon", partial(paint, ring, **how)) if ring.size >= 6 else Region(label, STRAY)
 
 
 def ellipse(
-    x: float, y: float, radius_x: float, radius_y: float, degrees: float = 0.0, of: float = 0
-) -> Paint:
+    x: float, y: float, radius_x: float, radius_y: float, degrees: float = 0.0, of: float = 0, *, shape: tuple
+) -> np.ndarray:
     """The pixels whose middle lies in an ellipse; it is turned clockwise.   of: see _bounded."""
-
-    def paint(shape: tuple[int, int]) -> np.ndarray:
-        (cx, cy), (rx, ry) = _bounded([x, y, radius_x, radius_y], shape, of)
-        turn = np.deg2rad(degrees)
-        rows, columns = np.ogrid[: shape[0], : shape[1]]
-        dx, dy = columns + 0.5 - cx, rows + 0.5 - cy
-        along, across = dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn)
-        return (along / max(rx, 1e-6)) ** 2 + (across / max(ry, 1e-6)) ** 2 <= 1
-
-    return paint
+    (cx, cy), (rx, ry) = _bounded([x, y, radius_x, radius_y], shape, of)
+    turn = np.deg2rad(degrees)
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    dx, dy = columns + 0.5 - cx, rows + 0.5 - cy
+    along, across = dx * np.cos(turn) + dy * np.sin(turn), dy * np.cos(turn) - dx * np.sin(turn)
+    return (along / max(rx, 1e-6)) ** 2 + (across / max(ry, 1e-6)) ** 2 <= 1
 
 
-def pasted(patch: Callable[[], np.ndarray], x: float, y: float) -> Paint:
+def pasted(patch: Callable[[], np.ndarray], x: float, y: float, *, shape: tuple[int, int]) -> np.ndarray:
     """A small mask, decoded when it is wanted, with its top left corner at (x, y); cut off at the edges."""
-
-    def paint(shape: tuple[int, int]) -> np.ndarray:
-        left, top = _bounded([x, y], shape)[0].round().astype(int)
-        mask = np.zeros(shape, bool)
-        inside = patch()[max(0, -top) :, max(0, -left) :]
-        target = mask[max(0, top) :, max(0, left) :][: inside.shape[0], : inside.shape[1]]
-        target |= inside[: target.shape[0], : target.shape[1]]
-        return mask
-
-    return paint
+    left, top = _bounded([x, y], shape)[0].round().astype(int)
+    mask = np.zeros(shape, bool)
+    inside = patch()[max(0, -top) :, max(0, -left) :]
+    target = mask[max(0, top) :, max(0, left) :][: inside.shape[0], : inside.shape[1]]
+    target |= inside[: target.shape[0], : target.shape[1]]
+    return mask
 
 
 # Run lengths
 
 
-def runs(counts: Sequence[int] | str, shape: tuple[int, int], order: str = "F") -> np.ndarray:
+def runs(
+    counts: Sequence[int] | str,
+    order: str = "F",
+    stated: Sequence[int] | None = None,
+    *,
+    shape: tuple[int, int],
+) -> np.ndarray:
     """Run lengths, nobody first, as a mask: bool (H, W).
 
     counts: numbers, or COCO's compressed text.   order: "F" for column by column, "C" for row by row.
-    Raises: UserError when they do not fill the picture exactly.
+    Raises: UserError when they do not fill the picture exactly, or the stated (H, W) is another.
     """
+    if stated and tuple(stated) != shape:
+        raise UserError(f"run lengths of {stated} belong to a picture of {list(shape)} (height, width).")
     lengths = np.array(_counts_from_text(counts) if isinstance(counts, str) else counts, np.int64)
     if (lengths < 0).any():
         raise UserError("a run length is below 0.")
@@ -194,7 +197,7 @@ def _counts_from_text(text: str) -> list[int]:
     return counts
 
 
-def brush_decode(rle: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
+def brush_decode(rle: Sequence[int], *, shape: tuple[int, int]) -> np.ndarray:
     """Label Studio's run lengths of RGBA bytes as a mask, where alpha is over 0: bool (H, W).
 
     A head says how many values there are, how wide they are, and four widths of lengths. Each run then is a

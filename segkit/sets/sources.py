@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+import numpy as np
 from tqdm.auto import tqdm
 
 from segkit.files import (
@@ -27,7 +28,6 @@ from segkit.files import (
     write_text,
 )
 from segkit.sets.importers import new_folder, upright, write_pair
-from segkit.sets.tools import coco_mask, open_coco
 
 PERSON = 1  # COCO's category
 
@@ -204,10 +204,15 @@ def _build_coco(source: Source, folder: Path, request: dict[str, Any], progress:
     Crowd regions (iscrowd=1) are coarse outlines of many people. They count as person, because people
     they are; crowd="skip-image" leaves out the images that have one.
     """
+    require("pycocotools", extra="data")
+    from pycocotools.coco import COCO
+
     rows, licence = [], request["licence"]
     for part in source.splits if request["split"] == "all" else (request["split"],):
         member = f"annotations/instances_{part}2017.json"
-        coco = open_coco(_unpacked(source, progress, [member])[0])
+        (path,) = _unpacked(source, progress, [member])
+        with contextlib.redirect_stdout(None):
+            coco = COCO(path)
         crowds = {coco.anns[key]["image_id"] for key in coco.getAnnIds(catIds=[PERSON], iscrowd=True)}
         left_out = crowds if request["crowd"] == "skip-image" else set()
         licences = {entry["id"]: entry for entry in coco.dataset["licenses"]}
@@ -226,7 +231,8 @@ def _build_coco(source: Source, folder: Path, request: dict[str, Any], progress:
         for name in tqdm(paths, desc=f"{part} masks", unit="image", disable=not progress):
             record = chosen[name]
             try:
-                pixels, mask, _ = upright(paths[name], coco_mask(coco, record["id"], [PERSON]))
+                notes = coco.loadAnns(coco.getAnnIds(record["id"], PERSON))
+                pixels, mask, _ = upright(paths[name], np.any([*map(coco.annToMask, notes)], axis=0))
             except UserError as error:  # a single image has no checksum: this is its test
                 paths[name].unlink(missing_ok=True)
                 raise UserError(f"{error} It was removed: run again to fetch it anew.") from None

@@ -7,12 +7,12 @@ painted before somebody asks. Introduced in notebook 02.
 import base64
 import contextlib
 import csv
-import io
 import itertools
 import json
 import re
 import zlib
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -23,42 +23,48 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from segkit.files import IMAGE_SUFFIXES, UserError, name_some, open_picture, require, same_name
-from segkit.sets.layouts import (
-    IMAGE_FOLDERS,
-    Layout,
-    Tree,
-    find_class_list,
-    load_data,
-    named_split,
-    shared_tail,
+from segkit.files import IMAGE_SUFFIXES, UserError, name_some, open_picture, same_name
+from segkit.sets.classes import find_class_list
+from segkit.sets.regions import (
+    Region,
+    brush_decode,
+    drawn,
+    ellipse,
+    outlined,
+    pasted,
+    runs,
 )
-from segkit.sets.regions import Region, brush_decode, drawn, ellipse, number_regions, pasted, polygons, runs
-
-STRAY = "outline without an area"
+from segkit.sets.tree import IMAGE_FOLDERS, Layout, Tree, named_split, shared_tail
 
 
 class Reader(ABC):
     """One tool's files in a tree. A file or a picture that cannot be read does not stop the others."""
 
     name = ""
+    endings: tuple[str, ...] = (".json",)
 
     def __init__(self, tree: Tree):
         self.tree, self.layout = tree, Layout(self.name, tree.root)
 
-    def files(self) -> Iterable[Path]:
-        """The JSON files that belong to this tool; those that are broken are said."""
-        for path in self.tree.files_of(".json"):
-            if self.tree.kinds[path] == self.name:
-                yield path
-            elif self.tree.kinds[path] == "broken":
-                with self.layout.noting(path):
-                    self.layout.read.add(path)
-                    self.layout.spoilt.update(self.tree.same_stem(path))
-                    load_data(path)
+    def knows(self, content: Any) -> bool:
+        """Whether the content of a file is this tool's."""
+        raise NotImplementedError
+
+    def files(self) -> Iterable[tuple[Path, Any]]:
+        """The files that belong to this tool, with their contents; those that are broken are said."""
+        for path in self.tree.files_of(*self.endings):
+            try:
+                content = self.tree.load(path)
+            except UserError as error:
+                self.layout.failed.append(str(error))
+                self.layout.read.add(path)
+                self.layout.spoilt.update(self.tree.same_stem(path))
+            else:
+                if self.knows(content):
+                    yield path, content
 
     @abstractmethod
-    def records(self, path: Path) -> Iterable[tuple[Any, Any]]:
+    def records(self, path: Path, content: Any) -> Iterable[tuple[Any, Any]]:
         """The pictures that a file names, or their paths, and what it holds of each."""
 
     def picture(self, name: Any, path: Path) -> Path:
@@ -74,10 +80,10 @@ class Reader(ABC):
 
     def find(self) -> Layout:
         layout = self.layout
-        for path in self.files():
+        for path, content in self.files():
             layout.read.add(path)
             with layout.noting(path):
-                for name, record in self.records(path):
+                for name, record in self.records(path, content):
                     with layout.noting(path):
                         image = self.picture(name, path)
                         layout.spoilt.add(image)
@@ -88,39 +94,64 @@ class Reader(ABC):
         return layout
 
 
-def _outline(label: str, ring: Any, of: float = 0) -> Region:
-    """A region of one ring of corners, in parts of `of` or in pixels; fewer than three make no area."""
-    ring = np.asarray(ring, float)
-    return Region(label, "polygon", polygons([ring], of)) if ring.size >= 6 else Region(label, STRAY)
-
-
 # COCO
 
 
-def open_coco(path: Path) -> Any:
-    """Open a COCO JSON file as a pycocotools.coco.COCO whose ids all resolve.   Raises: UserError."""
-    require("pycocotools", extra="data")
-    from pycocotools.coco import COCO
+class Coco(Reader):
+    name = "coco"
 
-    data = load_data(Path(path))
+    def knows(self, content: Any) -> bool:
+        keys = ("images", "annotations", "categories")
+        return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in keys)
+
+    def files(self) -> Iterable[tuple[Path, Any]]:
+        # One that is wrong stops all: which pictures it is about cannot be told.
+        return [(path, (content, _coco_notes(path, content))) for path, content in super().files()]
+
+    def records(self, path: Path, content: tuple[dict, dict]) -> Iterable[tuple[Path, tuple]]:
+        (data, notes), pictures = content, defaultdict(dict)
+        # Roboflow puts a class above the others that nothing belongs to.
+        used = {label for found in notes.values() for label, _ in found}
+        above = {one.get("supercategory") for one in data["categories"]} - {
+            one["name"] for one in data["categories"] if one.get("supercategory") == one["name"]
+        }
+        names = [one["name"] for one in data["categories"] if one["name"] in used or one["name"] not in above]
+        self.layout.classes.update(dict.fromkeys(names, 0))
+        for record in data["images"]:
+            with self.layout.noting(path):
+                image = self.tree.picture(record["file_name"], near=path)
+                pictures[image][_text(record["id"])] = record
+        if repeated := [image.name for image, records in pictures.items() if len(records) > 1]:
+            self.layout.tell("several records name one picture and count together", *repeated)
+        for image, records in pictures.items():
+            yield image, (next(iter(records.values())), [note for key in records for note in notes[key]])
+
+    def regions(self, record: tuple[dict, list]) -> tuple[list[Region] | None, Any]:
+        about, notes = record
+        regions = [region for label, note in notes for region in _coco_regions(label, note)]
+        return regions or None, (about.get("height"), about.get("width"))
+
+    def split(self, record: Any, image: Path, path: Path) -> str:
+        return self.tree.split(path) or super().split(record, image, path)
+
+
+def _coco_notes(path: Path, data: dict) -> dict[str, list[tuple[str, dict]]]:
+    """Of each image, by its id, the annotations and their classes.   Raises: UserError for an odd id."""
     try:
-        images = _by_id(path, data["images"], "file_name")
-        categories = _by_id(path, data["categories"], "name")
-        panoptic = " Panoptic files (segments_info) are not read."
+        known = {"image_id": _by_id(path, data["images"], "file_name")}
+        known["category_id"] = _by_id(path, data["categories"], "name")
+        notes = {key: [] for key in known["image_id"]}
         for number, note in enumerate(data["annotations"], start=1):
-            for key, known in (("image_id", images), ("category_id", categories)):
-                if (record := known.get(_text(note.get(key)))) is None:
-                    raise UserError(
-                        f"'{path}': annotation {note.get('id', number)} has the {key} {note.get(key)!r}, "
-                        f"which nothing there has.{panoptic if 'segments_info' in note else ''}"
-                    )
-                note[key] = record["id"]
-            note["id"] = number  # merged files repeat these, and nothing else refers to them
-        coco = COCO()
-        coco.dataset = data
-        with contextlib.redirect_stdout(io.StringIO()):
-            coco.createIndex()
-        return coco
+            image, label = (known[key].get(_text(note.get(key))) for key in known)
+            if image is None or label is None:
+                key = "category_id" if image else "image_id"
+                panoptic = " Panoptic files (segments_info) are not read." * ("segments_info" in note)
+                raise UserError(
+                    f"'{path}': annotation {note.get('id', number)} has the {key} {note.get(key)!r}, "
+                    f"which nothing there has.{panoptic}"
+                )
+            notes[_text(note["image_id"])].append((label["name"], note))
+        return notes
     except (LookupError, TypeError, AttributeError) as error:
         raise UserError(f"'{path}' is not a COCO JSON file that can be read ({error!r}).") from error
 
@@ -143,74 +174,15 @@ def _text(number: Any) -> str:
     return str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
 
 
-def coco_regions(coco: Any, image_id: Any) -> list[Region]:
-    """The annotations of one image, crowd regions included."""
-    regions = []
-    for note in coco.imgToAnns.get(image_id, []):
-        label, shape = coco.cats[note["category_id"]]["name"], note.get("segmentation")
-        make = partial(Region, label, crowd=_text(note.get("iscrowd")) in ("1", "True"))
-        if isinstance(shape, dict):
-            regions.append(make("run lengths", partial(_coco_runs, shape)))
-        elif shape:
-            shape = [np.asarray(ring, float) for ring in (shape if np.ndim(shape[0]) else [shape])]
-            rings = [ring for ring in shape if ring.size >= 6]
-            regions += [make(STRAY)] * (len(shape) - len(rings))
-            regions += [make("polygon", polygons(rings))] if rings else []
-        else:
-            regions.append(make("box"))
-    return regions
-
-
-def _coco_runs(shape: dict, size: tuple[int, int]) -> np.ndarray:
-    if tuple(shape["size"]) != size:
-        raise UserError(
-            f"run lengths of {shape['size']} belong to a picture of {list(size)} (height, width)."
-        )
-    return runs(shape["counts"], size)
-
-
-def coco_mask(coco: Any, image_id: int, category_ids: Iterable[int]) -> np.ndarray:
-    """The union of all annotations of these categories, crowd regions included: bool (H, W).
-
-    Raises: UserError when an object has a box but no outline.
-    """
-    record, wanted = coco.imgs[image_id], {coco.cats[key]["name"] for key in category_ids}
-    size = record["height"], record["width"]
-    return number_regions(record["file_name"], size, coco_regions(coco, image_id), wanted) > 0
-
-
-class Coco(Reader):
-    name = "coco"
-
-    def files(self) -> Iterable[Path]:
-        self.opened = {path: open_coco(path) for path in super().files()}
-        return self.opened
-
-    def records(self, path: Path) -> Iterable[tuple[Path, tuple]]:
-        coco, pictures = self.opened[path], {}
-        # Roboflow puts a class above the others that nothing belongs to.
-        cats = coco.cats.values()
-        above = {one.get("supercategory") for one in cats if one.get("supercategory") != one["name"]}
-        names = {key: one["name"] for key, one in coco.cats.items()}
-        names = {key: name for key, name in names.items() if coco.catToImgs[key] or name not in above}
-        self.layout.classes.update(dict.fromkeys(names.values(), 0))
-        for record in coco.dataset["images"]:
-            with self.layout.noting(path):
-                image = self.tree.picture(record["file_name"], near=path)
-                pictures.setdefault(image, {})[record["id"]] = record
-        if repeated := [image.name for image, records in pictures.items() if len(records) > 1]:
-            note = f"several records name one picture and count together: {name_some(repeated)}"
-            self.layout.notes.append(note)
-        return [(image, (coco, records)) for image, records in pictures.items()]
-
-    def regions(self, record: tuple) -> tuple[list[Region] | None, Any]:
-        coco, records = record
-        first = next(iter(records.values()))
-        regions = [region for key in records for region in coco_regions(coco, key)]
-        return regions or None, (first.get("height"), first.get("width"))
-
-    def split(self, record: Any, image: Path, path: Path) -> str:
-        return self.tree.split(path) or super().split(record, image, path)
+def _coco_regions(label: str, note: dict) -> list[Region]:
+    """What one annotation draws; its rings are one object."""
+    shape, regions = note.get("segmentation"), [Region(label, "box")]
+    if isinstance(shape, dict):
+        regions = [Region(label, "run lengths", partial(runs, shape["counts"], stated=shape["size"]))]
+    elif shape:
+        regions = [outlined(label, ring) for ring in (shape if np.ndim(shape[0]) else [shape])]
+    about = {"group": id(note), "crowd": _text(note.get("iscrowd")) in ("1", "True")}
+    return [replace(region, **about) for region in regions]
 
 
 # labelme and Supervisely: one JSON for each picture
@@ -219,16 +191,21 @@ class Coco(Reader):
 class Labelme(Reader):
     name = "labelme"
 
-    def records(self, path: Path) -> Iterable[tuple[Path, dict]]:
-        record, same = load_data(path), self.tree.same_stem(path)
+    def knows(self, content: Any) -> bool:
+        return isinstance(content, dict) and isinstance(content.get("shapes"), list)
+
+    def records(self, path: Path, content: dict) -> Iterable[tuple[Any, dict]]:
+        return [(content.get("imagePath") or "", content)]
+
+    def picture(self, name: Any, path: Path) -> Path:
+        same = self.tree.same_stem(path)
         self.layout.spoilt.update(same)
         try:
-            image = self.tree.picture(record.get("imagePath") or "", near=path)
+            return super().picture(name, path)
         except UserError:  # renamed or moved: the picture of the same name will do
             if len(same) != 1:
                 raise
-            image = same[0]
-        return [(image, record)]
+            return same[0]
 
     def regions(self, record: dict) -> tuple[list[Region] | None, Any]:
         regions = [replace(_labelme_region(s), group=s.get("group_id")) for s in record["shapes"]]
@@ -237,16 +214,16 @@ class Labelme(Reader):
 
 def _labelme_region(shape: dict) -> Region:
     kind, label, points = shape.get("shape_type") or "polygon", str(shape["label"]), shape["points"]
+    if kind in ("polygon", "oriented_rectangle"):
+        return outlined(label, points, drawn)
+    if kind == "rectangle":
+        return Region(label, kind, partial(drawn, points, kind))
     if kind == "mask":
-        return Region(label, kind, pasted(partial(_png, shape["mask"]), *points[0]))
+        return Region(label, kind, partial(pasted, partial(_png, shape["mask"]), *points[0]))
     if kind == "circle":  # the centre and one point on the rim
         (x, y), (rim_x, rim_y) = points
         radius = float(np.hypot(x - rim_x, y - rim_y))
-        return Region(label, kind, ellipse(x + 0.5, y + 0.5, radius, radius))
-    if kind == "rectangle":
-        return Region(label, kind, drawn(kind, points))
-    if kind in ("polygon", "oriented_rectangle"):
-        return Region(label, "polygon", drawn("polygon", points)) if len(points) > 2 else Region(label, STRAY)
+        return Region(label, kind, partial(ellipse, x + 0.5, y + 0.5, radius, radius))
     return Region(label, kind)
 
 
@@ -264,9 +241,12 @@ def _png(text: str, least: int = 0) -> np.ndarray:
 class Supervisely(Reader):
     name = "supervisely"
 
-    def records(self, path: Path) -> Iterable[tuple[str, dict]]:
+    def knows(self, content: Any) -> bool:
+        return isinstance(content, dict) and isinstance(content.get("objects"), list) and "size" in content
+
+    def records(self, path: Path, content: dict) -> Iterable[tuple[str, dict]]:
         # The annotation of x.jpg is x.jpg.json in new exports and x.json in old ones.
-        return [(path.stem, load_data(path))]
+        return [(path.stem, content)]
 
     def picture(self, name: str, path: Path) -> Path:
         image, folder = super().picture(name, path), path.parent.parent / "img"
@@ -280,15 +260,14 @@ class Supervisely(Reader):
 
 
 def _supervisely_region(shape: dict) -> Region:
-    kind, label = shape["geometryType"], shape["classTitle"]
+    kind, label, points = shape["geometryType"], shape["classTitle"], shape.get("points")
+    if kind == "polygon":
+        return outlined(label, points["exterior"], drawn, holes=points.get("interior", []))
+    if kind == "rectangle":
+        return Region(label, kind, partial(drawn, points["exterior"], kind))
     if kind in ("bitmap", "alpha_mask"):
         bitmap, least = shape["bitmap"], 127 if kind == "alpha_mask" else 0
-        return Region(label, kind, pasted(partial(_png, bitmap["data"], least), *bitmap["origin"]))
-    if kind in ("polygon", "rectangle"):
-        points = shape["points"]
-        if kind == "polygon" and len(points["exterior"]) < 3:
-            return Region(label, STRAY)
-        return Region(label, kind, drawn(kind, points["exterior"], points.get("interior", [])))
+        return Region(label, kind, partial(pasted, partial(_png, bitmap["data"], least), *bitmap["origin"]))
     return Region(label, kind)
 
 
@@ -300,61 +279,45 @@ class Yolo(Reader):
 
     name = "yolo"
 
-    def files(self) -> Iterable[Path]:
+    def files(self) -> Iterable[tuple[Path, Any]]:
         images = self.tree.images
         self.photos = {p for p in images if not IMAGE_FOLDERS.isdisjoint(map(str.lower, p.parts))}
-        named = [path for path in self.tree.files_of(".txt") if self._belongs(path)]
-        return named if any(_numbers(path) is not None for path in named) else []  # else these are others
+        named = {path: _numbers(path) for path in self.tree.files_of(".txt") if self._belongs(path)}
+        return named.items() if any(lines is not None for lines in named.values()) else ()
 
     def _belongs(self, path: Path) -> bool:
         """Whether a text lies beside a picture of its name, or below labels/ and has one anywhere."""
         below = "labels" in map(str.lower, path.relative_to(self.tree.root).parts)
         return bool(self.tree.by_bare_name.get(same_name(path.stem)) if below else self.tree.same_stem(path))
 
-    def records(self, path: Path) -> Iterable[tuple[Path, Path]]:
-        # A run's own pictures of its predictions have the same names.
-        return [(self.tree.picture(path.stem, path, self.photos | {*self.tree.same_stem(path)}), path)]
+    def records(self, path: Path, lines: list | None) -> Iterable[tuple[str, tuple]]:
+        return [(path.stem, (path, lines))]
 
-    def regions(self, path: Path) -> tuple[list[Region], None]:
-        if (lines := _numbers(path)) is None:
+    def picture(self, name: str, path: Path) -> Path:
+        # A run's own pictures of its predictions have the same names.
+        return self.tree.picture(name, path, self.photos | {*self.tree.same_stem(path)})
+
+    def regions(self, record: tuple) -> tuple[list[Region], None]:
+        path, lines = record
+        if lines is None:
             raise UserError(f"'{path}' holds more than numbers, so its picture is left out.")
         known = find_class_list(self.tree, path, self.layout)
         names = dict(enumerate(known)) if isinstance(known, list) else known
-        return [self._region(names, f"'{path}'", n, *line) for n, line in enumerate(lines, start=1)], None
-
-    def _region(
-        self, names: dict[int, str] | None, path: str, line: int, key: float, *values: float
-    ) -> Region:
-        if names is not None and key not in names:
-            raise UserError(f"{path} has the class {key:g} in line {line}, which no list there names.")
-        label = names[int(key)] if names else f"{key:g}"
-        if len(values) == 4:
-            return Region(label, "box")
-        if values and not (min(values) >= -0.01 and max(values) <= 1.01):
-            raise UserError(f"{path} has corners outside of 0 to 1 in line {line}.")
-        if len(values) % 2:
-            raise UserError(
-                f"{path} has {len(values)} numbers after the class in line {line}: expected pairs."
-            )
-        return _outline(label, values, of=1)
+        return [_yolo_region(names, f"'{path}'", n, *line) for n, line in enumerate(lines, start=1)], None
 
     def find(self) -> Layout:
-        layout, ranks = super().find(), {}
+        layout = super().find()
         for path in self.tree.files_of(".yaml", ".yml") if layout.read else ():
-            data = load_data(path)
+            data = self.tree.load(path)
             if not (isinstance(data, dict) and "names" in data):
                 continue
             if "kpt_shape" in data:
                 raise UserError(f"'{path}' describes poses (kpt_shape): key points have no outline.")
             layout.read.add(path)
             for key in ("train", "val", "valid", "test"):
-                given = data.get(key) or []
-                for entry in [given] if isinstance(given, str) else given:
+                for entry in np.atleast_1d(data.get(key) or []):
                     for image, rank in self._images_of(str(entry)).items():
-                        ranks.setdefault(image, set()).add((rank, named_split(key)))
-        splits = layout.settle(ranks)
-        for example in layout.examples:
-            example.split = splits.get(example.image, example.split)
+                        layout.splits[image].add((rank, named_split(key)))
         return layout
 
     def _images_of(self, entry: str) -> dict[Path, int]:
@@ -370,6 +333,19 @@ class Yolo(Reader):
         ranks = {image: max(shared_tail(at, parts) for at in image.parents) for image in self.tree.images}
         best = max(ranks.values(), default=0)
         return {image: rank for image, rank in ranks.items() if rank == best > 0}
+
+
+def _yolo_region(names: dict[int, str] | None, path: str, line: int, key: float, *values: float) -> Region:
+    if names is not None and key not in names:
+        raise UserError(f"{path} has the class {key:g} in line {line}, which no list there names.")
+    label = names[int(key)] if names else f"{key:g}"
+    if len(values) == 4:
+        return Region(label, "box")
+    if values and not (min(values) >= -0.01 and max(values) <= 1.01):
+        raise UserError(f"{path} has corners outside of 0 to 1 in line {line}.")
+    if len(values) % 2:
+        raise UserError(f"{path} has {len(values)} numbers after the class in line {line}: expected pairs.")
+    return outlined(label, values, of=1)
 
 
 def _numbers(path: Path) -> list[list[float]] | None:
@@ -388,23 +364,17 @@ class Cvat(Reader):
     """annotations.xml: an element per image, and in it one per shape, in the order of z_order."""
 
     name = "cvat"
+    endings = (".xml",)
 
-    def files(self) -> Iterable[Path]:
-        for path in self.tree.files_of(".xml"):
-            try:
-                self.root = ElementTree.parse(path).getroot()
-            except (OSError, LookupError, ValueError, ElementTree.ParseError) as error:
-                self.layout.failed.append(f"'{path}' is not readable XML ({error}).")
-                continue
-            if self.root.tag == "annotations" and any(part.tag in ("image", "track") for part in self.root):
-                yield path
+    def knows(self, content: ElementTree.Element) -> bool:
+        return content.tag == "annotations" and any(part.tag in ("image", "track") for part in content)
 
-    def records(self, path: Path) -> Iterable[tuple[str | None, ElementTree.Element]]:
-        if self.root.find("track") is not None:
+    def records(self, path: Path, content: ElementTree.Element) -> Iterable[tuple]:
+        if content.find("track") is not None:
             self.layout.failed.append(f"'{path}' annotates a video: export it as 'CVAT for images 1.1'.")
-        names = [name.text for name in self.root.iterfind("meta//label/name")]
+        names = [name.text for name in content.iterfind("meta//label/name")]
         self.layout.classes.update({name: 0 for name in names if name})
-        return [(image.get("name"), image) for image in self.root.iterfind("image")]
+        return [(image.get("name"), image) for image in content.iterfind("image")]
 
     def regions(self, record: ElementTree.Element) -> tuple[list[Region] | None, Any]:
         shapes = sorted(record, key=lambda shape: int(shape.get("z_order") or 0))
@@ -418,15 +388,16 @@ class Cvat(Reader):
 def _cvat_region(shape: ElementTree.Element) -> Region:
     kind, label = shape.tag, shape.get("label") or ""
     if kind == "polygon":
-        return _outline(label, [point.split(",") for point in shape.get("points", "").split(";") if point])
+        return outlined(label, [point.split(",") for point in shape.get("points", "").split(";") if point])
     if kind == "ellipse":
         numbers = [float(shape.get(key) or 0) for key in ("cx", "cy", "rx", "ry", "rotation")]
-        return Region(label, kind, ellipse(*numbers))
+        return Region(label, kind, partial(ellipse, *numbers))
     if kind == "mask":
         left, top, width, height = (int(shape.get(key)) for key in ("left", "top", "width", "height"))
         counts = [int(number) for number in shape.get("rle").split(",")]
-        patch = partial(runs, counts, (height, width), "C")
-        return Region(label, kind, pasted(patch, left, top))
+        return Region(
+            label, kind, partial(pasted, partial(runs, counts, "C", shape=(height, width)), left, top)
+        )
     return Region(label, kind)
 
 
@@ -441,10 +412,13 @@ class LabelStudio(Reader):
 
     name = "label-studio"
 
-    def records(self, path: Path) -> Iterable[tuple[dict, dict]]:
+    def knows(self, content: Any) -> bool:
+        return isinstance(content, list) and any(map(_is_task, content))
+
+    def records(self, path: Path, content: list[dict]) -> Iterable[tuple[dict, dict]]:
         """The tasks. In JSON-MIN a record is one annotation of a task, and its lists are results."""
         tasks: dict[Any, dict] = {}
-        for number, record in enumerate(load_data(path)):
+        for number, record in enumerate(content):
             if isinstance(record.get("data"), dict):
                 tasks[f"record {number}"] = record
                 continue
@@ -471,7 +445,11 @@ class LabelStudio(Reader):
             what = f"task {task.get('id')} ({name_some(texts[1:], 2)})"
             raise UserError(f"'{path}': {what} names {len(found)} pictures here: expected one.")
         (image,) = found
-        self.several += [image.name] * (len(_annotations(task)) > 1)
+        if len(_annotations(task)) > 1:
+            several = (
+                "several annotations of one picture: the one called ground truth counts, else the newest"
+            )
+            self.layout.tell(several, image.name)
         return image
 
     def regions(self, record: dict) -> tuple[list[Region] | None, Any]:
@@ -483,15 +461,16 @@ class LabelStudio(Reader):
         size = first.get("original_height"), first.get("original_width")
         return [region for result in results for region in _label_studio_regions(result)], size
 
-    def find(self) -> Layout:
-        self.several: list[str] = []
-        layout = super().find()
-        if self.several:
-            layout.notes.append(
-                "several annotations of one picture: the one called ground truth counts, else the newest: "
-                f"{name_some(self.several)}"
-            )
-        return layout
+
+def _is_task(record: Any) -> bool:
+    """Whether a record is a task of Label Studio, as in its export JSON or in JSON-MIN."""
+    if not isinstance(record, dict):
+        return False
+    if isinstance(record.get("data"), dict):
+        return bool(record.keys() & {"annotations", "completions"})
+    lists = itertools.chain(*(found for found in record.values() if isinstance(found, list)))
+    labelled = any(key.endswith("labels") for found in lists if isinstance(found, dict) for key in found)
+    return labelled or {"annotation_id", "lead_time"} <= record.keys()
 
 
 def _annotations(task: dict) -> list[dict]:
@@ -517,10 +496,10 @@ def _label_studio_regions(result: dict) -> list[Region]:
     if "rle" in value:
         region = Region("", "brush", partial(brush_decode, value["rle"]))
     elif "points" in value:
-        region = _outline("", value["points"] if value.get("closed", True) else [], of=100)
+        region = outlined("", value["points"] if value.get("closed", True) else [], of=100)
     elif "radiusX" in value:
         numbers = (value[key] for key in ("x", "y", "radiusX", "radiusY"))
-        region = Region("", "ellipse", ellipse(*numbers, value.get("rotation", 0), of=100))
+        region = Region("", "ellipse", partial(ellipse, *numbers, value.get("rotation", 0), of=100))
     else:
         region = Region("", "box" if "height" in value else kind)
     labels = next((v for k, v in value.items() if k.endswith("labels")), None) or [kind]
@@ -540,20 +519,26 @@ VIA_3 = (
 class Via(Reader):
     name = "via"
 
-    def files(self) -> Iterable[Path]:
+    def knows(self, content: Any) -> bool:
+        if not isinstance(content, dict) or not content:
+            return False
+        if "_via_img_metadata" in content or {"file", "metadata", "attribute"} <= content.keys():
+            return True
+        return all(isinstance(v, dict) and {"filename", "regions"} <= v.keys() for v in content.values())
+
+    def files(self) -> Iterable[tuple[Path, Any]]:
         yield from super().files()
         for path in self.tree.files_of(".csv"):
             if "region_shape_attributes" in path.read_text(encoding="utf-8-sig", errors="replace")[:500]:
-                yield path
+                yield path, None
 
-    def records(self, path: Path) -> Iterable[tuple[str, list[dict]]]:
+    def records(self, path: Path, content: dict | None) -> Iterable[tuple[str, list[dict]]]:
         """Names of pictures and their regions, as version 2 writes them."""
-        if path.suffix.lower() == ".csv":
+        if content is None:
             return _via_table(path)
-        data = load_data(path)
-        if "metadata" in data:
-            return _via_3(data)
-        records = data.get("_via_img_metadata", data).values()
+        if "metadata" in content:
+            return _via_3(content)
+        records = content.get("_via_img_metadata", content).values()
         return [(record["filename"], record["regions"]) for record in records]
 
     def regions(self, record: Any) -> tuple[list[Region] | None, None]:
@@ -587,11 +572,11 @@ def _via_region(shape_attributes: dict, region_attributes: dict | None = None, *
     shape, label = shape_attributes, _via_label(region_attributes or {})
     name = shape["name"]
     if name == "polygon":
-        return _outline(label, np.stack([shape["all_points_x"], shape["all_points_y"]], axis=1))
+        return outlined(label, np.stack([shape["all_points_x"], shape["all_points_y"]], axis=1))
     if name in ("circle", "ellipse"):
         radii = (shape["r"], shape["r"]) if name == "circle" else (shape["rx"], shape["ry"])
         turn = np.rad2deg(shape.get("theta", 0))
-        return Region(label, name, ellipse(shape["cx"], shape["cy"], *radii, turn))
+        return Region(label, name, partial(ellipse, shape["cx"], shape["cy"], *radii, turn))
     return Region(label, {"rect": "box"}.get(name, name))
 
 
