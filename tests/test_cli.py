@@ -187,6 +187,11 @@ def test_resume_takes_the_recorded_settings_and_all_data_sets_that_are_named(
 def test_doctor_is_honest_by_its_exit_code(make_dataset, tmp_path, command):
     folder = make_dataset(6)
     assert command("doctor", folder, "--picture", tmp_path / "p.png")[0] == 0
+    assert "exists already" in command("doctor", folder, "--picture", tmp_path / "p.png")[2]
+    assert "such as look.png" in command("doctor", folder, "--picture", tmp_path / "p")[2]
+    photo = next(folder.glob("images/*"))
+    said = command("data", "check", folder, "--picture", photo, "--overwrite")[2]
+    assert "its result would replace it" in said
     assert Image.open(tmp_path / "p.png").size[0] > 300
     (folder / "masks" / "002.png").unlink()
     code, out, _ = command("data", "check", folder)

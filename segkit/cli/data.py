@@ -25,9 +25,7 @@ def add_arguments(command: Parser) -> None:
     get.add_argument("--split", help="of coco-person: val, train or all")
     get.add_argument("--limit", type=int, help="this many pictures")
     get.add_argument("--licence", help="redistributable, or COCO licence ids such as 4,5")
-    get.add_argument(
-        "--yes", action="store_true", help="accept the terms of the data set without being asked"
-    )
+    get.add_argument("--yes", action="store_true", help="accept its terms without being asked")
     take = add("import", "turn common annotation layouts into the folder format", "import labels/ -o mine")
     take.add_argument(
         "source",
@@ -50,9 +48,7 @@ def add_arguments(command: Parser) -> None:
     split = add("split", "write splits.csv: train, val and test", example)
     split.add_argument("folder", help="a data set")
     split.add_argument("--seed", type=int, default=0, help="another seed, another split")
-    split.add_argument(
-        "--group", help="what stays together: a pattern on the names, folder, or a CSV with name and group"
-    )
+    split.add_argument("--group", help="what stays together: a pattern on names, folder, or a CSV")
     split.add_argument("--overwrite", action="store_true", help="replace a splits.csv that is there")
 
 

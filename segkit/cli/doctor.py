@@ -1,6 +1,10 @@
 """segkit doctor: Check this machine, or a data set."""
 
+from pathlib import Path
+
 from jsonargparse import ArgumentParser
+
+from segkit.files import UserError, check_outputs
 
 EXAMPLE = "segkit doctor data/people --picture people.png"
 
@@ -8,6 +12,7 @@ EXAMPLE = "segkit doctor data/people --picture people.png"
 def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("folder", nargs="?", help="the data set to look at; without it, this machine")
     command.add_argument("--picture", help="also write a picture of the data set to this file (.png)")
+    command.add_argument("--overwrite", action="store_true", help="replace a picture that is there already")
 
 
 def run(args) -> int:
@@ -19,6 +24,10 @@ def run(args) -> int:
         text, healthy = check_environment()
         print(text)
         return 0 if healthy else 1
+    if args.picture:
+        if Path(args.picture).suffix.lower() not in (".png", ".jpg", ".pdf"):
+            raise UserError(f"--picture names a file such as look.png, found '{args.picture}'.")
+        check_outputs([Path(args.picture)], Path(args.folder).glob("*/**/*"), args.overwrite)
     report = inspect_dataset(args.folder)
     print(report.text())
     if args.picture:

@@ -12,11 +12,9 @@ def add_arguments(command: Parser) -> None:
     add_model(command, "checkpoint")
     command.add_argument("-o", "--out", required=True, help="the new file, such as person.onnx")
     command.add_argument("--overwrite", action="store_true", help="replace a file that is there already")
+    command.add_argument("--precision", default="fp32", help="fp32; half, 16-bit floats; int8, whole numbers")
     command.add_argument(
-        "--precision", default="fp32", help="fp32; half for 16-bit floats; int8 for 8-bit whole numbers"
-    )
-    command.add_argument(
-        "--data", help="a data set: half and int8 are scored on its test split, int8 is calibrated on val"
+        "--data", help="a data set: half and int8 are scored on test, int8 calibrated on val"
     )
 
 

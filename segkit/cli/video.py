@@ -15,7 +15,7 @@ def add_arguments(command: Parser) -> None:
     add_segmenter(command, "person-small")
     command.add_argument("--background", help="blur, a colour such as red, a picture, or transparent")
     command.add_argument(
-        "-o", "--out", help=".mp4 .mov .mkv .webm; transparent: .webm, .mov, or a folder for PNG files"
+        "-o", "--out", help=".mp4 .mov .mkv .webm; transparent: .webm, .mov, a folder of PNG"
     )
     command.add_argument("--overwrite", action="store_true", help="replace a file that is there already")
     command.add_argument("--smooth", type=float, default=0.7, help="share of the past, 0 (off) to below 1")
