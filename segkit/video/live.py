@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import chain, pairwise, repeat
 from pathlib import Path
 
 import cv2
@@ -84,11 +85,15 @@ def follow(
     """
     report, start = report or LiveReport(), clock()
     report.fps = fps
-    for i, image in enumerate(frames):
+    # A film says when its next frame comes, which may be after a pause; a camera's is not there yet.
+    pairs = pairwise(chain(frames, [None])) if fps else zip(frames, repeat(None))
+    for i, (image, following) in enumerate(pairs):
         here = start + i / fps if fps else clock()
+        over = here + 1 / fps if fps else np.inf
         if isinstance(image, Frame):
             image, here = image.image, start + float(image.time)
-        if fps and report.shown and clock() >= here + 1 / fps:  # the next frame is there already
+            over = start + float(following.time) if following else np.inf
+        if report.shown and clock() >= over:  # the next frame is there already
             report.dropped += 1
             continue
         if clock() < here:

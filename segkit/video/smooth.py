@@ -190,20 +190,16 @@ def compare_smoothing(
     Returns: name -> figures, "truth" last.   Introduced in notebook 13.
     """
     probs = segment_clip(person, clip)
-    table = {
-        name: score_masks(
-            [prob > person.threshold for prob in smooth_clip(smoother, probs, clip)], clip.masks
-        )
-        for name, smoother in smoothers.items()
-    }
+    table = {}
+    for name, smoother in smoothers.items():
+        smoothed = smooth_clip(smoother, probs, clip)
+        table[name] = score_masks([prob > person.threshold for prob in smoothed], clip.masks)
     return {**table, "truth": score_masks(clip.masks, clip.masks)}
 
 
 def smoothing_table(table: dict[str, dict[str, float]]) -> str:
     """What compare_smoothing returned, as text."""
     lines = [f"{'':<22}{'IoU':>8}{'temporal IoU':>15}{'flicker':>10}"]
-    lines += [
-        f"{name:<22}{row['iou']:>8.3f}{row['temporal_iou']:>15.3f}{row['flicker']:>10.4f}"
-        for name, row in table.items()
-    ]
+    for name, row in table.items():
+        lines.append(f"{name:<22}{row['iou']:>8.3f}{row['temporal_iou']:>15.3f}{row['flicker']:>10.4f}")
     return "\n".join(lines)
