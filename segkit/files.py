@@ -240,12 +240,13 @@ def open_picture(source: Picture) -> Iterator[Image.Image]:
         raise UserError(f"{name} is a folder, not a picture.") from None
     except PermissionError:
         raise UserError(f"{name} may not be read: check its permissions.") from None
-    except Image.DecompressionBombError:
-        raise UserError(f"{name} has more than {MAX_PIXELS:,} pixels. Make it smaller.") from None
+    except (Image.DecompressionBombError, MemoryError):  # Pillow raises the second for very long rows
+        most = f"more than {MAX_PIXELS:,} pixels, or more than memory holds"
+        raise UserError(f"{name} has {most}. Make it smaller.") from None
     except UnidentifiedImageError:
         raise UserError(f"{name} is not a picture that can be read ({_guess_at(source)}).") from None
     except Exception as error:  # a broken file may break Pillow in any way
-        raise UserError(f"{name} is damaged and cannot be read ({error or repr(error)}).") from None
+        raise UserError(f"{name} is damaged and cannot be read ({str(error) or repr(error)}).") from None
 
 
 def _named(source: Picture) -> str:

@@ -113,9 +113,11 @@ def test_what_is_no_picture_is_said_in_one_sentence(tmp_path, photo, monkeypatch
     monkeypatch.setattr("segkit.files.MAX_PIXELS", 1000)
     with pytest.raises(UserError, match="more than 1,000 pixels"):
         read_image(save(tmp_path / "big.png", photo))
-    monkeypatch.setattr("segkit.files.Image.open", Mock(side_effect=PermissionError))
-    with pytest.raises(UserError, match="permissions"):
-        read_image(cut)
+    broken = {PermissionError: "permissions", MemoryError: "memory holds", ValueError: r"ValueError\(\)"}
+    for error, words in broken.items():
+        monkeypatch.setattr("segkit.files.Image.open", Mock(side_effect=error))
+        with pytest.raises(UserError, match=words):
+            read_image(cut)
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, photo):
