@@ -129,8 +129,7 @@ def predict_files(
             f"this network cannot recolour '{unknown[0]}': it knows {', '.join(person.classes)}. "
             "Clothes need a network of several classes, such as person-parts."
         )
-    wanted = [*outputs, *(["background"] if background is not None else [])]
-    wanted += ["recoloured"] if recolour else []
+    wanted = [*outputs, *["background"] * (background is not None), *["recoloured"] * bool(recolour)]
     out, report = Path(out), FolderReport()
     if out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir():
         raise UserError(f"results go into a folder, which gets files such as NAME_mask.png; found '{out}'.")
@@ -169,6 +168,7 @@ def predict_files(
     def look(images: list[np.ndarray]) -> list[np.ndarray]:
         return person.predict_batch(images, flip, scales)
 
+    person.predict_batch([], flip, scales)  # says now what is wrong with the scales
     report.segment(list(zip(paths, targets, strict=True)), look, write, 8, progress)
     return report
 

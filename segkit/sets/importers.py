@@ -105,6 +105,8 @@ def import_folder(
     """
     src, out = Path(src), Path(out)
     check_choice("layout", layout, ("auto", *TITLES))
+    check_choice("empty", empty, ("skip", "keep"))
+    check_choice("crowd", crowd, ("person", "skip-image"))
     found = detect_layout(src, None if layout == "auto" else layout)
     if isinstance(classes, str):
         classes = [classes] if classes in found.classes else [text.strip() for text in classes.split(",")]

@@ -265,6 +265,10 @@ def test_two_layouts_at_once_are_not_guessed(src):
         take(src, "x", layout="cutouts")
     with pytest.raises(UserError, match=r"layout is one of auto, .*; found 'yolov3'"):
         take(src, "x", layout="yolov3")
+    with pytest.raises(UserError, match="empty is one of skip, keep; found 'kepp'"):
+        take(src, "x", empty="kepp")
+    with pytest.raises(UserError, match="crowd is one of person, skip-image; found 'skip'"):
+        take(src, "x", crowd="skip")
 
 
 def test_equal_names_in_two_folders_stay_apart(src):
