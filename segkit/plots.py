@@ -35,15 +35,14 @@ class Picture(Figure):
         if self.kept:
             palette.putpalette([*np.ravel(self.kept), *palette.getpalette()][:768])
             palette = full.quantize(palette=palette, dither=Image.Dither.NONE)
-        palette.save(small, format="png", optimize=True)
+        palette.save(small, format="png", optimize=True, dpi=(80, 80))
         return small.getvalue()
 
     def _ipython_display_(self) -> None:
         # As soon as a notebook uses pyplot, IPython draws every figure its own, large way: this comes before.
         from IPython.display import display
 
-        shown = {"image/png": b64encode(self._repr_png_()).decode(), "text/plain": repr(self)}
-        display(shown, raw=True)
+        display({"image/png": b64encode(self._repr_png_()).decode(), "text/plain": repr(self)}, raw=True)
 
 
 def save_figure(figure: Figure, path: str | Path, dpi: int = 110) -> Path:
@@ -60,20 +59,19 @@ def plot_curves(history: list[dict], path: str | Path | None = None) -> Figure:
     """
     epochs = [row["epoch"] for row in history]
     best = max(history, key=lambda row: row["val_dice"])
-    figure = Picture(figsize=(11, 3.4), layout="constrained")
-    losses, dice, rate = figure.subplots(1, 3)
+    figure = Picture(figsize=(7.5, 4.6), layout="constrained")
+    losses, dice, rate = figure.subplot_mosaic("ld;rr", height_ratios=[3, 2]).values()
     marker = "o" if len(epochs) < 3 else None
-    losses.plot(epochs, [row["train_loss"] for row in history], color=BLUE, label="training", marker=marker)
-    losses.plot(
-        epochs, [row["val_loss"] for row in history], color=ORANGE, ls="--", label="validation", marker=marker
-    )
+    looks = {"training": ("train_loss", BLUE, "-"), "validation": ("val_loss", ORANGE, "--")}
+    for name, (key, colour, style) in looks.items():
+        losses.plot(epochs, [row[key] for row in history], color=colour, ls=style, label=name, marker=marker)
     losses.set(title="Loss", xlabel="epoch", ylim=(0, None))
     losses.legend(frameon=False)
     dice.plot(epochs, [row["val_dice"] for row in history], color=ORANGE, label="Dice", marker=marker)
     dice.plot(epochs, [row["val_iou"] for row in history], color=GREEN, ls="--", label="IoU", marker=marker)
     dice.plot(best["epoch"], best["val_dice"], "*", color="black", ms=11)
-    title = f"Validation: best Dice {best['val_dice']:.3f}, epoch {best['epoch']}"
-    dice.set(title=title, xlabel="epoch", ylabel="mean over images", ylim=(0, 1))
+    title = f"Best Dice {best['val_dice']:.3f}, epoch {best['epoch']}"
+    dice.set(title=title, xlabel="epoch", ylabel="validation mean", ylim=(0, 1))
     dice.legend(frameon=False, loc="lower right" if best["val_dice"] > 0.5 else "upper right")
     rate.step(epochs, [row["lr"] for row in history], color=GREY, where="mid")
     rate.set(title="Learning rate", xlabel="epoch", yscale="log")
@@ -108,8 +106,9 @@ def contact_sheet(
     """Many pictures at a glance, each with a short caption."""
     shapes = np.array([image.shape[:2] for image in images] or [(1, 1)])
     parts = np.split(shapes[:, 0] / shapes[:, 1], range(columns, len(shapes), columns))
-    heights = [2.1 * min(1, part.max()) + 0.3 for part in parts]  # wide pictures leave no gap below them
-    figure = Picture(figsize=(2.1 * columns, sum(heights) + (0.5 if title else 0)), layout="constrained")
+    side = min(2.1, 7.5 / min(columns, 4))  # four in a row fit a phone
+    heights = [side * min(1, part.max()) + 0.3 for part in parts]  # wide pictures leave no gap below them
+    figure = Picture(figsize=(side * columns, sum(heights) + (0.5 if title else 0)), layout="constrained")
     grid = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights).ravel()
     for axes in grid:
         axes.axis("off")
@@ -190,6 +189,7 @@ def show_classes(
 ) -> Picture:
     """Pictures in a row over one legend of the class colours, background left out."""
     widths = [image.shape[1] / image.shape[0] for image in images]
+    height = min(height, 7.5 / sum(widths))
     figure = Picture(figsize=(max(height * sum(widths), 6), height + 0.8), layout="constrained")
     figure.kept = (*CLASS_COLOURS, (255, 255, 255))
     row = np.atleast_1d(figure.subplots(1, len(images), width_ratios=widths))

@@ -1,7 +1,9 @@
 """What a lesson and its solutions must look like: one function per rule, each yields a sentence per fault."""
 
 import ast
+import io
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
@@ -10,6 +12,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
 from papermill import inspect_notebook
+from PIL import Image
 
 from segkit.course.check import CHECKS
 from segkit.course.run import SIMPLE_TYPES
@@ -213,6 +216,17 @@ def says_in_words_what_pictures_show(notebook: NotebookNode, path: Path) -> Faul
             yield f"{name_of(cell)} shows a picture, and no Markdown beside it says what is to be seen"
 
 
+def fits_a_phone(notebook: NotebookNode, path: Path) -> Faults:
+    """A page shrinks a picture to the width of the screen, and its letters with it."""
+    for cell in code_cells(notebook):
+        for output in cell.get("outputs", []):
+            if data := output.get("data", {}).get("image/png"):
+                picture = Image.open(io.BytesIO(b64decode(data)))
+                inches = picture.width / picture.info.get("dpi", (80, 80))[0]
+                if inches > 7.8:  # 7.5, and the rim
+                    yield f"{name_of(cell)} shows a picture of {inches:.1f} inches: draw it in 7.5"
+
+
 def states_only_printed_numbers(notebook: NotebookNode, path: Path) -> Faults:
     """A number marked `<!--=-->0.847` is printed by a cell, in full."""
     printed = "\n".join(texts(cell) for cell in code_cells(notebook))
@@ -233,6 +247,7 @@ ANY = [
     names_no_place_of_one_machine,
     links_to_what_exists,
     says_in_words_what_pictures_show,
+    fits_a_phone,
     states_only_printed_numbers,
 ]
 

@@ -2,8 +2,11 @@
 
 import copy
 import re
+from base64 import b64encode
 
+import cv2
 import nbformat
+import numpy as np
 import pytest
 from conftest import write_notebook
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
@@ -87,6 +90,7 @@ def test_it_runs_under_nbval_with_its_own_parameters(path):
 INTERACT = "moved = interact(lambda x: 1 / (x - 5), x=(5, 9, 1))\nmoved.widget.children[0].value = 5"
 THREAD = "import threading\nother = threading.Thread(target=lambda: 1 / 0)\nother.start()\nother.join()"
 THREE = new_output("execute_result", {"text/plain": "3"}, execution_count=3)
+WIDE = b64encode(cv2.imencode(".png", np.zeros((1, 700), np.uint8))[1]).decode()
 PICTURE = new_output("display_data", {"image/png": "aGVsbG8="})
 
 
@@ -206,6 +210,7 @@ PLANTED = {
         add_prose('<img src="../data/pictures/people.jpg">'),
         forget_words,
     ],
+    "fits_a_phone": [cell(outputs=[new_output("display_data", {"image/png": WIDE})])],
     "states_only_printed_numbers": [add_prose("It is <!--=-->123.4567."), add_prose("It is <!--=-->so.")],
     "opens_with_title_goals_needs_and_time": [
         edit("markdown", "**You will be able to**", "**Goals**"),

@@ -23,7 +23,8 @@ LESSONS = Path(__file__).parents[2] / "notebooks"
 def show_versions(seed: int | None = None) -> None:
     """Print one line that a bug report can start from: versions, device, processor threads, seed."""
     parts = [f"segkit {__version__}", f"torch {torch.__version__}"]
-    parts += [f"device {best_device()}, {torch.get_num_threads()} threads"]
+    threads = torch.get_num_threads()
+    parts += [f"device {best_device()}, {threads} thread{'s' * (threads > 1)}"]
     print(" · ".join(parts + ([] if seed is None else [f"seed {seed}"])))
 
 

@@ -113,7 +113,7 @@ def plot_ablation(runs: list[dict], score: str = "dice_real") -> Figure:
     """
     table = [c for c in compare_to_reference(runs, score) if c.difference is not None]
     table.sort(key=lambda c: c.difference)
-    figure = Picture(figsize=(8, 0.9 + 0.26 * max(3, len(table))), layout="constrained")
+    figure = Picture(figsize=(7.5, 0.9 + 0.26 * max(3, len(table))), layout="constrained")
     axes = figure.subplots()
     colours = {"better": BLUE, "worse": ORANGE}
     for height, c in enumerate(table):

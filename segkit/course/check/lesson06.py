@@ -1,12 +1,9 @@
 """Augmentation: the exercises of notebook 06."""
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
-import torch
 
-from segkit.course.check.core import Case, cases, draws, exercise, from_start, torch_generator, untouched
+from segkit.course.check.core import Case, cases, draws, exercise, from_start, untouched
 
 
 def _moved_pair(answer, image: np.ndarray, mask: np.ndarray, *more) -> tuple[np.ndarray, np.ndarray]:
@@ -185,32 +182,3 @@ def _corner(answer, image: np.ndarray, mask: np.ndarray, size: int, seed: int) -
     if not np.array_equal(cut_mask, mask[top : top + size, left : left + size]):
         Case().wrong("the mask is cut at another place than the image: draw the corner once.")
     return top, left
-
-
-def two_looks(predict: Callable, images, mirror: Callable, turn: Callable) -> tuple:
-    """The mean of the answers to images and to their mirror images, and what comes of mistakes.
-
-    mirror, turn: left to right, and head to foot, of images and of answers.
-    """
-    plain, mirrored = predict(images), predict(mirror(images))
-    mistakes = {
-        "this is the plain answer: the mirror image was not asked.": plain,
-        "this is the mirrored answer alone, and it still looks the wrong way.": mirrored,
-        "this is the mirrored answer alone: take the mean of both.": mirror(mirrored),
-        "the second answer still looks the wrong way: mirror it back first.": (plain + mirrored) / 2,
-        "this is the sum, and reaches 2: divide by two.": plain + mirror(mirrored),
-        "this stands on its head: mirror the columns.": (plain + turn(predict(turn(images)))) / 2,
-    }
-    return (plain + mirror(mirrored)) / 2, mistakes
-
-
-@cases("mean of predict(images) and flipped-back predict(flipped).", atol=1e-5)
-def flip_average():
-    """Test-time flip, answer(predict, images): the mean of both looks; (N, 3, H, W) -> (N, 1, H, W)."""
-    for seed in range(3):
-        generator = torch_generator(seed)
-        images = torch.randn(2, 3, 2, 4, generator=generator)
-        net = torch.nn.Conv2d(3, 1, 3, padding=1, bias=False).requires_grad_(False)
-        net.weight.copy_(torch.randn(1, 3, 3, 3, generator=generator))
-        predict = torch.nn.Sequential(net, torch.nn.Sigmoid())
-        yield (predict, images), *two_looks(predict, images, lambda x: x.flip(-1), lambda x: x.flip(-2))

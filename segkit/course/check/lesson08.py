@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from segkit.course.check.core import Case, cases, draws, either, exercise, generator
-from segkit.course.check.lesson06 import two_looks
 from segkit.files import read_image
 
 
@@ -84,10 +83,19 @@ def mirror_average():
         def predict(picture, weight=weight):
             return (picture / 255 * weight).mean(2).astype(np.float32)
 
-        right, mistakes = two_looks(predict, image, lambda x: x[:, ::-1], lambda x: x[::-1])
-        swapped = (predict(image) + predict(image[..., ::-1])) / 2
+        plain, mirrored = predict(image), predict(image[:, ::-1])
+        back = mirrored[:, ::-1]
+        mistakes = {
+            "this is the plain answer: the mirror image was not asked.": plain,
+            "this is the mirrored answer alone, and it still looks the wrong way.": mirrored,
+            "this is the mirrored answer alone: take the mean of both.": back,
+            "the second answer still looks the wrong way: mirror it back first.": (plain + mirrored) / 2,
+            "this is the sum, and reaches 2: divide by two.": plain + back,
+            "this stands on its head: mirror the columns.": (plain + predict(image[::-1])[::-1]) / 2,
+        }
+        swapped = (plain + predict(image[..., ::-1])) / 2
         mistakes["that swaps red and blue: the last axis is colour. Use [:, ::-1]."] = swapped
-        yield (predict, image), right, mistakes
+        yield (predict, image), (plain + back) / 2, mistakes
 
 
 @cases("image * alpha + background * (1 - alpha), in floats: uint8 restarts at 0.", dtype="uint8", atol=1.01)

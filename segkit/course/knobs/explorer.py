@@ -156,16 +156,6 @@ def hang(axes: Axes, picture: np.ndarray, title: str, fontsize: int = 10) -> Non
     axes.axis("off")
 
 
-def stack(pictures: Sequence[np.ndarray]) -> Figure:
-    """A still figure: drawn pictures of one width, one below the other, pixel by pixel."""
-    picture = np.vstack(pictures)
-    figure = Picture(figsize=(picture.shape[1] / 80, picture.shape[0] / 80))  # the dots per inch of a page
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.imshow(picture)
-    axes.axis("off")
-    return figure
-
-
 def shrink(picture: np.ndarray, height: int = HEIGHT) -> np.ndarray:
     """Scale a picture to a panel's height; very small ones keep their pixels visible."""
     width = max(1, round(picture.shape[1] * height / picture.shape[0]))

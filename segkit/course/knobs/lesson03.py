@@ -109,7 +109,7 @@ class UNetExplorer(Explorer):
     def figure(self) -> Figure:
         """Parameters at every position of both sliders, as a table."""
         counts = np.array([[measure_unet(w, d, self.side)[0] for d in self.depths] for w in self.widths])
-        figure = Picture(figsize=(8.4, 3.2), layout="constrained")
+        figure = Picture(figsize=(7.5, 3.2), layout="constrained")
         axes = figure.subplots()
         axes.imshow(np.log10(counts), cmap="Blues", aspect="auto", vmax=10)
         for (row, column), count in np.ndenumerate(counts):

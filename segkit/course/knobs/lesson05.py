@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from scipy.special import expit
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import Explorer, bars, beside, check_sizes, panel, shrink, slider, stack
+from segkit.course.knobs.explorer import Explorer, bars, beside, check_sizes, hang, panel, shrink, slider
 from segkit.metrics import count_pixels
 from segkit.plots import BLUE, GREEN, GREY, ORANGE, Picture, grey, outlined, rgb, show_mistakes, show_row
 
@@ -41,7 +41,8 @@ class AlphaExplorer(Explorer):
         self._x = self.brightness.ravel() - self.brightness.mean()
         self._y = self.mask.ravel().astype(np.float64)
         self._extent = -2, 22, -8, 3  # of the weights and the biases
-        landscape = [[self.losses(w, b) for w in np.linspace(-2, 22, 37)] for b in np.linspace(-8, 3, 34)]
+        self._places = np.linspace(-2, 22, 37), np.linspace(-8, 3, 34)
+        landscape = [[self.losses(w, b) for w in self._places[0]] for b in self._places[1]]
         self._bce_map, self._dice_map = np.moveaxis(landscape, 2, 0)
         self.path = cache(self.path)
         self._pull_chart = Chart(330, self._draw_pull_frame)
@@ -87,8 +88,17 @@ class AlphaExplorer(Explorer):
         return loss | {"Dice of the mask": self._dice_at(alpha, step)}
 
     def draw(self) -> np.ndarray:
-        drawn = self._panels(self.alpha.value, self.step.value)
-        return beside(drawn, panel(shrink(grey(self.brightness)), "picture"), self._truth)
+        alpha, step = self.alpha.value, self.step.value
+        pull, landscape = self._pull_chart.copy(), self._map_chart.copy()
+        for curve, colour, width in self._pull_curves(alpha, step):
+            pull.line(self.logits, curve, colour, width)
+        pull.dot(*self._pull_now(alpha, step), BLUE, 6)
+        landscape.image(self._landscape(alpha), self._extent)
+        landscape.line(*self.path(alpha)[: step + 1].T, ORANGE, 2)
+        landscape.dot(*self.path(alpha)[step], ORANGE, 6)
+        title = f"alpha {alpha:g}, step {step}: Dice {self._dice_at(alpha, step):.2f}"
+        answer, picture = panel(self._answer(alpha, step), title), shrink(grey(self.brightness))
+        return beside(pull.canvas, landscape.canvas, answer, panel(picture, "picture"), self._truth)
 
     def describe(self) -> str:
         weight, bias = self.path(self.alpha.value)[self.step.value]
@@ -97,22 +107,28 @@ class AlphaExplorer(Explorer):
 
     def figure(self, step: int = 30) -> Figure:
         """One row per alpha: the pull on a person pixel, the landscape with the way taken, the answer."""
-        return stack([self._panels(alpha, step) for alpha in (1, 0.5, 0)])
+        figure = Picture(figsize=(7.5, 7.2), layout="constrained")
+        for (pull, landscape, answer), alpha in zip(figure.subplots(3, 3), (1, 0.5, 0), strict=True):
+            self._draw_pull_frame(pull)
+            for curve, colour, width in self._pull_curves(alpha, step):
+                pull.plot(self.logits, curve, color=colour, lw=width / 1.5)
+            pull.plot(*self._pull_now(alpha, step), "o", color=BLUE)
+            self._draw_map_frame(landscape)
+            landscape.pcolormesh(
+                *self._places, self._landscape(alpha), cmap="gray", vmin=0, vmax=1, shading="gouraud"
+            )
+            landscape.plot(*self.path(alpha)[: step + 1].T, color=ORANGE)
+            landscape.plot(*self.path(alpha)[step], "o", color=ORANGE)
+            hang(answer, self._answer(alpha, step), f"alpha {alpha:g}: Dice {self._dice_at(alpha, step):.2f}")
+        return figure
 
-    def _panels(self, alpha: float, step: int) -> np.ndarray:
-        """Pull, landscape and answer, side by side."""
-        pull, landscape = self._pull_chart.copy(), self._map_chart.copy()
-        for curve, colour, width in self._pull_curves(alpha, step):
-            pull.line(self.logits, curve, colour, width)
-        pull.dot(*self._pull_now(alpha, step), BLUE, 6)
-        # Low loss is bright; square root, so that the valley shows.
+    def _landscape(self, alpha: float) -> np.ndarray:
+        """The loss over biases (rows) and weights: low is bright; square root, so that the valley shows."""
         loss = alpha * np.sqrt(self._bce_map / self._bce_map.max()) + (1 - alpha) * self._dice_map
-        landscape.image(1 - 0.8 * (loss - loss.min()) / np.ptp(loss), self._extent)
-        landscape.line(*self.path(alpha)[: step + 1].T, ORANGE, 2)
-        landscape.dot(*self.path(alpha)[step], ORANGE, 6)
-        answer = outlined(shrink(grey(self.probs(alpha, step))), shrink(self.mask.astype(np.uint8)))
-        title = f"alpha {alpha:g}, step {step}: Dice {self._dice_at(alpha, step):.2f}"
-        return beside(pull.canvas, landscape.canvas, panel(answer, title))
+        return 1 - 0.8 * (loss - loss.min()) / np.ptp(loss)
+
+    def _answer(self, alpha: float, step: int) -> np.ndarray:
+        return outlined(shrink(grey(self.probs(alpha, step))), shrink(self.mask.astype(np.uint8)))
 
     def _dice_at(self, alpha: float, step: int) -> float:
         return count_pixels(self.probs(alpha, step)[None] > 0.5, self.mask[None]).dice().item()

@@ -173,7 +173,7 @@ class TemperatureExplorer(Explorer):
 
     def figure(self) -> Figure:
         """The curve at several temperatures, and the error at all of them."""
-        figure = Picture(figsize=(8.1, 5.6), layout="constrained")
+        figure = Picture(figsize=(7.5, 5.6), layout="constrained")
         *curves, errors = (figure.add_subplot(2, 3, place) for place in range(1, 6))
         for axes, temperature in zip(curves, (0.5, 1.0, 2.0, 4.0), strict=True):
             self._draw_frame(axes)

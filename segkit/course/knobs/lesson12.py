@@ -19,7 +19,7 @@ class SpeedExplorer(Explorer):
 
     images: uint8 (H, W, 3) each.   masks: the truth, {0, 1} (H, W).
     probs: by input size, one probability (H, W) for each image.
-    times: by engine and then by input size, milliseconds for one photograph.
+    times: by engine and then by input size, milliseconds for one picture.
     threshold: cuts the probabilities.
 
     Attributes: size, engine, number (the controls), scores (dict: mean Dice, this picture, ms).
@@ -107,7 +107,7 @@ class SpeedExplorer(Explorer):
         most = max(max(by_size.values()) for by_size in self.times.values())
         if self.budget <= 1.3 * most:
             axes.axvline(self.budget, color=GREY, lw=1)
-        axes.set(xlabel="ms for one photograph", ylabel="mean Dice", xlim=(0, 1.1 * most))
+        axes.set(xlabel="ms for one picture", ylabel="mean Dice", xlim=(0, 1.1 * most))
         axes.margins(y=0.12)
         axes.autoscale_view()
         last = -np.inf

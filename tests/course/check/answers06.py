@@ -56,10 +56,6 @@ RIGHT = {
     "paired_transform": [Plain(), lambda image, mask, seed: AUGMENT(image, mask, seed=seed)],
     "resize_labels": [changed("resize_labels", "_EXACT", ""), one_hot],
     "crop_both": [crop_by_choice, crop_at_once],
-    "flip_average": [
-        lambda predict, x: (predict(x) + predict(x.flip(3)).flip(3)).mul(0.5),
-        lambda predict, x: np.mean([predict(x), predict(x.flip(3)).flip(3)], axis=0),
-    ],
 }
 
 WRONG = {
@@ -108,8 +104,5 @@ WRONG = {
         (lambda image, mask, size, seed: (image, mask), "another size"),
         (lambda i, m, size, seed: [cv2.resize(one, (size, size)) for one in (i, m)], "do not resize"),
         (", mask[square]", "", "two arrays"),
-    ],
-    "flip_average": [
-        (lambda predict, images: predict(images) * 0, "flipped-back"),
     ],
 }
