@@ -27,16 +27,14 @@ def test_a_louder_class_takes_pixels_and_a_quieter_one_gives_them_back():
     assert np.allclose(explorer.probabilities().sum(0), 1, atol=1e-5)
 
 
-def test_the_parts_are_scored_by_dice_or_measured_by_share():
+def test_the_parts_are_scored_by_dice():
     image, prob, truth = head_and_body()
     explorer = PartsExplorer(image, prob, PARTS, truth)
     head = prob.argmax(0) == 1
     dice = 2 * (head & (truth == 1)).sum() / (head.sum() + (truth == 1).sum())
     assert explorer.scores["head"] == pytest.approx(dice)
-    unknown = PartsExplorer(image, prob, PARTS)
-    assert sum(unknown.scores.values()) == pytest.approx(1)
     with pytest.raises(ValueError, match="should be"):
-        PartsExplorer(image, prob[:2], PARTS)
+        PartsExplorer(image, prob[:2], PARTS, truth)
 
 
 def test_a_class_that_is_neither_there_nor_called_has_no_score():

@@ -17,15 +17,13 @@ class PartsExplorer(Explorer):
     """Which class wins, and what happens when one of them speaks louder.
 
     image: uint8 RGB (H, W, 3).   prob: float (C, H, W), sums to 1 over C.   names: of the C classes.
-    truth: uint8 ids (H, W); None where nobody knows them: then shares of the picture instead of Dice.
+    truth: uint8 ids (H, W).
 
     Attributes: part (which class), louder (added to its logit), opacity: the controls; labels (the
-    present classes), scores (dict: Dice, or the share of the picture, by name).   Introduced in notebook 14.
+    present classes), scores (dict: Dice by name).   Introduced in notebook 14.
     """
 
-    def __init__(
-        self, image: np.ndarray, prob: np.ndarray, names: Sequence[str], truth: np.ndarray | None = None
-    ):
+    def __init__(self, image: np.ndarray, prob: np.ndarray, names: Sequence[str], truth: np.ndarray):
         if prob.shape != (len(names), *image.shape[:2]):
             raise ValueError(f"prob {prob.shape} should be {(len(names), *image.shape[:2])}.")
         self.image, self.names, self.truth = image, list(names), truth
@@ -53,8 +51,6 @@ class PartsExplorer(Explorer):
         return self._scores_of(self.labels)
 
     def _scores_of(self, labels: np.ndarray) -> dict[str, float]:
-        if self.truth is None:
-            return {name: float((labels == i).mean()) for i, name in enumerate(self.names)}
         dice = count_classes(labels[None], self.truth[None], len(self.names)).dice()[0].tolist()
         return dict(zip(self.names, dice, strict=True))
 
@@ -67,15 +63,13 @@ class PartsExplorer(Explorer):
         return beside(
             panel(winners, "the winner of every pixel"),
             panel(grey(shrink(prob[number])), f"probability of {self.part.value}"),
-            write(scores, "share of the picture" if self.truth is None else "Dice", (110, 4)),
+            write(scores, "Dice", (110, 4)),
         )
 
     def describe(self) -> str:
         score = self.scores[self.part.value]
-        words = f"{self.part.value} louder by {self.louder.value:+.2f} · "
-        if self.truth is None:
-            return words + f"share {score:.3f}"
         iou = count_classes(self.labels[None], self.truth[None], len(self.names)).iou()[0]
+        words = f"{self.part.value} louder by {self.louder.value:+.2f} · "
         return words + f"Dice {score:.3f} · mean IoU {iou.nanmean().item():.3f}"
 
     def figure(self) -> Figure:
