@@ -247,7 +247,6 @@ ANY = [
     names_no_place_of_one_machine,
     links_to_what_exists,
     says_in_words_what_pictures_show,
-    fits_a_phone,
     states_only_printed_numbers,
 ]
 
