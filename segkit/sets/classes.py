@@ -38,7 +38,16 @@ CITYSCAPES = (
     "motorcycle, bicycle"
 )
 
-STANDARD_CLASSES = {"/segmentationclass(png)?/": VOC, "_gt(fine|coarse)_labelids[.]png$": CITYSCAPES}
+CITYSCAPES_TRAINING = (
+    "road, sidewalk, building, wall, fence, pole, traffic light, traffic sign, vegetation, terrain, sky, "
+    "person, rider, car, truck, bus, train, motorcycle, bicycle"
+)
+
+STANDARD_CLASSES = {
+    "/segmentationclass(png)?/": VOC,
+    "_gt(fine|coarse)_labelids[.]png$": CITYSCAPES,
+    "_gt(fine|coarse)_labeltrainids[.]png$": CITYSCAPES_TRAINING,
+}
 """What masks with these paths hold where no list says anything else."""
 
 CLASS_LIST = re.compile(

@@ -110,12 +110,13 @@ def check_formats(formats: Sequence[str]) -> None:
 
 
 def write_formats(
-    out: Path, formats: Iterable[str], pictures: Sequence[Annotated], of: str, tolerance: float = 1.0
+    out: Path, formats: Iterable[str], pictures: Sequence[Annotated], of: str, tolerance: float = 0.5
 ) -> None:
     """Write the files of some formats beside out/images.
 
     of: the class that the masks show.
     tolerance: how many pixels a polygon may leave the outline by; with 0 it runs through its every pixel.
+        Half a pixel leaves the other half to readers that fill the outline itself as well.
     """
     for name in formats:
         FORMATS[name](out, pictures, tolerance, of)
@@ -168,7 +169,7 @@ def _write_coco(out: Path, pictures: Sequence[Annotated], tolerance: float, of: 
 # Polygons: labelme and YOLO
 
 
-def outline(mask: np.ndarray, tolerance: float = 1.0) -> np.ndarray:
+def outline(mask: np.ndarray, tolerance: float) -> np.ndarray:
     """One ring along the outermost pixels of a mask, its holes and parts hung on by lines walked to and fro.
 
     mask: bool (H, W), not empty.   Returns: at least three points (N, 2), x and y.

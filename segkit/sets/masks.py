@@ -32,7 +32,7 @@ WORDS = {
     # gtFine and the like are of Cityscapes, out of rembg, cutout of segkit predict, the last of remove.bg.
     "mask": (
         "masks?|label(?:s|ed|led)?|mattes?|matting|alphas?|pha|seg(?:s|m|mentations?)?|targets?|gts?|ground|"
-        "(?:ground)?truth|ann(?:o|ot|otation)?s?|gtfine|gtcoarse|labelids|out|cutout|removebg-preview"
+        "(?:ground)?truth|ann(?:o|ot|otation)?s?|gtfine|gtcoarse|label(?:train)?ids|out|cutout|removebg-preview"
     ),
     "shown": "overlays?|vi[sz]|visuali[sz]ations?|preview|instances?|objects?",
 }

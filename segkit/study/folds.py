@@ -21,6 +21,7 @@ from segkit.sets.groups import (
     join_groups,
     near_duplicates,
     person_shares,
+    series_leak,
     thumbnails,
     write_splits,
 )
@@ -75,6 +76,10 @@ def cross_validate(
     parts = deal_folds(groups, person_shares(folder, list(groups)), folds, config.seed)
     content = {"data": [str(folder.resolve())], "folds": folds, "config": asdict(recipe) | asdict(config)}
     content["parts"] = parts  # other pictures are dealt otherwise: a fold would be scored on what it has seen
+    cure = f"segkit data split {folder}" + " --overwrite" * (folder / "splits.csv").exists()
+    if all(s.group == s.name for s in samples) and (said := series_leak(parts, cure)):
+        content["leaks"] = [said]
+        print(f"leak: {said}")
     if not record.exists():
         if (out / "config.json").exists():
             raise UserError(

@@ -198,7 +198,7 @@ def test_pieces_are_cut_where_people_do_not_touch():
 def test_a_speck_is_a_polygon_for_labelme_as_well():
     mask = np.zeros((9, 9), bool)
     mask[4, 4] = True
-    assert len(outline(mask)) >= 3
+    assert len(outline(mask, 1.0)) >= 3
 
 
 def test_the_command_says_what_to_do_next(command, weights, photos, tmp_path):

@@ -52,11 +52,14 @@ def test_two_folders_with_common_names(src, folders, ending):
      ("images/img_1.jpg", "masks/mask_1.png"), ("images/a_0000.png", "masks/a.png"),
      ("a/image.jpg", "a/mask.png"), ("a.jpg", "a alpha.png"),
      ("leftImg8bit/train/a/a_1_leftImg8bit.png", "gtFine/train/a/a_1_gtFine_labelIds.png"),
+     ("leftImg8bit/train/a/a_1_leftImg8bit.png", "gtFine/train/a/a_1_gtFine_labelTrainIds.png"),
      ("701_StillsRaw_full/1_6.png", "LabeledApproved_full/1_6_L.png"), ("images/1.jpg", "masks/1_L.png")],
 )  # fmt: skip
 def test_masks_are_found_by_the_names_that_people_give_them(src, image, mask):
     save(src / image)
     mask = save(src / mask, SQUARE)
+    if "labelTrainIds" in mask.name:  # 11 for person and 0 for road
+        save(mask, SQUARE * np.uint8(11))
     if "labelIds" in mask.name:  # these say the same in other ways, 24 for person and 7 for road
         save(mask, np.where(SQUARE, np.uint8(24), np.uint8(7)))
         save(mask.with_name(mask.name.replace("labelIds", "color")))

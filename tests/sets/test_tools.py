@@ -732,7 +732,8 @@ def exported(tmp_path):
     """A set of two people that touch, told apart, and a ring with a hole; exported in every format."""
     folder = tmp_path / "set"
     two = np.zeros((H, W), np.uint8)
-    two[6:30, 4:20], two[10:34, 20:40] = 1, 2
+    cv2.ellipse(two, (14, 17), (8, 13), 20, 0, 360, 1, -1)
+    cv2.circle(two, (31, 20), 12, 2, -1)
     for name, mask in (("two", two), ("ring", RING.astype(np.uint8))):
         save(folder / "images" / f"{name}.jpg")
         save(folder / "masks" / f"{name}.png", (mask > 0))

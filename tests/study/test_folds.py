@@ -98,6 +98,21 @@ def test_what_cannot_be_cross_validated_is_a_sentence(grouped, tmp_path):
         cross_validate([grouped], tmp_path / "run", 3, RECIPE, CONFIG)
 
 
+def test_films_that_the_folds_tear_are_said_before_the_first_epoch(
+    make_dataset, tmp_path, monkeypatch, capsys
+):
+    folder = make_dataset(12)
+    for path in [*folder.glob("*/*.jpg"), *folder.glob("*/*.png")]:
+        path.rename(path.with_stem(f"film{int(path.stem) // 4}_{path.stem}"))
+    monkeypatch.setattr("segkit.study.folds.run_members", lambda *_: ([], {"fold1": "no epoch here"}))
+    with pytest.raises(UserError, match="no epoch here"):
+        cross_validate([folder], tmp_path / "cv", 3, RECIPE, CONFIG)
+    assert "leak: the names look like a film or a series" in (said := capsys.readouterr().out)
+    assert (
+        f"segkit data split {folder} --group" in said and "leaks" in (tmp_path / "cv" / "cv.json").read_text()
+    )
+
+
 def test_the_mean_of_networks_of_several_classes_is_saved_and_loaded(tmp_path):
     network = {"name": "unet", "widths": [8], "bottleneck": 8, "num_classes": 3}
     mean = build_model("ensemble", members=[network] * 2)
