@@ -109,7 +109,7 @@ class VideoReader:
         if self._lies:
             size, aspect = size[::-1], 1 / aspect
         rates = (stream.average_rate, stream.guessed_rate)
-        fps = next((rate for rate in rates if rate and rate <= 1000), Fraction(25))  # some files say nonsense
+        fps = next((rate for rate in rates if rate and 1e-3 <= rate <= 1000), Fraction(25))  # or nonsense
         seconds = container.duration / av.time_base if container.duration else None
         if stream.duration and stream.time_base:
             seconds = float(stream.duration * stream.time_base)

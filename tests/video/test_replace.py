@@ -341,8 +341,10 @@ def test_sound_of_a_broadcast_recording_fits_into_mp4(tmp_path, bright):
     assert abs(float(sound_of(tmp_path / "b.mp4")[0][0])) < 0.05
 
 
-def test_a_varying_frame_rate_is_kept(tmp_path, bright):
-    times = [0, 90, 100, 400, 415, 1000, 1033, 1066, 1100, 2500]
+@pytest.mark.parametrize(
+    "times", [[0, 90, 100, 400, 415, 1000, 1033, 1066, 1100, 2500], [0, 3_000_000, 9_000_000]]
+)
+def test_a_varying_frame_rate_is_kept(tmp_path, bright, times):
     source = make_video(tmp_path / "a.mp4", times=times, base=Fraction(1, 1000))
     for name in ("b.mp4", "b.mkv"):
         replace_in_video(bright, source, tmp_path / name, GREEN, part_frames=4)
