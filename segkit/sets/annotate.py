@@ -148,11 +148,9 @@ def annotate_folder(
     report.annotations = sum(len(record.annotations) for record in records)
     write_class_name(out, class_name)
     write_formats(out, config.format, records, class_name, config.tolerance)
-    rows = [
-        {"name": r.name, "confidence": r.confidence, "annotations": len(r.annotations), "share": r.share}
-        for r in records
-    ]
-    write_table(out / "confidence.csv", rows)
+    columns = ("name", "confidence", "annotations", "share")
+    rows = [(r.name, r.confidence, len(r.annotations), r.share) for r in records]
+    write_table(out / "confidence.csv", [dict(zip(columns, row, strict=True)) for row in rows])
     write_text(out / "review.html", _review_page(records))
     return report
 
@@ -191,9 +189,7 @@ def _check_settings(out: Path, settings: dict, folder: Path) -> None:
         check_new(out, folder)
         write_text(place, json.dumps(settings))
     elif json.loads(place.read_text()) != settings:
-        raise UserError(
-            f"'{out}' was annotated with other settings or another network: choose another folder."
-        )
+        raise UserError(f"'{out}' was annotated with other settings or another network: choose a new folder.")
 
 
 def _thumbnail(image: np.ndarray, mask: np.ndarray) -> str:

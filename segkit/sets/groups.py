@@ -43,9 +43,8 @@ def deal_folder(folder: str | Path, seed: int = 0, group: str | None = None, ove
         with contextlib.suppress(UserError):  # a table that contradicts itself is what is to be replaced
             known = read_table(table, names=images)
     groups = {name: known[name]["group"] if name in known else name for name in names}
-    groups = join_groups(
-        read_groups(folder, names, group) if group else groups, near_duplicates(thumbnails(images))
-    )
+    groups = read_groups(folder, names, group) if group else groups
+    groups = join_groups(groups, near_duplicates(thumbnails(images)))
     count = len(set(groups.values()))
     if group:
         splits = deal_groups(groups, person_shares(folder, names), seed)
@@ -210,10 +209,7 @@ def torn_groups(groups: dict[str, str], split: dict[str, str]) -> list[str]:
     return sorted(group for group, of in places.items() if len(of) > 1)
 
 
-FILM = re.compile(
-    r"(frame|frm|slice|film|video|clip|scan|_mp4-|_mov-|_avi-|image-|im-\d+-|(^|[\W_])[fzt])[\W_]*$",
-    re.IGNORECASE,
-)
+FILM = r"(?i)(frame|frm|slice|film|video|clip|scan|_mp4-|_mov-|_avi-|image-|im-\d+-|(^|[\W_])[fzt])[\W_]*$"
 
 
 def series_pattern(names: list[str]) -> str | None:
@@ -233,7 +229,7 @@ def series_pattern(names: list[str]) -> str | None:
     long = [start for start, count in counts.items() if count >= 3]
     if 2 * sum(counts[start] for start in long) < len(names):
         return None
-    if len(long) == 1 and not FILM.search(long[0]):
+    if len(long) == 1 and not re.search(FILM, long[0]):
         return None
     films, stretches = r"(.*\D)\d+" + ending, r"(.*)\d" + r"\d" * (len(found) >= 300) + ending
     enough = len(SPLITS) <= len(set(group_by_pattern(names, stretches).values())) < len(names)

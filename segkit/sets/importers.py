@@ -132,7 +132,7 @@ def import_folder(
             except Exception as error:  # a strange file may break any library in any way: go on
                 report.failed.append(f"'{example.image}' or its annotation cannot be read ({error!r}).")
                 continue
-            write_pair(folder, name, example.image, pixels, mask > 0, encode=found.name == "cutouts")
+            write_pair(folder, name, example.image, pixels, mask > 0)
             people = np.unique(mask[mask > 0])
             if len(people) > 1:
                 numbers = np.where(mask > 0, np.searchsorted(people, mask) + 1, 0)
@@ -178,9 +178,7 @@ def _keep_splits(folder: Path, taken: dict[str, Example], report: Report) -> Non
     write_table(folder / "groups.csv", [{"name": name, "group": place} for name, place in places.items()])
     cure = f"segkit data split {report.out}{' --overwrite' * dealt} --group {report.out / 'groups.csv'}"
     apart = f", and {name_some(torn, 3)} lie in more than one split" if torn else ""
-    layout.tell(
-        f"groups.csv keeps {count} folders of the pictures{apart}. If one is a film or a patient: {cure}"
-    )
+    layout.tell(f"groups.csv keeps {count} folders of pictures{apart}. If one is a film or a patient: {cure}")
 
 
 # Reading and writing one pair
@@ -218,7 +216,9 @@ def upright(image: Path, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarra
     shape = pixels.shape[:2]
     if mask is None:
         return pixels, np.zeros(shape, bool), remark
-    if (turn := _orientation(image)) > 1:
+    with open_picture(image) as picture:
+        turn = orientation(picture)
+    if turn > 1:
         stored = shape[::-1] if turn >= 5 else shape
         remark = "EXIF rotation, written upright: the mask fits the picture as displayed"
         if shape == stored == mask.shape:
@@ -230,25 +230,20 @@ def upright(image: Path, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarra
     return pixels, mask, remark
 
 
-def _orientation(path: Path) -> int:
-    with open_picture(path) as picture:
-        return orientation(picture)
-
-
-def write_pair(
-    folder: Path, name: str, source: Path, pixels: np.ndarray, mask: np.ndarray, encode: bool = False
-) -> Path:
+def write_pair(folder: Path, name: str, source: Path, pixels: np.ndarray, mask: np.ndarray) -> Path:
     """Write what `upright` gave, the picture as in write_picture and the mask. Returns: its path."""
-    image = write_picture(folder, name, source, pixels, encode)
+    image = write_picture(folder, name, source, pixels)
     write_image(folder / "masks" / f"{name}.png", mask.astype(np.uint8) * 255)
     return image
 
 
-def write_picture(folder: Path, name: str, source: Path, pixels: np.ndarray, encode: bool = False) -> Path:
-    """Write images/NAME.jpg|png: the source file itself where it is upright and of that kind."""
+def write_picture(folder: Path, name: str, source: Path, pixels: np.ndarray) -> Path:
+    """Write images/NAME.jpg|png: the source file itself where it is upright, opaque and of that kind."""
     jpeg = source.suffix.lower() in (".jpg", ".jpeg")
     target = folder / "images" / f"{name}{'.jpg' if jpeg else '.png'}"
-    if encode or _orientation(source) > 1 or not (jpeg or source.suffix.lower() == ".png"):
+    with open_picture(source) as picture:
+        differs = picture.has_transparency_data or orientation(picture) > 1
+    if differs or not (jpeg or source.suffix.lower() == ".png"):
         return write_image(target, pixels, quality=95)
     with atomic_path(target) as temporary:
         shutil.copyfile(source, temporary)

@@ -47,9 +47,7 @@ def detect_layout(src: Path, only: str | None = None) -> Layout:
         raise UserError(f"'{src}' holds {unread or 'no layout known here'}. {words}")
     if len(found) > 1:
         listed = "; ".join(f"{name}: {layout}" for name, layout in found.items())
-        raise UserError(
-            f"'{src}' can be read in more than one way ({listed}). Choose one with --layout NAME."
-        )
+        raise UserError(f"'{src}' can be read in more than one way ({listed}). Choose one by --layout NAME.")
     (layout,) = found.values()
     twice = [image.name for image, n in Counter(e.image for e in layout.examples).items() if n > 1]
     if twice:

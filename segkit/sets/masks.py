@@ -148,10 +148,8 @@ def _pair(name: str, tree: Tree, images: dict[Path, tuple], masks: dict[Path, tu
     called = {key: found for key, found in bare.items() if len(found) == 1} | called
     layout, given = Layout(name, tree.root), defaultdict(list)
     for path, place in sorted(masks.items()):
-        meanings = _meanings(path, place)
-        how, found = next(
-            ((how, called[at, one]) for how, at, one in meanings if (at, one) in called), ("", [])
-        )
+        fitting = [(how, called[at, one]) for how, at, one in _meanings(path, place) if (at, one) in called]
+        how, found = fitting[0] if fitting else ("", [])
         if len(found) > 1:
             listed = name_some([str(path.relative_to(tree.root)) for path in sorted(found)])
             raise UserError(f"'{tree.root}' has one mask for several pictures ({listed}): keep one of them.")

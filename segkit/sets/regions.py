@@ -78,9 +78,7 @@ def paint_regions(
         if region.kind in NO_AREA:
             continue
         if region.paint is None:
-            raise UserError(
-                f"'{image}': an object of class {region.label} has a {region.kind} but no outline."
-            )
+            raise UserError(f"'{image}': one of class {region.label} has a {region.kind} but no outline.")
         try:
             people[region.paint(shape=people.shape)] = number
         except UserError as error:
@@ -161,13 +159,7 @@ def pasted(patch: Callable[[], np.ndarray], x: float, y: float, *, shape: tuple[
 # Run lengths
 
 
-def runs(
-    counts: Sequence[int] | str,
-    order: str = "F",
-    stated: Sequence[int] | None = None,
-    *,
-    shape: tuple[int, int],
-) -> np.ndarray:
+def runs(counts: Sequence[int] | str, order: str = "F", stated: Any = None, *, shape: tuple) -> np.ndarray:
     """Run lengths, nobody first, as a mask: bool (H, W).
 
     counts: numbers, or COCO's compressed text.   order: "F" for column by column, "C" for row by row.

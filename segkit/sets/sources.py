@@ -154,16 +154,12 @@ def fetch(url: str, path: Path, checksum: str | None = None, progress: bool = Tr
     except requests.RequestException as error:
         answer = error.response
         if answer is not None and answer.status_code in (404, 410):
-            raise MissingFile(
-                f"'{url}' is not on the server. It may have moved: please report it."
-            ) from error
+            raise MissingFile(f"'{url}' is not on the server. If it moved, please report it.") from error
         # The end of the chain of causes is the part that people understand.
         why = str(error).split(": ")[-1].rstrip(")'\" ") or type(error).__name__
         if answer is not None:
             why = f"the server answers {answer.status_code} {answer.reason}"
-        raise UserError(
-            f"'{url}' could not be fetched ({why}). Check the network, then run again."
-        ) from error
+        raise UserError(f"'{url}' could not be fetched ({why}). Check the network and run again.") from error
     except OSError as error:
         why = error.strerror or error
         raise UserError(f"'{path}' could not be written ({why}). Make room, then run again.") from error
@@ -243,9 +239,7 @@ def _build_coco(source: Source, folder: Path, request: dict[str, Any], progress:
             row |= {"source": record.get("flickr_url", ""), "crowd": int(record["id"] in crowds)}
             rows.append(row)
     if not rows:
-        raise UserError(
-            f"not one chosen image of {source.name} is on the server any longer: please report it."
-        )
+        raise UserError(f"not one chosen image of {source.name} is on the server: please report it.")
     write_table(folder / "splits.csv", rows)
 
 
@@ -260,9 +254,7 @@ def _allowed_licences(wanted: str | None, licences: dict[int, dict[str, Any]]) -
     if not ids <= licences.keys():
         named = {key: entry["name"] + " *" * (key in free) for key, entry in licences.items()}
         table = "; ".join(f"{key} {name}" for key, name in named.items())
-        raise UserError(
-            f"licence '{wanted}' is not known. Pass redistributable (the * ones), or ids as in 4,5: {table}."
-        )
+        raise UserError(f"licence '{wanted}' is not known: pass redistributable (the *), or ids of {table}.")
     return ids
 
 

@@ -164,9 +164,7 @@ def _by_id(path: Path, records: list[dict], name: str) -> dict[str, dict]:
             raise UserError(f"'{path}' has a record without id or {name}: {str(record)[:100]}.")
         first = known.setdefault(_text(record["id"]), record)
         if first[name] != record[name]:
-            raise UserError(
-                f"'{path}' gives the id {record['id']} to '{first[name]}' and to '{record[name]}'."
-            )
+            raise UserError(f"'{path}' gives the id {record['id']} to '{first[name]}' and '{record[name]}'.")
     return known
 
 
@@ -395,9 +393,8 @@ def _cvat_region(shape: ElementTree.Element) -> Region:
     if kind == "mask":
         left, top, width, height = (int(shape.get(key)) for key in ("left", "top", "width", "height"))
         counts = [int(number) for number in shape.get("rle").split(",")]
-        return Region(
-            label, kind, partial(pasted, partial(runs, counts, "C", shape=(height, width)), left, top)
-        )
+        patch = partial(runs, counts, "C", shape=(height, width))
+        return Region(label, kind, partial(pasted, patch, left, top))
     return Region(label, kind)
 
 
@@ -446,9 +443,7 @@ class LabelStudio(Reader):
             raise UserError(f"'{path}': {what} names {len(found)} pictures here: expected one.")
         (image,) = found
         if len(_annotations(task)) > 1:
-            several = (
-                "several annotations of one picture: the one called ground truth counts, else the newest"
-            )
+            several = "several annotations of one picture: that called ground truth counts, else the newest"
             self.layout.tell(several, image.name)
         return image
 

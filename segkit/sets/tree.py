@@ -107,11 +107,11 @@ class Layout:
     @property
     def notes(self) -> list[str]:
         """The remarks as sentences."""
-        told = {
-            what: [f"{name} ({n})" if n > 1 else name for name, n in names.items()]
-            for what, names in self.remarks.items()
-        }
-        return [f"{what}: {name_some(names)}" if names else what for what, names in told.items()]
+        notes = []
+        for what, names in self.remarks.items():
+            named = name_some([f"{name} ({n})" if n > 1 else name for name, n in names.items()])
+            notes.append(f"{what}: {named}" if named else what)
+        return notes
 
     @contextlib.contextmanager
     def noting(self, what: str | Path) -> Iterator[None]:
