@@ -49,14 +49,6 @@ def messy(folder):
         write_image(folder / "masks" / f"{i:02}.png", (mask > 0).astype(np.uint8))
 
 
-def beside(folder):
-    draw(folder, range(60), "{:03}.jpg", "{:03}_mask.png")
-
-
-def red_on_black(folder):
-    draw(folder, range(12), mask="labels/{}.png", change=lambda mask: np.dstack([mask, 0 * mask, 0 * mask]))
-
-
 def without_validation(folder):
     """A set that brings train and test, as many do."""
     draw(folder, range(5), "test/images/{}.jpg", "test/masks/{}.png")
@@ -75,7 +67,7 @@ def several_values(folder):
     draw(folder, range(6), change=lambda mask: np.where(np.arange(len(mask))[:, None] < 8, 2, mask // 255))
 
 
-LAYOUTS = [messy, beside, red_on_black, without_validation, table_without_validation]
+LAYOUTS = [messy, without_validation, table_without_validation]
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
