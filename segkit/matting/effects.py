@@ -28,7 +28,7 @@ def portrait(image: np.ndarray, alpha: np.ndarray, strength: float = 0.5) -> np.
     small, alpha_small = shrink(alpha.shape, 320 / strength, image, alpha)
     longest, behind = max(alpha_small.shape), background_alone(small, alpha_small)
     # The distance to the person decides between a few blurs of growing width.
-    away = cv2.distanceTransform((alpha_small < 0.5).astype(np.uint8), cv2.DIST_L2, 5) / (0.35 * longest)
+    away = cv2.distanceTransform(np.uint8(alpha_small < 0.5), cv2.DIST_L2, 5) / max(1, 0.35 * longest)
     level = (0.35 + away).clip(0, 1) * (LEVELS - 1)
     blurred = np.zeros(small.shape, np.float32)
     for i in range(LEVELS):
