@@ -67,12 +67,7 @@ def read_image(source: Picture, at_least: int | None = None) -> np.ndarray:
         picture = _upright(picture)
         if picture.mode[0] in "IF":  # more than 8 bits: Pillow would clip instead of scaling
             picture = Image.fromarray(_eight_bits(np.asarray(picture), _named(source)))
-        if picture.has_transparency_data:
-            picture = picture.convert("RGBA")
-        elif picture.mode not in ("L", "CMYK", "RGB"):
-            picture = picture.convert("RGB")
-        if profile:
-            picture = to_srgb(picture, profile)
+        picture = to_srgb(picture, profile)
         if picture.mode == "RGBA":
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
         # Pillow copies what is RGB already as well; np.asarray would be read-only.
@@ -197,14 +192,22 @@ def _span(values: np.ndarray) -> str:
     return f"{values.dtype} values from {values.min():g} to {values.max():g}"
 
 
-def to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
-    """Colours as they were meant, on a common screen; as they are where the profile cannot be used."""
+def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    """Colours as they were meant, on a common screen; as they are where the profile cannot be used.
+
+    Returns: L, CMYK or RGB; RGBA where anything is transparent.
+    """
+    rgba = picture.convert("RGBA") if picture.has_transparency_data else None
+    if rgba:  # a profile of greys converts greys
+        picture = rgba.convert("L" if picture.mode in ("L", "LA") else "RGB")
+    elif picture.mode not in ("L", "CMYK", "RGB"):
+        picture = picture.convert("RGB")
     with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        source = ImageCms.ImageCmsProfile(BytesIO(profile or b""))
         if "sRGB" not in ImageCms.getProfileDescription(source):
-            mode = "RGBA" if picture.mode == "RGBA" else "RGB"
-            return ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode=mode)
-    return picture
+            standard = ImageCms.createProfile("sRGB")
+            picture = ImageCms.profileToProfile(picture, source, standard, outputMode="RGB")
+    return Image.merge("RGBA", (*picture.convert("RGB").split(), rgba.split()[3])) if rgba else picture
 
 
 @contextmanager

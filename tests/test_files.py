@@ -270,6 +270,16 @@ def test_colours_of_another_profile_become_srgb(tmp_path, mode):
     assert (read_image(tmp_path / "b.png") == 55).all() and (read_image(tmp_path / "c.png") == 55).all()
 
 
+def test_a_profile_of_greys_converts_greys_beside_an_alpha_channel_too(tmp_path):
+    start, curve = 128 + 4 + 12, b"curv\0\0\0\0" + struct.pack(">IHxx", 1, 256)  # light grows with the number
+    profile = struct.pack(">I4xI", start + len(curve), 0x02400000) + b"mntrGRAYXYZ " + bytes(12) + b"acsp"
+    profile += bytes(28) + struct.pack(">3i", 63190, 65536, 54061) + bytes(48)
+    profile += struct.pack(">I4sII", 1, b"kTRC", start, len(curve)) + curve
+    for mode in ("L", "LA"):
+        save(tmp_path / "a.png", np.full((4, 4, 3), 55, np.uint8), mode, icc_profile=profile)
+        assert read_image(tmp_path / "a.png")[0, 0].tolist() == [128, 128, 128]
+
+
 def test_a_picture_is_what_it_holds_and_starts_no_other_program(tmp_path, photo):
     save(tmp_path / "a.jpg", photo, format="PNG")
     assert (read_image(tmp_path / "a.jpg") == photo).all()

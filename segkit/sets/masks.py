@@ -250,9 +250,7 @@ def _least_alpha(path: Path) -> int:
 def read_cutout(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """The colours as displayed, uint8 RGB (H, W, 3), and where alpha is over 127, bool (H, W)."""
     with open_picture(path) as picture:
-        painted = picture.convert("RGBA")
-        if profile := picture.info.get("icc_profile"):
-            painted = to_srgb(painted, profile)
+        painted = to_srgb(picture, picture.info.get("icc_profile")).convert("RGBA")
         rgba = turned(np.asarray(painted), orientation(picture))
     return np.ascontiguousarray(rgba[..., :3]), rgba[..., 3] > 127
 
