@@ -222,7 +222,7 @@ def fits_a_phone(notebook: NotebookNode, path: Path) -> Faults:
         for output in cell.get("outputs", []):
             if data := output.get("data", {}).get("image/png"):
                 picture = Image.open(io.BytesIO(b64decode(data)))
-                inches = picture.width / picture.info.get("dpi", (80, 80))[0]
+                inches = picture.width / picture.info.get("dpi", (96, 96))[0]  # of a page, where it says none
                 if inches > 7.8:  # 7.5, and the rim
                     yield f"{name_of(cell)} shows a picture of {inches:.1f} inches: draw it in 7.5"
 
@@ -247,6 +247,7 @@ ANY = [
     names_no_place_of_one_machine,
     links_to_what_exists,
     says_in_words_what_pictures_show,
+    fits_a_phone,
     states_only_printed_numbers,
 ]
 

@@ -90,7 +90,7 @@ def test_it_runs_under_nbval_with_its_own_parameters(path):
 INTERACT = "moved = interact(lambda x: 1 / (x - 5), x=(5, 9, 1))\nmoved.widget.children[0].value = 5"
 THREAD = "import threading\nother = threading.Thread(target=lambda: 1 / 0)\nother.start()\nother.join()"
 THREE = new_output("execute_result", {"text/plain": "3"}, execution_count=3)
-WIDE = b64encode(cv2.imencode(".png", np.zeros((1, 700), np.uint8))[1]).decode()
+WIDE = b64encode(cv2.imencode(".png", np.zeros((1, 800), np.uint8))[1]).decode()
 PICTURE = new_output("display_data", {"image/png": "aGVsbG8="})
 
 
