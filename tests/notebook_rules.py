@@ -185,6 +185,8 @@ def names_no_place_of_one_machine(notebook: NotebookNode, path: Path) -> Faults:
     for cell in notebook.cells:
         for found in re.findall(places, cell.source + "\n" + texts(cell)):
             yield f"{name_of(cell)} holds the path {found}"
+        if "segkit.__file__" in cell.source:
+            yield f"{name_of(cell)} looks beside the module: what ships is found by embedded_path"
 
 
 def links_to_what_exists(notebook: NotebookNode, path: Path) -> Faults:
