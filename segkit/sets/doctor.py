@@ -1,6 +1,8 @@
 """Look at a data set, or at this machine, before training on it. Introduced in notebooks 00 and 02."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
@@ -17,7 +19,7 @@ from segkit.data import (
     read_table,
     splits_of,
 )
-from segkit.files import UserError, mask_values, read_image, read_mask
+from segkit.files import UserError, mask_values, name_some, read_image, read_mask
 from segkit.plots import contact_sheet, overlay
 from segkit.sets.groups import near_duplicates, series_leak, thumbnail, torn_groups
 
@@ -54,8 +56,20 @@ class DatasetReport:
     shares: dict[str, float] = field(default_factory=dict)
     """Share of marked pixels by name, of every readable pair."""
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    thumbnails: dict[str, np.ndarray] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
+
+    def note(self, level: str, kind: str, name: str, message: str) -> None:
+        self.findings.append(Finding(level, kind, name, message))
+
+    @contextmanager
+    def noting(self, kind: str, name: str) -> Iterator[None]:
+        """What cannot be read inside the block is an error of this kind."""
+        try:
+            yield
+        except UserError as error:
+            self.note("error", kind, name, str(error))
 
     @property
     def healthy(self) -> bool:
@@ -109,51 +123,35 @@ def inspect_dataset(folder: str | Path) -> DatasetReport:
     images, masks, unasked = (pictures_by_name(folder / part) for part in ("images", "masks", "ignore"))
     if not images:
         raise UserError(f"'{folder}' holds no pictures in images/. Try segkit data import {folder} -o NEW")
-    report = DatasetReport(folder)
-    note = lambda *words: report.findings.append(Finding(*words))  # noqa: E731
-    try:
+    report, path, table = DatasetReport(folder), folder / "splits.csv", {}
+    with report.noting("dataset.yaml does not fit", "dataset.yaml"):
         report.class_name = read_class_name(folder)
-    except UserError as error:
-        note("error", "dataset.yaml does not fit", "dataset.yaml", str(error))
-    of = report.class_name
-    table = {}
-    try:
-        table = read_table(folder / "splits.csv", names=images) if (folder / "splits.csv").exists() else {}
-        report.splits = (
-            splits_of(folder / "splits.csv", table, images) if table else assign_splits(list(images))
-        )
-    except UserError as error:
-        note("error", "splits.csv does not fit", "splits.csv", str(error))
-        report.splits = dict.fromkeys(images, "train")
-    else:
+    report.splits = dict.fromkeys(images, "train")
+    with report.noting("splits.csv does not fit", path.name):
+        table = read_table(path, names=images) if path.exists() else {}
+        report.splits = splits_of(path, table, images) if table else assign_splits(list(images))
         report.groups = {name: table[name]["group"] if table else name for name in images}
+    of, note = report.class_name, report.note
     for name in sorted(images.keys() - masks.keys()):
         note("error", "picture without mask", name, f"expected masks/{name}.png")
     for name in sorted((masks.keys() | unasked.keys()) - images.keys()):
         note("warning", "mask without picture", name, f"'{(masks | unasked)[name]}' is not used")
     for name in sorted(table.keys() - images.keys()):
         note("warning", "line of splits.csv without picture", name, "no picture here has this name")
-
-    thumbnails = {}
     with ThreadPoolExecutor() as pool:
-        paths = [(images[name], masks.get(name), unasked.get(name)) for name in sorted(images)]
-        looks = pool.map(lambda three: _look_at(*three, of), paths)
-        looks = tqdm(looks, "looking", len(images), unit="img", leave=False, delay=1)
-        for name, (findings, size, share, small) in zip(sorted(images), looks, strict=True):
-            report.findings += [Finding(level, kind, name, message) for level, kind, message in findings]
-            if size:
-                report.sizes[name] = size
-            if share is not None:
-                report.shares[name] = share
-            if small is not None:
-                thumbnails[name] = small
-    for first, second in near_duplicates(thumbnails):
+        pairs = [(name, images[name], masks.get(name), unasked.get(name)) for name in sorted(images)]
+        looks = pool.map(lambda pair: _look_at(*pair, DatasetReport(folder, of)), pairs)
+        for look in tqdm(looks, "looking", len(images), unit="img", leave=False, delay=1):
+            report.findings += look.findings
+            for part in ("shares", "sizes", "thumbnails"):
+                getattr(report, part).update(getattr(look, part))
+    for first, second in near_duplicates(report.thumbnails):
         one, other = report.splits[first], report.splits[second]
-        if one != other:
-            words = f"looks the same as {second}, in {one} and {other}"
-            note("error", "same picture across splits", first, words)
-        else:
+        if one == other:
             note("warning", "same picture twice", first, f"looks the same as {second}, both in {one}")
+            continue
+        words = f"looks the same as {second}, in {one} and {other}"
+        note("error", "same picture across splits", first, words)
     if full := [name for name, share in report.shares.items() if share > ALL_MARKED]:
         if 2 * len(full) > len(report.shares):
             note("error", f"masks are all {of}", full[0], f"and {len(full) - 1} more of {len(report.shares)}")
@@ -167,43 +165,41 @@ def inspect_dataset(folder: str | Path) -> DatasetReport:
     return report
 
 
-def _look_at(image_path: Path, mask_path: Path | None, unasked: Path | None, of: str) -> tuple:
-    """Findings, size, marked share and grey thumbnail of one pair; None for what cannot be had."""
-    findings, size, share, small = [], None, None, None
-    try:
-        small = thumbnail(read_image(image_path, at_least=64))
-        size = displayed_size(image_path)
-    except UserError as error:
-        findings.append(("error", "unreadable picture", str(error)))
-    if mask_path is None:
-        return findings, size, share, small
-    try:
-        labels = mask_values(mask_path, colours=False)
+def _look_at(
+    name: str, image: Path, mask: Path | None, unasked: Path | None, look: DatasetReport
+) -> DatasetReport:
+    """Note of one pair what cannot be read or does not fit, its size, share and thumbnail."""
+    size, of = None, look.class_name
+    with look.noting("unreadable picture", name):
+        look.thumbnails[name] = thumbnail(read_image(image, at_least=64))
+        look.sizes[name] = size = displayed_size(image)
+    if mask is None:
+        return look
+    with look.noting("unreadable mask", name):
+        labels = mask_values(mask, colours=False)
         if unasked and read_mask(unasked).shape != labels.shape:
-            findings.append(("error", "sizes differ", f"the mask and '{unasked}'"))
-    except UserError as error:
-        return [*findings, ("error", "unreadable mask", str(error))], size, share, small
-    if size and labels.shape != size:
-        sizes = f"picture {size[1]}x{size[0]}, mask {labels.shape[1]}x{labels.shape[0]}."
-        if labels.shape == size[::-1]:
-            sizes += " It fits the picture before its EXIF rotation: turn the mask."
-        findings.append(("error", "sizes differ", sizes))
-    values = np.unique(labels)
-    share = float((labels > 127).mean())
-    if 0 < values[-1] <= 127:
-        found = ", ".join(map(str, values[:6])) + (" ..." if len(values) > 6 else "")
-        findings.append(("error", "no value over 127", f"holds {found}: it would read as empty"))
-    elif len(values) > 2 or (len(values) == 2 and values[0] != 0):
-        jpeg = " (a JPEG: save masks as PNG)" if mask_path.suffix.lower() in (".jpg", ".jpeg") else ""
-        between = int(((labels > 0) & (labels < 255)).sum())
-        words = f"{len(values)} values, {between} pixels between 0 and 255{jpeg}"
-        findings.append(("error", "values other than two", words))
-    if share > ALL_MARKED:
-        findings.append(("warning", f"all {of}", "no background pixel: inverted, or no mask at all?"))
-    if share == 0 and values[-1] == 0:
-        words = f"no {of} pixel: right only if there is none in the picture"
-        findings.append(("warning", "empty mask", words))
-    return findings, size, share, small
+            look.note("error", "sizes differ", name, f"the mask and '{unasked}'")
+        if size and labels.shape != size:
+            sizes = f"picture {size[1]}x{size[0]}, mask {labels.shape[1]}x{labels.shape[0]}."
+            if labels.shape == size[::-1]:
+                sizes += " It fits the picture before its EXIF rotation: turn the mask."
+            look.note("error", "sizes differ", name, sizes)
+        values = np.unique(labels)
+        look.shares[name] = share = float((labels > 127).mean())
+        if 0 < values[-1] <= 127:
+            found = name_some([*map(str, values)], 6)
+            look.note("error", "no value over 127", name, f"holds {found}: it would read as empty")
+        elif len(values) > 2 or (len(values) == 2 and values[0] != 0):
+            jpeg = " (a JPEG: save masks as PNG)" if mask.suffix.lower() in (".jpg", ".jpeg") else ""
+            between = int(((labels > 0) & (labels < 255)).sum())
+            words = f"{len(values)} values, {between} pixels between 0 and 255{jpeg}"
+            look.note("error", "values other than two", name, words)
+        if share > ALL_MARKED:
+            look.note("warning", f"all {of}", name, "no background pixel: inverted, or no mask at all?")
+        if values[-1] == 0:
+            words = f"no {of} pixel: right only if there is none in the picture"
+            look.note("warning", "empty mask", name, words)
+    return look
 
 
 def picture_of_dataset(report: DatasetReport, images: int = 18):
