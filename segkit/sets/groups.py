@@ -45,18 +45,17 @@ def deal_folder(folder: str | Path, seed: int = 0, group: str | None = None, ove
     groups = {name: known[name]["group"] if name in known else name for name in names}
     groups = read_groups(folder, names, group) if group else groups
     groups = join_groups(groups, near_duplicates(thumbnails(images)))
-    count = len(set(groups.values()))
+    sizes = Counter(groups.values())
     if group:
         splits = deal_groups(groups, person_shares(folder, names), seed)
     else:  # by the name of each group's first picture alone, so that more pictures move no other
-        splits = {name: assign_splits(sorted(set(groups.values())), seed)[of] for name, of in groups.items()}
-    grouped = bool(group) or count < len(names)
+        dealt = assign_splits(sorted(sizes), seed)
+        splits = {name: dealt[group_of] for name, group_of in groups.items()}
+    grouped = bool(group) or len(sizes) < len(names)
     path = write_splits(folder, splits, groups if grouped else None, overwrite)
-    pictures = Counter(splits.values())
-    whole = Counter(split for _, split in {(groups[name], split) for name, split in splits.items()})
-    dealt = [f"{pictures[split]} {split}" + f" ({whole[split]} groups)" * grouped for split in SPLITS]
-    parts = [f"{path}: {', '.join(dealt)}"]
-    sizes = Counter(groups.values())
+    pictures, whole = Counter(splits.values()), Counter({groups[n]: s for n, s in splits.items()}.values())
+    counts = [f"{pictures[split]} {split}" + f" ({whole[split]} groups)" * grouped for split in SPLITS]
+    parts = [f"{path}: {', '.join(counts)}"]
     if group and (alone := [name for name in names if sizes[groups[name]] == 1]):
         parts.append(f"{len(alone)} pictures stand alone by '{group}': {name_some(alone, 5)}")
     if not group and (said := series_leak(splits, f"segkit data split {folder} --overwrite")):
