@@ -54,7 +54,8 @@ def read_image(source: Picture, at_least: int | None = None) -> np.ndarray:
     """Read any picture as the person who took it sees it.
 
     The EXIF rotation is applied, and colours of another profile become sRGB. Grey, palette, CMYK, 16-bit
-    and float pictures become RGB, transparent pixels white; of an animation the first frame is read.
+    and float pictures become RGB, transparent pixels white unless all are; of an animation the first frame
+    is read.
 
     at_least: decode at a reduced size whose sides are still at least this long (JPEG only,
     several times faster); None keeps the full size.
@@ -68,7 +69,7 @@ def read_image(source: Picture, at_least: int | None = None) -> np.ndarray:
         if picture.mode[0] in "IF":  # more than 8 bits: Pillow would clip instead of scaling
             picture = Image.fromarray(_eight_bits(np.asarray(picture), _named(source)))
         picture = to_srgb(picture, profile)
-        if picture.mode == "RGBA":
+        if picture.mode == "RGBA" and picture.getextrema()[3] != (0, 0):  # in a BMP, 0 may be no alpha at all
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
         # Pillow copies what is RGB already as well; np.asarray would be read-only.
         return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))

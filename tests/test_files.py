@@ -66,6 +66,8 @@ def test_transparent_pixels_become_white(tmp_path):
     rgba[:2, :, 3] = 255
     image = read_image(save(tmp_path / "a.png", rgba))
     assert (image[:2] == 0).all() and (image[2:] == 255).all()
+    rgba[:] = (9, 9, 9, 0)  # as some programs write a BMP without transparency
+    assert (read_image(save(tmp_path / "b.png", rgba)) == 9).all()
 
 
 @pytest.mark.parametrize(("orientation", "k"), [(3, 2), (6, 3), (8, 1)])
