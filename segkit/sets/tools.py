@@ -42,13 +42,14 @@ class Reader(ABC):
 
     name = ""
     endings: tuple[str, ...] = (".json",)
+    lists: tuple[str, ...] = ()  # what a JSON file of this tool holds
 
     def __init__(self, tree: Tree):
         self.tree, self.layout = tree, Layout(self.name, tree.root)
 
     def knows(self, content: Any) -> bool:
         """Whether the content of a file is this tool's."""
-        raise NotImplementedError
+        return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in self.lists)
 
     def files(self) -> Iterable[tuple[Path, Any]]:
         """The files that belong to this tool, with their contents; those that are broken are said."""
@@ -99,10 +100,7 @@ class Reader(ABC):
 
 class Coco(Reader):
     name = "coco"
-
-    def knows(self, content: Any) -> bool:
-        keys = ("images", "annotations", "categories")
-        return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in keys)
+    lists = ("images", "annotations", "categories")
 
     def files(self) -> Iterable[tuple[Path, Any]]:
         # One that is wrong stops all: which pictures it is about cannot be told.
@@ -188,9 +186,7 @@ def _coco_regions(label: str, note: dict) -> list[Region]:
 
 class Labelme(Reader):
     name = "labelme"
-
-    def knows(self, content: Any) -> bool:
-        return isinstance(content, dict) and isinstance(content.get("shapes"), list)
+    lists = ("shapes",)
 
     def records(self, path: Path, content: dict) -> Iterable[tuple[Any, dict]]:
         return [(content.get("imagePath") or "", content)]
@@ -238,9 +234,10 @@ def _png(text: str, least: int = 0) -> np.ndarray:
 
 class Supervisely(Reader):
     name = "supervisely"
+    lists = ("objects",)
 
     def knows(self, content: Any) -> bool:
-        return isinstance(content, dict) and isinstance(content.get("objects"), list) and "size" in content
+        return super().knows(content) and "size" in content
 
     def records(self, path: Path, content: dict) -> Iterable[tuple[str, dict]]:
         # The annotation of x.jpg is x.jpg.json in new exports and x.json in old ones.
