@@ -31,7 +31,7 @@ from segkit.training.advice import advice_on_nan, advice_on_zero, advised_on_mem
 from segkit.training.runs import ResumeState, Run, alone_in, check_run_folder
 from segkit.training.sampler import sampling_weights
 from segkit.training.settings import Recipe, TrainConfig
-from segkit.training.setup import Setup, connect, network_of
+from segkit.training.setup import Setup, check_words, connect, network_of
 
 
 def train(
@@ -48,6 +48,7 @@ def train(
     set_seed(config.seed)  # before the network is built: its first weights are random
     num_classes = 1 if recipe.labels == "masks" else len(read_class_names(folders[0]))
     model, preprocessing = network_of(recipe, num_classes, Path(run) / "best.safetensors")
+    check_words(recipe, config, folders, num_classes)
     crop_to = recipe.size if recipe.zoom > 1 else None
     transform = Augmentation(recipe.augment, crop_to) if recipe.augment > 0 or crop_to else None
     common = {"preprocessing": preprocessing, "cache": recipe.cache, "seed": config.seed}

@@ -39,8 +39,7 @@ DESCRIBING = {270, 271, 272, 305, 306, 315, 33432, 0x8769, 0x8825}
 """The tags of a TIFF that tell of the photograph: words, camera, program, day, author, rights, EXIF, GPS."""
 
 BATCH_PIXELS = 36_000_000
-"""So many pixels are in memory together, or one picture that has more. Photographs of 12 megapixels, with
-cut-outs and backgrounds, take less than 2 GB."""
+"""So many pixels are in memory together, or one picture that has more: with all results, below 2 GB."""
 
 Job = tuple[Path, Any]
 """A picture, and what its results need to know."""

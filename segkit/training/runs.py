@@ -158,11 +158,8 @@ def check_run_folder(run: Path, resume: bool) -> None:
             f"'{run}' has lost its best.safetensors: copy it back, or train anew in another folder."
         )
     if there and not resume:
-        raise UserError(
-            f"'{run}' already holds {there[0]}: choose another folder"
-            + ", or go on with the run there by --resume" * goes_on
-            + "."
-        )
+        more = ", or go on with the run there by --resume" * goes_on
+        raise UserError(f"'{run}' already holds {there[0]}: choose another folder{more}.")
 
 
 @contextmanager
@@ -208,8 +205,8 @@ def write_record(run: Path, setup: "Setup", leaks: list[str]) -> None:
     record |= {name: about[name] for name in ("model", "preprocessing", "trained_on")}
     record |= {"validated_on": describe_set(setup.val_set), "parameters": count_parameters(setup.bare_model)}
     record |= {"device": str(accelerator.device), "processes": accelerator.num_processes}
-    versions = {"segkit": __version__, "torch": torch.__version__, "python": platform.python_version()}
-    record["versions"] = versions
+    python = platform.python_version()
+    record["versions"] = {"segkit": __version__, "torch": torch.__version__, "python": python}
     write_text(run / "config.json", json.dumps(record, indent=2) + "\n")
 
 

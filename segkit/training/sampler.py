@@ -4,6 +4,7 @@ from collections import Counter
 from itertools import chain
 
 import torch
+from torch import Tensor
 from torch.utils.data import Sampler
 
 from segkit.data import Sample
@@ -20,12 +21,7 @@ class EpochSampler(Sampler):
     """
 
     def __init__(
-        self,
-        length: int,
-        batch_size: int,
-        seed: int,
-        weights: torch.Tensor | None = None,
-        steps: int | None = None,
+        self, length: int, batch_size: int, seed: int, weights: Tensor | None = None, steps: int | None = None
     ):
         self.length, self.seed, self.epoch, self.weights, self.steps = length, seed, 0, weights, steps
         self.count = steps * batch_size if steps else length - length % batch_size
@@ -56,7 +52,7 @@ class EpochSampler(Sampler):
         return torch.Generator().manual_seed(self.seed * 1_000_003 + number)
 
 
-def sampling_weights(samples: list[Sample], shares: dict[str, float]) -> torch.Tensor:
+def sampling_weights(samples: list[Sample], shares: dict[str, float]) -> Tensor:
     """How often to draw each sample, (N,), so that each source has its share.   Raises: UserError."""
     counts = Counter(sample.source for sample in samples)
     if missing := sorted(set(shares) - set(counts)):

@@ -1,5 +1,6 @@
 """All that the training loop works with, made ready: loaders, optimiser, precision, teacher, records."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -11,14 +12,14 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from segkit.checkpoint import CheckpointInfo, find_checkpoint, load_checkpoint
-from segkit.data import Preprocessing, SegmentationDataset
+from segkit.data import Preprocessing, SegmentationDataset, find_samples
 from segkit.device import best_device
 from segkit.files import UserError
 from segkit.losses import build_loss
 from segkit.models import IMAGENET, NORMALISATION, build_model
 from segkit.training.optim import build_optimizer, build_schedule, moving_average
 from segkit.training.runs import ResumeState, changed_settings, describe_set, folders_of, write_record
-from segkit.training.sampler import EpochSampler
+from segkit.training.sampler import EpochSampler, sampling_weights
 from segkit.training.settings import Recipe, TrainConfig
 from segkit.training.trial import check_network, choose_precision
 
@@ -46,6 +47,16 @@ def network_of(recipe: Recipe, num_classes: int, best: Path = Path()) -> tuple[n
         model = build_model(**(start.model | {"num_classes": num_classes}))
         model.load_state_dict(body, strict=False)
     return model.requires_grad_(True), replace(start.preprocessing, size=recipe.size)
+
+
+def check_words(recipe: Recipe, config: TrainConfig, folders: Sequence[str | Path], num_classes: int) -> None:
+    """What else is given in words, before pictures are decoded, which takes a while.   Raises: UserError."""
+    build_loss(config.loss, config.alpha, num_classes, config.outline)
+    if config.teacher:
+        load_checkpoint(find_checkpoint(config.teacher))
+    if recipe.shares:
+        found = [s for f in folders for s in find_samples(f, labels=recipe.labels, splits=recipe.splits)]
+        sampling_weights([sample for sample in found if sample.split == "train"], recipe.shares)
 
 
 def connect(config: TrainConfig, run: Path) -> Accelerator:

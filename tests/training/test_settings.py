@@ -38,11 +38,21 @@ from segkit.training.advice import advised_on_memory
         ({"num_epochs": 1.5}, "num_epochs must be of type int"),
         ({"seed": True}, "seed must be of type int"),
         ({"compile": "no"}, "compile must be of type bool"),
+        ({"teacher": "nobody"}, "there is no checkpoint 'nobody'"),
+        ({"outline": 2.0, "loss": "focal"}, "'focal' would not use it"),
     ],
 )
 def test_words_and_numbers_are_checked_before_any_picture_is_opened(settings, said, tmp_path):
     with pytest.raises(UserError, match=said):
         train([tmp_path / "nothing is here"], tmp_path / "run", small(**settings))
+
+
+def test_sources_are_checked_before_any_picture_is_decoded(make_dataset, tmp_path):
+    folder = make_dataset(12)
+    for path in folder.glob("images/*"):
+        path.write_bytes(path.read_bytes()[:400])
+    with pytest.raises(UserError, match="no picture comes from nobody"):
+        train([folder], tmp_path / "run", small(shares={"nobody": 1}))
 
 
 DEEP = {"model": "unet-lite0", "model_settings": {"deep": True, "decoder": [8, 8, 8, 8]}, "size": 64}
@@ -60,7 +70,6 @@ DEEP = {"model": "unet-lite0", "model_settings": {"deep": True, "decoder": [8, 8
             {"model_settings": {"widths": [8], "bottleneck": 8, "num_classes": 3}},
             "the network knows 3 classes",
         ),
-        ({"outline": 2.0, "loss": "focal"}, "'focal' would not use it"),
     ],
 )
 def test_a_network_that_cannot_train_so_is_refused_in_a_sentence(make_dataset, tmp_path, settings, said):
