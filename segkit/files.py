@@ -16,7 +16,7 @@ from secrets import token_hex
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, ImageColor, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageColor, PngImagePlugin, UnidentifiedImageError
 from platformdirs import user_cache_path
 
 IMAGE_SUFFIXES = (
@@ -42,8 +42,8 @@ UNNAMED = 254
 Picture = str | Path | bytes | BinaryIO | Image.Image
 """Where a picture comes from: a path, the bytes of a file, an open file, or a Pillow image."""
 
+# Added to 0xRRGGBB, so that the blue #0000ff of a colour mask is not taken for the grey value 255.
 COLOUR = 1 << 24
-"""Added to 0xRRGGBB, so that the blue #0000ff of a colour mask is not taken for the grey value 255."""
 
 
 class UserError(Exception):
@@ -259,6 +259,8 @@ def _named(source: Picture) -> str:
 
 @cache
 def _formats() -> tuple[str, ...]:
+    """Pillow made ready, at the first picture and not at an import, for what it would not read by itself."""
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY  # some programs write megabytes of words
     try:
         from pillow_heif import register_heif_opener
     except ImportError:

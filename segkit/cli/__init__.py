@@ -13,8 +13,6 @@ import warnings
 from argparse import ArgumentParser
 from importlib import import_module
 
-from PIL import PngImagePlugin
-
 from segkit import __version__
 from segkit.files import UserError
 
@@ -98,10 +96,8 @@ def main(argv: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file's name may hold what this terminal cannot show
             stream.reconfigure(errors="backslashreplace")
-    # This process is segkit's own. Pillow warns of odd EXIF and of large pictures, and refuses a PNG into
-    # which a program wrote megabytes of words.
+    # This process is segkit's own. Pillow warns of odd EXIF, and of pictures that are larger than most.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
     command = None
     gc.set_threshold(100_000)  # importing makes many objects and no rubbish: looking for it costs .2 s
     try:
