@@ -89,6 +89,8 @@ def test_train_evaluate_predict(trained, tmp_path, command):
 
     command("evaluate", run, folder, "--split", "val")
     assert (run / "evaluate-val" / "per_image.csv").is_file()  # in the run, unless told
+    assert "--overwrite" in command("evaluate", run, folder, "--split", "val")[2]
+    assert command("evaluate", run, folder, "--split", "val", "--overwrite")[0] == 0
 
     out = tmp_path / "out"
     code, said, _ = command("predict", folder / "images", "-m", run, "-o", out, "--write", "mask,cutout")

@@ -13,7 +13,9 @@ def add_arguments(command: Parser) -> None:
     command.add_argument("data", help="a data set")
     command.add_argument("--split", default="all", help="train, val, test or all")
     command.add_argument("--splits", help="a CSV that deals the pictures, in place of the data set's own")
-    command.add_argument("--overwrite", action="store_true", help="replace what lies in the folder of -o")
+    command.add_argument(
+        "--overwrite", action="store_true", help="replace an evaluation that is there already"
+    )
     where = "folder for per_image.csv and worst.png (default: evaluate-SPLIT in the run)"
     command.add_argument("-o", "--out", help=where)
     add_looks(command)
@@ -26,8 +28,10 @@ def run(args) -> int:
     from segkit.sets.groups import find_leaks
 
     person = Segmenter.load(args.checkpoint)
-    if args.out:
-        check_outputs([Path(args.out, name) for name in FILES], overwrite=args.overwrite)
+    run = Path(args.checkpoint)
+    beside = run if run.is_dir() else run.parent if run.is_file() else Path("runs") / run.name
+    out = Path(args.out or beside / f"evaluate-{args.split}")
+    check_outputs([out / name for name in FILES], overwrite=args.overwrite)
     split = None if args.split == "all" else args.split
     result = evaluate(person, args.data, split, args.flip, args.scales, splits=args.splits)
     print(f"{len(result.samples)} pictures of {args.data} ({args.split}), at their own size")
@@ -51,8 +55,6 @@ def run(args) -> int:
                 print(f"{seen} of these pictures are of the train split: {how} scores on new ones")
         for leak in find_leaks(args.data, splits=args.splits, labels=labels):
             print(leak)
-    run = Path(args.checkpoint)
-    beside = run if run.is_dir() else run.parent if run.is_file() else Path("runs") / run.name
-    for path in write_evaluation(result, person, args.out or beside / f"evaluate-{args.split}"):
+    for path in write_evaluation(result, person, out):
         print(path)
     return 0
