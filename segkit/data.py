@@ -106,7 +106,7 @@ def read_class_names(folder: str | Path) -> tuple[str, ...]:
     """
     path = Path(folder) / "parts.json"
     try:
-        names = {int(key): str(name) for key, name in json.loads(path.read_text()).items()}
+        names = {int(k): str(name) for k, name in json.loads(path.read_text("utf-8-sig")).items()}
     except FileNotFoundError:
         raise UserError(
             f"'{path}' is missing: it names the classes of parts/, "

@@ -123,7 +123,9 @@ def make_parts(folder, count: int):
         write_image(folder / "images" / f"{i:03}.jpg", image)
         write_image(folder / "masks" / f"{i:03}.png", mask)
         write_image(folder / "parts" / f"{i:03}.png", mask // 255 * (1 + lower).astype(np.uint8))
-    (folder / "parts.json").write_text(json.dumps({"0": "background", "1": "upper", "2": "lower"}))
+    (folder / "parts.json").write_text(
+        json.dumps({"0": "background", "1": "upper", "2": "lower"}), "utf-8-sig"
+    )
     return folder
 
 
