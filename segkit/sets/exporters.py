@@ -142,12 +142,9 @@ def cut_pieces(mask: np.ndarray, per: str = "person", least: float = 0.0) -> lis
 def coco_shape(mask: np.ndarray) -> dict:
     """One COCO annotation of a mask, bool (H, W): segmentation as run lengths, area, bbox, iscrowd."""
     rle = codec().encode(np.asfortranarray(mask.astype(np.uint8)))
-    return {
-        "segmentation": {"size": list(mask.shape), "counts": rle["counts"].decode("ascii")},
-        "area": int(mask.sum()),
-        "bbox": [float(part) for part in codec().toBbox(rle)],
-        "iscrowd": 0,
-    }
+    shape = {"size": list(mask.shape), "counts": rle["counts"].decode("ascii")}
+    box = [float(part) for part in codec().toBbox(rle)]
+    return {"segmentation": shape, "area": int(mask.sum()), "bbox": box, "iscrowd": 0}
 
 
 def _write_coco(out: Path, pictures: Sequence[Annotated], tolerance: float, of: str) -> None:
@@ -156,13 +153,9 @@ def _write_coco(out: Path, pictures: Sequence[Annotated], tolerance: float, of: 
         image = {"id": key, "file_name": picture.file, "height": picture.height, "width": picture.width}
         images.append(image | ({} if picture.confidence is None else {"confidence": picture.confidence}))
         notes += [{"image_id": key, "category_id": 1, **person} for person in picture.annotations]
-    content = {
-        "info": {"description": "made by segkit"},
-        "licenses": [],
-        "categories": [{"id": 1, "name": of, "supercategory": ""}],
-        "images": images,
-        "annotations": [{"id": key, **note} for key, note in enumerate(notes, start=1)],
-    }
+    content = {"info": {"description": "made by segkit"}, "licenses": []}
+    content |= {"categories": [{"id": 1, "name": of, "supercategory": ""}], "images": images}
+    content["annotations"] = [{"id": key, **note} for key, note in enumerate(notes, start=1)]
     write_text(out / "annotations.json", json.dumps(content))
 
 
@@ -263,18 +256,10 @@ def _write_cvat(out: Path, pictures: Sequence[Annotated], tolerance: float, of: 
 def _write_label_studio(out: Path, pictures: Sequence[Annotated], tolerance: float, of: str) -> None:
     tasks = []
     for picture in pictures:
-        results = [
-            {
-                "type": "brushlabels",
-                "from_name": "tag",
-                "to_name": "image",
-                "original_width": picture.width,
-                "original_height": picture.height,
-                "image_rotation": 0,
-                "value": {"format": "rle", "rle": brush_encode(mask), "brushlabels": [of]},
-            }
-            for mask in picture.masks()
-        ]
+        about = {"type": "brushlabels", "from_name": "tag", "to_name": "image", "image_rotation": 0}
+        about |= {"original_width": picture.width, "original_height": picture.height}
+        strokes = [{"format": "rle", "rle": brush_encode(m), "brushlabels": [of]} for m in picture.masks()]
+        results = [about | {"value": stroke} for stroke in strokes]
         address = f"/data/local-files/?d={quote(f'images/{picture.file}')}"
         tasks.append({"data": {"image": address}, "annotations": [{"result": results}]})
     write_text(out / "label-studio.json", json.dumps(tasks))

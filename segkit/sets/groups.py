@@ -21,6 +21,12 @@ from segkit.data import (
 )
 from segkit.files import UserError, mask_values, name_some, read_image, write_table
 
+ALIKE = 0.985
+"""Pictures whose grey thumbnails correlate by more are nearly one picture."""
+
+MOST_PAIRS = 50
+"""Of one picture, with pictures before it that are nearly the same."""
+
 MOST_COMPARED = 20_000
 """Pictures: above this, comparing each with each takes minutes, and only the doctor does it."""
 
@@ -172,16 +178,14 @@ def find_leaks(*folders: str | Path, splits: str | Path | None = None, labels: s
         return [*found, f"{len(of)} pictures are too many to look for copies here: segkit doctor FOLDER"]
     alike = near_duplicates(thumbnails({path: s.image for path, s in of.items()}))
     alike = [(a, b) for a, b in alike if of[a].split != of[b].split]
-    inside = [(a, b) for a, b in alike if of[a].folder == of[b].folder]
-    for pairs in (inside, [pair for pair in alike if pair not in inside]):
-        if not pairs:
-            continue
-        a, b = pairs[0]
-        cure = cures[of[a].folder] if pairs is inside else "take them out of one of the two data sets"
-        found.append(
-            f"leak: {len(set(chain.from_iterable(pairs)))} pictures are nearly the same picture as one in "
-            f"another split, such as '{a}' ({of[a].split}) and '{b}' ({of[b].split}). The cure: {cure}"
-        )
+    for inside in (True, False):
+        pairs = [(a, b) for a, b in alike if (of[a].folder == of[b].folder) == inside]
+        for a, b in pairs[:1]:
+            cure = cures[of[a].folder] if inside else "take them out of one of the two data sets"
+            found.append(
+                f"leak: {len({*chain(*pairs)})} pictures are nearly the same picture as one in another "
+                f"split, such as '{a}' ({of[a].split}) and '{b}' ({of[b].split}). The cure: {cure}"
+            )
     return found
 
 
@@ -202,10 +206,8 @@ def series_leak(splits: dict[str, str], command: str) -> str | None:
 
 def torn_groups(groups: dict[str, str], split: dict[str, str]) -> list[str]:
     """The groups that lie in more than one split; both arguments by name."""
-    places: dict[str, set] = {}
-    for name, group in groups.items():
-        places.setdefault(group, set()).add(split[name])
-    return sorted(group for group, of in places.items() if len(of) > 1)
+    places = Counter(group for group, _ in {(group, split[name]) for name, group in groups.items()})
+    return sorted(group for group, count in places.items() if count > 1)
 
 
 FILM = r"(?i)(frame|frm|slice|film|video|clip|scan|_mp4-|_mov-|_avi-|image-|im-\d+-|(^|[\W_])[fzt])[\W_]*$"
@@ -239,10 +241,8 @@ def thumbnails(images: dict[str, Path]) -> dict[str, np.ndarray]:
     """Grey 32x32 pictures by name; those that cannot be read are left out."""
 
     def small(path: Path) -> np.ndarray | None:
-        try:
+        with contextlib.suppress(UserError):  # whoever needs the picture says what is wrong with it
             return thumbnail(read_image(path, at_least=64))
-        except UserError:
-            return None  # whoever needs the picture says what is wrong with it
 
     with ThreadPoolExecutor() as pool:
         made = zip(images, pool.map(small, images.values()), strict=True)
@@ -255,13 +255,12 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
     return cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
-def near_duplicates(
-    thumbnails: dict[str, np.ndarray], least_correlation: float = 0.985
-) -> list[tuple[str, str]]:
+def near_duplicates(thumbnails: dict[str, np.ndarray]) -> list[tuple[str, str]]:
     """Pairs of names whose grey 32x32 thumbnails are nearly one picture or its mirror image.
 
     Brightness and contrast do not count. A copy that was saved again, resized or brightened keeps a
-    correlation above 0.99; two photographs of one person on one street stay below.
+    correlation above 0.99; two photographs of one person on one street stay below. Each picture is paired
+    with the first few like it that stand before it, for a still camera's frames would make millions of pairs.
     """
     names = list(thumbnails)
     flat = np.stack([t.ravel() for t in thumbnails.values()]) if names else np.zeros((0, 1024), np.float32)
@@ -274,11 +273,10 @@ def near_duplicates(
     pairs = []
     for start in range(0, len(names), 1024):  # in strips, so that large sets fit the memory
         strip = flat[start : start + 1024]
-        likeness = np.maximum(strip @ flat.T, strip @ mirrored.T)
-        for i, j in np.argwhere(likeness > least_correlation):
-            if start + i < j:
-                pairs.append((names[start + i], names[j]))
-    return pairs
+        alike = np.maximum(strip @ flat.T, strip @ mirrored.T) > ALIKE
+        for at, row in enumerate(alike, start):
+            pairs += [(i, at) for i in np.flatnonzero(row[:at])[:MOST_PAIRS]]
+    return [(names[i], names[j]) for i, j in sorted(pairs)]
 
 
 def write_splits(

@@ -15,12 +15,14 @@ from segkit.files import UserError, read_image, write_image
 from segkit.metrics import count_pixels
 from segkit.sets.doctor import inspect_dataset
 from segkit.sets.groups import (
+    MOST_PAIRS,
     deal_folder,
     deal_folds,
     deal_groups,
     find_leaks,
     group_by_pattern,
     join_groups,
+    near_duplicates,
     read_groups,
     series_pattern,
 )
@@ -100,6 +102,15 @@ def test_the_same_picture_under_two_names_is_one_group(make_dataset):
     deal_folder(folder)
     assert find_leaks(folder) == []
     assert len({s.group for s in find_samples(folder)}) == 20
+
+
+def test_the_frames_of_a_still_camera_are_one_group_in_few_pairs():
+    rng = np.random.default_rng(0)
+    scene = rng.integers(0, 255, (32, 32))
+    frames = {str(i): (scene + rng.normal(0, 2, (32, 32))).astype(np.float32) for i in range(300)}
+    pairs = near_duplicates(frames)
+    assert len(pairs) <= MOST_PAIRS * 300
+    assert len(set(join_groups({name: name for name in frames}, pairs).values())) == 1
 
 
 def test_the_same_picture_in_two_data_sets_is_a_leak(make_dataset):
