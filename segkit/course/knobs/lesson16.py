@@ -61,23 +61,24 @@ class RecolourExplorer(Explorer):
 
     def describe(self) -> str:
         share = (self.labels == self.classes.index(self.part.value)).mean()
-        red, green, blue = self.colour
-        return f"{self.part.value}: {share:.1%} of the picture, now #{red:02x}{green:02x}{blue:02x}"
+        return f"{self.part.value}: {share:.1%} of the picture, now {hexadecimal(self.colour)}"
 
     def figure(self) -> Figure:
         """The photograph, and the class in several colours."""
         colours = (178, 34, 52), (0, 114, 178), (245, 245, 240), (30, 30, 35)
         shown = [self.image, *(self.recoloured(colour) for colour in colours)]
-        titles = ["photograph", *("#{:02x}{:02x}{:02x}".format(*colour) for colour in colours)]
-        return contact_sheet(shown, titles, columns=3)
+        return contact_sheet(shown, ["photograph", *map(hexadecimal, colours)], columns=3)
+
+
+def hexadecimal(colour: Sequence[int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def lab_colour(light: float, strength: float, hue: float) -> tuple[int, int, int]:
     """RGB of a Lab colour: light and strength 0 to 100, hue in degrees; clipped to what a screen can show."""
     angle = np.deg2rad(hue)
     lab = np.float32([[[light, strength * np.cos(angle), strength * np.sin(angle)]]])
-    red, green, blue = (cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)[0, 0].clip(0, 1) * 255).round().astype(int)
-    return int(red), int(green), int(blue)
+    return tuple((cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)[0, 0].clip(0, 1) * 255).round().astype(int).tolist())
 
 
 class PortraitExplorer(Explorer):
