@@ -208,7 +208,7 @@ def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
         if "sRGB" not in ImageCms.getProfileDescription(source):
             standard = ImageCms.createProfile("sRGB")
             picture = ImageCms.profileToProfile(picture, source, standard, outputMode="RGB")
-    return Image.merge("RGBA", (*picture.convert("RGB").split(), rgba.split()[3])) if rgba else picture
+    return Image.merge("RGBA", (*picture.convert("RGB").split(), rgba.getchannel("A"))) if rgba else picture
 
 
 @contextmanager
