@@ -47,7 +47,7 @@ def find_folders(tree: Tree, loosely: bool = False) -> Layout | None:
     images, masks, said = {}, {}, set()
     stems = {(path.parent, same_name(path.stem)) for path in tree.images}
     for path in tree.images:
-        roles = [_role(part, loosely) for part in path.relative_to(tree.root).parts[:-1]]
+        roles = [_role(part, loosely) for part in tree.below(path)[:-1]]
         place = tuple(rest for _, rest in roles if rest)
         role = next((role for role, _ in reversed(roles) if role), "")
         labels = re.sub("_(color|instanceids|labeltrainids)$", "_labelids", same_name(path.stem))

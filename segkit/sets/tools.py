@@ -290,7 +290,7 @@ class Yolo(Reader):
 
     def picture(self, name: str, path: Path) -> Path:
         # A run's own pictures of its predictions have the same names.
-        return self.tree.picture(name, path, self.photos | {*self.tree.same_stem(path)})
+        return self.tree.picture(name, path, {*self.tree.same_stem(path)} or self.photos)
 
     def regions(self, record: tuple) -> tuple[list[Region], None]:
         path, lines = record
@@ -321,11 +321,13 @@ class Yolo(Reader):
         The paths may be those of another machine: what counts is how they end.
         """
         parts = Path(entry.replace("\\", "/")).parts
-        if lists := [path for path in self.tree.files_of(".txt") if shared_tail(path, parts)]:
-            at = max(lists, key=lambda path: shared_tail(path, parts))
+        if lists := [path for path in self.tree.files_of(".txt") if shared_tail(path.parts, parts)]:
+            at = max(lists, key=lambda path: shared_tail(path.parts, parts))
             self.layout.read.add(at)
             return dict.fromkeys(self.tree.listed(at), len(at.parts))
-        ranks = {image: max(shared_tail(at, parts) for at in image.parents) for image in self.tree.images}
+        ranks = {
+            image: max(shared_tail(at.parts, parts) for at in image.parents) for image in self.tree.images
+        }
         best = max(ranks.values(), default=0)
         return {image: rank for image, rank in ranks.items() if rank == best > 0}
 

@@ -172,7 +172,7 @@ class Tree:
             return
         layout.read.add(path)
         for example in layout.examples:
-            place = example.image.relative_to(self.root).parts
+            place = self.below(example.image)
             if not inside or place[0] == "images":
                 name = Path(*(place[1:] or place)).with_suffix("").as_posix()
                 meant[normalize("NFC", name)] = example
@@ -199,15 +199,18 @@ class Tree:
         last = same_name(parts[-1]) if parts else ""
         found = self.by_name.get(last) or self.by_name.get(same_name(unquote(last)))
         found = found or self.by_bare_name.get(last, [])  # as CVAT names the frames of a film
+        above, split = {*near.parent.parts}, self.split(near)
 
         def fit(path: Path) -> tuple:
-            tail = max(shared_tail(path, parts), shared_tail(path.with_suffix(""), parts))
-            above = len({*path.parts} & {*near.parent.parts})
-            here, split = path.parent == near.parent, self.split(path.parent) == self.split(near)
-            return path in known, here, tail, above, split, not self.is_mask(path), path.name == parts[-1]
+            *folders, own = path.parts
+            tail = parts[-1] in (own, path.stem) and 1 + shared_tail(folders, parts[:-1])
+            where = path in known, path.parent == near.parent, tail, len(above & {*folders})
+            return *where, self.split(path.parent) == split, not self.is_mask(path), own == parts[-1]
 
-        best = max(map(fit, found), default=None)
-        found = [path for path in found if fit(path) == best]
+        if len(found) > 1:  # as in films, whose frames have the same names
+            fits = {path: fit(path) for path in found}
+            best = max(fits.values())
+            found = [path for path in found if fits[path] == best]
         if len(found) != 1:
             raise UserError(f"'{near}' names the picture '{name}': found {len(found)} times, expected once.")
         return found[0]
@@ -222,12 +225,16 @@ class Tree:
         rest = (path for path in self.images if path not in used and not self.is_mask(path))
         return [Example(path, None, self.split(path.parent)) for path in rest]
 
+    def below(self, path: Path) -> tuple[str, ...]:
+        """The parts of a path below the root."""
+        return path.parts[len(self.root.parts) :]
+
     def is_mask(self, path: Path) -> bool:
-        return any(part.lower() in NOT_PICTURES for part in path.relative_to(self.root).parts[:-1])
+        return any(part.lower() in NOT_PICTURES for part in self.below(path)[:-1])
 
     def split(self, path: Path) -> str:
         """The split that a folder (or a JSON file) names: train, val, test, or nothing."""
-        return named_split(path.relative_to(self.root).as_posix())
+        return named_split("/".join(self.below(path)))
 
 
 def load_data(path: Path) -> Any:
@@ -243,13 +250,14 @@ def load_data(path: Path) -> Any:
     return data
 
 
+@cache
 def named_split(text: str) -> str:
     """The split that words name: train, val, test, or nothing."""
     found = re.search(r"(?<![a-z])(train|val|test)(ing|id|idation)?(?![a-z])", text.lower())
     return found[1] if found else ""
 
 
-def shared_tail(path: Path, parts: Sequence[str]) -> int:
+def shared_tail(one: Sequence[str], other: Sequence[str]) -> int:
     """How many parts, from the last on, two paths have in common."""
-    pairs = zip(reversed(path.parts), reversed(parts), strict=False)
+    pairs = zip(reversed(one), reversed(other), strict=False)
     return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
