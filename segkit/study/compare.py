@@ -227,7 +227,9 @@ def verdict(rows: pd.DataFrame, by: str | Sequence[str], score: str = "val_dice"
     noise, freedom = seed_noise(rows, names, score)
     said = f"Runs that differ in the seed alone vary by {noise:.3f} {score} ({freedom} degrees of freedom)."
     groups = [runs for _, runs in _groups(_finished(rows, score), names, score) if len(runs) > 1]
-    if len(groups) > 1 and stats.bartlett(*groups).pvalue < 0.01:
+    with np.errstate(divide="ignore", invalid="ignore"):  # runs of a setting may be equal to the last digit
+        unlike = len(groups) > 1 and stats.bartlett(*groups).pvalue < 0.01
+    if unlike:
         least, *_, most = sorted(runs.std() for runs in groups)
         said += f" It is not alike everywhere (from {least:.3f} to {most:.3f}): look at the dots."
     if without := len(rows) - len(_finished(rows, score)):

@@ -209,6 +209,13 @@ def test_settings_far_apart_are_ranked_and_level_ones_are_not():
     assert level.startswith("Runs that differ in the seed alone vary by")
 
 
+@pytest.mark.filterwarnings("error")
+def test_runs_that_are_equal_to_the_last_digit_are_judged_without_a_warning():
+    rows = table(0.01, 4, {0: 0.5, 1: 0.6})
+    rows.loc[rows.alpha == 0, "val_dice"] = 0.0
+    assert "not alike everywhere (from 0.000 to" in verdict(rows, "alpha")
+
+
 def test_the_best_of_many_equal_settings_is_seldom_called_ahead():
     """As one pair, the worst of ten would be called behind the best in more than half of the sweeps."""
     named = 0
