@@ -49,9 +49,8 @@ class Evaluation:
 
     def certainty(self) -> str:
         """How sure the mean Dice is, in a sentence: whole groups are resampled."""
-        count, kind = len(set(self.groups)), "pictures"
-        if count < len(self.samples):
-            kind = f"groups of {len(self.samples)} pictures"
+        count = len(set(self.groups))
+        kind = "pictures" if count == len(self.samples) else f"groups of {len(self.samples)} pictures"
         if count < 2:
             return f"mean Dice of {count} {kind}: too few for an interval"
         low, high = interval(resampled_means(self.scores("dice"), self.groups))

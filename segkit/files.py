@@ -64,8 +64,7 @@ def read_image(source: Picture, at_least: int | None = None) -> np.ndarray:
     with open_picture(source) as picture:
         if at_least is not None:
             picture.draft("RGB", (at_least, at_least))
-        profile = picture.info.get("icc_profile")
-        picture = _upright(picture)
+        profile, picture = picture.info.get("icc_profile"), _upright(picture)
         if picture.mode[0] in "IF":  # more than 8 bits: Pillow would clip instead of scaling
             picture = Image.fromarray(_eight_bits(np.asarray(picture), _named(source)))
         picture = to_srgb(picture, profile)
@@ -125,9 +124,12 @@ def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
 def read_labels(path: str | Path) -> np.ndarray:
     """Read a mask of class ids: the numbers as stored, also those of a palette. Returns: uint8 (H, W).
 
-    Raises: UserError when the file is unreadable, is a colour picture, or holds other numbers.
+    Raises: UserError when the file is unreadable, is a colour picture, holds other numbers, or is of a format
+    that changes them.
     """
     with _opened_mask(path) as picture:
+        if picture.format in ("JPEG", "WEBP", "AVIF"):  # each pixel is only about what it was
+            raise UserError(f"'{path}' holds class ids as {picture.format}, which changes them: take PNG.")
         if picture.mode not in ("P", "L") and picture.mode[0] not in "IF":
             return mask_values(path, colours=False)
         numbers = np.array(picture)

@@ -226,6 +226,9 @@ def test_a_mask_that_can_be_read_in_two_ways_is_refused(tmp_path):
 def test_class_ids_are_whole_numbers_and_floats_of_them_are_not_scaled(tmp_path):
     Image.fromarray(SQUARE.astype(np.float32)).save(tmp_path / "a.tif")
     assert (read_labels(tmp_path / "a.tif") == SQUARE).all()
+    Image.fromarray(SQUARE.astype(np.uint8)).save(tmp_path / "a.webp")
+    with pytest.raises(UserError, match="WEBP, which changes them"):
+        read_labels(tmp_path / "a.webp")
     Image.fromarray(SQUARE.astype(np.uint16) * 300).save(tmp_path / "b.tif")
     with pytest.raises(UserError, match="0 to 255"):
         read_labels(tmp_path / "b.tif")
