@@ -186,6 +186,13 @@ def test_resume_takes_the_recorded_settings_and_all_data_sets_that_are_named(
     assert len(json.loads((run / "config.json").read_text())["data"]) == 2
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"data": ["x"], "config": {"epochs": 1}}'])
+def test_a_record_of_a_run_that_cannot_be_read_is_named(tmp_path, command, text):
+    (tmp_path / "config.json").write_text(text)
+    code, _, err = command("train", "--resume", "-o", tmp_path)
+    assert code == 1 and "config.json' is no record of a run that can be read (" in err
+
+
 def test_doctor_is_honest_by_its_exit_code(make_dataset, tmp_path, command):
     folder = make_dataset(6)
     assert command("doctor", folder, "--picture", tmp_path / "p.png")[0] == 0

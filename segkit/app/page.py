@@ -66,17 +66,13 @@ class Background(Thing):
 
 def examples() -> dict[str, tuple[Path, str]]:
     """Free photographs that installed packages bring along, by file name: where, and whose they are."""
-    found = {
-        "grace-hopper.jpg": (
-            Path(get_data_path(), "sample_data/grace_hopper.jpg"),
-            "Grace Hopper. James S. Davis, U.S. Navy, 1984: public domain",
-        )
+    skimage = Path(find_spec("skimage").origin).parent / "data"
+    hopper = Path(get_data_path(), "sample_data/grace_hopper.jpg")
+    return {
+        "grace-hopper.jpg": (hopper, "Grace Hopper. James S. Davis, U.S. Navy, 1984: public domain"),
+        "astronaut.png": (skimage / "astronaut.png", "Eileen Collins. NASA, 1993: public domain"),
+        "cameraman.png": (skimage / "camera.png", "Cameraman. Lav Varshney: CC0"),
     }
-    if spec := find_spec("skimage"):
-        folder = Path(spec.origin).parent / "data"
-        found["astronaut.png"] = (folder / "astronaut.png", "Eileen Collins. NASA, 1993: public domain")
-        found["cameraman.png"] = (folder / "camera.png", "Cameraman. Lav Varshney: CC0")
-    return {name: (path, words) for name, (path, words) in found.items() if path.is_file()}
 
 
 def installed_engines() -> list[str]:

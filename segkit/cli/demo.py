@@ -21,7 +21,7 @@ def add_arguments(command: Parser) -> None:
 
 
 def run(args) -> int:
-    require("starlette", "uvicorn", extra="demo")
+    require("skimage", "starlette", "uvicorn", extra="demo")
     from segkit.app.page import serve
 
     serve(args.model, args.host, args.port)

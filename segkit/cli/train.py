@@ -113,8 +113,8 @@ def defaults(argv: list[str]) -> dict:
         split_settings(recorded["config"])
         data = [str(Path(folder)) for folder in recorded["data"]]
         return {"data": data, "folds": recorded.get("folds"), **recorded["config"]}
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise UserError(f"'{record}' is no record of a run that can be read ({error!r}).") from None
+    except (UserError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise UserError(f"'{record}' is no record of a run that can be read ({error}).") from None
 
 
 def _training_folders(args):
