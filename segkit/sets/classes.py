@@ -80,7 +80,7 @@ def find_class_list(tree: Tree, mask: Path, layout: Layout) -> dict[int, str] | 
 def _list_in(tree: Tree, folder: Path, layout: Layout) -> dict[int, str] | list[str] | None:
     """The class list that lies in a folder.   Raises: UserError where there are several, or an empty one."""
     lists = {}
-    for path in (path for path in tree.files if path.parent == folder):
+    for path in tree.in_folder[folder]:
         if CLASS_LIST.fullmatch(path.name) or path.suffix.lower() in (".yaml", ".yml"):
             known = read_class_list(path, tree.by_bare_name.keys())
             if known is None and path.name == "labelmap.txt":

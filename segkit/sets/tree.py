@@ -148,8 +148,13 @@ class Tree:
         self.files = [src] if self.single else [path for path in found if path.suffix.lower() in ANNOTATIONS]
         self.by_name: dict[str, list[Path]] = defaultdict(list)
         self.by_bare_name: dict[str, list[Path]] = defaultdict(list)
+        self.by_place: dict[tuple, list[Path]] = defaultdict(list)  # the folder and the bare name
+        self.in_folder: dict[Path, list[Path]] = defaultdict(list)  # the annotation files
+        for path in self.files:
+            self.in_folder[path.parent].append(path)
         for path in self.images:
             self.by_bare_name[same_name(path.stem)].append(path)
+            self.by_place[path.parent, same_name(path.stem)].append(path)
             self.by_name[same_name(path.name)].append(path)
         self.load = cache(load_data)
 
@@ -217,7 +222,7 @@ class Tree:
 
     def same_stem(self, path: Path) -> list[Path]:
         """The pictures that have the name of another file, but for the ending."""
-        return [one for one in self.by_bare_name.get(same_name(path.stem), []) if one.parent == path.parent]
+        return self.by_place.get((path.parent, same_name(path.stem)), [])
 
     def rest(self, layout: Layout) -> list[Example]:
         """The pictures that nobody annotated; masks that an export carries along are not among them."""
