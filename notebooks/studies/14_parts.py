@@ -1,6 +1,6 @@
 """Body parts after a short and a longer training, over several seeds: the table of lesson 14.
 
-    python notebooks/studies/14_parts.py        # about ten minutes on one quiet core
+    python notebooks/studies/14_parts.py        # about a quarter of an hour on one quiet core
 
 Trains and scores as the lesson does, by the lesson's own cells. Seeds that stand in 14_parts.csv are not
 trained again.
@@ -16,7 +16,7 @@ import nbformat
 HERE = Path(__file__).parent
 LESSON = HERE.parent / "14_body_parts.ipynb"
 TABLE = HERE / "14_parts.csv"
-SEEDS, EPOCHS = range(3), (5, 20)
+SEEDS, EPOCHS = range(5), (5, 20)
 
 
 def run_cells(names: dict, *words: str) -> None:
