@@ -27,8 +27,8 @@ IMAGE_SUFFIXES = (
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 """What a file may hold, whatever its name says. Pillow knows more, and some of it starts other programs."""
 
-# Pixels a side that these formats can hold.
 LONGEST = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535, "AVIF": 65_536}
+"""Pixels a side that these formats can hold."""
 
 MAX_PIXELS = 150_000_000
 """Pictures above this many pixels are refused: they would fill the memory of a laptop."""
@@ -42,8 +42,8 @@ UNNAMED = 254
 Picture = str | Path | bytes | BinaryIO | Image.Image
 """Where a picture comes from: a path, the bytes of a file, an open file, or a Pillow image."""
 
-# Added to 0xRRGGBB, so that the blue #0000ff of a colour mask is not taken for the grey value 255.
 COLOUR = 1 << 24
+"""Added to 0xRRGGBB, so that the blue #0000ff of a colour mask is not taken for the grey value 255."""
 
 
 class UserError(Exception):

@@ -45,8 +45,8 @@ def advised_on_memory(config: TrainConfig, size: int):
         ) from error
 
 
-# Pixels of the network's input: what covers fewer is hard to find.
 TINY = 64
+"""Pixels of the network's input: what covers fewer is hard to find."""
 
 
 def doubts(dataset: SegmentationDataset, most: int = 100) -> list[str]:
