@@ -85,7 +85,7 @@ def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
     Returns: uint8 (H, W), or, where a colour is no grey, int64 (H, W): COLOUR + 0xRRGGBB, and 0 for black.
     Raises: UserError when the file is unreadable or ambiguous, or holds colours and `colours` is False.
     """
-    two = UserError(
+    two = (
         f"mask '{path}' says one thing in its greys and another in its alpha channel: which one is "
         "the mask? Save that one as 8-bit grey PNG."
     )
@@ -94,7 +94,7 @@ def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
             values = np.array(picture.convert("L") if picture.mode == "1" else picture)
             key = picture.info.get("transparency")  # the grey that is called transparent
             if key and 0 < (values == key).mean() < 1:
-                raise two
+                raise UserError(two)
             if 255 < values.max(initial=0) < 32_768:  # scaled to 8 bits, the first of them would be nobody
                 raise UserError(f"mask '{path}' holds {_span(values)}: save it in 8 bits, marked as 255.")
             return _eight_bits(values, _named(path))
@@ -106,7 +106,7 @@ def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
         # Black on a white that is called transparent: a black figure, or a white one.
         key = picture.mode in ("P", "RGB") and shades == 1 and (code == np.where(alpha, 0, 0xFFFFFF)).all()
         if key or (grey and shades > 32):
-            raise two
+            raise UserError(two)
         if shades == 1 or shades > 32:  # one colour says nothing; very many are a cut-out photograph
             return alpha.copy()
         code[alpha <= 127] = 0

@@ -125,7 +125,7 @@ def test_what_is_no_picture_is_said_in_one_sentence(tmp_path, photo, monkeypatch
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, photo):
     target = write_image(tmp_path / "deep" / "a.png", photo)
     before, full = target.read_bytes(), OSError(28, "No space left on device")
-    for error, raised, said in ((KeyError(), KeyError, ""), (full, UserError, r"a\.png.*No space left")):
+    for error, raised, said in ((KeyError(), KeyError, None), (full, UserError, r"a\.png.*No space left")):
         with pytest.raises(raised, match=said), atomic_path(target) as temporary:
             temporary.write_bytes(b"half")
             raise error

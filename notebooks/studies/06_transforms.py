@@ -11,7 +11,7 @@ import functools
 import itertools
 from pathlib import Path
 
-import nbformat
+from lesson_cells import cells_that
 
 HERE = Path(__file__).parent
 LESSON = HERE.parent / "06_augmentation.ipynb"
@@ -20,12 +20,6 @@ TABLE = HERE / "06_transforms.csv"
 COLUMNS = ("pictures", "transform", "seed", "dice")
 SEEDS = range(10)
 STEPS = 200  # of every training, however many pictures it has
-
-
-def cells_that(path: Path, *words: str) -> str:
-    """The code of the cells of a notebook that hold one of these words."""
-    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-    return "\n".join(cell.source for cell in cells if any(word in cell.source for word in words))
 
 
 def lesson() -> dict:

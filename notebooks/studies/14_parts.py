@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import nbformat
+from lesson_cells import cells_that
 
 HERE = Path(__file__).parent
 LESSON = HERE.parent / "14_body_parts.ipynb"
@@ -19,16 +19,10 @@ TABLE = HERE / "14_parts.csv"
 SEEDS, EPOCHS = range(5), (5, 20)
 
 
-def run_cells(names: dict, *words: str) -> None:
-    """Run the code cells of the lesson that hold one of these words, in order, up to a training."""
-    for cell in nbformat.read(LESSON, as_version=4).cells:
-        if cell.cell_type == "code" and any(word in cell.source for word in words):
-            exec(cell.source.split("work = Path(")[0], names)
-
-
 def main() -> None:
     names: dict = {}
-    run_cells(names, "start_from: str", "show_versions", "folder = embedded_path", "recipe = Recipe(")
+    words = "start_from: str", "show_versions", "folder = embedded_path", "recipe = Recipe("
+    exec(cells_that(LESSON, *words, until="work = Path("), names)  # not the training itself
     done = TABLE.read_text().splitlines() if TABLE.exists() else []
     if not done:
         TABLE.write_text("epochs,seed,part,dice\n")

@@ -10,7 +10,7 @@ import csv
 import tempfile
 from pathlib import Path
 
-import nbformat
+from lesson_cells import cells_that
 
 HERE = Path(__file__).parent
 LESSON = HERE.parent / "16_applications.ipynb"
@@ -18,19 +18,12 @@ TABLE = HERE / "16_loop.csv"
 SEEDS = range(10)
 
 
-def run_cells(names: dict, *words: str) -> None:
-    """Run the code cells of the lesson that hold one of these words, in order."""
-    for cell in nbformat.read(LESSON, as_version=4).cells:
-        if cell.cell_type == "code" and any(word in cell.source for word in words):
-            exec(cell.source, names)
-
-
 def main() -> None:
     names: dict = {}
-    run_cells(names, "weights: str", "show_versions", "people = embedded_path", "def put_up_camera")
-    run_cells(names, "def corrected", "def choices", "def retrain")
+    words = "weights: str", "show_versions", "people = embedded_path", "def put_up_camera"
+    exec(cells_that(LESSON, *words, "def corrected", "def choices", "def retrain"), names)
     names["network"] = names["Segmenter"].load(names["learner"])
-    exec(function_of("def score(", "\n\n\nnetwork"), names)
+    exec(cells_that(LESSON, "def score(", until="\n\n\nnetwork"), names)  # the function alone
     done = TABLE.read_text() if TABLE.exists() else ""
     if not done:
         TABLE.write_text("seed,trained_on,dice\n")
@@ -47,12 +40,6 @@ def main() -> None:
             means = ((seed, name, round(sum(dice) / len(dice), 4)) for name, dice in rows.items())
             csv.writer(file).writerows(means)
         print(f"seed {seed}: done", flush=True)
-
-
-def function_of(start: str, end: str) -> str:
-    """A function from the cell of the lesson that defines it and then uses it."""
-    cells = nbformat.read(LESSON, as_version=4).cells
-    return next(cell.source.split(end)[0] for cell in cells if start in cell.source)
 
 
 if __name__ == "__main__":
