@@ -83,9 +83,10 @@ def find_samples(
     if not images:
         raise UserError(f"'{folder}' holds no pictures in images/. Try segkit data import {folder} -o NEW")
     if missing := sorted(images.keys() - masks.keys()):
+        ids = "Class ids are taken from parts/ by --labels parts. " * (folder / "parts").is_dir()
         raise UserError(
             f"{len(missing)} of {len(images)} pictures in '{folder}' have no mask: {name_some(missing)}. "
-            f"Add {labels}/NAME.png for each, all black where nobody is, or take the picture out. "
+            f"{ids}Add {labels}/NAME.png for each, all black where nobody is, or take the picture out. "
             f"Masks of other names and kinds are read by segkit data import {folder} -o NEW."
         )
     table = Path(splits) if splits else folder / "splits.csv"

@@ -27,6 +27,9 @@ def test_missing_masks_are_an_error_that_lists_the_names(make_dataset):
         (folder / "masks" / f"{name}.png").unlink()
     with pytest.raises(UserError, match=r"2 of 6 pictures .* have no mask: 001, 004"):
         find_samples(folder)
+    (folder / "masks").rename(folder / "parts")
+    with pytest.raises(UserError, match=r"taken from parts/ by --labels parts\. Add masks/NAME"):
+        find_samples(folder)
 
 
 @given(names, st.integers(0, 5))

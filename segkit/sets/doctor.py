@@ -16,10 +16,12 @@ from segkit.data import (
     displayed_size,
     pictures_by_name,
     read_class_name,
+    read_class_names,
+    read_classes,
     read_table,
     splits_of,
 )
-from segkit.files import UserError, mask_values, name_some, read_image, read_mask
+from segkit.files import IGNORE, UserError, mask_values, name_some, read_image, read_mask
 from segkit.plots import contact_sheet, overlay
 from segkit.sets.groups import near_duplicates, series_leak, thumbnail, torn_groups
 
@@ -52,6 +54,8 @@ class DatasetReport:
 
     folder: Path
     class_name: str = "person"
+    classes: tuple[str, ...] = ()
+    """Names of the classes of parts/, by their ids."""
     findings: list[Finding] = field(default_factory=list)
     shares: dict[str, float] = field(default_factory=dict)
     """Share of marked pixels by name, of every readable pair."""
@@ -113,14 +117,15 @@ def inspect_dataset(folder: str | Path) -> DatasetReport:
     """Read every picture and mask of a folder and say what is wrong with them.
 
     Errors: a missing or unreadable file, a mask of another size, a mask with values other than two or
-    with none over 127, masks most of which are all marked, nearly the same picture in two splits, a
-    splits.csv that does not fit.
+    with none over 127, masks most of which are all marked, class ids in parts/ without a name, nearly the
+    same picture in two splits, a splits.csv that does not fit.
     Warnings: a mask without picture, an empty mask, one that is all marked, nearly the same picture
     twice in one split.
     Raises: UserError only when there is nothing to look at.
     """
     folder = Path(folder)
-    images, masks, unasked = (pictures_by_name(folder / part) for part in ("images", "masks", "ignore"))
+    inside = ("images", "masks", "parts", "ignore")
+    images, masks, parts, unasked = (pictures_by_name(folder / part) for part in inside)
     if not images:
         raise UserError(f"'{folder}' holds no pictures in images/. Try segkit data import {folder} -o NEW")
     report, path, table = DatasetReport(folder), folder / "splits.csv", {}
@@ -131,27 +136,38 @@ def inspect_dataset(folder: str | Path) -> DatasetReport:
         table = read_table(path, names=images) if path.exists() else {}
         report.splits = splits_of(path, table, images) if table else assign_splits(list(images))
         report.groups = {name: table[name]["group"] if table else name for name in images}
-    of, note = report.class_name, report.note
-    for name in sorted(images.keys() - masks.keys()):
-        note("error", "picture without mask", name, f"expected masks/{name}.png")
-    for name in sorted((masks.keys() | unasked.keys()) - images.keys()):
-        note("warning", "mask without picture", name, f"'{(masks | unasked)[name]}' is not used")
+    of, note, found = report.class_name, report.note, {"masks": masks} if masks or not parts else {}
+    if parts:
+        found["parts"] = parts
+        with report.noting("parts.json does not fit", "parts.json"):
+            report.classes = read_class_names(folder)
+    for kind, paths in found.items():
+        for name in sorted(images.keys() - paths.keys()):
+            note("error", "picture without mask", name, f"expected {kind}/{name}.png")
+    for name in sorted((masks.keys() | parts.keys() | unasked.keys()) - images.keys()):
+        note("warning", "mask without picture", name, f"'{(masks | parts | unasked)[name]}' is not used")
     for name in sorted(table.keys() - images.keys()):
         note("warning", "line of splits.csv without picture", name, "no picture here has this name")
     with ThreadPoolExecutor() as pool:
-        pairs = [(name, images[name], masks.get(name), unasked.get(name)) for name in sorted(images)]
-        looks = pool.map(lambda pair: _look_at(*pair, DatasetReport(folder, of)), pairs)
+        files = [
+            (name, *(some.get(name) for some in (images, masks, parts, unasked))) for name in sorted(images)
+        ]
+        looks = pool.map(lambda one: _look_at(*one, DatasetReport(folder, of, report.classes)), files)
         for look in tqdm(looks, "looking", len(images), unit="img", leave=False, delay=1):
             report.findings += look.findings
             for part in ("shares", "sizes", "thumbnails"):
                 getattr(report, part).update(getattr(look, part))
+    told = set()  # one finding a picture: a still camera's frames make thousands of pairs
     for first, second in near_duplicates(report.thumbnails):
         one, other = report.splits[first], report.splits[second]
+        if (first, one == other) in told:
+            continue
+        told.add((first, one == other))
         if one == other:
             note("warning", "same picture twice", first, f"looks the same as {second}, both in {one}")
-            continue
-        words = f"looks the same as {second}, in {one} and {other}"
-        note("error", "same picture across splits", first, words)
+        else:
+            words = f"looks the same as {second}, in {one} and {other}"
+            note("error", "same picture across splits", first, words)
     if full := [name for name, share in report.shares.items() if share > ALL_MARKED]:
         if 2 * len(full) > len(report.shares):
             note("error", f"masks are all {of}", full[0], f"and {len(full) - 1} more of {len(report.shares)}")
@@ -166,13 +182,19 @@ def inspect_dataset(folder: str | Path) -> DatasetReport:
 
 
 def _look_at(
-    name: str, image: Path, mask: Path | None, unasked: Path | None, look: DatasetReport
+    name: str, image: Path, mask: Path | None, parts: Path | None, unasked: Path | None, look: DatasetReport
 ) -> DatasetReport:
-    """Note of one pair what cannot be read or does not fit, its size, share and thumbnail."""
+    """Note of one picture what cannot be read or does not fit, its size, share and thumbnail."""
     size, of = None, look.class_name
     with look.noting("unreadable picture", name):
         look.thumbnails[name] = thumbnail(read_image(image, at_least=64))
         look.sizes[name] = size = displayed_size(image)
+    if parts and look.classes:
+        with look.noting("parts do not fit", name):
+            labels = read_classes(parts, look.classes)
+            look.shares[name] = float(_is_marked(labels).mean())
+            if size and labels.shape != size:
+                look.note("error", "sizes differ", name, _sizes("parts", size, labels.shape))
     if mask is None:
         return look
     with look.noting("unreadable mask", name):
@@ -180,10 +202,7 @@ def _look_at(
         if unasked and read_mask(unasked).shape != labels.shape:
             look.note("error", "sizes differ", name, f"the mask and '{unasked}'")
         if size and labels.shape != size:
-            sizes = f"picture {size[1]}x{size[0]}, mask {labels.shape[1]}x{labels.shape[0]}."
-            if labels.shape == size[::-1]:
-                sizes += " It fits the picture before its EXIF rotation: turn the mask."
-            look.note("error", "sizes differ", name, sizes)
+            look.note("error", "sizes differ", name, _sizes("mask", size, labels.shape))
         values = np.unique(labels)
         look.shares[name] = share = float((labels > 127).mean())
         if 0 < values[-1] <= 127:
@@ -202,10 +221,20 @@ def _look_at(
     return look
 
 
+def _is_marked(labels: np.ndarray) -> np.ndarray:
+    """Where class ids name a class other than the background."""
+    return (labels > 0) & (labels != IGNORE)
+
+
+def _sizes(what: str, picture: tuple[int, int], found: tuple[int, int]) -> str:
+    turn = f" It fits the picture before its EXIF rotation: turn the {what}." * (found == picture[::-1])
+    return f"picture {picture[1]}x{picture[0]}, {what} {found[1]}x{found[0]}.{turn}"
+
+
 def picture_of_dataset(report: DatasetReport, images: int = 18):
     """A figure of the set: pictures with their masks from least to most marked, faulty ones first."""
     paths = pictures_by_name(report.folder / "images")
-    masks = pictures_by_name(report.folder / "masks")
+    masks, parts = (pictures_by_name(report.folder / part) for part in ("masks", "parts"))
     shown = report.shares.keys() & report.sizes.keys()
     faulty = [name for name in dict.fromkeys(f.name for f in report.findings) if name in shown]
     healthy = sorted(shown - set(faulty), key=report.shares.get)
@@ -214,8 +243,12 @@ def picture_of_dataset(report: DatasetReport, images: int = 18):
     chosen += [healthy[int(i)] for i in steps]
     pictures, titles = [], []
     for name in chosen:
-        image, labels = read_image(paths[name]), mask_values(masks[name], colours=False)
-        mask = cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 127
+        image = read_image(paths[name])
+        if name in masks:
+            marked = mask_values(masks[name], colours=False) > 127
+        else:
+            marked = _is_marked(read_classes(parts[name], report.classes))
+        mask = cv2.resize(marked.astype(np.uint8), image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         pictures.append(overlay(image, mask))
         faults = [finding.kind for finding in report.findings if finding.name == name]
         what = f"! {faults[0]}" if faults else f"{report.shares[name]:.0%} {report.class_name}"

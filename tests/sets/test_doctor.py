@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -92,6 +94,30 @@ def test_the_picture_shows_the_faulty_ones_first(planted):
     titles = [axes.get_title() for axes in figure.axes]
     assert "! values other than two" in titles[0]
     assert any("% person" in title for title in titles)
+
+
+@pytest.mark.parametrize("with_masks", [True, False])
+def test_parts_are_looked_at_with_and_without_masks(make_dataset, with_masks):
+    folder = make_dataset(6)
+    (folder / "parts.json").write_text('{"0": "background", "1": "head", "2": "body"}')
+    for path in (folder / "masks").iterdir():
+        labels = (np.asarray(Image.open(path)) > 0).astype(np.uint8) * 2
+        labels[0, :2] = 254, 255  # any but the background, and not asked
+        write_image(folder / "parts" / path.name, labels)
+    if not with_masks:
+        shutil.rmtree(folder / "masks")
+    report = inspect_dataset(folder)
+    assert not report.findings and report.shares.keys() == report.sizes.keys()
+    assert picture_of_dataset(report).axes
+    write_image(folder / "parts" / "001.png", labels[:-1])  # of another size
+    write_image(folder / "parts" / "002.png", labels + 5)  # ids that have no name
+    (folder / "parts" / "003.png").unlink()
+    faults = {("001", "sizes differ"), ("002", "parts do not fit"), ("003", "picture without mask")}
+    assert {(f.name, f.kind) for f in inspect_dataset(folder).findings} == faults
+    (folder / "parts.json").unlink()
+    assert ("parts.json", "parts.json does not fit") in {
+        (f.name, f.kind) for f in inspect_dataset(folder).findings
+    }
 
 
 def test_nothing_to_look_at_is_an_error(tmp_path):
