@@ -487,7 +487,10 @@ def _kind(result: dict) -> str:
 def _label_studio_regions(result: dict) -> list[Region]:
     """One result, once for each of its labels. Corners are in percent, however the picture was turned."""
     value, kind = result["value"], _kind(result)
-    if "rle" in value:
+    texts = [text for text in value.values() if isinstance(text, str)]
+    if bitmask := [text for text in texts if text.startswith("data:image/")]:  # black on nothing
+        region = Region("", "bitmask", partial(_bitmask, bitmask[0]))
+    elif "rle" in value:
         region = Region("", "brush", partial(brush_decode, value["rle"]))
     elif "points" in value:
         region = outlined("", value["points"] if value.get("closed", True) else [], of=100)
@@ -498,6 +501,14 @@ def _label_studio_regions(result: dict) -> list[Region]:
         region = Region("", "box" if "height" in value else kind)
     labels = next((v for k, v in value.items() if k.endswith("labels")), None) or [kind]
     return [replace(region, label=str(label)) for label in labels]
+
+
+def _bitmask(address: str, *, shape: tuple[int, int]) -> np.ndarray:
+    """A picture inside its address as a mask: bool (H, W).   Raises: UserError for another size."""
+    mask = _png(address.partition(",")[2])
+    if mask.shape != shape:
+        raise UserError(f"a bitmask is {mask.shape[1]}x{mask.shape[0]}, expected {shape[1]}x{shape[0]}.")
+    return mask
 
 
 # VGG Image Annotator

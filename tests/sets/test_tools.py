@@ -381,6 +381,20 @@ def test_label_studio_brush_strokes_polygons_and_addresses(src):
     assert report.layout.name == "label-studio"
 
 
+def test_label_studio_bitmasks_are_black_on_nothing(src):
+    tasks = []
+    for name, mask in (("a", RING), ("b", RING[1:])):
+        file = io.BytesIO()
+        black = np.zeros((*mask.shape, 4), np.uint8)
+        black[..., 3] = mask * 255
+        Image.fromarray(black).save(file, "PNG")
+        address = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+        done = [{"result": [result(imageDataURL=address, bitmasklabels=["person"])]}]
+        tasks.append({"data": {"image": f"{name}.jpg"}, "annotations": done})
+    report = check(src, {"project-1.json": tasks}, {"a": RING}, failed=["b.jpg': a bitmask is"])
+    assert report.layout.classes == {"person": 2}
+
+
 def test_the_short_export_of_label_studio_may_call_its_pictures_data(src):
     text = (ELSEWHERE / "label_studio_min.json").read_text().replace('"image": ', '"data": ')
     said = ["several annotations", "person; not used: dog"]
