@@ -47,10 +47,10 @@ class Segmenter:
     prob = person(image)               # uint8 RGB (H, W, 3) -> float32 (H, W) in [0, 1]
     mask = prob > person.threshold     # bool (H, W)
 
-    look_closer: look a second time, at the mirror image. Where the person fills a part of the photograph
-        only, see that part alone, which then counts for CLOSER; else look from farther away too, which sees
-        lumps that were missed. Then settle what is sure nowhere. person-base does, at the price of a second
-        pass, or of a second and two smaller ones. Notebook 08.
+    look_closer: where somebody is seen, look a second time, at the mirror image. Where the person fills a
+        part of the photograph only, see that part alone, which then counts for CLOSER; else look from farther
+        away too, which sees lumps that were missed. Then settle what is sure nowhere. person-base does, at
+        the price of a second pass, or of a second and two smaller ones. Notebook 08.
     """
 
     def __init__(
@@ -156,8 +156,10 @@ class Segmenter:
         probs = self.look_once(images, flip, scales)
         if not self.look_closer:
             return probs
+        # Where nobody is seen, one look is enough.
+        seen = [i for i, prob in enumerate(probs) if (self.foreground(prob) > 0.5).any()]
         parts = [part_with_person(self.foreground(prob)) for prob in probs]
-        again = [i for i, part in enumerate(parts) if part or not flip]  # flip has seen the mirror image
+        again = [i for i in seen if parts[i] or not flip]  # flip has seen the mirror image
         views = [images[i][parts[i] or ...] for i in again]
         for i, second in zip(again, self.look_once(views, flip, scales, mirrored=True), strict=True):
             first = probs[i][..., *parts[i]] if parts[i] else probs[i]
@@ -166,7 +168,7 @@ class Segmenter:
             first += second
         if len(self.classes) > 1:
             return probs
-        large = [i for i, part in enumerate(parts) if not part]
+        large = [i for i in seen if not parts[i]]
         far = self.look_once([images[i] for i in large], flip=True, scales=[FARTHER])
         for i, farther in zip(large, far, strict=True):
             correct_lumps(probs[i], farther)

@@ -65,6 +65,15 @@ def test_a_second_look_sees_what_is_small_closer_and_leaves_the_rest(bright):
     assert np.array_equal(bright.look_once([image])[0], once)
 
 
+def test_where_nobody_is_seen_one_look_is_enough(bright, monkeypatch):
+    bright.look_closer, looks, real = True, [], bright._probabilities
+    monkeypatch.setattr(bright, "_probabilities", lambda small: looks.append(len(small)) or real(small))
+    dark, light = np.zeros((96, 96, 3), np.uint8), np.full((96, 96, 3), 255, np.uint8)
+    nobody, somebody = bright.predict_batch([dark, light])
+    assert looks == [2, 1, 1, 1]  # the light one again: mirrored, and from farther away both ways round
+    assert np.array_equal(nobody, bright.look_once([dark])[0]) and (somebody > 0.5).all()
+
+
 def test_a_second_look_sees_the_mirror_image(person, astronaut):
     face = astronaut[:200, 150:300]  # fills the picture, so the whole of it is looked at again
     once, mirrored = person.look_once([face, face[:, ::-1]])
