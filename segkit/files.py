@@ -122,7 +122,7 @@ def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
 
 
 def read_labels(path: str | Path) -> np.ndarray:
-    """Read a mask of class ids: the numbers as stored, also those of a palette or single bits.
+    """Read a mask of class ids: the numbers as stored, also those of a palette; single bits are 0 and 255.
 
     Returns: uint8 (H, W).
     Raises: UserError when the file is unreadable, is a colour picture, holds other numbers, or is of a format
@@ -131,7 +131,7 @@ def read_labels(path: str | Path) -> np.ndarray:
     with _opened_mask(path) as picture:
         if picture.format in ("JPEG", "WEBP", "AVIF"):  # each pixel is only about what it was
             raise UserError(f"'{path}' holds class ids as {picture.format}, which changes them: take PNG.")
-        if picture.mode not in ("1", "P", "L") and picture.mode[0] not in "IF":
+        if picture.mode not in ("P", "L") and picture.mode[0] not in "IF":
             return mask_values(path, colours=False)
         numbers = np.array(picture)
     if not np.isin(np.unique(numbers), np.arange(256)).all():

@@ -199,7 +199,7 @@ def test_colours_are_looked_up_and_the_order_of_a_palette_means_nothing(tmp_path
             read(tmp_path / name)
     assert (read_labels(tmp_path / "b.png") == SQUARE * 2).all()  # class ids are numbers
     Image.fromarray(SQUARE > 0).save(tmp_path / "bits.png")
-    assert (read_labels(tmp_path / "bits.png") == SQUARE).all()
+    assert (read_labels(tmp_path / "bits.png") == SQUARE * 255).all()
 
 
 def test_a_mask_that_can_be_read_in_two_ways_is_refused(tmp_path):
