@@ -142,8 +142,9 @@ def inspect_dataset(folder: str | Path) -> DatasetReport:
         with report.noting("parts.json does not fit", "parts.json"):
             report.classes = read_class_names(folder)
     for kind, paths in found.items():
+        level = "warning" if kind == "parts" and masks else "error"  # there is something to train on
         for name in sorted(images.keys() - paths.keys()):
-            note("error", "picture without mask", name, f"expected {kind}/{name}.png")
+            note(level, "picture without mask", name, f"expected {kind}/{name}.png")
     for name in sorted((masks.keys() | parts.keys() | unasked.keys()) - images.keys()):
         note("warning", "mask without picture", name, f"'{(masks | parts | unasked)[name]}' is not used")
     for name in sorted(table.keys() - images.keys()):
