@@ -193,7 +193,10 @@ def _look_at(
     if parts and look.classes:
         with look.noting("parts do not fit", name):
             labels = read_classes(parts, look.classes)
-            look.shares[name] = float(_is_marked(labels).mean())
+            look.shares[name] = share = float(_is_marked(labels).mean())
+            if not share:
+                words = f"parts/ holds no class but {look.classes[0]}; {IGNORE} is what is left out"
+                look.note("warning", "empty mask", name, words)
             if size and labels.shape != size:
                 look.note("error", "sizes differ", name, _sizes("parts", size, labels.shape))
     if mask is None:

@@ -112,7 +112,11 @@ def test_parts_are_looked_at_with_and_without_masks(make_dataset, with_masks):
     write_image(folder / "parts" / "001.png", labels[:-1])  # of another size
     write_image(folder / "parts" / "002.png", labels + 5)  # ids that have no name
     (folder / "parts" / "003.png").unlink()
+    Image.fromarray(np.asarray(Image.open(folder / "parts" / "004.png")) > 0).save(
+        folder / "parts" / "004.png"
+    )
     faults = {("001", "sizes differ", "error"), ("002", "parts do not fit", "error")}
+    faults.add(("004", "empty mask", "warning"))  # single bits, which are 0 and 255
     faults.add(("003", "picture without mask", "warning" if with_masks else "error"))
     assert {(f.name, f.kind, f.level) for f in inspect_dataset(folder).findings} == faults
     (folder / "parts.json").unlink()
