@@ -83,7 +83,7 @@ def find_samples(
     if not images:
         raise UserError(f"'{folder}' holds no pictures in images/. Try segkit data import {folder} -o NEW")
     if missing := sorted(images.keys() - masks.keys()):
-        ids = "Class ids are taken from parts/ by --labels parts. " * (folder / "parts").is_dir()
+        ids = "--labels parts takes those of parts/. " * (labels == "masks" and (folder / "parts").is_dir())
         raise UserError(
             f"{len(missing)} of {len(images)} pictures in '{folder}' have no mask: {name_some(missing)}. "
             f"{ids}Add {labels}/NAME.png for each, all black where nobody is, or take the picture out. "

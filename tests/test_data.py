@@ -28,8 +28,10 @@ def test_missing_masks_are_an_error_that_lists_the_names(make_dataset):
     with pytest.raises(UserError, match=r"2 of 6 pictures .* have no mask: 001, 004"):
         find_samples(folder)
     (folder / "masks").rename(folder / "parts")
-    with pytest.raises(UserError, match=r"taken from parts/ by --labels parts\. Add masks/NAME"):
+    with pytest.raises(UserError, match=r"--labels parts takes those of parts/\. Add masks/NAME"):
         find_samples(folder)
+    with pytest.raises(UserError, match=r"have no mask: 001, 004\. Add parts/NAME"):
+        find_samples(folder, labels="parts")
 
 
 @given(names, st.integers(0, 5))

@@ -193,7 +193,9 @@ def _look_at(
     if parts and look.classes:
         with look.noting("parts do not fit", name):
             labels = read_classes(parts, look.classes)
-            look.shares[name] = share = float(_is_marked(labels).mean())
+            share = float(_is_marked(labels).mean())
+            if mask is None:
+                look.shares[name] = share
             if not share:
                 words = f"parts/ holds no class but {look.classes[0]}; {IGNORE} is what is left out"
                 look.note("warning", "empty mask", name, words)

@@ -119,6 +119,10 @@ def test_parts_are_looked_at_with_and_without_masks(make_dataset, with_masks):
     faults.add(("004", "empty mask", "warning"))  # single bits, which are 0 and 255
     faults.add(("003", "picture without mask", "warning" if with_masks else "error"))
     assert {(f.name, f.kind, f.level) for f in inspect_dataset(folder).findings} == faults
+    if with_masks:
+        (folder / "masks" / "005.png").write_text("no picture")
+        report = inspect_dataset(folder)
+        assert "005" not in report.shares and picture_of_dataset(report).axes
     (folder / "parts.json").unlink()
     assert ("parts.json", "parts.json does not fit") in {
         (f.name, f.kind) for f in inspect_dataset(folder).findings
