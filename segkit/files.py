@@ -16,7 +16,7 @@ from secrets import token_hex
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, ImageColor, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 from platformdirs import user_cache_path
 
 IMAGE_SUFFIXES = (
@@ -208,6 +208,8 @@ def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
         picture = picture.convert("RGB")
     with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):
         source = ImageCms.ImageCmsProfile(BytesIO(profile or b""))
+        if picture.mode == "L" and source.profile.xcolor_space != "GRAY":
+            picture = picture.convert("RGB")  # greys of a profile of colours
         if "sRGB" not in ImageCms.getProfileDescription(source):
             standard = ImageCms.createProfile("sRGB")
             picture = ImageCms.profileToProfile(picture, source, standard, outputMode="RGB")
@@ -440,16 +442,6 @@ def check_choice(name: str, found: object, choices: Iterable) -> None:
     """Raises: UserError when what was found is none of the choices."""
     if found not in (choices := tuple(choices)):
         raise UserError(f"{name} is one of {', '.join(map(str, filter(None, choices)))}; found {found!r}.")
-
-
-def parse_colour(text: str) -> tuple[int, int, int]:
-    """Red, green, blue of "#00aa55" or of a name of CSS, such as "red".   Raises: UserError."""
-    try:
-        named = text.lower() in ImageColor.colormap
-        red, green, blue = ImageColor.getrgb(text) if named else bytes.fromhex(text.removeprefix("#"))
-    except ValueError:
-        raise UserError(f"'{text}' is not a colour: write #RRGGBB, such as #00aa55, or a name.") from None
-    return red, green, blue
 
 
 def name_some(names: Sequence[str], most: int = 10) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from segkit.checkpoint import CheckpointInfo, find_checkpoint, load_checkpoint
-from segkit.data import resize_smoothly
+from segkit.data import resize_smoothly, shrink
 from segkit.device import best_device, check_device
 from segkit.files import Picture, UserError, check_choice, read_image
 from segkit.models import to_probs
@@ -32,6 +32,9 @@ FARTHER, LUMP = 7 / 12, 0.03
 """Of a look from farther away: its size as a share of the input; how deep a lump must be, as a share of the
 photograph's side, for that look to decide it."""
 
+ANSWER = 4096
+"""The longer side, in pixels, of the looks' answers; a larger photograph gets them enlarged."""
+
 SURE = 0.7
 """What an island of the answer must reach somewhere: see settle."""
 
@@ -50,7 +53,7 @@ class Segmenter:
     look_closer: where somebody is seen, look a second time, at the mirror image. Where the person fills a
         part of the photograph only, see that part alone, which then counts for CLOSER; else look from farther
         away too, which sees lumps that were missed. Then settle what is sure nowhere. person-base does, at
-        the price of a second pass, or of a second and two smaller ones. Notebook 08.
+        the price of a second pass, or of a second and two smaller ones. For one class alone. Notebook 08.
     """
 
     def __init__(
@@ -153,21 +156,25 @@ class Segmenter:
         size = self.preprocessing.size
         if len(scales) == 0 or not all(8 <= size * scale <= 4096 for scale in scales):
             raise UserError(f"the input, {size} times each scale, is 8 to 4096 pixels: found {[*scales]}.")
-        probs = self.look_once(images, flip, scales)
-        if not self.look_closer:
-            return probs
+        if not self.look_closer or len(self.classes) > 1:
+            return self.look_once(images, flip, scales)
+        # What a network sees at a few hundred pixels fits into fewer than a photograph has, and into memory.
+        small = [shrink(image, ANSWER) for image in images]
+        probs = self._look_again(small, self.look_once(small, flip, scales), flip, scales)
+        return [resize_smoothly(prob, *image.shape[:2]) for prob, image in zip(probs, images, strict=True)]
+
+    def _look_again(
+        self, images: list[np.ndarray], probs: list[np.ndarray], flip: bool, scales: Sequence[float]
+    ) -> list[np.ndarray]:
+        """The further looks of look_closer: probs, the answers of the first, are changed in place."""
         # Where nobody is seen, one look is enough.
-        seen = [i for i, prob in enumerate(probs) if (self.foreground(prob) > 0.5).any()]
-        parts = [part_with_person(self.foreground(prob)) for prob in probs]
+        seen = [i for i, prob in enumerate(probs) if (prob > 0.5).any()]
+        parts = [part_with_person(prob) for prob in probs]
         again = [i for i in seen if parts[i] or not flip]  # flip has seen the mirror image
         views = [images[i][parts[i] or ...] for i in again]
         for i, second in zip(again, self.look_once(views, flip, scales, mirrored=True), strict=True):
-            first = probs[i][..., *parts[i]] if parts[i] else probs[i]
-            second -= first  # in place: of 48 megapixels, each copy is 192 megabytes
-            second *= CLOSER if parts[i] else 0.5
-            first += second
-        if len(self.classes) > 1:
-            return probs
+            first = probs[i][parts[i] or ...]
+            first += (CLOSER if parts[i] else 0.5) * (second - first)
         large = [i for i in seen if not parts[i]]
         far = self.look_once([images[i] for i in large], flip=True, scales=[FARTHER])
         for i, farther in zip(large, far, strict=True):
@@ -261,8 +268,8 @@ def part_with_person(prob: np.ndarray) -> tuple[slice, slice] | None:
     prob: float (H, W) in [0, 1].   Returns: rows and columns.
     """
     height, width = prob.shape
-    scale = min(1.0, 512 / max(height, width))  # a box needs no more
-    small = resize_smoothly(prob, max(1, round(height * scale)), max(1, round(width * scale)))
+    small = shrink(prob, 512)  # a box needs no more
+    scale = max(small.shape) / max(prob.shape)
     _, _, boxes, _ = cv2.connectedComponentsWithStats((small > 0.5).astype(np.uint8))
     boxes = boxes[1:]  # the first is the background
     boxes = boxes[boxes[:, 4] * 10 >= boxes[:, 4].max(initial=1)]  # specks beside a person do not count

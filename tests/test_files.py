@@ -266,7 +266,7 @@ def test_what_is_imported_changes_nothing_for_others():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA"])
 def test_colours_of_another_profile_become_srgb(tmp_path, mode):
     linear = np.full((4, 4, 3), 55, np.uint8)  # (55 / 255) ** (1 / 2.2) is about a half
     save(tmp_path / "a.png", linear, mode, icc_profile=LINEAR)

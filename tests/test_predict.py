@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from skimage.morphology import reconstruction
 
-from segkit.data import Preprocessing
+from segkit.data import Preprocessing, resize_smoothly
 from segkit.files import UserError, write_image
 from segkit.matting.compose import cover, cutout, replace_background, soft_alpha
 from segkit.plots import overlay
@@ -63,6 +63,15 @@ def test_a_second_look_sees_what_is_small_closer_and_leaves_the_rest(bright):
     truth = image[..., 0] > 0
     assert np.abs(twice - truth)[part].mean() < np.abs(once - truth)[part].mean()
     assert np.array_equal(bright.look_once([image])[0], once)
+
+
+def test_a_photograph_larger_than_the_answers_gets_them_enlarged(person, astronaut, monkeypatch):
+    person.look_closer = True
+    monkeypatch.setattr("segkit.predict.ANSWER", 128)
+    large, wide = person.predict_batch([astronaut, astronaut[:3]])
+    small = person(resize_smoothly(astronaut, 128, 128))
+    assert np.allclose(large, resize_smoothly(small, 512, 512), atol=1e-5)
+    assert wide.shape == (3, 512)
 
 
 def test_where_nobody_is_seen_one_look_is_enough(bright, monkeypatch):

@@ -41,7 +41,8 @@ from segkit.app import guard, uploads, video
 from segkit.app.photo import Look, Photo, encode
 from segkit.app.store import KEPT_MINUTES, Gone, Store, Thing, private_folder
 from segkit.checkpoint import find_checkpoint
-from segkit.files import UserError, check_choice, parse_colour, unique_names
+from segkit.files import UserError, check_choice, unique_names
+from segkit.matting.compose import parse_colour
 from segkit.matting.edges import shrink
 from segkit.predict import Segmenter
 

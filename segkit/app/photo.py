@@ -15,8 +15,8 @@ import numpy as np
 from segkit.app.store import Thing
 from segkit.app.uploads import read_upload
 from segkit.data import resize_smoothly
-from segkit.files import UserError, check_choice, parse_colour
-from segkit.matting.compose import cutout, replace_background, soft_alpha
+from segkit.files import UserError, check_choice
+from segkit.matting.compose import cutout, parse_colour, replace_background, soft_alpha
 from segkit.matting.edges import clean_colours, refine_alpha, shrink
 from segkit.matting.effects import portrait
 from segkit.plots import overlay

@@ -19,8 +19,8 @@ from segkit import __version__
 from segkit.app import photo
 from segkit.app.guard import HEADERS, guards
 from segkit.app.uploads import MOST_MEGABYTES, MOST_PIXELS, read_upload
-from segkit.files import UserError, parse_colour
-from segkit.matting.compose import as_png
+from segkit.files import UserError
+from segkit.matting.compose import as_png, parse_colour
 from segkit.predict import Segmenter
 
 ABOUT = f"""People out of photographs, on this machine; nothing is sent anywhere, and nothing is kept.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from segkit.files import UserError, parse_colour, read_image
+from segkit.files import UserError, read_image
 
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 KINDS |= {"dict": "one value by each of its names: {name}.NAME VALUE"}
@@ -99,6 +99,8 @@ def read_background(text: str | None):
         return text
     if Path(text).exists():
         return read_image(text)
+    from segkit.matting.compose import parse_colour  # loads torch
+
     with suppress(UserError):
         return parse_colour(text)
     raise UserError(f"a background is blur, a colour such as #00aa55 or red, or a picture: found '{text}'.")

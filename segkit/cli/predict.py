@@ -11,7 +11,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from segkit.cli.common import add_looks, add_pairs, add_segmenter, load_segmenter, read_background, read_pairs
-from segkit.files import UserError, parse_colour, same_name
+from segkit.files import UserError, same_name
 
 EXAMPLE = "segkit predict photos/ -o out --write mask,overlay,cutout --background blur"
 
@@ -30,6 +30,7 @@ def add_arguments(command: ArgumentParser) -> None:
 
 
 def run(args) -> int:
+    from segkit.matting.compose import parse_colour
     from segkit.matting.photos import predict_files
 
     piped = not args.out

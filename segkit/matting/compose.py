@@ -6,7 +6,7 @@ from functools import cache
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageColor
 
 from segkit.files import Picture, UserError, read_image
 from segkit.matting.edges import clean_colours, refine_alpha, shrink
@@ -40,7 +40,8 @@ def cutout(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     Where nothing is seen the colours are black: the old room is not in the file.
     """
     opacity = cv2.convertScaleAbs(alpha, alpha=255)
-    alone = cv2.merge([*cv2.split(image), opacity])
+    alone = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
+    alone[..., 3] = opacity
     return cv2.subtract(alone, alone, alone, mask=(opacity == 0).view(np.uint8))
 
 
@@ -79,6 +80,16 @@ def blurred_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     small, hole = shrink(alpha.shape, 480, image, alpha)
     behind = cv2.GaussianBlur(background_alone(small, hole), (0, 0), max(hole.shape) / 60)
     return cv2.resize(behind.round().astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """Red, green, blue of "#00aa55" or of a name of CSS, such as "red".   Raises: UserError."""
+    try:
+        named = text.lower() in ImageColor.colormap
+        red, green, blue = ImageColor.getrgb(text) if named else bytes.fromhex(text.removeprefix("#"))
+    except ValueError:
+        raise UserError(f"'{text}' is not a colour: write #RRGGBB, such as #00aa55, or a name.") from None
+    return red, green, blue
 
 
 def cover(picture: np.ndarray, height: int, width: int) -> np.ndarray:

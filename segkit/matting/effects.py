@@ -36,7 +36,8 @@ def portrait(image: np.ndarray, alpha: np.ndarray, strength: float = 0.5) -> np.
         sigma = strength * longest / 40 * i / (LEVELS - 1)
         layer = cv2.GaussianBlur(behind, (0, 0), sigma) if sigma > 0.3 else behind
         blurred += share * layer
-    behind = cv2.resize(blurred, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR).round().astype(np.uint8)
+    blurred = blurred.round().astype(np.uint8)  # a quarter of the memory at full size
+    behind = cv2.resize(blurred, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
     alpha = alpha.astype(np.float32)
     return cv2.blendLinear(clean_colours(image, alpha), behind, alpha, 1 - alpha)
 

@@ -143,10 +143,8 @@ def predict_files(
     def write(path: Path, files: dict[str, Path], image: np.ndarray, prob: np.ndarray) -> None:
         labels, foreground = person.labels(prob), person.foreground(prob)
         several = len(person.classes) > 1
-        with open_picture(path) as picture:
-            metadata, count = kept_metadata(picture), getattr(picture, "n_frames", 1)
-        several_pictures = count > 1 and picture.format != "MPO"  # an MPO's second one is a small copy
-        said = [f"it holds {count} pictures, and the first was taken"] if several_pictures else []
+        metadata, count = _described(path)
+        said = [f"it holds {count} pictures, and the first was taken"] if count > 1 else []
         alone = cache(lambda: on_its_own(image, foreground, person.threshold))
         pictures = {
             "mask": lambda: labels if several else labels * 255,
@@ -205,6 +203,13 @@ def _batches(jobs: Iterable[Job], most: int) -> Iterator[list[Job]]:
         pixels += size
     if batch:
         yield batch
+
+
+def _described(path: Path) -> tuple[dict, int]:
+    """What goes on to the results, and how many pictures the file holds; its pixels are not kept."""
+    with open_picture(path) as picture:
+        # An MPO's second picture is a small copy of its first.
+        return kept_metadata(picture), 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
 
 
 def kept_metadata(picture: Image.Image) -> dict:
