@@ -271,13 +271,17 @@ def test_a_wrong_call_is_one_sentence_with_the_options_as_they_are_typed(command
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
-def test_a_shell_completes_commands_and_options(command, tmp_path):
+def test_a_shell_completes_commands_options_and_files(command, tmp_path):
     code, script, _ = command("--completion", "bash")
     assert code == 0
-    (tmp_path / "segkit").write_text(script)
-    for typed, completed in {"segkit pred": "predict", "segkit predict --wri": "--write"}.items():
+    (tmp_path / "segkit.sh").write_text(script)
+    (tmp_path / "photo.jpg").touch()
+    expected = {"pred": "predict", "predict --wri": "--write", "predict ph": "photo.jpg"}
+    expected |= {"video photo.jpg -o ph": "photo.jpg", "data spl": "split", "data split ph": "photo.jpg"}
+    for typed, completed in expected.items():
+        typed = f"segkit {typed}"
         words = f"COMP_WORDS=({typed}); COMP_CWORD={len(typed.split()) - 1}"
-        ask = f"source ./segkit; {words}; _shtab_segkit; echo ${{COMPREPLY[@]}}"
+        ask = f"source ./segkit.sh; {words}; _shtab_segkit; echo ${{COMPREPLY[@]}}"
         done = subprocess.run(["bash", "-c", ask], cwd=tmp_path, capture_output=True, text=True)
         assert done.stdout.strip() == completed
     code, _, err = command("--completion", "cmd")

@@ -67,7 +67,16 @@ def completion(shell: str) -> str:
 
     if shell not in shtab.SUPPORTED_SHELLS:
         raise UserError(f"--completion takes {', '.join(shtab.SUPPORTED_SHELLS)}, found '{shell}'.")
-    return shtab.complete(overview(parser_class=build_parser), shell)
+
+    def completed(prog: str, **_):
+        """A command's parser. What it takes is completed as the name of a file, as without all this."""
+        parser = build_parser(prog)
+        for action in parser.known():
+            if not action.choices and (action.nargs is None or not action.option_strings):
+                action.complete = shtab.FILE
+        return parser
+
+    return shtab.complete(overview(parser_class=completed), shell)
 
 
 def parse(name: str, argv: list[str]):

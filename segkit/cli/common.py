@@ -29,7 +29,7 @@ class Parser(ArgumentParser):
         if missing:
             message = start + missing + ", ".join(map(self._as_typed, names.split(", ")))
         elif unknown:
-            options = [option for action in self._known() for option in action.option_strings]
+            options = [option for action in self.known() for option in action.option_strings]
             near = [get_close_matches(word.split("=")[0], options, 1) for word in unknown.split()]
             message += "".join(f" (did you mean {found[0]}?)" for found in near if found)
         elif wrong:
@@ -41,15 +41,20 @@ class Parser(ArgumentParser):
         print(f"segkit: {message}\nAll options: {command} --help", file=sys.stderr)
         sys.exit(2)
 
-    def _known(self) -> list[Action]:
+    def known(self) -> list[Action]:
         """Its own arguments, and those of the commands below it."""
         below = self._subcommands_action.choices.values() if self._subcommands_action else ()
         return [action for parser in (self, *below) for action in parser._actions]
 
     def _as_typed(self, name: str) -> str:
         name = name.split(".")[-1]
-        options = [action.option_strings for action in self._known() if action.dest == name]
+        options = [action.option_strings for action in self.known() if action.dest == name]
         return "/".join(options[0]) if options and options[0] else name  # a positional has no options
+
+
+def add_address(command: ArgumentParser) -> None:
+    command.add_argument("--host", default="127.0.0.1", help="0.0.0.0 opens it to your network")
+    command.add_argument("--port", type=int, help="a free one from 7860 on by default")
 
 
 def add_formats(command: ArgumentParser, **more) -> None:

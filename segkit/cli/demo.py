@@ -1,6 +1,6 @@
 """segkit demo: Open a page that cuts people out, on this machine."""
 
-from segkit.cli.common import Parser
+from segkit.cli.common import Parser, add_address, add_model
 from segkit.files import require
 
 EXAMPLE = "segkit demo"
@@ -9,15 +9,8 @@ WHEN_STOPPED = "Everything that was sent to the page is deleted."
 
 
 def add_arguments(command: Parser) -> None:
-    command.add_argument(
-        "-m",
-        "--model",
-        nargs="+",
-        default=["person-base", "person-small"],
-        help="networks to choose from: shipped weights by name, checkpoints, or run folders",
-    )
-    command.add_argument("--host", default="127.0.0.1", help="0.0.0.0 opens the page to your network")
-    command.add_argument("--port", type=int, help="a free one from 7860 on by default")
+    add_model(command, "-m", "--model", nargs="+", default=["person-base", "person-small"])
+    add_address(command)
 
 
 def run(args) -> int:

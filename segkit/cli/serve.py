@@ -1,6 +1,6 @@
 """segkit serve: Answer other programs: a picture is posted, a cut-out comes back."""
 
-from segkit.cli.common import Parser, add_segmenter, load_segmenter
+from segkit.cli.common import Parser, add_address, add_segmenter, load_segmenter
 from segkit.files import require
 
 EXAMPLE = "segkit serve --port 8000"
@@ -9,8 +9,7 @@ WHEN_STOPPED = "Nothing that was sent is kept."
 
 def add_arguments(command: Parser) -> None:
     add_segmenter(command, "person-base")
-    command.add_argument("--host", default="127.0.0.1", help="0.0.0.0 opens it to your network")
-    command.add_argument("--port", type=int, help="a free one from 7860 on by default")
+    add_address(command)
 
 
 def run(args) -> int:
