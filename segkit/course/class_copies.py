@@ -14,14 +14,15 @@ INSTALL = """# In Colab this installs the course, which takes some minutes; else
 # A GPU is in the menu: Runtime, Change runtime type. Without one the lesson runs on the processor.
 import shutil
 import sys
+from importlib.util import find_spec
 
 if "google.colab" in sys.modules:
     from google.colab import output
 
-    gpu = shutil.which("nvidia-smi")
-    small = "" if gpu else "--extra-index-url https://download.pytorch.org/whl/cpu"
-    print("installing for the", "GPU" if gpu else "processor")
+    small = "" if shutil.which("nvidia-smi") else "--extra-index-url https://download.pytorch.org/whl/cpu"
     %pip install --quiet {small} "@REQUIREMENT@"
+    if not find_spec("segkit"):  # %pip itself goes on when it fails
+        raise SystemExit("The course is not installed: pip says why, above. Then run this cell again.")
     output.enable_custom_widget_manager()"""
 
 
