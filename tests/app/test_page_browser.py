@@ -40,7 +40,7 @@ CONTRASTS = """() => {
   };
   const speaks = (e) => [...e.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && n.data.trim());
   return [...document.querySelectorAll("body *")]
-    .filter((e) => e.checkVisibility() && !e.disabled && speaks(e))
+    .filter((e) => e.checkVisibility() && speaks(e))
     .map((e) => {
       const [low, high] = [light(getComputedStyle(e).color), light(behind(e))].sort((a, b) => a - b);
       return [(high + 0.05) / (low + 0.05), e.textContent.trim().slice(0, 40)];
@@ -277,6 +277,7 @@ def test_the_last_tab_explains_and_its_links_are_pages_to_read(page):
     links.nth(2).click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("04", timeout=60 * SECONDS)
     page.screenshot(path=SHOTS / "page-1280-lesson.png")
+    assert min(page.evaluate(CONTRASTS))[0] >= 4.5
     page.go_back()
 
 
