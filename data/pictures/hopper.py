@@ -1,16 +1,16 @@
-"""Makes the README's first picture with the shipped weights: python data/pictures/astronaut.py"""
+"""Makes the README's first picture with the shipped weights: python data/pictures/hopper.py"""
 
 from pathlib import Path
 
 import numpy as np
-import skimage.data
+from matplotlib.cbook import get_sample_data
 
-from segkit import Segmenter
+from segkit import Segmenter, read_image
 from segkit.files import write_image
 from segkit.matting.compose import on_its_own
 from segkit.plots import overlay
 
-image = skimage.data.astronaut()  # NASA, public domain; ships inside scikit-image
+image = read_image(get_sample_data("grace_hopper.jpg", asfileobj=False))  # public domain; ships in matplotlib
 person = Segmenter.load("person-base")
 prob = person(image)
 colours, alpha = on_its_own(image, prob, person.threshold)
