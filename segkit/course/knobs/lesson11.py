@@ -70,7 +70,7 @@ class AtrousExplorer(Explorer):
         return contact_sheet([self._picture(*setting) for setting in settings], titles, columns=2)
 
     def _picture(self, rate: int, size: int) -> np.ndarray:
-        """The photograph amid its padding, its cells, and the nine points."""
+        """The picture amid its padding, its cells, and the nine points."""
         cells, side, margin = size // CELL, HEIGHT * 2, HEIGHT * 3 // 4
         coarse = cv2.resize(self.image, (cells * CELL,) * 2, interpolation=cv2.INTER_AREA)
         photo = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_NEAREST)
