@@ -38,7 +38,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from segkit.app import guard, uploads, video
-from segkit.app.photo import Look, Photo, encode
+from segkit.app.photo import Look, Photo, encode, kind_of
 from segkit.app.store import KEPT_MINUTES, Gone, Store, Thing, private_folder
 from segkit.checkpoint import find_checkpoint
 from segkit.files import UserError, check_choice, unique_names
@@ -162,8 +162,7 @@ class Page:
         look, picture = self.look(said)
         if "full" in said:
             suffix, data = await in_thread(self.full_size, lambda: photo.full(look, picture))
-            name = photo.name_of(look) + suffix
-            return Response(data, media_type=KINDS[suffix], headers=saved_as(name))
+            return Response(data, media_type=KINDS[suffix], headers=saved_as(photo.name_of(look) + suffix))
         suffix, data = await in_thread(
             self.screen, lambda: encode(photo.shown(look, picture, "sharp" in said))
         )
@@ -224,6 +223,7 @@ class Page:
                 "models": self.models,
                 "engines": self.engines,
                 "threshold": self.segmenter({}).threshold,
+                "kind": kind_of(self.segmenter({})).replace("person", "people"),
                 "examples": {name: words for name, (_, words) in examples().items()},
                 "lessons": [path.stem for path in lessons],
                 "minutes": KEPT_MINUTES,

@@ -91,8 +91,7 @@ class Photo(Thing):
         (image,) = shrink(size, SHARP, image)
         started = time.perf_counter()
         prob = person.foreground(person(image))
-        kind = person.classes[0] if len(person.classes) == 1 else "person"
-        return cls(name, data, image, prob, size, time.perf_counter() - started, kind)
+        return cls(name, data, image, prob, size, time.perf_counter() - started, kind_of(person))
 
     def __post_init__(self):
         self.bytes = len(self.data) + self.image.nbytes + self.prob.nbytes
@@ -114,6 +113,11 @@ class Photo(Thing):
         """What the file of a look is called, without its suffix."""
         what = look.view if look.view != "result" else look.background
         return f"{PurePath(self.name).stem}_{what.replace('transparent', 'cutout')}"
+
+
+def kind_of(person: Segmenter) -> str:
+    """What a network finds; the classes of several together are the person."""
+    return person.classes[0] if len(person.classes) == 1 else "person"
 
 
 def compose(image: np.ndarray, prob: np.ndarray, look: Look, picture: np.ndarray | None = None) -> np.ndarray:

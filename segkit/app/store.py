@@ -51,9 +51,7 @@ class Store:
         self.sweep()
         with self._lock:
             if key not in self._things:
-                raise Gone(
-                    f"what you sent is deleted {KEPT_MINUTES} minutes after its last use: send it again."
-                )
+                raise Gone(f"it is deleted {KEPT_MINUTES} minutes after its last use: send it again.")
             _, thing = self._things.pop(key)
             self._things[key] = time.monotonic(), thing
         return thing

@@ -12,8 +12,7 @@ WHEN_STOPPED = "The finished runs are kept: the same segkit sweep command goes o
 
 
 def add_arguments(command: Parser) -> None:
-    several = "NAME=VALUE,VALUE"
-    add_pairs(command, "-g", "--grid", form=several, required=True, help="run every combination")
+    add_pairs(command, "-g", "--grid", form="NAME=VALUE,VALUE", required=True, help="run every combination")
     add_pairs(command, "-p", "--parameters", help="shared by all runs")
     command.add_argument("-o", "--out", required=True, help="the folder of the sweep; finished runs are kept")
     command.add_argument("--workers", type=PositiveInt, help="runs at a time (default: one per core)")

@@ -31,12 +31,11 @@ def run(args) -> int:
     smoother = Smoother(args.smooth, flow=args.flow)
     if args.flicker:
         clip = load_clip(args.input)
-        strength = args.smooth
         ways = {
             "no smoothing": Smoother(0),
-            f"{strength} without gate": Smoother(strength, gate=None),
-            f"{strength} with gate": Smoother(strength),
-            f"{strength} gate and flow": Smoother(strength, flow=True),
+            f"{args.smooth} without gate": Smoother(args.smooth, gate=None),
+            f"{args.smooth} with gate": Smoother(args.smooth),
+            f"{args.smooth} gate and flow": Smoother(args.smooth, flow=True),
         }
         print(f"{clip.name}: {len(clip.images)} frames, {args.model}")
         print(smoothing_table(compare_smoothing(load_segmenter(args), clip, ways)))

@@ -317,8 +317,7 @@ def _write_index(path: Path, profile: str, outcomes: list[Outcome]) -> None:
         cells = [f'<a href="{o.name}.html">{escape(o.title)}</a>', status, duration(o.seconds)]
         cells += [f"{o.peak_bytes / 1e9:.2f} GB", f'<a href="{o.name}.ipynb">{o.name}.ipynb</a>']
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    page = INDEX.format(profile=escape(profile), machine=_machine(), rows="\n".join(rows))
-    write_text(path, page)
+    write_text(path, INDEX.format(profile=escape(profile), machine=_machine(), rows="\n".join(rows)))
 
 
 INDEX = """<!doctype html>

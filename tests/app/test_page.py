@@ -275,8 +275,13 @@ def test_the_page_listens_on_this_machine_alone(address):
     assert {c.laddr.ip for c in mine if c.laddr.port == port} == {"127.0.0.1"}
 
 
-def test_the_slider_starts_where_the_network_wants_it(address):
-    assert json.loads(ask(address, "/settings").text)["threshold"] == 0.3
+@pytest.mark.parametrize(("finds", "called"), [("person", "people"), ("ear", "ear")])
+def test_slider_and_words_begin_as_the_network_wants_them(tiny_model, home, tmp_path, finds, called):
+    info = CheckpointInfo(tiny_model.built_as, threshold=0.3, classes=(finds,))
+    weights = save_checkpoint(tmp_path / "m.safetensors", tiny_model, info)
+    with page.page_app([str(weights)], engines=["torch"]) as app, running(app) as address:
+        settings = json.loads(ask(address, "/settings").text)
+    assert (settings["threshold"], settings["kind"]) == (0.3, called)
 
 
 def test_an_unknown_network_is_named_before_the_page_opens():

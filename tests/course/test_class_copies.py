@@ -96,7 +96,6 @@ def test_in_colab_the_first_cell_installs_the_course_for_what_is_there(
     monkeypatch.setattr("shutil.which", lambda name: gpu)
     _, _, found = copies("--only", "04", "--colab", *where)
     assert shell(install_cell(found["04"])) == [asked]
-    assert widgets == ["on"]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # pip failed
     with pytest.raises(SystemExit, match="not installed: pip says why"):
         shell(install_cell(found["04"]))
