@@ -228,6 +228,7 @@ class Page:
                 "lessons": [path.stem for path in lessons],
                 "minutes": KEPT_MINUTES,
                 "seconds": video.MOST_SECONDS,
+                "megabytes": f"{uploads.MOST_MEGABYTES} MB a picture, {video.MOST_MEGABYTES} MB a video",
             }
         )
 

@@ -16,8 +16,5 @@ def read_upload(data: bytes) -> np.ndarray:
     """read_image of at most MOST_PIXELS: uint8 RGB (H, W, 3).   Raises: UserError."""
     height, width = displayed_size(data)
     if height * width > MOST_PIXELS:
-        raise UserError(
-            f"the picture has {width} x {height} pixels, more than {MOST_PIXELS // 10**6} million: "
-            "send a smaller one."
-        )
+        raise UserError(f"it has {width} x {height} pixels: send at most {MOST_PIXELS // 10**6} million.")
     return read_image(data)

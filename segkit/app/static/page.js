@@ -8,7 +8,8 @@ async function call(path, options) {
   const answer = await fetch(path, options).catch(() => {
     throw new Error("The program behind this page has ended: start `segkit demo` again.");
   });
-  if (!answer.ok) throw Object.assign(new Error(await answer.text()), { status: answer.status });
+  const said = answer.status === 413 ? `This file is too large: ${settings.megabytes} are the most.` : null;
+  if (!answer.ok) throw Object.assign(new Error(said ?? await answer.text()), { status: answer.status });
   return answer;
 }
 
@@ -172,7 +173,10 @@ const waiting = (element, work) => doing(async () => {
 
 $("download").onclick = waiting($("download"), () => ask(([key]) => `/photos/${key}`, [current], { full: 1 }));
 $("zip").onclick = waiting($("zip"), () => ask(() => "/zip", photos));
-$("files").onchange = () => add($("files").files);
+$("files").onchange = () => {
+  add($("files").files);
+  $("files").value = "";  // or the same file, chosen again once it is mended, would be no change
+};
 controls.oninput = ({ target }) => target.type === "file" || show();
 controls.onsubmit = (event) => event.preventDefault();
 document.onpaste = ({ clipboardData }) => add(clipboardData.files);
