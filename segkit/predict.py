@@ -160,19 +160,21 @@ class Segmenter:
             return self.look_once(images, flip, scales)
         # What a network sees at a few hundred pixels fits into fewer than a photograph has, and into memory.
         small = [shrink(image, ANSWER) for image in images]
-        probs = self._look_again(small, self.look_once(small, flip, scales), flip, scales)
+        probs = self._looks(small, flip, scales)
         return [resize_smoothly(prob, *image.shape[:2]) for prob, image in zip(probs, images, strict=True)]
 
-    def _look_again(
-        self, images: list[np.ndarray], probs: list[np.ndarray], flip: bool, scales: Sequence[float]
-    ) -> list[np.ndarray]:
-        """The further looks of look_closer: probs, the answers of the first, are changed in place."""
+    def _looks(self, images: list[np.ndarray], flip: bool, scales: Sequence[float]) -> list[np.ndarray]:
+        """All looks of look_closer, as look_once returns one."""
+        probs = self.look_once(images, flip, scales)
         # Where nobody is seen, one look is enough.
         seen = [i for i, prob in enumerate(probs) if (prob > 0.5).any()]
         parts = [part_with_person(prob) for prob in probs]
         again = [i for i in seen if parts[i] or not flip]  # flip has seen the mirror image
         views = [images[i][parts[i] or ...] for i in again]
         for i, second in zip(again, self.look_once(views, flip, scales, mirrored=True), strict=True):
+            border = np.concatenate([second[0], second[-1], second[:, 0], second[:, -1]])
+            if parts[i] and np.median(border) > 0.5:
+                continue  # the first look saw an end of it: closer by, there is only fur or cloth to see
             first = probs[i][parts[i] or ...]
             first += (CLOSER if parts[i] else 0.5) * (second - first)
         large = [i for i in seen if not parts[i]]

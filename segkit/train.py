@@ -131,8 +131,7 @@ def _all_epochs(setup: Setup, config: TrainConfig, run: Path) -> None:
         history.append(row)
         bar.set_postfix_str(f"loss {train_loss:.4f}, val Dice {row['val_dice']:.4f}{' *' if is_best else ''}")
         bar.close()
-        if config.tensorboard:
-            accelerator.log(row, step=epoch)
+        accelerator.log(row, step=epoch)  # to TensorBoard, where it was asked for
         if accelerator.is_main_process:
             if is_best:
                 scores = {"split": "val", "images": len(setup.val_set), "epoch": epoch}
@@ -151,7 +150,7 @@ def train_epoch(setup: Setup, config: TrainConfig, bar: tqdm) -> float:
     accelerator, model, optimizer, scaler = setup.accelerator, setup.model, setup.optimizer, setup.scaler
     model.train()
     total, steps = torch.zeros((), device=accelerator.device), 0
-    for photos, masks in setup.train_loader:
+    for steps, (photos, masks) in enumerate(setup.train_loader, 1):
         with accelerator.accumulate(model):
             images = setup.train_set.preprocessing.normalise(photos)
             with setup.autocast():
@@ -174,7 +173,6 @@ def train_epoch(setup: Setup, config: TrainConfig, bar: tqdm) -> float:
                 if setup.average:
                     setup.average.update_parameters(setup.bare_model)
         total += loss.detach()
-        steps += 1
         bar.update(len(images) * accelerator.num_processes)
         # Reading a number back makes a GPU wait, so this is done now and then, not at every step.
         # All processes read the same one: they go on, or stop, together.

@@ -200,8 +200,10 @@ def test_only_people_away_from_the_labelled_one_are_not_asked_for(script):
 
 @pytest.mark.parametrize("name", PARAMETERS_AND_MEGABYTES)
 def test_every_stage_has_a_recipe_and_goes_on_from_the_one_before(name, script):
-    stages = script("make.py")["STAGES"][name]
+    stages, met = (script("make.py")[key] for key in ("STAGES", "MET"))
+    stages = stages[name]
     recipes = [yaml.safe_load((SCRIPTS / "recipes" / f"{stage}.yaml").read_text()) for stage in stages]
     assert recipes[0].get("start_from") == ("person-base" if name == "person-parts" else None)
     for before, recipe in zip(stages, recipes[1:], strict=False):
-        assert recipe["start_from"] == f"runs/{before}/best.safetensors"
+        start = f"{met[before][0]}.safetensors" if before in met else f"{before}/best.safetensors"
+        assert recipe["start_from"] == f"runs/{start}"
