@@ -282,13 +282,5 @@ def test_the_last_tab_explains_and_its_links_are_pages_to_read(page):
     page.go_back()
 
 
-def test_no_other_page_can_frame_it(page, chromium):
-    other = chromium.new_page()
-    other.set_content(f'<iframe src="{page.address}"></iframe>')
-    other.wait_for_timeout(1000)
-    assert "Cut people out" not in other.frames[1].content()
-    other.close()
-
-
 def test_no_request_has_left_this_machine_and_nothing_went_wrong(page):
     assert page.far == [] and page.wrong == []

@@ -8,7 +8,7 @@ async function call(path, options) {
   const answer = await fetch(path, options).catch(() => {
     throw new Error("The program behind this page has ended: start `segkit demo` again.");
   });
-  const said = answer.status === 413 ? `This file is too large: ${settings.megabytes} are the most.` : null;
+  const said = answer.status === 413 ? `This file is too large: at most ${settings.megabytes}.` : null;
   if (!answer.ok) throw Object.assign(new Error(said ?? await answer.text()), { status: answer.status });
   return answer;
 }
