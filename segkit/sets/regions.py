@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from segkit.data import displayed_size
-from segkit.files import UserError, require
+from segkit.files import MAX_PIXELS, UserError, require
 
 STRAY = "outline without an area"
 
@@ -167,10 +167,12 @@ def runs(counts: Sequence[int] | str, order: str = "F", stated: Any = None, *, s
     """
     if stated and tuple(stated) != shape:
         raise UserError(f"run lengths of {stated} belong to a picture of {list(shape)} (height, width).")
+    if shape[0] * shape[1] > MAX_PIXELS:  # CVAT's masks state their own size
+        raise UserError(f"run lengths of {shape[1]}x{shape[0]} are more than {MAX_PIXELS:,} pixels.")
     lengths = np.array(_counts_from_text(counts) if isinstance(counts, str) else counts, np.int64)
-    if (lengths < 0).any():
-        raise UserError("a run length is below 0.")
-    if lengths.ndim != 1 or lengths.sum() != shape[0] * shape[1]:
+    if lengths.ndim != 1 or (lengths < 0).any() or (lengths > MAX_PIXELS).any():  # the sum would overflow
+        raise UserError("a run length is below 0, or longer than any picture.")
+    if lengths.sum() != shape[0] * shape[1]:
         raise UserError(f"run lengths cover {lengths.sum()} pixels, expected {shape[1]}x{shape[0]}.")
     return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(shape, order=order)
 
@@ -180,6 +182,8 @@ def _counts_from_text(text: str) -> list[int]:
     counts, value, shift = [], 0, 0
     for character in text:
         bits = ord(character) - 48
+        if shift > 30:
+            raise UserError("a run length is longer than any picture.")
         value |= (bits & 31) << shift
         shift += 5
         if not bits & 32:
