@@ -127,12 +127,13 @@ def read_class_name(folder: str | Path) -> str:
     """
     path = Path(folder) / "dataset.yaml"
     try:
-        name = yaml.safe_load(path.read_text(encoding="utf-8"))["class"]
+        # BaseLoader knows text alone, and no merging, by which a few lines would fill the memory.
+        name = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)["class"]
     except FileNotFoundError:
         return "person"
     except (OSError, ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError):
         name = None
-    if not isinstance(name, str) or not re.fullmatch(r"\S(.{0,38}\S)?", name):
+    if not isinstance(name, str) or not re.fullmatch(r"(?!\d+$)\S(.{0,38}\S)?", name):
         raise UserError(f"'{path}' names no class: expected one line such as `class: ear`.")
     return name
 

@@ -247,7 +247,7 @@ def test_a_class_is_named_at_the_import_or_taken_for_a_person(ears, tmp_path):
         load_dataset(ears, tmp_path / "named", split="train", size=32)
 
 
-@pytest.mark.parametrize("text", ["", "class:", "class: 3", "- ear", "class: [", "class: ' '"])
+@pytest.mark.parametrize("text", ["", "class:", "class: 3", "- ear", "class: [", "class: ' '", "a: &a [*a]"])
 def test_a_file_that_names_no_class_is_refused_in_a_sentence(ears, text):
     (ears / "dataset.yaml").write_text(text)
     with pytest.raises(UserError, match="names no class: expected one line"):

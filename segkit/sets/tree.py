@@ -45,9 +45,19 @@ MASK_FOLDERS |= {"segmentationclass", "segmentationclasspng"}  # the second is o
 
 NOT_PICTURES = MASK_FOLDERS | {"masks_instances", "segmentationobject"}
 
-PARSERS = {".json": json.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}
 
-PARSERS |= {".xml": ElementTree.fromstring}
+class PlainLoader(yaml.SafeLoader):
+    """YAML without aliases: a few lines of them stand for more than memory holds."""
+
+    def compose_node(self, *place: Any) -> yaml.Node:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it refers to itself by *: write each value out")
+        return super().compose_node(*place)
+
+
+PARSERS = {".json": json.loads, ".xml": ElementTree.fromstring}
+
+PARSERS |= dict.fromkeys((".yaml", ".yml"), partial(yaml.load, Loader=PlainLoader))
 
 ANNOTATIONS = (*PARSERS, ".csv", ".txt", ".ndjson", ".jsonl", ".names")
 """Endings of files that may hold annotations."""

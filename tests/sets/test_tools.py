@@ -344,7 +344,12 @@ def test_labels_of_yolo_lie_below_or_beside_their_pictures(bare, image):
     files = {image: None, "labels/a.txt": LINE, "data.yaml": "names: [person]"}
     predicted = {"runs/predict/a.jpg": None} if "/" in image else {}
     assert take(bare, files | predicted).written == ["img_a" if "/" in image else "a"]
-    wrong = {"utf-8": b"names: [F\xfc\xdfe]", "YAML": b'path: "C:\\Users"', "no list": b"names: x"}
+    wrong = {
+        "to itself": b"a: &a [x]\nnames: [*a]",
+        "utf-8": b"names: [F\xfc\xdfe]",
+        "YAML": b'path: "C:\\Users"',
+        "no list": b"names: x",
+    }
     for words, broken in wrong.items():
         refuse(bare, {"data.yaml": broken}, words)
 
@@ -634,9 +639,16 @@ def test_run_lengths_of_both_spellings_are_one_mask_and_short_ones_are_refused()
     flat = RING.ravel(order="F")
     counts = np.diff([0, *(np.flatnonzero(np.diff(flat)) + 1), flat.size]).tolist()
     assert all(np.array_equal(runs(one, shape=(H, W)), RING) for one in (RLE["counts"], counts))
-    for wrong, words in ((counts[:-1], "cover"), ([-5, H * W + 5], "below 0")):
+    for wrong, words in (
+        (counts[:-1], "cover"),
+        ([-5, H * W + 5], "below 0"),
+        ([2**63 - 1, 2**63 - 1, 2 + H * W], "longer than"),  # their sum fits, in 64 bits
+        ("o" * 2_000_000, "longer than"),
+    ):
         with pytest.raises(UserError, match=words):
             runs(wrong, shape=(H, W))
+    with pytest.raises(UserError, match="more than 150,000,000"):
+        runs([10**10], shape=(10**5, 10**5))
 
 
 def test_annotations_that_cannot_be_read_are_no_cutouts(src):
