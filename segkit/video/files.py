@@ -34,6 +34,9 @@ BT2020_TO_709 = np.float32(
 BRIGHTEST = 10000 / 203
 """The most light that a file can ask for; 1 is a white page."""
 
+MAX_FRAME = 36_000_000
+"""Pixels of a frame, as large as 8K: some twenty frames are in memory at a time."""
+
 OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 """Tags that do not describe the film, but how it is stored."""
 
@@ -98,7 +101,8 @@ class VideoReader:
     def _look(self) -> VideoInfo:
         first = next(self._decoded(), None)
         if first is None:
-            raise UserError(f"'{self.path}' is damaged: not one of its frames could be read.")
+            why = f"is damaged, or has frames of more than {MAX_FRAME:,} pixels"
+            raise UserError(f"'{self.path}' {why}: not one of them could be read.")
         stream, container = self._stream, self._container
         matrix = first.side_data.get("DISPLAYMATRIX")
         self._turn = np.frombuffer(matrix, np.int32) if matrix else np.eye(3, dtype=np.int32).ravel()
@@ -170,6 +174,7 @@ class VideoReader:
         others = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders of these leave alpha out
         if tags.get("alpha_mode") == "1" and self._decoder.name in others:
             self._decoder = av.CodecContext.create(others[self._decoder.name], "r")
+        self._decoder.options = {"max_pixels": str(MAX_FRAME)}  # what its frames say counts, not the file
 
     def _decoded(self) -> Iterator:
         for packet in packets_of(self._container, self._stream):

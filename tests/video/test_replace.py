@@ -197,6 +197,13 @@ def test_what_is_no_video_is_named_and_no_other_file_is_shown(tmp_path, name, co
         VideoReader(tmp_path / name)
 
 
+def test_frames_that_no_memory_holds_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+    film = make_video(tmp_path / "a.mp4")
+    monkeypatch.setattr(segkit.video.files, "MAX_FRAME", 100)
+    with pytest.raises(UserError, match="frames of more than 100 pixels"):
+        VideoReader(film)
+
+
 def test_pictures_sound_folders_and_nothing_are_no_videos_either(tmp_path):
     for name in ("a.jpg", "a.avif"):
         Image.fromarray(picture(0)).save(tmp_path / name)
