@@ -17,7 +17,6 @@ from html import escape
 from importlib.util import find_spec
 from pathlib import Path, PurePath
 from tempfile import mkdtemp
-from typing import BinaryIO
 from urllib.parse import quote
 
 import anyio
@@ -49,9 +48,6 @@ from segkit.predict import Segmenter
 STATIC = Path(__file__).parent / "static"
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-
-UPLOAD_SECONDS = 120
-"""Whoever sends more slowly than this is not waited for."""
 
 SWEEP_SECONDS = 15
 
@@ -142,7 +138,7 @@ class Page:
 
     async def add_photo(self, request: Request) -> Response:
         said, file = request.query_params, io.BytesIO()
-        await receive(request, file)
+        await uploads.receive(request, file)
         photo = await in_thread(
             self.network, lambda: Photo.ask(file_name(said), file.getvalue(), self.segmenter(said))
         )
@@ -151,7 +147,7 @@ class Page:
         return JSONResponse({"key": self.store.put(photo), **about})
 
     async def add_background(self, request: Request) -> Response:
-        await receive(request, file := io.BytesIO())
+        await uploads.receive(request, file := io.BytesIO())
         image = await in_thread(self.full_size, lambda: uploads.read_upload(file.getvalue()))
         return JSONResponse({"key": self.store.put(Background(*shrink(image.shape[:2], 4096, image)))})
 
@@ -186,7 +182,7 @@ class Page:
             choices["picture"] = self.picture(said, behind == "picture")
             check_choice("background", behind, choices)
             with (folder / "upload").open("wb") as file:
-                await receive(request, file)
+                await uploads.receive(request, file)
             source, name = folder / "upload", f"{PurePath(file_name(said)).stem}_{behind}.mp4"
             job = await in_thread(
                 self.network, lambda: video.Job(self.segmenter(said), source, name, choices[behind])
@@ -260,16 +256,6 @@ class Page:
             Route("/videos/{key}/file", self.video_file),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
-
-
-async def receive(request: Request, file: BinaryIO) -> None:
-    """Write the body to a file as it comes; the middleware ends one too large.   Raises: UserError."""
-    try:
-        async with asyncio.timeout(UPLOAD_SECONDS):
-            async for piece in request.stream():
-                file.write(piece)
-    except TimeoutError:
-        raise UserError(f"sending took longer than {UPLOAD_SECONDS} s: send a smaller file.") from None
 
 
 async def in_thread(limiter: anyio.CapacityLimiter, work: Callable):

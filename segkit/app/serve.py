@@ -5,6 +5,7 @@ One network answers one request at a time; what is sent is never written to a di
 
 import threading
 from dataclasses import replace
+from io import BytesIO
 from typing import Annotated, Literal
 
 import fastapi_offline
@@ -18,7 +19,7 @@ from starlette.responses import RedirectResponse
 from segkit import __version__
 from segkit.app import photo
 from segkit.app.guard import HEADERS, guards
-from segkit.app.uploads import MOST_MEGABYTES, MOST_PIXELS, read_upload
+from segkit.app.uploads import MOST_MEGABYTES, MOST_PIXELS, read_upload, receive
 from segkit.files import UserError
 from segkit.matting.compose import as_png, parse_colour
 from segkit.predict import Segmenter
@@ -74,13 +75,14 @@ def build_api(person: Segmenter, host: str = "127.0.0.1") -> FastAPI:
             raise HTTPException(
                 400, "the picture itself is the body, not a form: curl --data-binary @photo.jpg"
             )
-        data = await request.body()
+        file = BytesIO()
 
         def answer() -> bytes:
             with alone:  # a large picture needs much memory: one at a time
-                return as_png(compose(person, read_upload(data), **asked.model_dump()))
+                return as_png(compose(person, read_upload(file.getvalue()), **asked.model_dump()))
 
         try:
+            await receive(request, file)
             return Response(await run_in_threadpool(answer), media_type="image/png")
         except UserError as error:
             raise HTTPException(400, str(error)) from None

@@ -1,6 +1,10 @@
 """Pictures that a client sends: read within limits, never written to a disk. Introduced in notebook 16."""
 
+import asyncio
+from typing import BinaryIO
+
 import numpy as np
+from starlette.requests import Request
 
 from segkit.data import displayed_size
 from segkit.files import UserError, read_image
@@ -10,6 +14,19 @@ MOST_MEGABYTES = 25
 
 MOST_PIXELS = 50_000_000
 """Of a picture that is sent; its memory is needed for one at a time only."""
+
+UPLOAD_SECONDS = 120
+"""Whoever sends more slowly than this is not waited for."""
+
+
+async def receive(request: Request, file: BinaryIO) -> None:
+    """Write the body to a file as it comes; the middleware ends one too large.   Raises: UserError."""
+    try:
+        async with asyncio.timeout(UPLOAD_SECONDS):
+            async for piece in request.stream():
+                file.write(piece)
+    except TimeoutError:
+        raise UserError(f"sending took longer than {UPLOAD_SECONDS} s: send a smaller file.") from None
 
 
 def read_upload(data: bytes) -> np.ndarray:

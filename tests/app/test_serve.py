@@ -1,7 +1,9 @@
 """The API over a real socket: a picture is posted and a PNG comes back; whatever else is sent is answered."""
 
 import json
+import socket
 from io import BytesIO
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -77,6 +79,13 @@ def test_the_limits_are_those_of_the_page(address):
     assert ask(address, "/cutout", bytes(int(uploads.MOST_MEGABYTES * 1e6) + 1)).status == 413
     assert ask(address, "/cutout", bomb, headers={"Origin": "http://evil.example"}).status == 403
     assert ask(address, "/cutout", bomb, headers={"Host": "evil.example"}).status == 400
+
+
+def test_who_sends_too_slowly_is_not_waited_for(address, monkeypatch):
+    monkeypatch.setattr(uploads, "UPLOAD_SECONDS", 0.2)
+    with socket.create_connection(urlsplit(address).netloc.split(":")) as wire:
+        wire.sendall(b"POST /cutout HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhello")
+        assert b" 400 " in wire.recv(100)
 
 
 def test_the_description_names_every_answer_and_loads_nothing_from_afar(address):
