@@ -88,9 +88,8 @@ def _meant(option: str, text: str):
     try:
         return yaml.safe_load(f"[{text}]" if "," in text and text[0] not in "[{" else text)
     except (ValueError, yaml.YAMLError, RecursionError):
-        shown = text[:80]
         raise UserError(
-            f"{option} takes a number, a word, or a list such as 8,16: found '{shown}'."
+            f"{option} takes a number, a word, or a list such as 8,16: found '{text[:80]}'."
         ) from None
 
 
