@@ -17,7 +17,8 @@ What cannot be said in this way is a function under `exercise`: it gets the answ
 means of a Case what came out.
 
 Every message shows the input, what came out, what should have and the hint of the first mistake that fits.
-An answer gets copies of the arrays: it cannot change what the check compares with.
+An answer gets copies of its inputs: it cannot change what the check compares with. It is refused if it
+changes what it got, unless the task is such, as a step of an optimiser.
 """
 
 import functools
@@ -224,14 +225,6 @@ def _where_apart(got, expected) -> tuple:
     return tuple(f"{show(array[place])} at {[*map(int, place)]}" for array in (one, other))
 
 
-def untouched(answer: Callable, *args):
-    """What the answer returns.   Raises: Wrong if it changed the arrays that it was given."""
-    result = answer(*args)
-    if not all(as_array(arg) is None or same(arg, one) for arg, one in zip(args, answer.handed, strict=True)):
-        raise Wrong("what was handed in has changed: work on a copy, such as image.copy().")
-    return result
-
-
 @dataclass(frozen=True)
 class Result:
     """What a check found: true in an `if` or `assert` when the answer is right."""
@@ -247,12 +240,13 @@ class Result:
         return self.message
 
 
-def exercise(function: Callable) -> Callable:
+def exercise(function: Callable, keeps: bool = True) -> Callable:
     """Make a check out of a function that raises Wrong for a wrong answer and returns for a right one.
 
     An answer of `...`, or one that returns `...`, is not answered yet. An answer that raises is wrong, and
     its error is shown with the input that it raised on. Where the check itself stumbles over what an answer
     returned, it shows that, and does not say that the reader's code stopped. The check never raises.
+    keeps: the answer may not change what it is given.
     """
     name = function.__name__
     if name in CHECKS:
@@ -265,7 +259,7 @@ def exercise(function: Callable) -> Callable:
             if answer is ...:
                 raise Unanswered
             with np.errstate(all="ignore"):  # a hint says in words that something was divided by 0
-                function(_watched(answer, call))
+                function(_watched(answer, call, keeps))
         except Unanswered:
             return Result(name, False, "… not answered yet: replace the three dots and run the cell again")
         except Wrong as wrong:
@@ -285,12 +279,11 @@ def exercise(function: Callable) -> Callable:
     return check
 
 
-def cases(otherwise: str, what: str = "", dtype: str = "", keeps: bool = False, **tolerance) -> Callable:
+def cases(otherwise: str, what: str = "", dtype: str = "", keeps: bool = True, **tolerance) -> Callable:
     """Make a check out of a generator of cases: inputs, expected, mistakes, and `given` where it differs.
 
-    The names are those of Case and of its methods.   dtype: the right one of arrays.
-    keeps: the answer may not change the arrays that it is given. Where gradients of inputs are asked for, the
-    slopes of the answer must be those of expected.
+    The names are those of Case, of its methods and of `exercise`.   dtype: the right one of arrays.
+    Where gradients of inputs are asked for, the slopes of the answer must be those of expected.
     """
 
     def decorate(function: Callable) -> Callable:
@@ -298,8 +291,7 @@ def cases(otherwise: str, what: str = "", dtype: str = "", keeps: bool = False, 
         def check(answer) -> None:
             for inputs, expected, mistakes, *given in function():
                 case = Case(expected, *given)
-                result = untouched(answer, *inputs) if keeps else answer(*inputs)
-                got = case.read(result, what, mistakes)
+                got = case.read(result := answer(*inputs), what, mistakes)
                 case.compare(got, mistakes, otherwise, **tolerance)
                 for part in (got if isinstance(got, tuple) else (got,)) if dtype else ():
                     if np.ndim(part):
@@ -307,7 +299,7 @@ def cases(otherwise: str, what: str = "", dtype: str = "", keeps: bool = False, 
                 if leaves := [one for one in inputs if getattr(one, "requires_grad", False)]:
                     case.slopes(result, leaves)
 
-        return exercise(check)
+        return exercise(check, keeps)
 
     return decorate
 
@@ -327,18 +319,20 @@ class _Call:
     result: object = None
 
 
-def _watched(answer, call: _Call):
+def _watched(answer, call: _Call, keeps: bool):
     """The answer, which notes in `call` how it is called. A function that answers `...` is a stub."""
     if not callable(answer) or isinstance(answer, torch.nn.Module):
         call.result = answer
         return answer
 
     def watched(*args):
-        call.given, call.running, watched.handed = _inputs(answer, args), True, _copied(args)
-        call.result = answer(*watched.handed)
+        call.given, call.running, handed = _inputs(answer, args), True, _copied(args)
+        call.result = answer(*handed)
         call.running = False
         if call.result is ...:
             raise Unanswered
+        if keeps and not _unchanged(handed, args):
+            raise Wrong("what was handed in has changed: work on a copy, such as image.copy().")
         return call.result
 
     return watched
@@ -362,6 +356,12 @@ def _copied(value):
     if isinstance(value, torch.Tensor) and not value.requires_grad:
         return value.clone()
     return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _unchanged(now, was) -> bool:
+    if isinstance(was, list | tuple) and len(now) == len(was):
+        return all(map(_unchanged, now, was))
+    return same(now, was)
 
 
 def as_array(value) -> np.ndarray | None:

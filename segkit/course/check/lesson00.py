@@ -44,7 +44,7 @@ def mask_for_file():
         yield (mask,), right, mistakes
 
 
-@cases("inside the mask the image, outside it the colour", dtype="uint8", keeps=True)
+@cases("inside the mask the image, outside it the colour", dtype="uint8")
 def paint_background():
     for seed in range(5):
         rng, mask = generator(seed), _random_case(seed)[1]

@@ -16,7 +16,7 @@ def _draw_mask(seed: int, discs: int = 3) -> np.ndarray:
     return mask
 
 
-@cases("count the pixels that are not 0, and divide by all pixels.", keeps=True)
+@cases("count the pixels that are not 0, and divide by all pixels.")
 def foreground_share():
     drawn = [_draw_mask(0), _draw_mask(1, discs=1), _draw_mask(2, discs=9)]
     for mask in (*drawn, np.zeros((6, 9), np.uint8), np.ones((7, 5), np.uint8)):
@@ -44,7 +44,7 @@ def box_of_mask(answer) -> None:
         got = case.numbers(answer(mask), 4, "four numbers: left, top, right, bottom")
         end_inside, sides = (left, top, right - 1, bottom - 1), (left, top, right - left, bottom - top)
         mistakes = {
-            "edges are whole pixels: fractions cannot index an array.": got != tuple(map(round, got)),
+            "edges are whole pixels: fractions cannot index an array.": any(edge % 1 != 0 for edge in got),
             "rows and columns are exchanged: left and right are columns (x).": (top, left, bottom, right),
             "a slice leaves its end out: mask[2:5] has rows 2, 3, 4. Add 1 to right and bottom.": end_inside,
             "these are width and height: right is left + width, bottom is top + height.": sides,
@@ -95,7 +95,7 @@ def count_blobs():
         least = sorted(sizes)[len(sizes) // 2]
         right = sum(size >= least for size in sizes)
         mistakes = {
-            "return one whole number.": lambda got: got != round(got),
+            "return one whole number.": lambda got: got % 1 != 0,
             "one too many: row 0 is the background, and it is large. Leave it out.": right + 1,
             "'at least' includes blobs of exactly min_pixels: use >=.": sum(size > least for size in sizes),
             "small blobs are counted too: compare the last column of the table.": len(sizes),

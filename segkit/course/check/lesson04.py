@@ -31,15 +31,17 @@ def _dice(pred: np.ndarray, target: np.ndarray) -> float:
 
 @cases("TP: both true. FP: only pred is. FN: only target is. TN: neither is", "4 numbers: tp, fp, fn, tn")
 def four_counts():
-    for seed in range(12):
-        (pred,), (target,) = _random_masks(seed)
+    nobody = np.zeros((3, 4), bool)
+    drawn = [[stack[0] for stack in _random_masks(seed)] for seed in range(12)]
+    for pred, target in (*drawn, (nobody, nobody), (~nobody, ~nobody)):
         tp, fp, fn, tn = right = _count(pred, target)
         swapped, with_tp = (tp, fn, fp, tn), (tp, tp + fp, tp + fn, tn)
+        shares = [tuple(whole * count / pred.size for count in right) for whole in (1, 100)]
         mistakes = {
             "FP and FN are swapped: a false positive was said (pred) and is not there (target)": swapped,
             "True is person: what you counted is the background's point of view": right[::-1],
             "FP is pred without what it has right; pred.sum() still holds the TP": with_tp,
-            "these are shares; asked are counts of pixels": tuple(count / pred.size for count in right),
+            "these are shares; asked are counts of pixels": either(*shares),
             "every pixel is one of the four: they must add up to 12": lambda got: sum(got) != 12,
         }
         yield (pred, target), right, mistakes

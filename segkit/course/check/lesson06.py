@@ -3,17 +3,17 @@
 import cv2
 import numpy as np
 
-from segkit.course.check.core import Case, cases, draws, exercise, from_start, untouched
+from segkit.course.check.core import Case, cases, draws, exercise, from_start
 
 
 def _moved_pair(answer, image: np.ndarray, mask: np.ndarray, *more) -> tuple[np.ndarray, np.ndarray]:
     """The image and the mask that an answer makes of a pair.   Raises: Wrong."""
-    result = untouched(answer, image, mask, *more)
+    result = answer(image, mask, *more)
     pair = Case("(image, mask)").items(result, 2, "two arrays: image, mask")
     return np.asarray(pair[0]), np.asarray(pair[1])
 
 
-@cases("mirror the columns of both: array[:, ::-1].", "two arrays: image, mask", dtype="uint8", keeps=True)
+@cases("mirror the columns of both: array[:, ::-1].", "two arrays: image, mask", dtype="uint8")
 def flip_both():
     """Mirror image and mask left to right, answer(image, mask)."""
     for _, rng in draws(3):

@@ -179,14 +179,14 @@ def training_loop(answer):
     """answer(model, optimizer, train_batches, val_batches, loss_fn, num_epochs, pieces): history, weights."""
     tried, num_epochs = 0, 5
     for seed in itertools.count():
-        train, val = _draw(10 * seed, 3, 4), _draw(10 * seed + 1, 3, 4)
+        train, val = _draw(10 * seed, 3, 4), _draw(10 * seed + 1, 2, 6)
         val[-1] = tuple(tensor[:3] for tensor in val[-1])  # a last batch that is smaller
         start, pieces = _small_network(seed, nn.BatchNorm2d(3)), (1, 2, 4)[tried]
         right = _loop(start, train, val, num_epochs, pieces)
         scores, last = right[0]["val_dice"], num_epochs - 1
         # Only where the choices differ, and clearly, can they be told apart.
         best, lowest, (second, first) = scores.argmax(), right[0]["val_loss"].argmin(), sorted(scores)[-2:]
-        if best in (0, lowest, last) or lowest == last or first - second < 1e-3:
+        if best in (0, lowest) or (best == last) != (tried == 2) or lowest == last or first - second < 1e-3:
             continue
         _try_loop(answer, start, train, val, num_epochs, pieces, right)
         tried += 1
@@ -195,7 +195,7 @@ def training_loop(answer):
 
 
 def _try_loop(answer, start, train, val, num_epochs, pieces, right):
-    case = Case(given=f"3 training and 3 validation batches, num_epochs {num_epochs}, pieces {pieces}")
+    case = Case(given=f"3 training and 2 validation batches, num_epochs {num_epochs}, pieces {pieces}")
     model, seen = copy.deepcopy(start), []
 
     def note(module, inputs):
@@ -206,7 +206,9 @@ def _try_loop(answer, start, train, val, num_epochs, pieces, right):
     got = answer(model, optimizer, train, val, LOSS, num_epochs, pieces)
     history, weights = case.items(got, 2, "two things: history, best_weights")
     names = "train_loss", "val_dice"
-    rows = [as_numbers([dict(row).get(name) for name in names]) for row in history]
+    history = case.listed(history, "two things, in this order: history, best_weights")
+    found = [[row.get(name) for name in names] if isinstance(row, dict) else None for row in history]
+    rows = list(map(as_numbers, found))
     if len(rows) != num_epochs or None in rows:
         case.wrong("history holds, for each epoch, a dict with the numbers train_loss and val_dice.", history)
     steps, passes = num_epochs * len(train), num_epochs * len(train) * pieces
@@ -262,7 +264,7 @@ def _loop(start, train, val, num_epochs, pieces):
     return {name: np.array([row[name] for row in history]) for name in history[0]}, weights, model
 
 
-@cases("(x - mean) / sqrt(var + 1e-5), each channel by its own.", atol=1e-3)
+@cases("(x - mean) / sqrt(var + 1e-5), each channel by its own.", keeps=False, atol=1e-3)
 def batch_norm():
     """answer(x, running_mean, running_var, training): normalised, (N, C, H, W)."""
     for seed, training in itertools.product(range(2), (True, False)):
@@ -294,7 +296,7 @@ def _normalised(x, mean=None, var=None, dims=(0, 2, 3), correction=0, epsilon=1e
     return (x - mean) / (var + epsilon) ** power
 
 
-@cases("m, v, their corrections, then w - lr * m / (sqrt(v) + 1e-8).", "three things: w, m, v")
+@cases("m, v, their corrections, then w - lr * m / (sqrt(v) + 1e-8).", "three things: w, m, v", keeps=False)
 def adam_step():
     """answer(w, grad, m, v, step, lr): one step of Adam; returns the new (w, m, v)."""
     ways = {

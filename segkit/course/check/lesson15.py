@@ -10,7 +10,7 @@ from segkit.metrics import hausdorff, surface_distances
 @cases("black at centre - width / 2 and below, white at centre + width / 2.", dtype="uint8", rtol=0, atol=1)
 def window():
     """CT values as a grey picture, answer(values, centre, width): float (H, W) -> uint8 (H, W)."""
-    for (_, rng), (centre, width) in zip(draws(3), ((40, 400), (-600, 1500), (50, 80)), strict=True):
+    for (_, rng), (centre, width) in zip(draws(3), ((40, 400), (-600, 1500), (50, 75)), strict=True):
         values = rng.uniform(-1000, 1500, (3, 4)).round()
         values[0, :3] = centre, centre - width, centre + width
         share = (values - (centre - width / 2)) / width
@@ -31,7 +31,7 @@ def window():
 @exercise
 def split_patients(answer) -> None:
     """Names for the test split, answer(names, count): all names of the first `count` patients by number."""
-    for count, (_, rng) in enumerate(draws(3), start=1):
+    for count, (_, rng) in zip((1, 3, 7), draws(3), strict=True):
         numbers = sorted(rng.choice(60, 7, replace=False).tolist())
         names = [f"p{p:02}_z{z:02}" for p in numbers for z in range(10, 10 + int(rng.integers(3, 9)))]
         names = [names[-1], *rng.permutation(names[:-1]).tolist()]  # the last patient comes first
@@ -87,12 +87,15 @@ def millilitres():
 @cases("the farthest surface pixel of one from the nearest of the other, both ways, in mm.", rtol=1e-4)
 def hausdorff_in_mm():
     """Hausdorff distance in millimetres, answer(pred, target, spacing): bool (H, W), (mm down, mm across)."""
-    for seed, spacing in enumerate(((3.0, 0.5), (0.7, 2.0), (1.0, 1.0))):
+    for seed, spacing in enumerate(((3.0, 0.5), (0.7, 2.0), (1.0, 1.0), (2.0, 1.0))):
         rng = generator(seed)
         pred, target = np.zeros((2, 40, 48), np.uint8)
         for mask in (pred, target):
             cv2.circle(mask, rng.integers(14, 27, 2).tolist(), int(rng.integers(4, 9)), 1, -1)
         pred[36, 3 + 4 * seed] = 1  # one stray pixel
+        if seed == 3:  # a hole has a surface too
+            pred = np.pad(np.ones((9, 9), np.uint8), ((12, 19), (14, 25)))
+            target, pred[16, 18] = pred.copy(), 0
         pred, target = pred > 0, target > 0
         there, back = surface_distances(pred, target, spacing)
         mistakes = {
@@ -163,11 +166,13 @@ def enough_pictures(answer) -> None:
     at most one standard deviation of the best count's seeds below the best mean.
     """
     found, wrong = {}, None
-    for _, rng in draws(60):
+    for seed, rng in draws(60):
         counts = np.sort(rng.choice(np.arange(2, 90), 6, replace=False))
         curve = 0.9 - 0.4 * np.exp(-np.arange(6) / rng.uniform(0.8, 2.5))
         curve[rng.integers(0, 6)] += rng.uniform(-0.1, 0.1)  # a curve may fall
         dice = (curve[:, None] + rng.normal(0, rng.uniform(0.005, 0.06, (6, 1)), (6, 4))).clip(0, 1).round(3)
+        if seed == 0:
+            dice[:] = dice[:, :1]  # all seeds agree: nothing but the best is good enough
         means, spreads = dice.mean(1), dice.std(1)
         best = int(means.argmax())
         spread = spreads[best]

@@ -90,16 +90,16 @@ def blur_around_person(answer):
     rng = generator()
     rows, columns = np.indices((56, 60))
     middle = rng.integers(24, 32, 2)
-    away = np.hypot(rows - middle[0], columns - middle[1])
-    alpha = (away < 9).astype(np.float32)
+    away = np.maximum(abs(rows - middle[0]), abs(columns - middle[1]))
+    alpha = (away < 14).astype(np.float32)  # so large that the blur of its middle has no background
     flat = np.full((56, 60, 3), rng.integers(60, 220, 3), np.float32)
-    striped = np.where(rows[..., None] % 16 < 8, flat * 0.5, flat)
-    outside, far, near = alpha == 0, away > 24, (alpha == 0) & (away < 12)
+    striped = np.where(rows[..., None] % 14 < 7, flat * 0.5, flat)
+    outside, far, near = alpha == 0, away > 27, (alpha == 0) & (away < 17)
     for name, behind in {"a striped": striped, "an even": flat}.items():
         colours = np.float32([(255, 0, 0), (0, 0, 0), (0, 255, 255)])
         images = [np.where(alpha[..., None] > 0, colour, behind) for colour in colours]
         image = images[0]
-        case = Case(image, f"a round person before {name} background of colour {behind[1, 0].astype(int)}")
+        case = Case(image, f"a square person before {name} background of colour {behind[1, 0].astype(int)}")
         red, black, cyan = (case.array(answer(one, alpha, _blur)).astype(float) for one in images)
         if any(map(_infinite, (red, black, cyan))):
             case.wrong("NaN or infinite: somewhere was divided by 0", red)

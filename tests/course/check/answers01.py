@@ -64,6 +64,7 @@ WRONG = {
         (lambda mask: mask.mean() / mask.max(), "0 / 0"),
     ],
     "box_of_mask": [
+        ("columns.min()", "columns.min() * np.nan", "fractions"),
         (BOX, "rows.min(), columns.min(), rows.max() + 1, columns.max() + 1", "exchanged"),
         ("columns.max() + 1, rows.max() + 1", "columns.max(), rows.max()", "leaves its end out"),
         ("columns.max() + 1, rows.max() + 1", "np.ptp(columns) + 1, np.ptp(rows) + 1", "width and height"),
@@ -77,6 +78,7 @@ WRONG = {
         (lambda share: 1 - share, "orange is 1 - share"),
     ],
     "count_blobs": [
+        (lambda mask, least: float("nan"), "one whole number"),
         ("return int(", "return max(1, ", "no blobs"),
         ("table[1:, cv2.CC_STAT_AREA]", "table[1:, 2:4].prod(1)", "fill its box"),
     ],

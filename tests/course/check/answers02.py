@@ -138,6 +138,7 @@ WRONG = {
         ("torch.from_numpy(masks)", "1 - torch.from_numpy(masks)", "not the right numbers"),
     ],
     "find_twins": [
+        ("i < j", "i < j - 1", "copies are missing"),
         (lambda pictures: 3, "list of pairs"),
         (" if i < j", "", "its own twin"),
         ("i < j", "i != j", "i < j"),

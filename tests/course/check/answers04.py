@@ -52,12 +52,19 @@ RIGHT = {
     "dice_coefficient": [by_distance, lambda p, t: dice_score(p[None], t[None])],
     "iou_from_dice": [lambda d: np.array(1 / (2 / d - 1) if d else 0.0), lambda d: -d / (d - 2)],
     "mean_and_pooled": [lambda *given: np.array(solution.mean_and_pooled(*given)), with_segkit],
-    "rank_flip": [np.array([[0.5, 0.9], [0.36, 1.0]]), ((0.8, 0.81), (0.6, 1.0))],
+    "rank_flip": [
+        np.array([[0.5, 0.9], [0.36, 1.0]]),
+        ((0.8, 0.81), (0.6, 1.0)),
+        lambda: [[0.7, 0.7], [0.4, 0.99]],
+    ],
 }
 
 WRONG = {
     "four_counts": [
         (lambda p, t: (0, 0, 0, 0), "add up to 12"),
+        (lambda p, t: np.array(solution.four_counts(p, t)) / p.size, "counts of pixels"),
+        (lambda p, t: [100 * count / p.size for count in solution.four_counts(p, t)], "counts of pixels"),
+        (lambda p, t: np.bincount((2 * p + t).ravel())[[3, 2, 1, 0]], "IndexError"),
     ],
     "dice_and_iou": [
         ("return dice,", "return iou,", "that is IoU"),

@@ -44,6 +44,7 @@ TOP, LEFT = (f"rng.integers(0, mask.shape[{axis}] - size + 1)" for axis in (0, 1
 BY_TURNS = "seed % (mask.shape[0] - size + 1)", "seed // 3 % (mask.shape[1] - size + 1)"
 BOTH = "rng.integers(0, np.array(mask.shape) - size + 1)"
 crop_at_once = changed("crop_both", f"top = {TOP}", f"top, left = {BOTH}", f"    left = {LEFT}\n", "")
+MOVERS = ["shear", "crop", "rotate", "flip"]
 MOVED = "rng.uniform(-12, 12), rng.uniform(0.8, 1.7)"
 smooth_labels = changed("move", "cv2.INTER_NEAREST if array.ndim == 2 else ", "")
 
@@ -52,7 +53,11 @@ RIGHT = {
         lambda image, mask: [np.fliplr(image), cv2.flip(mask, 1)],
         lambda image, mask: tuple(np.take(a, range(a.shape[1])[::-1], 1) for a in (image, mask)),
     ],
-    "moves_the_mask": [{"flip", "rotate", "crop", "shear"}, ("Crop", "Flip", "shear", " rotate")],
+    "moves_the_mask": [
+        {"flip", "rotate", "crop", "shear"},
+        ("Crop", "Flip", "shear", " rotate"),
+        lambda: [*MOVERS],
+    ],
     "paired_transform": [Plain(), lambda image, mask, seed: AUGMENT(image, mask, seed=seed)],
     "resize_labels": [changed("resize_labels", "_EXACT", ""), one_hot],
     "crop_both": [crop_by_choice, crop_at_once],

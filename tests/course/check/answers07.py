@@ -47,7 +47,7 @@ def loop_by_hand(model, optimizer, train_batches, val_batches, loss_fn, num_epoc
     return [history, kept]
 
 
-def loop_keeping_all(*args):
+def loop_keeping_all(*args, last=None):
     """Written otherwise: every state is kept, the best is looked up at the end."""
     *before, num_epochs, pieces = args
     history, states = [], []
@@ -55,7 +55,7 @@ def loop_keeping_all(*args):
         rows, state = solution.training_loop(*before, 1, pieces)
         history += rows
         states.append(state)
-    return history, states[int(np.argmax([row["val_dice"] for row in history]))]
+    return history, states[int(np.argmax([row["val_dice"] for row in history[:last]]))]
 
 
 def plateau_of_torch(scores, lr, patience):
@@ -145,6 +145,9 @@ WRONG = {
         ("return total", "total", "return the loss"),
     ],
     "training_loop": [
+        ("len(losses)", "len(val_batches)", "mean over the batches"),
+        (lambda *a: loop_keeping_all(*a, last=-1), "weights of another epoch"),
+        (lambda *a: solution.training_loop(*a)[::-1], "for each epoch, a dict"),
         ("return history, best_weights", "return history", "history, best_weights"),
         (lambda *a: (solution.training_loop(*a)[0][:-1], {}), "for each epoch, a dict"),
         (lambda *a: ([{"train_loss": 1}] * a[5], {}), "for each epoch, a dict"),

@@ -139,6 +139,7 @@ WRONG = {
         (RESIZED, f"{RESIZED} * np.nan", "NaN"),
     ],
     "file_to_mask": [
+        ("INTER_AREA", "INTER_LINEAR", "must average"),
         (lambda path, *_: np.zeros(read_image(path).shape[:2], bool), "normalise, model, sigmoid"),
         ("return", "return 1 *", "True and False"),
         (

@@ -109,7 +109,11 @@ RIGHT = {
     "ignore_passers_by": [marked_by_scipy, marked_by_tables],
     "honest_threshold": [chosen_by_sum, chosen_by_torch],
     "find_mirrored": [mirrored_one_by_one, solution.changed("find_mirrored", "np.flatnonzero", "np.where")],
-    "diagnosis": [CAUSES, {letter.lower(): cause.title() for letter, cause in CAUSES.items()}],
+    "diagnosis": [
+        CAUSES,
+        {letter.lower(): cause.title() for letter, cause in CAUSES.items()},
+        lambda: CAUSES,
+    ],
 }
 
 WRONG = {
@@ -136,6 +140,8 @@ WRONG = {
         (lambda s, r: s.mean(), "two numbers"),
     ],
     "ignore_passers_by": [
+        ("range(1, count)", "range(count)", "not sure"),
+        ("range(1, count)", "range(2, count)", "exactly `least`"),
         (lambda t, p, s, k: np.where((p > s) & (t == 0), np.uint8(255), t), "leave all of it"),
         (lambda t, p, s, k: np.where(p > s, np.uint8(255), t), "it stays 1"),
         ("> sure", "> 0.5", "not sure"),
@@ -148,9 +154,11 @@ WRONG = {
         ("label.copy()", "label", "work on a copy"),
     ],
     "honest_threshold": [
+        ("val.mean", "val[:-1].mean", "the mean over the pictures"),
         ("thresholds[best]", "np.linspace(0.1, 0.9, len(thresholds))[best]", "look that column up"),
     ],
     "find_mirrored": [
+        ("mirrored > as", "mirrored >= as", "overlaps more than it does"),
         ("mirrored > as", "mirrored < as", "wrong way round"),
         (lambda p, t: range(8), "picture by picture"),
         ("mirrored > as_it_is", "as_it_is < 0.4 * labels.sum((1, 2))", "its mirror image overlaps"),

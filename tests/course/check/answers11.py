@@ -63,6 +63,11 @@ WRONG = {
         (naive_log, "two cross-entropies"),
     ],
     "choose_network": [
+        (
+            "for row in affordable)",
+            'for row in [{"dice": 0}, *affordable] if row.get("ms") != most_ms)',
+            "exactly most_ms",
+        ),
         ("return None", 'return rows[0]["name"]', "return None"),
         (lambda rows, ms, noise: "unet", "of what is fast enough"),
     ],

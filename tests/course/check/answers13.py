@@ -10,10 +10,10 @@ solution = solutions("13")
 changed = solution.changed
 
 
-def temporal_iou_by_stack(masks):
+def temporal_iou_by_stack(masks, alone=0):
     masks = np.stack(masks)
     both, one = (f(masks[1:], masks[:-1]).sum(axis=(1, 2)) for f in (np.logical_and, np.logical_or))
-    return np.where(one == 0, 1, both / np.maximum(one, 1)).mean()
+    return np.where(one == alone, 1, both / np.maximum(one, 1)).mean()
 
 
 def temporal_iou_by_hand(masks):
@@ -72,6 +72,8 @@ RIGHT = {
 
 WRONG = {
     "mean_temporal_iou": [
+        (lambda m: solution.mean_temporal_iou(m[:-1]), "overlap over union"),
+        (lambda m: temporal_iou_by_stack(m, alone=1), "0 / 0"),
         (changed("mean_temporal_iou", iou=changed("iou", "1.0", "0.0")), "0 / 0"),
         (changed("mean_temporal_iou", iou=changed("iou", "1.0", "np.nan")), "0 / 0"),
         (lambda m: solution.mean_temporal_iou(m[::2]), "overlap over union"),

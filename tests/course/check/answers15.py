@@ -65,11 +65,13 @@ RIGHT = {
 
 WRONG = {
     "window": [
+        ("width / 2", "width // 2", "black at"),
         (".astype(np.uint8)", "", "must be uint8"),
         ("centre -", "centre + 50 -", "black at"),
         (lambda v, c, w: np.where(v > c, np.nan, solution.window(v, c, w)), "no numbers"),
     ],
     "split_patients": [
+        (lambda names, count: solution.split_patients(names[1:], count), "both sides"),
         (lambda names, count: names[: 5 * count], "both sides"),
         (lambda names, count: sorted({name[:3] for name in names})[:count], "these are patients"),
         ("[:count]", "[: count + 1]", "not the one asked for"),
@@ -84,12 +86,14 @@ WRONG = {
         (lambda m, a: m.sum() * np.prod(np.sqrt((a[:3, :3] ** 2).sum(1))) / 1000, "marked voxels, times"),
     ],
     "hausdorff_in_mm": [
+        ("mask & ~binary_erosion(mask)", "mask", "both ways"),
         (lambda p, t, s: 1.5, "both ways"),
     ],
     "lesions_found": [
         (lambda p, t: (99, 99), "the reverse"),
     ],
     "enough_pictures": [
+        (">=", ">", "IndexError"),
         (lambda counts, dice: counts[dice.mean(1).argmax()], "the best mean"),
         ("return counts", "return np.arange(len(counts))", "place in the list"),
         (lambda counts, dice: 700, "means over seeds"),

@@ -62,6 +62,8 @@ WRONG = {
         (lambda p, m: 1.0, "2 * overlap"),
     ],
     "blur_around_person": [
+        ("np.maximum(blur(weight), 1e-6)", "blur(weight)", "divided by 0"),
+        (lambda *given: solution.blur_around_person(*given)[::-1], "far from the person"),
         (lambda i, a, blur: blur(i), "glow"),
         (" / np.maximum(blur(weight), 1e-6)[..., None]", "", "the person is no black"),
         (lambda i, a, blur: i, "far from the person"),
@@ -69,7 +71,7 @@ WRONG = {
         (BLURRED, f"np.where(weight[..., None] < 1, image, {BLURRED})", "still there"),
         (BLURRED, f"np.where(weight[..., None] < 1, np.nan, {BLURRED})", "divided by 0"),
         (BLURRED, f"blur({BLURRED})", "far from the person"),
-        (BLURRED, f"{BLURRED} / blur(weight)[..., None]", "blur(weight) once"),
+        (BLURRED, f"{BLURRED} / np.maximum(blur(weight), 1e-6)[..., None]", "blur(weight) once"),
         (lambda i, a, blur: i[..., 0], "of shape (56, 60, 3)"),
     ],
 }

@@ -57,6 +57,24 @@ def test_the_inputs_are_those_that_came_in_even_if_the_answer_changes_them():
     assert "oops" in message and "array of shape (12, 16), float32" in message and "to 7" not in message
 
 
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("mean_and_spread", lambda scores: scores.sort() or (scores.mean(), scores.std(ddof=1))),
+        ("steady_time", lambda times, warm_up: [times.pop(0) for _ in range(warm_up)] and np.median(times)),
+        ("smooth_over_time", lambda probs, strength: [np.multiply(one, 2, out=one) for one in probs]),
+        ("still_to_run", lambda points, done, failed: [points.remove(one) for one in done] and points),
+    ],
+)
+def test_an_answer_may_not_change_what_it_gets(name, answer):
+    assert "work on a copy" in CHECKS[name](answer).message
+
+
+def test_a_step_may_change_what_it_gets():
+    batch_norm = torch.nn.functional.batch_norm  # moves the running mean and variance
+    assert CHECKS["batch_norm"](lambda x, mean, var, training: batch_norm(x, mean, var, training=training))
+
+
 def test_an_error_within_a_class_is_the_readers_and_one_about_it_is_not(built):
     def written_in_a_cell(body):
         exec(compile(f"class Answer:\n    def __init__(self, count): {body}", "cell 3", "exec"), names := {})

@@ -1,23 +1,39 @@
 """Where the random inputs of the checks start."""
 
+import inspect
+
 import pytest
 
 from segkit import check
 
 
 @pytest.fixture
-def message_from():
+def start_from():
+    yield check.start_from
+    check.start_from(0)
+
+
+@pytest.fixture
+def message_from(start_from):
     """A function: what a check says to a wrong answer, with its first input, from a start."""
 
     def message(seed):
-        check.start_from(seed)
+        start_from(seed)
         return check.four_counts(lambda pred, target: 0).message
 
-    yield message
-    check.start_from(0)
+    return message
 
 
 def test_another_start_gives_other_inputs_and_the_same_start_the_same(message_from):
     first = message_from(0)
     assert "pred = " in first
     assert first == message_from(0) != message_from(1)
+
+
+@pytest.mark.parametrize("seed", [0, 7, 40])
+def test_every_check_has_cases_from_any_start(start_from, seed):
+    start_from(seed)
+    drawn = [
+        cases for cases in map(inspect.unwrap, check.CHECKS.values()) if inspect.isgeneratorfunction(cases)
+    ]
+    assert [cases.__name__ for cases in drawn if len(list(cases())) < 2] == []
