@@ -5,6 +5,7 @@ A server on your own machine can be reached by every web site that you open. Int
 
 import signal
 import socket
+from asyncio import CancelledError
 from contextlib import suppress
 
 import psutil
@@ -86,7 +87,7 @@ class Guard:
             app = PlainTextResponse("Too many ask at once: try again.", 503, {"Retry-After": "5"})
         self.running += 1
         try:
-            with suppress(ClientDisconnect):  # nobody is left to be answered
+            with suppress(ClientDisconnect, CancelledError):  # nobody is left to be answered, or to answer
                 await app(scope, receive, with_headers)
         finally:
             self.running -= 1

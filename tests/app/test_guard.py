@@ -62,9 +62,10 @@ def test_a_body_beyond_the_limit_is_refused_before_it_is_read(address):
         assert b" 413 " in wire.recv(100)  # not one byte of the body was sent
 
 
-def test_who_goes_away_while_sending_is_no_error_of_ours():
+@pytest.mark.parametrize("why", [ClientDisconnect, asyncio.CancelledError])
+def test_who_goes_away_while_sending_and_our_own_end_are_no_errors_of_ours(why):
     async def gone(scope, receive, send):
-        raise ClientDisconnect
+        raise why
 
     asked = {"type": "http", "headers": []}
     asyncio.run(guard.Guard(gone)(asked, None, None))
