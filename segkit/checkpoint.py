@@ -137,7 +137,8 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, CheckpointInfo]:
             f"network, {odd[0]} among them."
         )
     tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-    if odd := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
+    # The root of a variance below 0 is no number either.
+    if odd := [n for n, t in tensors.items() if not (t.sqrt() if "running_var" in n else t).isfinite().all()]:
         raise UserError(
             f"'{path}' holds weights that are no finite numbers, in '{odd[0]}': its training went wrong, or "
             "the file is damaged. Take an earlier checkpoint, or train again with a smaller learning rate."

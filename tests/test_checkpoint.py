@@ -127,6 +127,14 @@ def test_weights_that_are_no_numbers_or_of_another_kind_are_refused(saved, tiny_
         refused(saved[0], "no finite numbers")
 
 
+def test_a_variance_below_0_is_refused(saved):
+    tensors, metadata = read_tensors(saved[0])
+    variance = next(name for name in tensors if name.endswith("running_var"))
+    tensors[variance][0] = -1
+    save_file(tensors, saved[0], {"segkit": metadata["segkit"]})
+    refused(saved[0], f"no finite numbers, in '{variance}'")
+
+
 def test_one_flipped_bit_is_found_wherever_it_is(saved):
     whole = saved[0].read_bytes()
     for share in (0.02, 0.5, 0.99):
