@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -42,6 +43,23 @@ def test_ctrl_c_that_python_loses_while_it_forks_comes_again():
             time.sleep(30)
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def test_ctrl_c_that_a_library_swallows_is_a_stop_when_it_fails_for_it(command, monkeypatch):
+    before = signal.getsignal(signal.SIGINT)
+
+    def half_loaded(*_):
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise AttributeError("partially initialized module")
+
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        monkeypatch.setattr("segkit.cli.parse", half_loaded)
+        code, _, said = command("models")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert code == 130 and "stopped" in said
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -12,6 +12,7 @@ import threading
 import warnings
 from argparse import ArgumentParser
 from importlib import import_module
+from types import FrameType, ModuleType
 
 from segkit import __version__
 from segkit.files import UserError
@@ -119,29 +120,44 @@ def main(argv: list[str] | None = None) -> None:
         print(f"segkit: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print(
-            f"\nsegkit: stopped. {getattr(command, 'WHEN_STOPPED', 'What was written stays.')}",
-            file=sys.stderr,
-        )
-        sys.exit(130)
+        _say_stopped(command)
     except BrokenPipeError:
         sys.exit(141)
     except OSError as error:  # such as a disk that is full under standard output
         what = f"'{error.filename}'" if error.filename else "standard input or output"
         print(f"segkit: {what} could not be used ({error.strerror or error}).", file=sys.stderr)
         sys.exit(1)
+    except Exception:
+        if not _asked_to_stop:  # a library that swallows Ctrl-C while it is loaded fails later, half loaded
+            raise
+        _say_stopped(command)
     finally:
         gc.freeze()  # nor is there any to look for at the end
+
+
+_asked_to_stop: list[int] = []
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    _asked_to_stop.append(number)
+    signal.default_int_handler(number, frame)
+
+
+def _say_stopped(command: ModuleType | None) -> None:
+    what = getattr(command, "WHEN_STOPPED", "What was written stays.")
+    print(f"\nsegkit: stopped. {what}", file=sys.stderr)
+    sys.exit(130)
 
 
 def _end_as_ctrl_c_does() -> None:
     """A batch system's SIGTERM and a closed terminal's SIGHUP; what nohup ignores stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         return
-    for name in ("SIGTERM", "SIGHUP"):
+    _asked_to_stop.clear()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         which = getattr(signal, name, None)  # Windows has no SIGHUP
-        if which and signal.getsignal(which) == signal.SIG_DFL:
-            signal.signal(which, signal.default_int_handler)
+        if which and signal.getsignal(which) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(which, _stop)
     if hasattr(signal, "setitimer"):  # Windows has none, and does not fork either
         sys.unraisablehook = _once_more
 
@@ -151,5 +167,5 @@ def _once_more(lost) -> None:
     if lost.exc_type is not KeyboardInterrupt:
         sys.__unraisablehook__(lost)
         return
-    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.signal(signal.SIGALRM, _stop)
     signal.setitimer(signal.ITIMER_REAL, 0.1)
