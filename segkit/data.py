@@ -268,7 +268,7 @@ def resize_smoothly(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def shrink(image: np.ndarray, longest: int) -> np.ndarray:
+def shrink(image: np.ndarray, longest: float) -> np.ndarray:
     """(H, W) or (H, W, C), the longer side at most so many pixels: the same array where it is already."""
     scale = min(1.0, longest / max(image.shape[:2]))
     return resize_smoothly(image, *(max(1, round(side * scale)) for side in image.shape[:2]))

@@ -74,6 +74,22 @@ def test_a_photograph_larger_than_the_answers_gets_them_enlarged(person, astrona
     assert wide.shape == (3, 512)
 
 
+def test_a_closer_look_that_is_all_person_at_its_border_is_dropped(bright, monkeypatch):
+    bright.look_closer, image = True, np.zeros((640, 640, 3), np.uint8)
+    image[300:400, 300:400] = 255
+    once, real = bright.look_once([image])[0], bright.look_once
+
+    def fur(images, *args, mirrored=False, **more):
+        answers = real(images, *args, mirrored=mirrored, **more)
+        return [np.full_like(answer, border) for answer in answers] if mirrored else answers
+
+    monkeypatch.setattr(bright, "look_once", fur)
+    border = 0.9
+    assert np.array_equal(bright(image), once)
+    border = 0.4
+    assert not np.array_equal(bright(image), once)
+
+
 def test_where_nobody_is_seen_one_look_is_enough(bright, monkeypatch):
     bright.look_closer, looks, real = True, [], bright._probabilities
     monkeypatch.setattr(bright, "_probabilities", lambda small: looks.append(len(small)) or real(small))

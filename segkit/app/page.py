@@ -40,9 +40,9 @@ from segkit.app import guard, uploads, video
 from segkit.app.photo import Look, Photo, encode, kind_of
 from segkit.app.store import KEPT_MINUTES, Gone, Store, Thing, private_folder
 from segkit.checkpoint import find_checkpoint
+from segkit.data import shrink
 from segkit.files import UserError, check_choice, unique_names
 from segkit.matting.compose import parse_colour
-from segkit.matting.edges import shrink
 from segkit.predict import Segmenter
 
 STATIC = Path(__file__).parent / "static"
@@ -149,7 +149,7 @@ class Page:
     async def add_background(self, request: Request) -> Response:
         await uploads.receive(request, file := io.BytesIO())
         image = await in_thread(self.full_size, lambda: uploads.read_upload(file.getvalue()))
-        return JSONResponse({"key": self.store.put(Background(*shrink(image.shape[:2], 4096, image)))})
+        return JSONResponse({"key": self.store.put(Background(shrink(image, 4096)))})
 
     async def show(self, request: Request) -> Response:
         """A look at a photograph, for the screen or, with `full`, as a file to keep."""

@@ -14,10 +14,10 @@ import numpy as np
 
 from segkit.app.store import Thing
 from segkit.app.uploads import read_upload
-from segkit.data import resize_smoothly
+from segkit.data import resize_smoothly, shrink
 from segkit.files import UserError, check_choice
 from segkit.matting.compose import cutout, parse_colour, replace_background, soft_alpha
-from segkit.matting.edges import clean_colours, refine_alpha, shrink
+from segkit.matting.edges import clean_colours, refine_alpha
 from segkit.matting.effects import portrait
 from segkit.plots import overlay
 from segkit.predict import Segmenter
@@ -88,14 +88,14 @@ class Photo(Thing):
         with FULL_SIZE:
             image = read_upload(data)
         size = image.shape[:2]
-        (image,) = shrink(size, SHARP, image)
+        image = shrink(image, SHARP)
         started = time.perf_counter()
         prob = person.foreground(person(image))
         return cls(name, data, image, prob, size, time.perf_counter() - started, kind_of(person))
 
     def __post_init__(self):
         self.bytes = len(self.data) + self.image.nbytes + self.prob.nbytes
-        self.quick = shrink(self.prob.shape, QUICK, self.image, self.prob)
+        self.quick = shrink(self.image, QUICK), shrink(self.prob, QUICK)
 
     def shown(self, look: Look, picture: np.ndarray | None = None, sharp: bool = False) -> np.ndarray:
         """The look at a size for the screen: uint8 (h, w), (h, w, 3) or (h, w, 4)."""

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageColor
 
+from segkit.data import shrink
 from segkit.files import Picture, UserError, read_image
-from segkit.matting.edges import clean_colours, refine_alpha, shrink
+from segkit.matting.edges import clean_colours, refine_alpha
 from segkit.matting.effects import background_alone, portrait
 from segkit.predict import Segmenter
 
@@ -77,7 +78,7 @@ def blurred_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     told from the full size here and is many times faster.
     """
     height, width = alpha.shape
-    small, hole = shrink(alpha.shape, 480, image, alpha)
+    small, hole = shrink(image, 480), shrink(alpha.astype(np.float32), 480)
     behind = cv2.GaussianBlur(background_alone(small, hole), (0, 0), max(hole.shape) / 60)
     return cv2.resize(behind.round().astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
 

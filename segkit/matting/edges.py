@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
+from segkit.data import shrink
+
 WORK_SIDE = 480  # the filter's coefficients are smooth, so they are found on a smaller picture
 
 
@@ -55,14 +57,6 @@ def _solve(m00, m11, m22, m10, m20, m21, y0, y1, y2) -> tuple[np.ndarray, np.nda
     return y0 / m00 - l10 * x1 - l20 * x2, x1, x2
 
 
-def shrink(shape: tuple[int, int], longest: float, *pictures: np.ndarray) -> list[np.ndarray]:
-    """Pictures of one size, the longer side at most `longest`; bytes stay bytes, all else is float32."""
-    scale = min(1.0, longest / max(shape))
-    size = max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
-    pictures = (x if x.dtype == np.uint8 else x.astype(np.float32) for x in pictures)
-    return [x if scale == 1 else cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in pictures]
-
-
 def refine_alpha(
     image: np.ndarray, prob: np.ndarray, threshold: float = 0.5, radius: float = 0.01, eps: float = 1e-4
 ) -> np.ndarray:
@@ -75,7 +69,7 @@ def refine_alpha(
     Filter" (2015).
     """
     height, width = prob.shape
-    small, small_prob = shrink(prob.shape, WORK_SIDE, image, prob)
+    small, small_prob = shrink(image, WORK_SIDE), shrink(prob.astype(np.float32), WORK_SIDE)
     size = small_prob.shape[::-1]
     window = max(2, round(radius * max(size)))
     colours = [colour.astype(np.float32) / 255 for colour in cv2.split(small)]

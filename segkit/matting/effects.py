@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
+from segkit.data import shrink
 from segkit.files import UserError
-from segkit.matting.edges import clean_colours, refine_alpha, shrink
+from segkit.matting.edges import clean_colours, refine_alpha
 
 LEVELS = 5
 
@@ -25,7 +26,8 @@ def portrait(image: np.ndarray, alpha: np.ndarray, strength: float = 0.5) -> np.
     if strength == 0:
         return image.copy()
     # A small copy, in which the narrowest blur is still two pixels wide, gives the same blur sooner.
-    small, alpha_small = shrink(alpha.shape, 320 / strength, image, alpha)
+    side = 320 / strength
+    small, alpha_small = shrink(image, side), shrink(alpha.astype(np.float32), side)
     longest, behind = max(alpha_small.shape), background_alone(small, alpha_small)
     # The distance to the person decides between a few blurs of growing width.
     away = cv2.distanceTransform(np.uint8(alpha_small < 0.5), cv2.DIST_L2, 5) / max(1, 0.35 * longest)

@@ -106,6 +106,14 @@ def choose(page, *names: str) -> None:
     changes(page, lambda: page.set_input_files("#files", list(names)))
 
 
+def test_no_other_page_can_frame_it(page, chromium):
+    other = chromium.new_page()
+    other.set_content(f'<iframe src="{page.address}"></iframe>')
+    other.wait_for_timeout(1000)
+    assert "data-setting" not in other.frames[1].content()
+    other.close()
+
+
 def test_before_there_is_a_photo_the_page_shows_free_examples(page):
     expect(page.locator("#examples img")).to_have_count(3)
     for width, height in WIDTHS.items():
