@@ -51,7 +51,7 @@ def replace_background(
 ) -> np.ndarray:
     """The person on another background.
 
-    image: uint8 (H, W, 3).   alpha: (H, W) in [0, 1].
+    image: uint8 (H, W, 3), with the person's colours as on_its_own cleans them.   alpha: (H, W) in [0, 1].
     background: an RGB colour, a picture uint8 (h, w, 3) that is scaled to cover, "blur", or "portrait"
         for a blur that grows with the distance from the person.
     Returns: uint8 (H, W, 3).
@@ -59,7 +59,7 @@ def replace_background(
     height, width = alpha.shape
     if isinstance(background, str):
         if background == "portrait":
-            return portrait(image, alpha)
+            return portrait(image, alpha, colours=image)
         if background != "blur":
             raise UserError(f"background is a colour, a picture, 'blur' or 'portrait', found '{background}'.")
         behind = blurred_background(image, alpha)

@@ -12,10 +12,13 @@ from segkit.matting.edges import clean_colours, refine_alpha
 LEVELS = 5
 
 
-def portrait(image: np.ndarray, alpha: np.ndarray, strength: float = 0.5) -> np.ndarray:
+def portrait(
+    image: np.ndarray, alpha: np.ndarray, strength: float = 0.5, colours: np.ndarray | None = None
+) -> np.ndarray:
     """Blur that grows with the distance from the person, as behind a fast lens.
 
     image: uint8 RGB (H, W, 3).   alpha: float (H, W) in [0, 1].   strength: 0 none to 1 strongest.
+    colours: the person's own, where clean_colours has found them already: cleaned again, they are wrong.
     Returns: uint8 (H, W, 3).   Raises: UserError.
 
     The person must not bleed into the blur, so the hole the person leaves is filled from the background
@@ -41,7 +44,8 @@ def portrait(image: np.ndarray, alpha: np.ndarray, strength: float = 0.5) -> np.
     blurred = blurred.round().astype(np.uint8)  # a quarter of the memory at full size
     behind = cv2.resize(blurred, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
     alpha = alpha.astype(np.float32)
-    return cv2.blendLinear(clean_colours(image, alpha), behind, alpha, 1 - alpha)
+    colours = clean_colours(image, alpha) if colours is None else colours
+    return cv2.blendLinear(colours, behind, alpha, 1 - alpha)
 
 
 def background_alone(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ from segkit.files import (
     write_image,
 )
 from segkit.matting.compose import cutout, on_its_own, replace_background
-from segkit.matting.effects import recolour_classes
+from segkit.matting.effects import portrait, recolour_classes
 from segkit.plots import colour_classes, overlay
 from segkit.predict import Segmenter
 
@@ -146,11 +146,17 @@ def predict_files(
         metadata, count = _described(path)
         said = [f"it holds {count} pictures, and the first was taken"] if count > 1 else []
         alone = cache(lambda: on_its_own(image, foreground, person.threshold))
+
+        def put_before(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+            if isinstance(background, str) and background == "portrait":  # blurs the photograph as it is
+                return portrait(image, alpha, colours=colours)
+            return replace_background(colours, alpha, background)
+
         pictures = {
             "mask": lambda: labels if several else labels * 255,
             "overlay": lambda: colour_classes(image, labels) if several else overlay(image, labels),
             "cutout": lambda: cutout(*alone()),
-            "background": lambda: replace_background(*alone(), background),
+            "background": lambda: put_before(*alone()),
             "recoloured": lambda: recolour_classes(image, prob, person.classes, recolour),
         }
         if unseen := [name for name in recolour or {} if not (labels == person.classes.index(name)).any()]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 import segkit.matting.photos as photos_module
+from segkit.app import photo as page
 from segkit.cli import main
 from segkit.files import UserError, read_image, same_name, write_image
 from segkit.matting.photos import predict_files, srgb_profile
@@ -39,6 +40,16 @@ def test_a_place_that_is_a_pictures_name_and_an_output_that_does_not_exist_are_r
     ):
         with pytest.raises(UserError, match=said):
             predict_files(bright, [tmp_path / "a.jpg"], tmp_path / where, (what,))
+
+
+def test_a_portrait_is_cleaned_once_and_is_what_the_page_gives(bright, tmp_path, astronaut):
+    photo = write_image(tmp_path / "a.png", astronaut)
+    predict_files(bright, [photo], tmp_path, ("cutout",), "portrait")
+    prob = bright(astronaut)
+    Image.fromarray(page.compose(astronaut, prob, page.Look(background="portrait"))).save(
+        tmp_path / "b.jpg", quality=92
+    )
+    assert np.array_equal(read_image(tmp_path / "a_background.jpg"), read_image(tmp_path / "b.jpg"))
 
 
 PLACES = st.lists(
