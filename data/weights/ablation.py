@@ -28,7 +28,7 @@ from segkit.evaluate import evaluate
 from segkit.files import UserError, embedded_path
 from segkit.models import IMAGENET, NORMALISATION, build_model
 from segkit.predict import Segmenter
-from segkit.study.compare import COLUMNS, markdown_table, read_runs
+from segkit.study.compare import COLUMNS, compare_to_reference, read_runs
 from segkit.train import fit
 from segkit.training.multiscale import multi_scale
 from segkit.training.settings import split_settings
@@ -158,6 +158,31 @@ def train_and_score(
         scores[f"dice_{name}"] = round(float(np.mean(result.scores("dice"))), 4) if result else ""
         scores[f"boundary_{name}"] = round(float(result.boundary_f.mean()), 4) if result else ""
     return scores
+
+
+def markdown_table(runs: list[dict]) -> str:
+    """Every row on the real and on the rendered validation pictures, as a Markdown table."""
+
+    def shown(number: float | None, form: str) -> str:
+        return "" if number is None else format(number, form)
+
+    columns = [
+        {c.row: c for c in compare_to_reference(runs, score)} for score in ("dice_real", "dice_rendered")
+    ]
+    order = sorted({run["row"]: None for run in runs}, key=lambda row: row.count(": "))
+    lines = [
+        "| change | seeds | Dice, real | spread | difference | | Dice, rendered | spread | difference | |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in order:
+        cells = [row, str(max(table[row].runs for table in columns if row in table))]
+        for table in columns:
+            if not (c := table.get(row)):
+                cells += [""] * 4
+                continue
+            cells += [f"{c.mean:.3f}", shown(c.spread, ".3f"), shown(c.difference, "+.3f"), c.verdict]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def main() -> None:

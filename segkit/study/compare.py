@@ -16,7 +16,6 @@ from segkit.plots import BLUE, GREY, ORANGE, Picture
 
 COLUMNS = ("row", "seed", "change", "steps", "dice_real", "boundary_real", "dice_rendered",
            "boundary_rendered", "seconds")  # fmt: skip
-SCORES = ("dice_real", "dice_rendered")
 
 
 def read_runs(path: str | Path) -> list[dict]:
@@ -68,42 +67,17 @@ def compare_to_reference(runs: list[dict], score: str = "dice_real") -> list[Com
     rows = _finished(pd.DataFrame(runs, columns=COLUMNS), score)
     freedom = len(rows) - rows["row"].nunique()
     sd = seed_noise(rows, "row", score)[0] if freedom else None
-    values = {row: rows.loc[rows["row"] == row, score] for row in rows["row"].unique()}
-    table = []
+    values, table = dict(list(rows.groupby("row", sort=False)[score])), []
     for row, own in values.items():
         group, colon, _ = row.partition(": ")
-        against = f"{group}: reference" if colon else "reference"
+        base = values.get(f"{group}: reference" if colon else "reference", own)
         difference = noise = None
-        if against in values and against != row:
-            difference = float(own.mean() - values[against].mean())
-            if freedom:
-                noise = 2 * sd * math.sqrt(1 / len(own) + 1 / len(values[against]))
+        if base is not own:
+            difference = float(own.mean() - base.mean())
+            noise = 2 * sd * math.sqrt(1 / len(own) + 1 / len(base)) if freedom else None
         spread = own.max() - own.min() if len(own) > 1 else None
         table.append(Compared(row, len(own), float(own.mean()), spread, difference, noise))
     return table
-
-
-def markdown_table(runs: list[dict]) -> str:
-    """Every row on the real and on the rendered validation pictures, as a Markdown table."""
-
-    def shown(number: float | None, form: str) -> str:
-        return "" if number is None else format(number, form)
-
-    columns = [{c.row: c for c in compare_to_reference(runs, score)} for score in SCORES]
-    order = sorted({run["row"]: None for run in runs}, key=lambda row: row.count(": "))
-    lines = [
-        "| change | seeds | Dice, real | spread | difference | | Dice, rendered | spread | difference | |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in order:
-        cells = [row, str(max(table[row].runs for table in columns if row in table))]
-        for table in columns:
-            if not (c := table.get(row)):
-                cells += [""] * 4
-                continue
-            cells += [f"{c.mean:.3f}", shown(c.spread, ".3f"), shown(c.difference, "+.3f"), c.verdict]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 def plot_ablation(runs: list[dict], score: str = "dice_real") -> Figure:

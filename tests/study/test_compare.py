@@ -8,13 +8,7 @@ import numpy as np
 import pytest
 
 from segkit.files import UserError
-from segkit.study.compare import (
-    COLUMNS,
-    compare_to_reference,
-    markdown_table,
-    plot_ablation,
-    read_runs,
-)
+from segkit.study.compare import COLUMNS, compare_to_reference, plot_ablation, read_runs
 
 WEIGHTS = Path(__file__).parents[2] / "data" / "weights"
 SCRIPT = WEIGHTS / "ablation.py"
@@ -58,6 +52,7 @@ def test_one_seed_says_nothing_about_noise():
 
 
 def test_the_table_takes_whatever_rows_are_there():
+    markdown_table = runpy.run_path(str(SCRIPT))["markdown_table"]
     for count in range(len(RUNS) + 1):
         lines = markdown_table(RUNS[:count]).splitlines()
         assert len(lines) == 2 + len({r["row"] for r in RUNS[:count]})
@@ -73,7 +68,9 @@ def test_the_drawing_has_a_line_per_comparison_and_draws_nothing_at_all():
 
 
 def test_runs_without_photographs_have_an_empty_half():
-    text = markdown_table([run("reference", 0, None), run("reference", 1, None)])
+    text = runpy.run_path(str(SCRIPT))["markdown_table"](
+        [run("reference", 0, None), run("reference", 1, None)]
+    )
     assert "| reference | 2 |  |  |  |  | 0.900 | 0.000 |" in text
 
 
