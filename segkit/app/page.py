@@ -16,6 +16,7 @@ from functools import cache
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path, PurePath
+from string import Template
 from tempfile import mkdtemp
 from urllib.parse import quote
 
@@ -88,12 +89,8 @@ def lesson(path: Path) -> str:
     body = re.sub(r'href="(\w+)\.ipynb[^"]*"', r'href="/lessons/\1"', body)
     body = re.sub(r'<a href="(?!/lessons/|#)[^"]*"', "<a", body)  # what this page cannot show is no link
     style = HtmlFormatter().get_style_defs(".highlight")
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(path.stem)}</title>'
-        '<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'
-        '<link rel="stylesheet" href="/static/page.css">'
-        f'<style>{style}</style><body><main class="lesson">{body}</main></body></html>'
-    )
+    page = Template((STATIC / "lesson.html").read_text(encoding="utf-8"))
+    return page.substitute(title=escape(path.stem), style=style, body=body)
 
 
 class Page:

@@ -10,21 +10,6 @@ from segkit.files import UserError, atomic_path
 PACKAGE = "segkit-course[notebook,data,pretrained,export,openvino,video,demo,domains]"
 """What the lessons import, for a machine that has Jupyter already."""
 
-INSTALL = """# In Colab this installs the course, which takes some minutes; elsewhere it does nothing.
-# A GPU is in the menu: Runtime, Change runtime type. Without one the lesson runs on the processor.
-import shutil
-import sys
-from importlib.util import find_spec
-
-if "google.colab" in sys.modules:
-    from google.colab import output
-
-    small = "" if shutil.which("nvidia-smi") else "--extra-index-url https://download.pytorch.org/whl/cpu"
-    %pip install --quiet {small} "@REQUIREMENT@"
-    if not find_spec("segkit"):  # %pip itself goes on when it fails
-        raise SystemExit("The course is not installed: pip says why, above. Then run this cell again.")
-    output.enable_custom_widget_manager()"""
-
 
 def copy_for_class(notebooks: dict[str, Path], out: Path, colab: str | None = None) -> list[Path]:
     """Copies of lessons without outputs: the exercises are empty, nothing is answered yet.
@@ -48,8 +33,9 @@ def copy_for_class(notebooks: dict[str, Path], out: Path, colab: str | None = No
                 cell.source = _without_dead_links(cell.source, notebooks)
         if colab is not None:
             requirement = f"{PACKAGE} @ {colab}" if colab else PACKAGE
-            install = nbformat.v4.new_code_cell(INSTALL.replace("@REQUIREMENT@", requirement), id="install")
-            notebook.cells.insert(1, install)
+            install = Path(__file__).with_name("colab.txt").read_text(encoding="utf-8").rstrip()
+            install = install.replace("@REQUIREMENT@", requirement)
+            notebook.cells.insert(1, nbformat.v4.new_code_cell(install, id="install"))
         copies.append(out / path.name)
         with atomic_path(copies[-1]) as temporary:
             nbformat.write(notebook, temporary)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from string import Template
 
 import nbformat
 import papermill
@@ -317,22 +318,8 @@ def _write_index(path: Path, profile: str, outcomes: list[Outcome]) -> None:
         cells = [f'<a href="{o.name}.html">{escape(o.title)}</a>', status, duration(o.seconds)]
         cells += [f"{o.peak_bytes / 1e9:.2f} GB", f'<a href="{o.name}.ipynb">{o.name}.ipynb</a>']
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    write_text(path, INDEX.format(profile=escape(profile), machine=_machine(), rows="\n".join(rows)))
-
-
-INDEX = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>The course, run</title>
-<style>
-body {{ font: 16px/1.5 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em }}
-table {{ border-collapse: collapse; width: 100% }}
-td, th {{ border-bottom: 1px solid #ccc; padding: .4em .8em .4em 0; text-align: left; vertical-align: top }}
-</style>
-<h1>The course, run</h1>
-<p>Profile: {profile}. {machine}.</p>
-<table><tr><th>lesson</th><th>status</th><th>time</th><th>peak memory</th><th>executed copy</th></tr>
-{rows}
-</table></html>
-"""
+    page = Template(Path(__file__).with_name("index.html").read_text(encoding="utf-8"))
+    write_text(path, page.substitute(profile=escape(profile), machine=_machine(), rows="\n".join(rows)))
 
 
 def _write_table(path: Path, profile: str, outcomes: list[Outcome]) -> None:

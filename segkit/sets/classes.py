@@ -26,29 +26,8 @@ from segkit.sets.tree import PARSERS, Layout, Tree, load_data
 OVER_127 = ">127"
 """What the greys above 127 are called together, as #ff0000 is one colour and 2 one number."""
 
-VOC = (
-    "background, aeroplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, diningtable, dog, horse, "
-    "motorbike, person, pottedplant, sheep, sofa, train, tvmonitor"
-)
-
-CITYSCAPES = (
-    "unlabeled, ego vehicle, rectification border, out of roi, static, dynamic, ground, road, sidewalk, "
-    "parking, rail track, building, wall, fence, guard rail, bridge, tunnel, pole, polegroup, traffic light, "
-    "traffic sign, vegetation, terrain, sky, person, rider, car, truck, bus, caravan, trailer, train, "
-    "motorcycle, bicycle"
-)
-
-CITYSCAPES_TRAINING = (
-    "road, sidewalk, building, wall, fence, pole, traffic light, traffic sign, vegetation, terrain, sky, "
-    "person, rider, car, truck, bus, train, motorcycle, bicycle"
-)
-
-STANDARD_CLASSES = {
-    "/segmentationclass(png)?/": VOC,
-    "_gt(fine|coarse)_labelids[.]png$": CITYSCAPES,
-    "_gt(fine|coarse)_labeltrainids[.]png$": CITYSCAPES_TRAINING,
-}
-"""What masks with these paths hold where no list says anything else."""
+STANDARD_CLASSES = load_data(Path(__file__).with_name("standard_classes.yaml"))
+"""What masks with these paths hold where no list says anything else: of Pascal VOC and Cityscapes."""
 
 CLASS_LIST = re.compile(
     r"_?(obj|data(set)?|class(es)?|labels?|categor(y|ies))?[_-]?(map|dict|list|names?|colou?rs)?"

@@ -28,6 +28,7 @@ from segkit.files import (
     write_text,
 )
 from segkit.sets.importers import new_folder, upright, write_pair
+from segkit.sets.tree import load_data
 
 PERSON = 1  # COCO's category
 
@@ -50,7 +51,7 @@ class Source:
     archive: str  # the address of a zip file
     checksum: str  # md5:... or sha256:...
     build: Callable[..., None] = field(repr=False)
-    splits: tuple[str, ...] = ()
+    splits: Sequence[str] = ()
     images_url: str = ""  # with {split} and {name}, where images can be had one by one
 
 
@@ -277,41 +278,9 @@ def _coco_images(source: Source, split: str, names: list[str], progress: bool) -
     return {name: path for name, path in paths.items() if path}
 
 
-_COCO = "http://images.cocodataset.org"
+_BUILD = {"penn-fudan": _build_penn_fudan, "coco-person": _build_coco}
 
 SOURCES: dict[str, Source] = {
-    "penn-fudan": Source(
-        name="penn-fudan",
-        title="Penn-Fudan Pedestrian (170 street scenes, every pedestrian outlined)",
-        size="54 MB",
-        licence="for your own use: do not repost",
-        terms=(
-            "Made at the University of Pennsylvania and Fudan University. Its readme forbids reposting:\n"
-            "use the pictures yourself, do not pass them on.\n"
-            "Please cite: Wang, Shi, Song and Shen, Object Detection Combining Recognition and\n"
-            "Segmentation, ACCV 2007."
-        ),
-        archive="https://www.cis.upenn.edu/~jshi/ped_html/PennFudanPed.zip",
-        checksum="md5:5aaa3dee905cef73325923716e38fc6d",
-        build=_build_penn_fudan,
-    ),
-    "coco-person": Source(
-        name="coco-person",
-        title="COCO 2017, the images with people in them (mask = all people together)",
-        size="253 MB of annotations, and about 160 kB an image",
-        licence="annotations CC BY 4.0; each image has its own licence, kept in splits.csv",
-        terms=(
-            "The annotations are by the COCO Consortium, CC BY 4.0. The photographs come from Flickr\n"
-            "and belong to their authors. Each has its own licence: keep to it, and to the Flickr terms\n"
-            "of use. Many forbid commercial use or changed copies. --licence redistributable fetches only\n"
-            "those that may be passed on, with credit (CC BY, CC BY-SA, no known copyright restrictions,\n"
-            "work of the United States government).\n"
-            "Please cite: Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014."
-        ),
-        archive=f"{_COCO}/annotations/annotations_trainval2017.zip",
-        checksum="md5:f4bbac642086de4f52a3fdda2de5fa2c",
-        build=_build_coco,
-        splits=("val", "train"),
-        images_url=_COCO + "/{split}2017/{name}",
-    ),
+    name: Source(name=name, build=_BUILD[name], **about)
+    for name, about in load_data(Path(__file__).with_name("sources.yaml")).items()
 }

@@ -8,6 +8,7 @@ milliseconds: what does not change is drawn once, by matplotlib, and kept.
 import html
 import io
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import cv2
 import ipywidgets
@@ -23,18 +24,8 @@ HEIGHT = 260
 """Height of a panel in pixels."""
 
 
-NAME_THE_SLIDERS = """<img src="data:," alt="" style="display:none" onerror="setTimeout(() =>
-this.closest('.widget-vbox').querySelectorAll('[role=slider]').forEach(handle =>
-handle.setAttribute('aria-label',
-handle.closest('.widget-inline-hbox').querySelector('.widget-label').textContent)), 300)">"""
-"""ipywidgets gives a slider's handle no name for a screen reader to say. What an HTML widget holds runs when
-it is shown: a picture that is none calls a line that hands each handle the text beside it."""
-
-SAY_WHEN_DEAD = f"""<style>.segkit-dead {{ display: none }}
-.jupyter-widgets-disconnected .segkit-dead {{ display: block; color: {ORANGE}; font-weight: bold }}</style>
-<div class="segkit-dead" role="status">Nothing answers here any more: the kernel was started anew, or ended.
-Run the cells above and this one again.</div>"""
-"""JupyterLab marks what has lost its kernel by a class; this sentence is hidden until then."""
+HIDDEN = Path(__file__).with_name("hidden.html").read_text(encoding="utf-8")
+"""Below each explorer: names for its sliders, and a sentence that shows once its kernel is gone."""
 
 
 class Explorer(ipywidgets.VBox):
@@ -52,8 +43,7 @@ class Explorer(ipywidgets.VBox):
         )
         self.words = ipywidgets.HTML()
         row = ipywidgets.HBox(list(controls.values()), layout={"flex_flow": "row wrap"})
-        hidden = ipywidgets.HTML(NAME_THE_SLIDERS + SAY_WHEN_DEAD)
-        super().__init__([row, self.picture, self.words, hidden])
+        super().__init__([row, self.picture, self.words, ipywidgets.HTML(HIDDEN)])
         for control in controls.values():
             control.observe(self._follow, names="value")
         self._follow()
