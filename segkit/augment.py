@@ -81,6 +81,8 @@ def _steps(strength: float) -> "dict[str, list[BasicTransform]]":
     import albumentations as A
 
     s = strength
+    blurs = [A.GaussianBlur(sigma_limit=(0.3, 1.0 + s)), A.MotionBlur(blur_limit=(3, 7))]
+    noises = [A.GaussNoise(std_range=(0.01, 0.05 * s + 0.01)), A.ISONoise(intensity=(0.1, 0.3))]
     return {
         "mirror": [A.HorizontalFlip(p=0.5)],
         # People come near and far, and the edge of the picture cuts them anywhere.
@@ -109,13 +111,8 @@ def _steps(strength: float) -> "dict[str, list[BasicTransform]]":
             A.ToGray(p=0.1 * s),
         ],
         "quality": [
-            A.OneOf(
-                [A.GaussianBlur(sigma_limit=(0.3, 1.0 + s)), A.MotionBlur(blur_limit=(3, 7))], p=0.12 * s
-            ),
-            A.OneOf(
-                [A.GaussNoise(std_range=(0.01, 0.05 * s + 0.01)), A.ISONoise(intensity=(0.1, 0.3))],
-                p=0.12 * s,
-            ),
+            A.OneOf(blurs, p=0.12 * s),
+            A.OneOf(noises, p=0.12 * s),
             A.ImageCompression(quality_range=(40, 90), p=0.15 * s),
         ],
     }

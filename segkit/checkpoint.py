@@ -71,8 +71,7 @@ def read_description(path: str | Path, text: str) -> CheckpointInfo:
             raise TypeError(f"{odd[0]}: {str(stored.get(odd[0]))[:80]}")
         if not 1 <= stored["format_version"] <= FORMAT_VERSION:
             raise UserError(
-                f"it is in format {stored['format_version']}, "
-                f"written by segkit {stored['segkit_version']}. "
+                f"it is in format {stored['format_version']}, written by segkit {stored['segkit_version']}. "
                 f"This is segkit {__version__}, which reads up to format {FORMAT_VERSION}. "
                 f"Update segkit to {stored['segkit_version']} or newer."
             )
@@ -130,8 +129,7 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, CheckpointInfo]:
         raise UserError(f"'{path}' describes itself in a way that makes no sense ({error!r}).") from None
     expected = {name: (t.shape, t.is_floating_point()) for name, t in model.state_dict().items()}
     found = {name: (t.shape, t.is_floating_point()) for name, t in tensors.items()}
-    if expected != found:
-        odd = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if odd := sorted({name for name, _ in expected.items() ^ found.items()}):
         raise UserError(
             f"'{path}' says it is a '{info.model['name']}', but {len(odd)} of its tensors do not fit that "
             f"network, {odd[0]} among them."

@@ -373,12 +373,8 @@ class SegmentationDataset(Dataset):
 
     def _fingerprint(self) -> str:
         """Changes when a file changes, so that an old cache is never taken for a new set."""
-        stats = [
-            (str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns)
-            for s in self.samples
-            for p in (s.image, s.mask, _unasked(s))
-            if p.exists()
-        ]
+        files = [p for s in self.samples for p in (s.image, s.mask, _unasked(s)) if p.exists()]
+        stats = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
         return hashlib.sha256(json.dumps([self._kept.size, self.classes, stats]).encode()).hexdigest()[:24]
 
     def _decoded(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -429,7 +425,7 @@ def _unasked(sample: Sample) -> Path:
 
 def read_classes(path: Path, classes: tuple[str, ...]) -> np.ndarray:
     """Class ids uint8 (H, W), each below the number of classes, UNNAMED or IGNORE.   Raises: UserError."""
-    labels = read_labels(path)
+    labels = read_labels(path, bits=False)
     if unknown := sorted(set(np.unique(labels).tolist()) - {*range(len(classes)), IGNORE, UNNAMED}):
         raise UserError(
             f"'{path}' holds the class ids {name_some([str(u) for u in unknown])}: "

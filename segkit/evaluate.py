@@ -153,11 +153,9 @@ def write_evaluation(
         tinted = overlay(image, pred) if len(used.classes) == 1 else colour_classes(image, pred)
         pictures.append(outlined(tinted, _thumbnail(mask) > 0))
     what = used.classes[0] if len(used.classes) == 1 else "classes"
-    sheet = contact_sheet(
-        pictures,
-        [f"{row['name'][-22:]}  {row['dice']:.2f}" for row in rows[:worst]],
-        title=f"Worst first, with Dice: predicted {what} tinted, the true outline in orange",
-    )
+    title = f"Worst first, with Dice: predicted {what} tinted, the true outline in orange"
+    names = [f"{row['name'][-22:]}  {row['dice']:.2f}" for row in rows[:worst]]
+    sheet = contact_sheet(pictures, names, title=title)
     return [out / "per_image.csv", save_figure(sheet, out / "worst.png")]
 
 

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from secrets import token_hex
+from threading import Lock
 from typing import BinaryIO
 
 import numpy as np
@@ -32,6 +33,9 @@ LONGEST = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535, "AVIF": 65_536}
 
 MAX_PIXELS = 150_000_000
 """Pictures above this many pixels are refused: they would fill the memory of a laptop."""
+
+_LIMIT, _LIMITS = Lock(), []
+"""Of the words in a PNG: what it was before each of our reads that runs now raised it; see open_picture."""
 
 IGNORE = 255
 """In a mask of class ids: pixels that neither loss nor metrics look at."""
@@ -121,9 +125,10 @@ def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
     return np.where(code == 0, 0, code + COLOUR)
 
 
-def read_labels(path: str | Path) -> np.ndarray:
+def read_labels(path: str | Path, bits: bool = True) -> np.ndarray:
     """Read a mask of class ids: the numbers as stored, also those of a palette; single bits are 0 and 255.
 
+    bits: False refuses a picture of single bits, unless all are 0.
     Returns: uint8 (H, W).
     Raises: UserError when the file is unreadable, is a colour picture, holds other numbers, or is of a format
     that changes them.
@@ -131,6 +136,9 @@ def read_labels(path: str | Path) -> np.ndarray:
     with _opened_mask(path) as picture:
         if picture.format in ("JPEG", "WEBP", "AVIF"):  # each pixel is only about what it was
             raise UserError(f"'{path}' holds class ids as {picture.format}, which changes them: take PNG.")
+        if picture.mode == "1" and not bits and picture.getbbox():
+            said = f"'{path}' is a 1-bit picture, which reads as 0 and 255, and class ids are wanted"
+            raise UserError(f"{said}: save them as numbers, in 8-bit grey or palette PNG.")
         if picture.mode not in ("P", "L") and picture.mode[0] not in "IF":
             return mask_values(path, colours=False)
         numbers = np.array(picture)
@@ -230,6 +238,9 @@ def open_picture(source: Picture) -> Iterator[Image.Image]:
     name, source = _named(source), BytesIO(source) if isinstance(source, bytes) else source
     if not isinstance(source, str | Path | Image.Image) and not hasattr(source, "read"):
         raise UserError(f"a picture is a path, bytes, a Pillow image or an array, found {type(source)}.")
+    with _LIMIT:  # some programs write megabytes of words; for others the limit stays what it is
+        _LIMITS.append(PngImagePlugin.MAX_TEXT_CHUNK)
+        PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
     try:
         if isinstance(source, str | Path) and (Path(source).is_fifo() or Path(source).is_char_device()):
             raise UserError(f"{name} is a pipe, not a file: segkit predict - reads a picture from a pipe.")
@@ -256,6 +267,9 @@ def open_picture(source: Picture) -> Iterator[Image.Image]:
         raise UserError(f"{name} is not a picture that can be read ({_guess_at(source)}).") from None
     except Exception as error:  # a broken file may break Pillow in any way
         raise UserError(f"{name} is damaged and cannot be read ({str(error) or repr(error)}).") from None
+    finally:
+        with _LIMIT:  # the last to leave takes the first's, whoever that was
+            PngImagePlugin.MAX_TEXT_CHUNK = _LIMITS.pop()
 
 
 def _named(source: Picture) -> str:
@@ -265,7 +279,6 @@ def _named(source: Picture) -> str:
 @cache
 def _formats() -> tuple[str, ...]:
     """Pillow made ready, at the first picture and not at an import, for what it would not read by itself."""
-    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY  # some programs write megabytes of words
     try:
         from pillow_heif import register_heif_opener
     except ImportError:

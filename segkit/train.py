@@ -195,9 +195,8 @@ def evaluate_loader(setup: Setup) -> tuple[float, Counts]:
         with setup.autocast():
             logits = model(images.contiguous(memory_format=torch.channels_last))
         # One loss per image: the padding that evens out the last batch can then be dropped again.
-        loss = torch.stack(
-            [setup.loss_fn(one, mask) for one, mask in zip(logits.split(1), masks.split(1), strict=True)]
-        )
+        pairs = zip(logits.split(1), masks.split(1), strict=True)
+        loss = torch.stack([setup.loss_fn(one, mask) for one, mask in pairs])
         # A logit of 0 is a probability of 0.5.
         pred = logits > 0 if logits.shape[1] == 1 else logits.argmax(1, keepdim=True)
         counts = count_labels(pred, masks, logits.shape[1])

@@ -5,15 +5,16 @@ import subprocess
 import sys
 import unicodedata
 import zlib
+from contextlib import ExitStack
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
-from segkit.data import displayed_size
+from segkit.data import displayed_size, read_classes
 from segkit.files import (
     COLOUR,
     IMAGE_SUFFIXES,
@@ -23,6 +24,7 @@ from segkit.files import (
     find_images,
     list_images,
     mask_values,
+    open_picture,
     read_image,
     read_labels,
     read_mask,
@@ -31,6 +33,7 @@ from segkit.files import (
     unique_names,
     write_image,
 )
+from segkit.sets.classes import read_by_list
 from segkit.sets.masks import read_cutout
 
 
@@ -236,6 +239,16 @@ def test_class_ids_are_whole_numbers_and_floats_of_them_are_not_scaled(tmp_path)
         read_labels(tmp_path / "b.tif")
 
 
+def test_single_bits_are_no_class_ids(tmp_path):
+    """They read as 0 and 255, and 255 is what nobody asks for."""
+    path, empty = save(tmp_path / "a.png", SQUARE > 0), save(tmp_path / "b.png", SQUARE > 9)
+    readers = [lambda: read_classes(path, ("rest", "head")), lambda: read_by_list(path, list("abc"), {"a"})]
+    for read in readers:
+        with pytest.raises(UserError, match=r"a\.png'.*1-bit picture.*8-bit grey or palette"):
+            read()
+    assert not read_classes(empty, ("rest", "head")).any()
+
+
 @pytest.mark.parametrize("damage", [b"II*\0", b"MM\0*\0\0\0\x08\xff\xff", bytes(60), b"\xff" * 90])
 def test_odd_exif_does_not_spoil_a_picture(tmp_path, photo, damage):
     save(tmp_path / "a.jpg", photo, exif=b"Exif\0\0" + damage)
@@ -264,6 +277,18 @@ def test_what_is_imported_changes_nothing_for_others():
         "import segkit.files; assert before == png.MAX_TEXT_CHUNK and 'PIL' not in str(warnings.filters)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_pillows_limit_of_words_is_raised_while_a_picture_is_read_and_no_longer(tmp_path, photo):
+    path, usual = save(tmp_path / "a.png", photo), PngImagePlugin.MAX_TEXT_CHUNK
+    with ExitStack() as second:
+        with open_picture(path):  # as two threads do: who came first leaves first
+            second.enter_context(open_picture(path))
+        assert usual < PngImagePlugin.MAX_TEXT_CHUNK
+        with pytest.raises(UserError, match="does not exist"):
+            read_image(tmp_path / "none.png")
+        assert usual < PngImagePlugin.MAX_TEXT_CHUNK
+    assert usual == PngImagePlugin.MAX_TEXT_CHUNK
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA"])

@@ -176,7 +176,8 @@ def read_by_list(path: Path, known: dict[int, str] | list[str], wanted: set[str]
         known = {255: named[0]} | known
     if unknown := there - known.keys() - {0, COLOUR} - (VOID if len(there - {0}) > 1 else set()):
         listed = name_some([value_name(value) for value in sorted(unknown)])
-        raise UserError(f"mask '{path}' holds {listed}, which is no class of this set.")
+        bits = ": a 1-bit picture reads as 0 and 255, save it as 8-bit grey or palette PNG" * (mode == "1")
+        raise UserError(f"mask '{path}' holds {listed}, which is no class of this set{bits}.")
     return np.isin(values, [value for value, name in known.items() if name in wanted])
 
 
