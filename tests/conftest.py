@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 import urllib.request
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from segkit.checkpoint import CheckpointInfo, save_checkpoint
 from segkit.cli import main
 from segkit.data import Preprocessing
-from segkit.files import write_image
+from segkit.files import UserError, write_image
 from segkit.models import build_model
 from segkit.predict import Segmenter
 
@@ -47,6 +48,12 @@ def no_curves_are_drawn():
 def astronaut() -> np.ndarray:
     """A real photograph of a person that ships inside a package: uint8 (512, 512, 3)."""
     return skimage.data.astronaut()
+
+
+def refused(words: str, call: Callable, *given, **options) -> None:
+    """The call gives the user a sentence in which these words (a regular expression) are found."""
+    with pytest.raises(UserError, match=words):
+        call(*given, **options)
 
 
 def free_port() -> int:

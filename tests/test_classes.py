@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import draw_pair
+from conftest import draw_pair, refused
 from small_runs import small, train
 from torchmetrics.functional.classification import multiclass_confusion_matrix, multiclass_jaccard_index
 
@@ -55,8 +55,7 @@ def test_a_class_that_neither_mask_holds_does_not_flatter_the_mean():
     true[0, 0, 0] = 1
     counts = count_classes(pred, true, 5)
     assert counts.dice()[0, 1].item() == 0 and counts.dice()[0, 2:].isnan().all()
-    assert counts.iou()[0, 2:].isnan().all()
-    assert counts.per_image("dice").item() == 0
+    assert counts.iou()[0, 2:].isnan().all() and counts.per_image("dice").item() == 0
     empty = count_classes(pred, pred, 5)
     assert empty.per_image("dice").item() == 1
 
@@ -110,8 +109,7 @@ def test_of_what_is_unnamed_only_the_background_is_denied():
 
 
 def test_losses_of_one_class_alone_are_refused_for_several():
-    with pytest.raises(UserError, match="focal"):
-        build_loss("focal", num_classes=3)
+    refused("focal", build_loss, "focal", num_classes=3)
 
 
 def make_parts(folder, count: int):
@@ -136,8 +134,7 @@ def test_a_class_without_a_name_is_named(tmp_path):
         for split in ("train", "val", "test"):
             load_dataset(folder, split=split, size=32, labels="parts")
     (folder / "parts.json").unlink()
-    with pytest.raises(UserError, match=r"parts\.json"):
-        load_dataset(folder, split="train", size=32, labels="parts")
+    refused(r"parts\.json", load_dataset, folder, split="train", size=32, labels="parts")
 
 
 @pytest.fixture(scope="module")
@@ -189,8 +186,7 @@ def test_a_class_that_no_mask_shows_is_named_before_training(parts_run, tmp_path
 def test_a_data_set_with_other_classes_is_not_scored(parts_run):
     model = build_model("unet", widths=(8,), bottleneck=8, num_classes=3)
     info = CheckpointInfo(model.built_as, classes=("background", "left", "right"))
-    with pytest.raises(UserError, match="left"):
-        evaluate(Segmenter(model, info), parts_run[0])
+    refused("left", evaluate, Segmenter(model, info), parts_run[0])
 
 
 def test_a_person_network_becomes_a_part_network_but_for_its_last_layer(parts_run, tmp_path):
@@ -250,8 +246,7 @@ def test_a_class_is_named_at_the_import_or_taken_for_a_person(ears, tmp_path):
 @pytest.mark.parametrize("text", ["", "class:", "class: 3", "- ear", "class: [", "class: ' '", "a: &a [*a]"])
 def test_a_file_that_names_no_class_is_refused_in_a_sentence(ears, text):
     (ears / "dataset.yaml").write_text(text)
-    with pytest.raises(UserError, match="names no class: expected one line"):
-        read_class_name(ears)
+    refused("names no class: expected one line", read_class_name, ears)
     assert not inspect_dataset(ears).healthy
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import refused
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
@@ -25,20 +26,16 @@ def test_missing_masks_are_an_error_that_lists_the_names(make_dataset):
     folder = make_dataset(6)
     for name in ("001", "004"):
         (folder / "masks" / f"{name}.png").unlink()
-    with pytest.raises(UserError, match=r"2 of 6 pictures .* have no mask: 001, 004"):
-        find_samples(folder)
+    refused(r"2 of 6 pictures .* have no mask: 001, 004", find_samples, folder)
     (folder / "masks").rename(folder / "parts")
-    with pytest.raises(UserError, match=r"--labels parts takes those of parts/\. Add masks/NAME"):
-        find_samples(folder)
-    with pytest.raises(UserError, match=r"have no mask: 001, 004\. Add parts/NAME"):
-        find_samples(folder, labels="parts")
+    refused(r"--labels parts takes those of parts/\. Add masks/NAME", find_samples, folder)
+    refused(r"have no mask: 001, 004\. Add parts/NAME", find_samples, folder, labels="parts")
 
 
 @given(names, st.integers(0, 5))
 def test_every_name_is_in_one_split_and_always_the_same(some, seed):
     splits = assign_splits(some, seed)
-    assert splits.keys() == set(some)
-    assert splits == assign_splits(some[::-1], seed)
+    assert splits.keys() == set(some) and splits == assign_splits(some[::-1], seed)
     assert len(some) < 3 or set(splits.values()) == {"train", "val", "test"}
 
 
@@ -74,16 +71,14 @@ def test_accents_pair_however_the_system_writes_them(make_dataset):
 def test_a_splits_csv_that_cannot_be_meant_is_one_sentence(make_dataset, table, said):
     folder = make_dataset(1)
     (folder / "splits.csv").mkdir() if table is None else (folder / "splits.csv").write_bytes(table)
-    with pytest.raises(UserError, match=said):
-        find_samples(folder)
+    refused(said, find_samples, folder)
 
 
 def test_fine_stripes_become_grey_also_where_only_one_side_shrinks():
     stripes = np.zeros((360, 1280, 3), np.uint8)
     stripes[:, ::8] = 255  # one column in eight: 32 in the mean
     small = Preprocessing(size=384).resize(stripes)
-    assert small.shape == (384, 384, 3)
-    assert abs(small.mean() - 32) < 1 and small.max() < 90
+    assert small.shape == (384, 384, 3) and abs(small.mean() - 32) < 1 and small.max() < 90
     assert (Preprocessing(size=360).resize(stripes[:, :360]) == stripes[:, :360]).all()
 
 
@@ -156,8 +151,7 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes(make_dataset):
     with pytest.raises(UserError, match=r"001.*80x96 .*mask is 60x50"):
         [load_dataset(folder, split=s, size=32) for s in ("train", "val", "test")]
     write_image(folder / "ignore" / "000.png", np.zeros((50, 60), np.uint8))
-    with pytest.raises(UserError, match=r"000.*80x96 .*ignore/ is 60x50"):
-        load_pair_full(find_samples(folder)[0])
+    refused(r"000.*80x96 .*ignore/ is 60x50", load_pair_full, find_samples(folder)[0])
 
 
 def test_resizing_a_mask_keeps_its_labels_and_its_place():
@@ -202,8 +196,7 @@ def test_empty_folders_and_wrong_words_are_refused(tmp_path, make_dataset):
         (lambda: Preprocessing(size=0), "input size"),
         (lambda: load_dataset(one, one.parent / "." / "one", split="train"), "more than once"),
     ):
-        with pytest.raises(UserError, match=said):
-            call()
+        refused(said, call)
 
 
 def test_several_folders_are_joined_and_a_limit_is_a_fixed_sample(make_dataset):

@@ -3,12 +3,12 @@ import csv
 import numpy as np
 import pytest
 import torch
+from conftest import refused
 from PIL import Image
 
 from segkit.checkpoint import CheckpointInfo
 from segkit.data import Preprocessing
 from segkit.evaluate import evaluate, write_evaluation
-from segkit.files import UserError
 from segkit.predict import Segmenter
 
 
@@ -46,8 +46,7 @@ def test_the_table_is_written_worst_first_with_a_sheet(nobody, make_dataset, tmp
     Image.new("L", (80, 96)).save(folder / "masks" / "003.png")  # nobody there: the answer is right
     paths = write_evaluation(evaluate(nobody, folder), nobody, tmp_path / "out", worst=4)
     rows = list(csv.DictReader(paths[0].open()))
-    assert [float(r["dice"]) for r in rows] == [0] * 6 + [1]
-    assert rows[-1]["name"] == "003"
+    assert [float(r["dice"]) for r in rows] == [0] * 6 + [1] and rows[-1]["name"] == "003"
     assert Image.open(paths[1]).size[0] > 300
 
 
@@ -61,5 +60,4 @@ def test_one_split_is_scored_alone(nobody, make_dataset):
     folder = make_dataset(5)
     (folder / "splits.csv").write_text("name,split\n000,train\n001,test\n002,train\n003,test\n004,val\n")
     assert [s.name for s in evaluate(nobody, folder, "test").samples] == ["001", "003"]
-    with pytest.raises(UserError, match="split is one of train, val, test"):
-        evaluate(nobody, folder, "dev")
+    refused("split is one of train, val, test", evaluate, nobody, folder, "dev")

@@ -10,6 +10,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from conftest import refused
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
@@ -113,16 +114,13 @@ def test_what_is_no_picture_is_said_in_one_sentence(tmp_path, photo, monkeypatch
         read_image(file)
     if hasattr(os, "mkfifo"):  # to open one would wait for a writer for ever
         os.mkfifo(tmp_path / "pipe.jpg")
-        with pytest.raises(UserError, match="a pipe, not a file: segkit predict -"):
-            read_image(tmp_path / "pipe.jpg")
+        refused("a pipe, not a file: segkit predict -", read_image, tmp_path / "pipe.jpg")
     monkeypatch.setattr("segkit.files.MAX_PIXELS", 1000)
-    with pytest.raises(UserError, match="more than 1,000 pixels"):
-        read_image(save(tmp_path / "big.png", photo))
+    refused("more than 1,000 pixels", read_image, save(tmp_path / "big.png", photo))
     broken = {PermissionError: "permissions", MemoryError: "memory holds", ValueError: r"ValueError\(\)"}
     for error, words in broken.items():
         monkeypatch.setattr("segkit.files.Image.open", Mock(side_effect=error))
-        with pytest.raises(UserError, match=words):
-            read_image(cut)
+        refused(words, read_image, cut)
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, photo):
@@ -198,8 +196,7 @@ def test_colours_are_looked_up_and_the_order_of_a_palette_means_nothing(tmp_path
     assert (first == second).all() and set(np.unique(first)) == {0, COLOUR + 0xFF0000}
     save(tmp_path / "c.png", np.random.default_rng(0).integers(0, 255, (16, 20, 3), np.uint8))
     for read, name in ((read_mask, "a.png"), (read_labels, "c.png")):
-        with pytest.raises(UserError, match="colour picture"):
-            read(tmp_path / name)
+        refused("colour picture", read, tmp_path / name)
     assert (read_labels(tmp_path / "b.png") == SQUARE * 2).all()  # class ids are numbers
     Image.fromarray(SQUARE > 0).save(tmp_path / "bits.png")
     assert (read_labels(tmp_path / "bits.png") == SQUARE * 255).all()
@@ -223,8 +220,7 @@ def test_a_mask_that_can_be_read_in_two_ways_is_refused(tmp_path):
     said |= {"far.tif": "3000", "nan.tif": "nan"}
     said |= {"pages.tif": "2 pictures", "ones.png": "Multiply the mask by 255"}
     for name, words in said.items():
-        with pytest.raises(UserError, match=words):
-            read_mask(tmp_path / name)
+        refused(words, read_mask, tmp_path / name)
     assert (read_labels(tmp_path / "grey.png") == WHITE).all()  # numbers are read as they are stored
 
 
@@ -232,11 +228,9 @@ def test_class_ids_are_whole_numbers_and_floats_of_them_are_not_scaled(tmp_path)
     Image.fromarray(SQUARE.astype(np.float32)).save(tmp_path / "a.tif")
     assert (read_labels(tmp_path / "a.tif") == SQUARE).all()
     Image.fromarray(SQUARE.astype(np.uint8)).save(tmp_path / "a.webp")
-    with pytest.raises(UserError, match="WEBP, which changes them"):
-        read_labels(tmp_path / "a.webp")
+    refused("WEBP, which changes them", read_labels, tmp_path / "a.webp")
     Image.fromarray(SQUARE.astype(np.uint16) * 300).save(tmp_path / "b.tif")
-    with pytest.raises(UserError, match="0 to 255"):
-        read_labels(tmp_path / "b.tif")
+    refused("0 to 255", read_labels, tmp_path / "b.tif")
 
 
 def test_single_bits_are_no_class_ids(tmp_path):
@@ -316,8 +310,7 @@ def test_a_picture_is_what_it_holds_and_starts_no_other_program(tmp_path, photo)
     save(tmp_path / "a.jpg", photo, format="PNG")
     assert (read_image(tmp_path / "a.jpg") == photo).all()
     save(tmp_path / "b.jpg", photo, format="EPS")  # Ghostscript would have to draw it
-    with pytest.raises(UserError, match="not a picture"):
-        read_image(tmp_path / "b.jpg")
+    refused("not a picture", read_image, tmp_path / "b.jpg")
 
 
 def test_every_ending_is_listed_and_the_rest_is_counted(tmp_path, photo):
@@ -335,8 +328,7 @@ def test_what_is_hidden_is_left_out_and_links_followed_but_not_in_a_circle(tmp_p
     os.symlink(tmp_path / "in", tmp_path / "store" / "back")
     os.symlink(tmp_path / "nowhere.png", tmp_path / "in" / "c.png")
     assert [p.name for p in list_images(tmp_path / "in")] == ["a.JPG", "b.png"]
-    with pytest.raises(UserError, match="not a folder"):
-        list_images(tmp_path / "none")
+    refused("not a folder", list_images, tmp_path / "none")
 
 
 def test_an_output_is_never_an_input_and_nothing_is_replaced_unasked(tmp_path, photo):
@@ -344,11 +336,9 @@ def test_an_output_is_never_an_input_and_nothing_is_replaced_unasked(tmp_path, p
     os.symlink(old, link)
     check_outputs([tmp_path / "new.png"], [old])
     check_outputs([old], [], overwrite=True)
-    with pytest.raises(UserError, match="--overwrite"):
-        check_outputs([old])
+    refused("--overwrite", check_outputs, [old])
     for overwrite in (False, True):
-        with pytest.raises(UserError, match="to be read"):
-            check_outputs([link], [old], overwrite)
+        refused("to be read", check_outputs, [link], [old], overwrite)
 
 
 decomposed = st.text("aAé-2", max_size=3).map(lambda text: unicodedata.normalize("NFD", text))
@@ -366,5 +356,4 @@ def test_a_missing_package_is_a_sentence_that_says_what_to_install(monkeypatch):
     require("numpy", extra="lab")
     monkeypatch.setitem(sys.modules, "av", None)
     said = r"^av is not installed. Run: pip install 'segkit-course\[video\]', or go$"
-    with pytest.raises(UserError, match=said):
-        require("numpy", "av", extra="video", otherwise="or go")
+    refused(said, require, "numpy", "av", extra="video", otherwise="or go")

@@ -25,8 +25,7 @@ def test_counts_and_scores_by_hand_on_4x4():
 @given(masks, masks)
 def test_dice_and_iou_are_tied_symmetric_and_bounded(a, b):
     dice, iou = dice_score(a, b), iou_score(a, b)
-    assert torch.allclose(dice, 2 * iou / (1 + iou))
-    assert torch.equal(dice, dice_score(b, a))
+    assert torch.allclose(dice, 2 * iou / (1 + iou)) and torch.equal(dice, dice_score(b, a))
     assert ((iou >= 0) & (iou <= dice) & (dice <= 1)).all()
 
 
@@ -37,8 +36,7 @@ def test_two_empty_masks_score_one_and_a_false_alarm_scores_zero():
         counts = count_pixels(pred, target)
         for name in ("dice", "iou", "precision", "recall"):
             assert getattr(counts, name)().item() == score, name
-    assert boundary_f(empty, empty).item() == 1
-    assert boundary_f(one, empty).item() == 0
+    assert boundary_f(empty, empty).item() == 1 and boundary_f(one, empty).item() == 0
 
 
 ORACLES = {"dice": oracle.binary_f1_score, "iou": oracle.binary_jaccard_index}

@@ -30,8 +30,7 @@ def test_the_lock_pins_every_dependency_within_its_range():
             assert requirement.extras <= set(EXTRAS)
             continue
         assert pins[canonicalize_name(requirement.name)] in requirement.specifier, text
-    assert pins["torch"] == "2.13.0"
-    assert "opencv-python" not in pins
+    assert pins["torch"] == "2.13.0" and "opencv-python" not in pins
 
 
 def test_the_lock_names_no_place_to_download_from():
@@ -65,8 +64,7 @@ def test_environment_yml_points_at_the_lock_and_at_extras_that_exist():
 
 def test_ci_calls_the_test_command_of_the_readme():
     assert "make test" in (ROOT / ".ci" / "run").read_text().splitlines()
-    assert "make test" in README
-    assert "make course" in README
+    assert "make test" in README and "make course" in README
 
 
 def test_make_lab_opens_copies_of_the_lessons_in_which_git_sees_no_change(tmp_path):

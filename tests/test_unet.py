@@ -1,7 +1,7 @@
 import pytest
 import torch
+from conftest import refused
 
-from segkit.files import UserError
 from segkit.models import MODEL_NAMES, build_model, count_parameters
 from segkit.unet import pad_to_multiple
 
@@ -15,8 +15,7 @@ def test_the_four_named_variants_have_their_known_parameter_counts(name):
 
 def test_the_laptop_default_has_width_16_and_under_a_million_parameters():
     model = build_model()
-    assert model.config.widths == (16, 32, 64, 128)
-    assert count_parameters(model) < 1_000_000
+    assert model.config.widths == (16, 32, 64, 128) and count_parameters(model) < 1_000_000
 
 
 @pytest.mark.parametrize("size", [(64, 64), (37, 53), (1, 1), (16, 100)])
@@ -41,8 +40,7 @@ def test_the_bottleneck_of_a_256_picture_is_512_channels_at_16x16():
 def test_padding_repeats_the_edge_and_leaves_fitting_sizes_alone():
     images = torch.arange(6.0).view(1, 1, 2, 3)
     padded = pad_to_multiple(images, 4)
-    assert padded.shape == (1, 1, 4, 4)
-    assert padded[0, 0, 3].tolist() == [3, 4, 5, 5]
+    assert padded.shape == (1, 1, 4, 4) and padded[0, 0, 3].tolist() == [3, 4, 5, 5]
     assert pad_to_multiple(padded, 4) is padded
 
 
@@ -69,5 +67,4 @@ def test_a_model_is_built_again_from_what_it_remembers():
     ],
 )
 def test_a_wrong_setting_is_named(settings, said):
-    with pytest.raises(UserError, match=said):
-        build_model(**settings)
+    refused(said, build_model, **settings)

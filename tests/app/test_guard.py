@@ -9,13 +9,13 @@ import pytest
 pytest.importorskip("uvicorn")
 
 from asking import ask, running
+from conftest import refused
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from segkit.app import guard
-from segkit.files import UserError
 
 
 async def echo(request):
@@ -87,10 +87,8 @@ def test_a_server_for_the_network_knows_its_addresses_and_no_others():
 
 def test_a_port_in_use_is_said_and_the_next_free_one_is_found(address):
     port = urlsplit(address).port
-    with pytest.raises(UserError, match=f"port {port}.*--port"):
-        guard.listen("127.0.0.1", port)
+    refused(f"port {port}.*--port", guard.listen, "127.0.0.1", port)
     with guard.listen("127.0.0.1", None) as place:
         assert place.getsockname()[1] != port
     for host, port in (("nowhere.invalid", 0), ("127.0.0.1", -1), ("127.0.0.1", 70000)):
-        with pytest.raises(UserError, match="cannot be used"):
-            guard.listen(host, port)
+        refused("cannot be used", guard.listen, host, port)

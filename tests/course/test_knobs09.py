@@ -55,13 +55,11 @@ def test_a_slice_holds_its_pictures_only_and_starts_at_its_worst(browser):
     browser.place.value = 5
     for part in browser.part.options[1:]:
         browser.part.value = part
-        assert browser.place.value == 0
-        assert browser.place.max == len(browser.ranking) - 1
+        assert browser.place.value == 0 and browser.place.max == len(browser.ranking) - 1
         assert f"1 of {len(browser.ranking)}" in browser.words.value
     browser.part.value = "light: darkest quarter"
     dark = sorted(range(6), key=lambda i: browser.facts[i].brightness)[: len(browser.ranking)]
-    assert sorted(browser.ranking) == sorted(dark)
-    assert len(browser.figure(4).axes) == 6
+    assert sorted(browser.ranking) == sorted(dark) and len(browser.figure(4).axes) == 6
 
 
 def test_temperature_explorer_shows_the_calibration_of_segkit_analysis(pictures):
@@ -70,19 +68,16 @@ def test_temperature_explorer_shows_the_calibration_of_segkit_analysis(pictures)
     explorer.temperature.value = 2.0
     expected = reliability([temper(prob, 2.0) for prob in probs], masks).ece
     assert explorer.curve.ece == pytest.approx(expected, abs=1e-9)  # few pixels: all of them are used
-    assert f"{expected:.4f}" in explorer.words.value
-    assert len(explorer.figure().axes) == 5
+    assert f"{expected:.4f}" in explorer.words.value and len(explorer.figure().axes) == 5
 
 
 def test_few_seeds_name_one_of_two_equals_by_chance_and_never_the_one_far_behind():
     explorer = explorers.seeds()
     one = explorer.winners
-    assert sum(one.values()) == pytest.approx(1)
-    assert one[0.0] < 0.02
+    assert sum(one.values()) == pytest.approx(1) and one[0.0] < 0.02
     assert min(one[0.5], one[1.0]) > 0.1
     explorer.seeds.value = 12
-    assert explorer.winners[0.0] == 0
-    assert max(explorer.winners.values()) >= max(one.values())
+    assert explorer.winners[0.0] == 0 and max(explorer.winners.values()) >= max(one.values())
 
 
 def test_another_draw_is_another_picture_and_the_words_name_its_winner():

@@ -11,7 +11,7 @@ import nbformat
 import numpy as np
 import pytest
 import zmq.asyncio
-from conftest import write_notebook
+from conftest import refused, write_notebook
 from jupyter_client.session import Session
 
 from segkit.course.run import (
@@ -60,8 +60,7 @@ def printed(path) -> str:
 def test_every_notebook_runs_and_is_kept_as_notebook_and_as_page(course):
     code, out, err, made = course()
     assert (code, err) == (0, "")
-    assert "profile: default" in out
-    assert "2 of 2 notebooks ran" in out
+    assert "profile: default" in out and "2 of 2 notebooks ran" in out
     assert str(made / "index.html") in out
     assert printed(made / "00_first.ipynb") == "seed 0 lr 0.1 '' False\n"
     assert printed(made / "01_second.ipynb") == "14"
@@ -75,10 +74,8 @@ def test_a_failure_is_named_and_the_next_notebook_still_runs(course, lessons, tm
     write_notebook(lessons / "00_first.ipynb", "print('before')", "1 / 0", "print('after')")
     code, out, err, made = course()
     assert code == 1
-    assert "failed: 00_first" in err
-    assert "01_second" not in err
-    assert "FAILED" in out
-    assert "ZeroDivisionError: division by zero" in out
+    assert "failed: 00_first" in err and "01_second" not in err
+    assert "FAILED" in out and "ZeroDivisionError: division by zero" in out
     assert "1 of 2 notebooks ran" in out
     assert "before" in printed(made / "00_first.ipynb")
     assert "ZeroDivisionError" in (made / "00_first.html").read_text()
@@ -140,8 +137,7 @@ def test_a_profile_changes_parameters_and_p_goes_before_it(course):
     _, out, _, made = course("--profile", "fast", "-p", "size=5", "flip=true", "-p", "data_dir=007")
     assert printed(made / "00_first.ipynb") == "seed 0 lr 0.001 '007' True\n"
     assert printed(made / "01_second.ipynb") == "10"
-    assert "profile: fast" in out
-    assert "size=5" in out
+    assert "profile: fast" in out and "size=5" in out
 
 
 @pytest.mark.parametrize(
@@ -163,8 +159,7 @@ def test_a_profile_changes_parameters_and_p_goes_before_it(course):
 def test_a_mistake_is_one_sentence_before_anything_runs(course, tmp_path, argv, said):
     code, _, err, made = course(*argv)
     assert (code, made) == (1, None)
-    assert said in err
-    assert len(err.splitlines()) == 1
+    assert said in err and len(err.splitlines()) == 1
     assert not (tmp_path / "runs").exists()
 
 
@@ -225,8 +220,7 @@ def test_times_and_memory_are_written_between_the_markers(course, tmp_path):
     assert code == 0
     text = page.read_text()
     assert re.search(r"\| \[00 · First\]\(00_first.ipynb\) \| \d+ s \| 0\.\d\d GB \|", text)
-    assert "old" not in text
-    assert text.startswith("Before.\n<!-- times -->\n|")
+    assert "old" not in text and text.startswith("Before.\n<!-- times -->\n|")
     assert text.endswith("<!-- /times -->\nAfter.\n")
 
 
@@ -236,10 +230,8 @@ def test_a_page_links_to_pages_carries_its_pictures_and_has_text_in_place_of_a_w
     write_image(lessons / "dot.png", np.zeros((2, 2, 3), np.uint8))
     *_, made = course()
     page = (made / "00_first.html").read_text()
-    assert 'href="01_second.html"' in page
-    assert 'src="data:image/png' in page
-    assert "IntSlider(value=0, max=7)" in page
-    assert "widget-view" not in page
+    assert 'href="01_second.html"' in page and 'src="data:image/png' in page
+    assert "IntSlider(value=0, max=7)" in page and "widget-view" not in page
     assert "html-manager" not in page  # what would fetch the widget's code
 
 
@@ -251,8 +243,7 @@ def test_the_memory_of_processes_below_the_kernel_counts(tmp_path):
         f"subprocess.run([sys.executable, '-c', '{hold}'])",
     )
     outcome = run_notebook(path, tmp_path / "copy.ipynb")
-    assert outcome.error is None
-    assert 230e6 < outcome.peak_bytes < 500e6
+    assert outcome.error is None and 230e6 < outcome.peak_bytes < 500e6
 
 
 def test_a_process_that_was_there_before_does_not_count():
@@ -268,5 +259,4 @@ def test_durations_read_like_speech():
 
 
 def test_without_notebooks_it_says_where_they_come_from(tmp_path):
-    with pytest.raises(UserError, match="come with the repository, not with the package"):
-        run_course(tmp_path)
+    refused("come with the repository, not with the package", run_course, tmp_path)

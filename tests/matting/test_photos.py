@@ -5,6 +5,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from conftest import refused
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
@@ -24,11 +25,9 @@ def test_a_folder_is_written_and_one_broken_file_does_not_stop_it(bright, tmp_pa
     paths = sorted(photos.iterdir())
     outputs = "mask", "overlay", "cutout"
     report = predict_files(bright, paths, tmp_path / "out", outputs, (255, 0, 0))
-    assert list(report.failed) == [photos / "05.jpg"]
-    assert len(report.written) == 10 * 4
+    assert list(report.failed) == [photos / "05.jpg"] and len(report.written) == 10 * 4
     mask = np.asarray(Image.open(tmp_path / "out" / "07_mask.png"))
-    assert mask.shape == (107, 512)
-    assert set(np.unique(mask)) <= {0, 255}
+    assert mask.shape == (107, 512) and set(np.unique(mask)) <= {0, 255}
     assert (mask == (bright(read_image(photos / "07.jpg")) > 0.5) * 255).all()
     assert Image.open(tmp_path / "out" / "07_cutout.png").mode == "RGBA"
 
@@ -38,8 +37,7 @@ def test_a_place_that_is_a_pictures_name_and_an_output_that_does_not_exist_are_r
         ("cutout.PNG", "mask", "go into a folder"),
         ("out", "hologram", "mask, overlay"),
     ):
-        with pytest.raises(UserError, match=said):
-            predict_files(bright, [tmp_path / "a.jpg"], tmp_path / where, (what,))
+        refused(said, predict_files, bright, [tmp_path / "a.jpg"], tmp_path / where, (what,))
 
 
 def test_a_portrait_is_cleaned_once_and_is_what_the_page_gives(bright, tmp_path, astronaut):
@@ -92,8 +90,7 @@ def test_results_that_are_there_stay_and_a_picture_is_never_its_own_result(brigh
     path = write_image(tmp_path / "x.jpg", np.full((9, 9, 3), 200, np.uint8))
     hand_made = write_image(tmp_path / "x_mask.png", np.eye(9, dtype=np.uint8))
     before = hand_made.read_bytes()
-    with pytest.raises(UserError, match=r"x_mask\.png.*--overwrite"):
-        predict_files(bright, [path], tmp_path)
+    refused(r"x_mask\.png.*--overwrite", predict_files, bright, [path], tmp_path)
     for overwrite in (False, True):
         with pytest.raises(UserError, match="to be read"):
             predict_files(bright, [path, hand_made], tmp_path, overwrite=overwrite)
@@ -155,8 +152,7 @@ def test_large_pictures_go_through_alone(bright, tmp_path, monkeypatch):
     paths.append(write_image(tmp_path / "large.png", np.zeros((60, 40, 3), np.uint8)))
     predict_files(bright, paths, tmp_path / "out")
     assert together[1:] == [2, 2, 1]  # the first one, of none, checks the scales
-    with pytest.raises(UserError, match="8 to 4096 pixels"):
-        predict_files(bright, paths, tmp_path / "nothing", scales=[0])
+    refused("8 to 4096 pixels", predict_files, bright, paths, tmp_path / "nothing", scales=[0])
 
 
 def test_results_are_upright_and_keep_exif_resolution_and_profile(bright, tmp_path):
@@ -228,5 +224,4 @@ def test_a_folder_keeps_the_folders_below_it_and_says_what_is_no_picture(bright,
         tmp_path / "in" / "c.gif": "it holds 2 pictures, and the first was taken",
     }
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no pictures"):
-        predict_files(bright, [tmp_path / "empty"], tmp_path / "out")
+    refused("holds no pictures", predict_files, bright, [tmp_path / "empty"], tmp_path / "out")

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from conftest import refused
 
 from segkit.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from segkit.data import Preprocessing
 from segkit.deploy.export import differences, export_onnx
-from segkit.files import UserError
 from segkit.losses import BCEDiceLoss, DeepSupervisionLoss, build_loss
 from segkit.models import build_model, count_parameters
 from segkit.networks.deeplab import ASPP, keep_resolution
@@ -77,8 +77,7 @@ WRONG += [("deeplab-lite0", {"rates": rates}) for rates in ((), (0,), (1.5,), (-
 @pytest.mark.parametrize(("name", "settings"), WRONG)
 def test_a_setting_that_cannot_be_is_named(name, settings):
     said = "one class" if "deep" in settings else next(iter(settings))
-    with pytest.raises(UserError, match=said):
-        build_model(name, **settings)
+    refused(said, build_model, name, **settings)
 
 
 def test_deep_supervision_answers_at_every_depth_while_training_and_once_afterwards():

@@ -6,6 +6,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from conftest import refused
 from PIL import Image
 from pycocotools.coco import COCO
 
@@ -169,16 +170,14 @@ def test_wrong_calls_get_a_sentence(bright, photos, tmp_path):
     for wrong in ({"per": "dog"}, {"format": ("circle",)}, {"least": 1}, {"tolerance": -1}, {"threshold": 1}):
         with pytest.raises(UserError):
             AnnotateConfig(**wrong)
-    with pytest.raises(UserError, match="inside"):
-        annotate_folder(bright, photos, photos / "out", progress=False)
+    refused("inside", annotate_folder, bright, photos, photos / "out", progress=False)
     with pytest.raises(UserError, match="its photographs are in"):
         annotate_folder(bright, embedded_path("people"), tmp_path / "out", progress=False)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no pictures"):
         annotate_folder(bright, tmp_path / "empty", tmp_path / "out", progress=False)
     write_image(tmp_path / "taken" / "mine.png", np.zeros((9, 9), np.uint8))
-    with pytest.raises(UserError, match="not empty"):
-        annotate_folder(bright, photos, tmp_path / "taken", progress=False)
+    refused("not empty", annotate_folder, bright, photos, tmp_path / "taken", progress=False)
     annotate_folder(bright, photos, tmp_path / "out", progress=False)
     with pytest.raises(UserError, match="other settings"):
         annotate_folder(bright, photos, tmp_path / "out", AnnotateConfig("image"), progress=False)

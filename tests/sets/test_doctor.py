@@ -68,9 +68,7 @@ def test_every_planted_fault_is_named_and_nothing_else(planted):
 def test_a_sound_set_has_no_findings_and_its_numbers_are_right(make_dataset):
     folder = make_dataset(12)
     report = inspect_dataset(folder)
-    assert report.healthy
-    assert not report.findings
-    assert "12 pictures" in report.text()
+    assert report.healthy and not report.findings and "12 pictures" in report.text()
     mask = np.asarray(Image.open(folder / "masks" / "004.png"))
     assert report.shares["004"] == pytest.approx((mask > 0).mean())
     assert report.sizes["004"] == (96, 80)
@@ -92,8 +90,7 @@ def test_twins_in_one_split_are_a_warning_and_plain_walls_are_no_twins(make_data
 def test_the_picture_shows_the_faulty_ones_first(planted):
     figure = picture_of_dataset(inspect_dataset(planted))
     titles = [axes.get_title() for axes in figure.axes]
-    assert "! values other than two" in titles[0]
-    assert any("% person" in title for title in titles)
+    assert "! values other than two" in titles[0] and any("% person" in title for title in titles)
 
 
 @pytest.mark.parametrize("with_masks", [True, False])

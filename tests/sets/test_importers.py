@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import refused
 from PIL import Image, ImageOps
 from small_sets import (
     NOBODY,
@@ -25,7 +26,6 @@ from small_sets import (
     write,
 )
 
-from segkit.files import UserError
 from segkit.sets.importers import import_folder
 from segkit.sets.layouts import detect_layout
 
@@ -216,8 +216,7 @@ def test_an_unknown_folder_lists_what_is_known(src):
     refuse(src, {"a.jpg": None}, r"no layout known here.*labelme")
     results = {"results.json": [{"image_id": 1, "segmentation": []}]}
     refuse(src, results, r"results\.json, which cannot be read as annotations")
-    with pytest.raises(UserError, match="does not exist"):
-        detect_layout(src / "nowhere")
+    refused("does not exist", detect_layout, src / "nowhere")
 
 
 def test_two_layouts_at_once_are_not_guessed(src):
@@ -263,12 +262,10 @@ def test_the_folder_format_keeps_its_groups_and_the_names_below_folders(src):
 
 def test_out_must_be_new_and_outside(src):
     write(src, pairs("a"))
-    with pytest.raises(UserError, match="lies inside"):
-        import_folder(src, src / "out")
+    refused("lies inside", import_folder, src, src / "out")
     (src.parent / "out").mkdir()
     import_folder(src, src.parent / "out")  # an empty folder may be there already
-    with pytest.raises(UserError, match="exists and is not empty"):
-        import_folder(src, src.parent / "out")
+    refused("exists and is not empty", import_folder, src, src.parent / "out")
 
 
 def test_other_picture_formats_become_png_without_loss(src):

@@ -7,13 +7,13 @@ import nbformat
 import numpy as np
 import papermill
 import pytest
-from conftest import draw_pair
+from conftest import draw_pair, refused
 from notebook_rules import texts
 from PIL import Image
 from small_sets import write
 
 from segkit.data import find_samples, load_dataset, load_pair_full, read_class_name
-from segkit.files import UserError, read_mask, write_image
+from segkit.files import read_mask, write_image
 from segkit.predict import Segmenter
 from segkit.sets.own_folder import complete_splits, open_folder
 
@@ -119,8 +119,7 @@ def test_the_lesson_runs_on_it_with_no_edit(tmp_path):
 )
 def test_a_folder_that_cannot_be_used_gets_one_sentence(make, sentence, tmp_path):
     make(tmp_path / "mine")
-    with pytest.raises(UserError, match=sentence):
-        open_folder(tmp_path / "mine", tmp_path / "work")
+    refused(sentence, open_folder, tmp_path / "mine", tmp_path / "work")
 
 
 def test_classes_say_what_is_meant_where_masks_hold_several_values(tmp_path):

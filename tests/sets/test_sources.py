@@ -19,6 +19,8 @@ from PIL import Image
 pytest.importorskip("pooch")
 coco_tools = pytest.importorskip("pycocotools.mask")
 
+from conftest import refused  # noqa: E402
+
 from segkit.data import read_table  # noqa: E402
 from segkit.files import UserError  # noqa: E402
 from segkit.sets import sources  # noqa: E402
@@ -125,8 +127,7 @@ def test_a_file_is_fetched_once_however_often_that_has_to_be_tried(server, tmp_p
 )
 def test_what_cannot_be_fetched_is_one_sentence_and_leaves_nothing(server, tmp_path, body, said):
     server.files["/a.bin"], server.faults["/a.bin"] = body, ["busy"] * 9 if body == BODY else []
-    with pytest.raises(UserError, match=said):
-        fetch(f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY))
+    refused(said, fetch, f"{server.url}/a.bin", tmp_path / "a.bin", md5(BODY))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -180,8 +181,7 @@ def test_a_failed_command_leaves_no_folder_that_looks_complete(penn, server, tmp
 
 def test_terms_are_shown_and_must_be_accepted_before_the_first_download(penn, server, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    with pytest.raises(UserError, match="--yes"):
-        get_source("penn-fudan", progress=False)
+    refused("--yes", get_source, "penn-fudan", progress=False)
     assert "forbids reposting" in capsys.readouterr().out
     assert server.asked == []
     get_source("penn-fudan", yes=True, limit=1, progress=False)
@@ -207,8 +207,7 @@ def test_wrong_arguments_are_sentences(penn):
         ({"name": "coco-person", "limit": 0}, "at least 1"),
         ({"name": "coco-person", "crowd": "skip"}, "crowd is one of person, skip-image; found 'skip'"),
     ]:
-        with pytest.raises(UserError, match=words):
-            get_source(**arguments, yes=True)
+        refused(words, get_source, **arguments, yes=True)
 
 
 def test_the_list_names_every_set_and_the_cache_and_addresses_are_well_formed(cache):
@@ -310,8 +309,7 @@ def test_only_images_that_may_be_passed_on_are_fetched(coco, server):
     fetched = {path for path in server.asked if path.startswith("/val2017")}
     assert len(fetched) == 3, "the others were not even downloaded"
     assert sorted(map(int, rows_of(get_coco(licence="1,6")))) == [1, 3, 5, 7]
-    with pytest.raises(UserError, match=r"licence 'mit' is not known.*4 Attribution \*;"):
-        get_coco(licence="mit")
+    refused(r"licence 'mit' is not known.*4 Attribution \*;", get_coco, licence="mit")
 
 
 def test_all_splits_fit_into_one_folder(coco):
@@ -322,8 +320,7 @@ def test_an_interrupted_coco_download_keeps_the_images_that_arrived(coco, server
     monkeypatch.setattr(sources, "RETRIES", 0)
     last = sources._shuffled(f"{i:012}.jpg" for i in range(1, 9) if i != 4)[-1]
     server.faults[f"/val2017/{last}"] = ["cut"]
-    with pytest.raises(UserError, match="Check the network"):
-        get_coco(out=tmp_path / "set")
+    refused("Check the network", get_coco, out=tmp_path / "set")
     assert not (tmp_path / "set").exists()
     server.asked.clear()
     assert len(rows_of(get_coco(out=tmp_path / "set"))) == 7
@@ -339,13 +336,11 @@ def test_an_image_gone_from_the_server_is_left_out_and_named(coco, server, capsy
 def test_a_damaged_image_is_removed_so_that_the_next_call_fetches_it_anew(coco, server, cache):
     path = f"/val2017/{5:012}.jpg"
     good, server.files[path] = server.files[path], b"<html>not a photo</html>"
-    with pytest.raises(UserError, match="It was removed"):
-        get_coco()
+    refused("It was removed", get_coco)
     server.files[path] = good
     assert len(rows_of(get_coco())) == 7
 
 
 def test_an_image_of_another_size_is_refused(coco, server):
     server.files[f"/val2017/{5:012}.jpg"] = picture(noise(10, 10), "jpeg")
-    with pytest.raises(UserError, match="is 10x10, its mask 32x24"):
-        get_coco()
+    refused("is 10x10, its mask 32x24", get_coco)

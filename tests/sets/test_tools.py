@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 import pytest
+from conftest import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -575,8 +576,7 @@ def test_one_coco_file_can_be_named_where_several_would_clash(src):
     refuse(src, files, "annotate the same pictures")
     one, out = src / "annotations" / "instances.json", src.parent / "out"
     assert np.array_equal(masks(import_folder(one, out, progress=False))["a"], RING | BLOCK)
-    with pytest.raises(UserError, match="does not look like this"):
-        import_folder(one, src.parent / "again", layout="cutouts")
+    refused("does not look like this", import_folder, one, src.parent / "again", layout="cutouts")
 
 
 def test_a_coco_object_without_an_outline_or_picture_fails_alone(src):
@@ -645,10 +645,8 @@ def test_run_lengths_of_both_spellings_are_one_mask_and_short_ones_are_refused()
         ([2**63 - 1, 2**63 - 1, 2 + H * W], "longer than"),  # their sum fits, in 64 bits
         ("o" * 2_000_000, "longer than"),
     ):
-        with pytest.raises(UserError, match=words):
-            runs(wrong, shape=(H, W))
-    with pytest.raises(UserError, match="more than 150,000,000"):
-        runs([10**10], shape=(10**5, 10**5))
+        refused(words, runs, wrong, shape=(H, W))
+    refused("more than 150,000,000", runs, [10**10], shape=(10**5, 10**5))
 
 
 def test_annotations_that_cannot_be_read_are_no_cutouts(src):

@@ -117,8 +117,7 @@ def test_a_slice_table_counts_and_an_empty_slice_has_no_mean():
     slices = {"size": {"low": np.array([1, 1, 0, 0], bool), "none": np.zeros(4, bool)}}
     low, none = slice_table([0.2, 0.4, 0.9, 0.9], slices, groups=range(4))
     assert (low["count"], low["mean"]) == (2, pytest.approx(0.3))
-    assert low["low"] == pytest.approx(0.2)
-    assert low["high"] == pytest.approx(0.4)
+    assert low["low"] == pytest.approx(0.2) and low["high"] == pytest.approx(0.4)
     assert (none["count"], none["mean"], none["low"]) == (0, None, None)
     assert len(plot_slices([low, none], 0.6).axes[0].get_yticks()) == 1
 
@@ -129,8 +128,7 @@ def test_a_slice_table_counts_and_an_empty_slice_has_no_mean():
 def test_the_calibration_error_of_a_case_done_by_hand():
     # Two bins. Four pixels said 0.2, one of them person: off by 0.05. Two said 0.9, one of them: off by 0.4.
     curve = reliability([np.array([0.2] * 4), np.array([0.9] * 2)], [[1, 0, 0, 0], [1, 0]], bins=2)
-    assert curve.count.tolist() == [4, 2]
-    assert curve.said == pytest.approx([0.2, 0.9])
+    assert curve.count.tolist() == [4, 2] and curve.said == pytest.approx([0.2, 0.9])
     assert curve.true == pytest.approx([0.25, 0.5])
     assert curve.ece == pytest.approx((4 * 0.05 + 2 * 0.4) / 6)
 
@@ -145,8 +143,7 @@ def test_the_calibration_error_is_that_of_torchmetrics(rng, bins):
 
 def test_a_probability_of_one_falls_into_the_last_bin_and_an_empty_bin_costs_nothing():
     curve = reliability([np.array([1.0, 1.0])], [np.array([1, 1])], bins=10)
-    assert curve.count.tolist() == [0] * 9 + [2]
-    assert curve.ece == 0
+    assert curve.count.tolist() == [0] * 9 + [2] and curve.ece == 0
     assert len(plot_reliability({"a": curve}).axes) == 2
 
 
@@ -183,5 +180,4 @@ def test_dice_by_threshold_is_the_dice_of_every_cut(rng):
 
 def test_a_pixel_exactly_at_the_threshold_is_background_and_two_empty_masks_agree():
     table = dice_by_threshold([np.full((4, 4), 0.5)], [np.zeros((4, 4))], np.array([0.4, 0.5]))
-    assert table.tolist() == [[0.0, 1.0]]
-    assert not math.isnan(table.sum())
+    assert table.tolist() == [[0.0, 1.0]] and not math.isnan(table.sum())

@@ -23,8 +23,7 @@ from segkit.study.anatomy import (
 def test_convolutions_see_as_far_as_the_sum_of_their_rates(rates):
     net = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=rate, dilation=rate) for rate in rates))
     gradient = input_gradient(net, torch.randn(2, 3, 41, 41), 20, 20)
-    assert field_of_view(gradient) == 1 + 2 * sum(rates)
-    assert gradient.shape == (41, 41)
+    assert field_of_view(gradient) == 1 + 2 * sum(rates) and gradient.shape == (41, 41)
 
 
 def test_looking_leaves_the_network_as_it_was():

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import refused
 
-from segkit.files import UserError
 from segkit.study.compare import COLUMNS, compare_to_reference, plot_ablation, read_runs
 
 WEIGHTS = Path(__file__).parents[2] / "data" / "weights"
@@ -82,10 +82,8 @@ def test_the_table_that_ships_is_whole():
 
 def test_other_columns_are_refused(tmp_path):
     (tmp_path / "a.csv").write_text("row,dice\nx,0.5\n")
-    with pytest.raises(UserError, match="dice_real"):
-        read_runs(tmp_path / "a.csv")
-    with pytest.raises(UserError, match="not there"):
-        read_runs(tmp_path / "b.csv")
+    refused("dice_real", read_runs, tmp_path / "a.csv")
+    refused("not there", read_runs, tmp_path / "b.csv")
 
 
 def test_every_row_changes_one_thing_and_builds():

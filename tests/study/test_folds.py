@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from conftest import refused
 
 from segkit.checkpoint import CheckpointInfo, save_checkpoint
 from segkit.data import find_samples, load_pair_full, read_table
@@ -65,8 +66,7 @@ def test_every_picture_gets_one_score_of_a_network_that_was_not_shown_it(grouped
     more = train([grouped], tmp_path / "more", Recipe(size=32, start_from=str(out)), CONFIG)
     assert len(Segmenter.load(more.folder).model.members) == 3  # all go on to learn
 
-    with pytest.raises(UserError, match="--resume"):
-        cross_validate([grouped], out, 3, RECIPE, CONFIG)
+    refused("--resume", cross_validate, [grouped], out, 3, RECIPE, CONFIG)
     (out / "fold3" / "per_image.csv").unlink()  # as if the last fold had been cut off after its training
     monkeypatch.setattr(
         "segkit.training.sampler.EpochSampler.__iter__", lambda self: pytest.fail("nothing is left")
@@ -87,8 +87,7 @@ def test_what_cannot_be_cross_validated_is_a_sentence(grouped, tmp_path):
         cross_validate([grouped, grouped], tmp_path / "a", 3, RECIPE, CONFIG)
     with pytest.raises(UserError, match="6 groups cannot fill 7 parts"):
         cross_validate([grouped], tmp_path / "b", 7, RECIPE, CONFIG)
-    with pytest.raises(UserError, match="three folds or more"):
-        cross_validate([grouped], tmp_path / "c", 2, RECIPE, CONFIG)
+    refused("three folds or more", cross_validate, [grouped], tmp_path / "c", 2, RECIPE, CONFIG)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "best.safetensors").write_text("mine")
     with pytest.raises(UserError, match=r"already holds best\.safetensors: choose another folder\.$"):
@@ -105,8 +104,7 @@ def test_films_that_the_folds_tear_are_said_before_the_first_epoch(
     for path in [*folder.glob("*/*.jpg"), *folder.glob("*/*.png")]:
         path.rename(path.with_stem(f"film{int(path.stem) // 4}_{path.stem}"))
     monkeypatch.setattr("segkit.study.folds.run_members", lambda *_: ([], {"fold1": "no epoch here"}))
-    with pytest.raises(UserError, match="no epoch here"):
-        cross_validate([folder], tmp_path / "cv", 3, RECIPE, CONFIG)
+    refused("no epoch here", cross_validate, [folder], tmp_path / "cv", 3, RECIPE, CONFIG)
     assert "leak: the names look like a film or a series" in (said := capsys.readouterr().out)
     assert (
         f"segkit data split {folder} --group" in said and "leaks" in (tmp_path / "cv" / "cv.json").read_text()
@@ -119,8 +117,7 @@ def test_the_mean_of_networks_of_several_classes_is_saved_and_loaded(tmp_path):
     info = CheckpointInfo(mean.built_as, classes=("background", "head", "arm"))
     path = save_checkpoint(tmp_path / "best.safetensors", mean, info)
     assert Segmenter.load(path, engine="onnx").classes == info.classes
-    with pytest.raises(UserError, match="start from one of its folds"):
-        network_of(Recipe(start_from=str(path)), num_classes=1)
+    refused("start from one of its folds", network_of, Recipe(start_from=str(path)), num_classes=1)
 
 
 def test_an_ensemble_of_several_classes_averages_their_probabilities():

@@ -1,12 +1,11 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
+from conftest import refused
 
 from segkit.augment import Augmentation
 from segkit.data import Sample, load_dataset
-from segkit.files import UserError
 from segkit.training.sampler import EpochSampler, sampling_weights
 
 
@@ -30,8 +29,7 @@ def test_a_picture_that_comes_again_within_an_epoch_is_augmented_anew(make_datas
 def test_each_epoch_shuffles_anew_and_holds_whole_batches():
     sampler = EpochSampler(22, 5, seed=3)
     first = list(sampler)
-    assert len(first) == len(set(first)) == len(sampler) == 20
-    assert first == list(sampler)
+    assert len(first) == len(set(first)) == len(sampler) == 20 and first == list(sampler)
     sampler.set_epoch(1)
     assert first != list(sampler)
 
@@ -42,9 +40,7 @@ def test_sources_are_drawn_by_their_shares_and_every_epoch_anew():
     sampler = EpochSampler(1000, 10, 0, weights)
     first = list(sampler)
     names = np.array([card[0] if isinstance(card, tuple) else card for card in first])
-    assert len(first) == 1000 and 0.70 < np.mean(names >= 900) < 0.80
-    assert first == list(sampler)
+    assert len(first) == 1000 and 0.70 < np.mean(names >= 900) < 0.80 and first == list(sampler)
     sampler.set_epoch(1)
     assert first != list(sampler)
-    with pytest.raises(UserError, match="no picture comes from none"):
-        sampling_weights(samples, {"none": 1.0})
+    refused("no picture comes from none", sampling_weights, samples, {"none": 1.0})

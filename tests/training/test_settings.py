@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import refused
 from small_runs import small, train
 from torch import nn
 
@@ -43,8 +44,7 @@ from segkit.training.advice import advised_on_memory
     ],
 )
 def test_words_and_numbers_are_checked_before_any_picture_is_opened(settings, said, tmp_path):
-    with pytest.raises(UserError, match=said):
-        train([tmp_path / "nothing is here"], tmp_path / "run", small(**settings))
+    refused(said, train, [tmp_path / "nothing is here"], tmp_path / "run", small(**settings))
 
 
 def test_sources_are_checked_before_any_picture_is_decoded(make_dataset, tmp_path):
@@ -73,8 +73,7 @@ DEEP = {"model": "unet-lite0", "model_settings": {"deep": True, "decoder": [8, 8
     ],
 )
 def test_a_network_that_cannot_train_so_is_refused_in_a_sentence(make_dataset, tmp_path, settings, said):
-    with pytest.raises(UserError, match=said):
-        train([make_dataset(12)], tmp_path / "run", small(num_epochs=1, **settings))
+    refused(said, train, [make_dataset(12)], tmp_path / "run", small(num_epochs=1, **settings))
 
 
 def a_network():

@@ -8,10 +8,10 @@ from unittest.mock import MagicMock, Mock
 import cv2
 import numpy as np
 import pytest
+from conftest import refused
 from explorers import speed
 
 from segkit.course.knobs.lesson12 import SpeedExplorer
-from segkit.files import UserError
 from segkit.video.files import Frame, VideoReader, write_video
 from segkit.video.live import Stage, call_times, follow, open_stream, webcam
 from segkit.video.replace import painter
@@ -48,8 +48,7 @@ def run(ms: float, fps: float | None, count: int = 30, show=None, late: float = 
 
 def test_a_fast_network_shows_every_frame_at_the_cameras_pace():
     report = run(ms=10, fps=25)
-    assert report.shown == list(range(30))
-    assert report.dropped == 0
+    assert report.shown == list(range(30)) and report.dropped == 0
     assert report.latencies == pytest.approx([10] * 30)
     assert report.seconds == pytest.approx(29 / 25 + 0.010)
 
@@ -80,16 +79,14 @@ def test_the_frames_of_a_film_are_shown_at_their_own_times():
 
 def test_a_report_reads_as_a_sentence():
     text = str(run(ms=110, fps=25))
-    assert text.startswith("camera 25 frames per second, shown ")
-    assert "19 dropped of 30" in text
+    assert text.startswith("camera 25 frames per second, shown ") and "19 dropped of 30" in text
     assert "0 dropped of 0" in str(run(ms=1, fps=25, count=0))
     without_a_pace = run(ms=100, fps=None)
     assert len(without_a_pace.shown) == 30 and "camera" not in str(without_a_pace)
 
 
 def test_a_camera_that_is_not_there_is_one_sentence():
-    with pytest.raises(UserError, match="camera 97 gives no pictures"):
-        next(webcam(97))
+    refused("camera 97 gives no pictures", next, webcam(97))
 
 
 def test_a_camera_is_a_stream_that_sets_the_pace_is_read_as_rgb_and_given_back(monkeypatch):
@@ -106,8 +103,7 @@ def test_times_are_per_item_and_warm_up_is_not_among_them():
     calls = []
     times = call_times(calls.append, [1, 2, 3, 4], warm_up=2)
     assert calls == [1, 2, 1, 2, 3, 4]
-    assert times.shape == (4,)
-    assert (times >= 0).all()
+    assert times.shape == (4,) and (times >= 0).all()
 
 
 def test_a_video_file_is_a_stream_with_its_own_pace(tmp_path):
@@ -118,8 +114,7 @@ def test_a_video_file_is_a_stream_with_its_own_pace(tmp_path):
     found = [frame.image for frame in frames]
     assert len(found) == 15
     assert [round(float(image.mean()) / 10) for image in found] == list(range(15))
-    with pytest.raises(UserError, match="nowhere"):
-        open_stream(tmp_path / "nowhere.mp4")
+    refused("nowhere", open_stream, tmp_path / "nowhere.mp4")
 
 
 # --- segkit live ---------------------------------------------------------------------------------------
@@ -206,8 +201,7 @@ def test_the_figures_are_those_of_the_last_frames():
     stage = Stage(painter((0, 0, 0)), 0.5, Smoother(), clock=lambda: clock.now)
     frames = (np.zeros((8, 8, 3), np.uint8) for _ in range(40))
     report = follow(clock, frames, 10, stage, lambda: clock.now, clock.sleep, stage.report)
-    assert report is stage.report
-    assert stage.figures == "10.0 frames/s, 50 ms late"
+    assert report is stage.report and stage.figures == "10.0 frames/s, 50 ms late"
 
 
 # --- the knob ------------------------------------------------------------------------------------------

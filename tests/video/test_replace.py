@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from conftest import refused
 from PIL import Image
 from scipy.io import wavfile
 
@@ -193,15 +194,13 @@ def test_what_is_transparent_in_a_video_is_white_and_a_gif_is_a_video_too(tmp_pa
 def test_what_is_no_video_is_named_and_no_other_file_is_shown(tmp_path, name, content, said):
     make_video(tmp_path / "film.ts")
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=rf"'.*{name}' .*{said}"):
-        VideoReader(tmp_path / name)
+    refused(rf"'.*{name}' .*{said}", VideoReader, tmp_path / name)
 
 
 def test_frames_that_no_memory_holds_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     film = make_video(tmp_path / "a.mp4")
     monkeypatch.setattr(segkit.video.files, "MAX_FRAME", 100)
-    with pytest.raises(UserError, match="frames of more than 100 pixels"):
-        VideoReader(film)
+    refused("frames of more than 100 pixels", VideoReader, film)
 
 
 def test_pictures_sound_folders_and_nothing_are_no_videos_either(tmp_path):
@@ -217,8 +216,7 @@ def test_pictures_sound_folders_and_nothing_are_no_videos_either(tmp_path):
         "c.mp4": "not exist",
     }
     for name, said in says.items():
-        with pytest.raises(UserError, match=said):
-            VideoReader(tmp_path / name)
+        refused(said, VideoReader, tmp_path / name)
 
 
 # --- writing ---------------------------------------------------------------------------------------------
@@ -244,8 +242,7 @@ def test_a_video_that_fails_half_way_leaves_nothing_behind(tmp_path):
     with pytest.raises(ValueError, match="unplugged"):
         write_video(tmp_path / "a.mp4", pictures())
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(UserError, match="no pictures"):
-        write_video(tmp_path / "a.mp4", [])
+    refused("no pictures", write_video, tmp_path / "a.mp4", [])
 
 
 # --- backgrounds -----------------------------------------------------------------------------------------
@@ -259,8 +256,7 @@ def test_each_background_stands_behind_and_the_person_before():
         frame = painter(background)(image, alpha)
         assert (frame[16:48, 8:32] == image[16:48, 8:32]).all()
         assert np.abs(frame[alpha == 0].astype(int) - behind).max() <= 3, "a halo of the person"
-    with pytest.raises(UserError, match="blur"):
-        painter("blurr")
+    refused("blur", painter, "blurr")
 
 
 # --- the whole way ---------------------------------------------------------------------------------------
@@ -271,9 +267,7 @@ def test_people_keep_their_place_and_the_sound_is_copied(tmp_path, bright):
     report = replace_in_video(bright, source, tmp_path / "b.mp4", GREEN, Smoother(0), part_frames=7)
     info, frames, problems = read(tmp_path / "b.mp4")
     assert (report.frames, len(frames), info.fps, info.audio) == (20, 20, 10, ("aac",))
-    assert problems == report.problems == []
-    assert report.audio == "sound copied"
-    assert report.fps > 0
+    assert problems == report.problems == [] and report.audio == "sound copied" and report.fps > 0
     assert [f.time for f in frames] == [Fraction(n, 10) for n in range(20)]
     for number in (0, 6, 7, 19):
         white = picture(number).min(2) > 200
@@ -432,8 +426,7 @@ def test_damage_in_the_middle_does_not_stop_the_rest(tmp_path, bright):
     source.write_bytes(data)
     report = replace_in_video(bright, source, tmp_path / "b.mp4", GREEN)
     _, frames, _ = read(tmp_path / "b.mp4")
-    assert report.frames == len(frames) > 150
-    assert float(frames[-1].time) > 19
+    assert report.frames == len(frames) > 150 and float(frames[-1].time) > 19
     assert report.problems
 
 
@@ -464,8 +457,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path
     assert not (tmp_path / name).exists()
     monkeypatch.setattr(bright, "look_once", real)
     report = replace_in_video(bright, source, tmp_path / name, "blur", part_frames=8)
-    assert report.resumed == 24
-    assert report.frames == 40
+    assert report.resumed == 24 and report.frames == 40
     again, straight = pixels(tmp_path / name), pixels(whole)
     # Within what two encodings of one picture differ by: single pixels, by up to 8 levels when the machine is
     # busy. A run that forgets the past is 15 and more apart, and .36 in the mean.
@@ -492,8 +484,7 @@ def test_other_settings_start_afresh_and_foreign_folders_are_left_alone(tmp_path
     (tmp_path / "b.mp4").unlink()
     (tmp_path / "b.mp4.parts").mkdir()
     (tmp_path / "b.mp4.parts" / "thesis.txt").write_text("years of work")
-    with pytest.raises(UserError, match="in the way"):
-        replace_in_video(bright, source, tmp_path / "b.mp4", GREEN)
+    refused("in the way", replace_in_video, bright, source, tmp_path / "b.mp4", GREEN)
     assert (tmp_path / "b.mp4.parts" / "thesis.txt").exists()
 
 
@@ -532,8 +523,7 @@ def test_flicker_counts_only_what_the_truth_does_not_explain():
     true = np.zeros((4, 10, 10), bool)
     for t in range(4):
         true[t, 2:6, t : t + 5] = True
-    assert flicker(true, true) == 0
-    assert temporal_iou(true) < 1
+    assert flicker(true, true) == 0 and temporal_iou(true) < 1
     wrong_but_steady = true.copy()
     wrong_but_steady[:, 9] = True
     assert flicker(wrong_but_steady, true) == 0
@@ -549,13 +539,11 @@ def test_smoothing_lowers_flicker_where_nothing_moves():
     for flow in (False, True):
         smooth = Smoother(0.8, flow=flow)
         calm = score_masks([smooth(p, i) > 0.5 for p, i in zip(probs, images, strict=True)], [true] * 30)
-        assert calm["flicker"] < 0.6 * plain["flicker"]
-        assert calm["iou"] >= plain["iou"]
+        assert calm["flicker"] < 0.6 * plain["flicker"] and calm["iou"] >= plain["iou"]
 
 
 def test_strength_zero_changes_nothing_and_the_gate_forgets_a_cut():
-    with pytest.raises(UserError, match="gate"):
-        Smoother(gate=0)
+    refused("gate", Smoother, gate=0)
     probs, images, _ = noisy_probs(3)
     off = Smoother(0)
     assert all((off(p, i) == p).all() for p, i in zip(probs, images, strict=True))
@@ -599,13 +587,11 @@ def test_the_embedded_clips_load_and_others_are_explained(tmp_path):
     clip = load_clip("wave", limit=4)
     assert (len(clip.images), len(clip.masks), clip.fps) == (4, 4, 12)
     assert clip.masks[0].shape == clip.images[0].shape[:2]
-    with pytest.raises(UserError, match="walk, wave"):
-        load_clip("run")
+    refused("walk, wave", load_clip, "run")
     for number in range(2):
         write_image(tmp_path / "images" / f"{number}.png", picture(number))
         write_image(tmp_path / "masks" / f"{number}.png", picture(number)[..., 0])
-    with pytest.raises(UserError, match="should hold the frames per second"):
-        load_clip(tmp_path)
+    refused("should hold the frames per second", load_clip, tmp_path)
     (tmp_path / "clip.json").write_text('{"fps": 5}')
     assert load_clip(tmp_path).fps == 5
 
@@ -614,8 +600,7 @@ def test_clips_are_smoothed_and_compared_at_their_own_size(bright):
     images = [picture(n) for n in range(5)]
     clip = Clip("square", images, [i.min(2) > 200 for i in images], 10)
     table = compare_smoothing(bright, clip, {"off": Smoother(0), "on": Smoother()})
-    assert list(table) == ["off", "on", "truth"]
-    assert table["off"]["iou"] > 0.85
+    assert list(table) == ["off", "on", "truth"] and table["off"]["iou"] > 0.85
     assert smooth_clip(Smoother(0), [np.zeros((8, 8), np.float32)] * 5, clip)[0].shape == (64, 96)
 
 
@@ -668,12 +653,10 @@ def test_a_video_never_becomes_its_own_result_and_others_stay_unless_asked(tmp_p
     before = source.read_bytes(), other.read_bytes()
     (tmp_path / "link.mp4").symlink_to(source)
     for out in (source, tmp_path / "link.mp4"):
-        with pytest.raises(UserError, match="to be read"):
-            replace_in_video(bright, source, out, GREEN, overwrite=True)
+        refused("to be read", replace_in_video, bright, source, out, GREEN, overwrite=True)
     with pytest.raises(UserError, match="to be read"):  # such as the background
         replace_in_video(bright, source, other, GREEN, overwrite=True, also_read=[other])
-    with pytest.raises(UserError, match="--overwrite"):
-        replace_in_video(bright, source, other, GREEN)
+    refused("--overwrite", replace_in_video, bright, source, other, GREEN)
     assert (source.read_bytes(), other.read_bytes()) == before
     replace_in_video(bright, source, other, GREEN, overwrite=True)
     assert other.read_bytes() != before[1]

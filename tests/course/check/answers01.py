@@ -74,15 +74,11 @@ WRONG = {
         ("len(rows) == 0", "False", "return None"),
         ("None", "0, 0, 0, 0", "no box"),
     ],
-    "dice_of_all_person": [
-        (lambda share: 1 - share, "orange is 1 - share"),
-    ],
+    "dice_of_all_person": [(lambda share: 1 - share, "orange is 1 - share")],
     "count_blobs": [
         (lambda mask, least: float("nan"), "one whole number"),
         ("return int(", "return max(1, ", "no blobs"),
         ("table[1:, cv2.CC_STAT_AREA]", "table[1:, 2:4].prod(1)", "fill its box"),
     ],
-    "best_threshold": [
-        (lambda masks, thresholds: thresholds[-1], "the best threshold"),
-    ],
+    "best_threshold": [(lambda masks, thresholds: thresholds[-1], "the best threshold")],
 }

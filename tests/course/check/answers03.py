@@ -100,12 +100,8 @@ WRONG = {
         (lambda i, o: solution.double_conv(o, i), "other channels"),
         (lambda i, o: solution.double_conv(i, o)(torch.zeros(1, i, 4, 4)), "nn.Module"),
     ],
-    "count_block": [
-        (lambda i, o: 0, "add up"),
-    ],
-    "double_and_join": [
-        (lambda x, skip: torch.cat([skip, 0 * grow(x)], 1), "then torch.cat"),
-    ],
+    "count_block": [(lambda i, o: 0, "add up")],
+    "double_and_join": [(lambda x, skip: torch.cat([skip, 0 * grow(x)], 1), "then torch.cat")],
     "unet_class": [
         ("outs[-1], 1, 1", "outs[1], 1, 1", "write them down by stage"),
         (Stub, "not answered yet"),
@@ -125,13 +121,8 @@ WRONG = {
         (lambda widths: solution.unet_class(widths, 8), "read the error"),
         (solution.unet_class((4, 6), 8), "the class itself"),
     ],
-    "field_of_view": [
-        (lambda layers: 0, "times all strides"),
-    ],
-    "pixels_to_add": [
-        (lambda s, d: 7, "smallest number"),
-        (lambda s, d: s - d, "smallest number"),
-    ],
+    "field_of_view": [(lambda layers: 0, "times all strides")],
+    "pixels_to_add": [(lambda s, d: 7, "smallest number"), (lambda s, d: s - d, "smallest number")],
     "run_any_size": [
         (lambda *given: solution.run_any_size(*given) * np.nan, "values moved"),
         (lambda net, images, d: net(images), "pad first"),

@@ -75,12 +75,8 @@ WRONG = {
         (lambda x, y: log_of_p(x.detach(), y) + 0 * x.sum(), "its slope is not"),
         (lambda x, y: x.sum() * 0, "not zero"),
     ],
-    "mixed_loss": [
-        (lambda x, y, alpha: bce(x, y).mean() * DiceLoss()(x, y), "add them"),
-    ],
-    "dice_loss": [
-        (lambda x, y: x.sum() * 0 - 7, "2 * sum"),
-    ],
+    "mixed_loss": [(lambda x, y, alpha: bce(x, y).mean() * DiceLoss()(x, y), "add them")],
+    "dice_loss": [(lambda x, y: x.sum() * 0 - 7, "2 * sum")],
     "stable_bce": [
         (log_of_p, "log(0)"),
         (lambda x, y: F.binary_cross_entropy(x.sigmoid(), y), "capped"),

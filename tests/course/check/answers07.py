@@ -158,20 +158,13 @@ WRONG = {
         (*BY_LOWEST_LOSS, "keep the best val_dice"),
         ("> 0,", "> 0.5,", "dice_score(logits > 0, masks)"),
         (lambda *a: solution.training_loop(*a[:-1], 1), "in pieces"),
-        (
-            changed("training_loop", step_in_pieces=step_each),
-            "one step for each training batch",
-        ),
+        (changed("training_loop", step_in_pieces=step_each), "one step for each training batch"),
         ("torch.cat(scores)", "torch.stack([some.mean() for some in scores])", "not over batches"),
         (lambda *a: (solution.training_loop(*a)[0], "best.safetensors"), "a copy of model.state_dict()"),
         (lambda m, o, t, *rest: solution.training_loop(m, o, t[::-1], *rest), "in their order"),
     ],
-    "halve_on_plateau": [
-        (lambda s, lr, p: [lr / 2**i for i in range(len(s))], "count > patience"),
-    ],
-    "batch_norm": [
-        (lambda x, m, v, t: x, "sqrt(var + 1e-5)"),
-    ],
+    "halve_on_plateau": [(lambda s, lr, p: [lr / 2**i for i in range(len(s))], "count > patience")],
+    "batch_norm": [(lambda x, m, v, t: x, "sqrt(var + 1e-5)")],
     "adam_step": [
         (changed("adam_step", "1e-8), m, v", "1e-8), m_hat, v_hat"), "for this step only"),
         (lambda w, g, m, v, s, lr: (w, m, v), "sqrt(v)"),

@@ -119,9 +119,7 @@ WRONG = {
         (") > threshold", ") > 0.5", "resize(prob", "resize(np.float32(prob > threshold)", "stairs"),
         (lambda p, h, w, t: np.zeros((h, w), bool), "INTER_LINEAR"),
     ],
-    "mirror_average": [
-        (lambda f, i: np.maximum(f(i), f(i[:, ::-1])[:, ::-1]), "take the mean"),
-    ],
+    "mirror_average": [(lambda f, i: np.maximum(f(i), f(i[:, ::-1])[:, ::-1]), "take the mean")],
     "put_behind": [
         ("background * (1 - alpha)", "background", ".round().astype(np.uint8)", "", "shines through"),
         (".round().astype(np.uint8)", "", "uint8"),

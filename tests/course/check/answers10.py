@@ -48,12 +48,8 @@ WRONG = {
         (along, "use a product"),
         (lambda s: sorted(solution.grid_points(s), key=lambda point: point["seed"]), "varies fastest"),
     ],
-    "mean_and_spread": [
-        (lambda s: (s.mean(), s.var(ddof=1)), "the variance"),
-    ],
-    "still_to_run": [
-        ("not in finished]", "not in finished][::-1]", "order of the grid"),
-    ],
+    "mean_and_spread": [(lambda s: (s.mean(), s.var(ddof=1)), "the variance")],
+    "still_to_run": [("not in finished]", "not in finished][::-1]", "order of the grid")],
     "difference_interval": [
         (lambda a, b: (a.min(), b.max()), "around the difference"),
         ("gap.std(ddof=1)", "np.hypot(one.std(ddof=1), other.std(ddof=1))", "subtract first"),

@@ -49,9 +49,7 @@ RIGHT = {
 }
 
 WRONG = {
-    "atrous_width": [
-        (lambda kernel, rate: 0, "gaps between"),
-    ],
+    "atrous_width": [(lambda kernel, rate: 0, "gaps between")],
     "attend": [
         ("skip * torch", "skip.mul_(torch", "+ b)))", "+ b))))", "in-place"),
         ("a + b", "a - b", "sigmoid(weigh"),

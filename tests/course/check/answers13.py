@@ -88,9 +88,7 @@ WRONG = {
         (lambda p, b, w, s: solution.gated_mix(p, b, w > 0.5, s), "weight"),
         (lambda p, b, w, s: np.multiply(p, 0.5, out=p), "work on a copy"),
     ],
-    "count_flicker": [
-        ("(truth[t] ^ truth[t - 1])", "truth[t]", "mean number over the mean size"),
-    ],
+    "count_flicker": [("(truth[t] ^ truth[t - 1])", "truth[t]", "mean number over the mean size")],
     "same_memory": [
         (lambda s, f, n: s ** (f // n), "after one"),
         (lambda s, f, n: s if f == n else s ** (12 / n), "after one"),

@@ -89,9 +89,7 @@ WRONG = {
         ("mask & ~binary_erosion(mask)", "mask", "both ways"),
         (lambda p, t, s: 1.5, "both ways"),
     ],
-    "lesions_found": [
-        (lambda p, t: (99, 99), "the reverse"),
-    ],
+    "lesions_found": [(lambda p, t: (99, 99), "the reverse")],
     "enough_pictures": [
         (">=", ">", "IndexError"),
         (lambda counts, dice: counts[dice.mean(1).argmax()], "the best mean"),
