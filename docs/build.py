@@ -58,11 +58,17 @@ def gather() -> None:
 
 
 def fold(text: str) -> str:
-    """What answers a prediction is folded in JupyterLab, and by this tag on the page as well."""
+    """What JupyterLab folds is folded on the page as well: answers to a prediction, code that tells them.
+
+    So are the imports: a screen or two of a phone before the lesson begins.
+    """
     notebook = json.loads(text)
     for cell in notebook["cells"]:
-        if cell["metadata"].get("jupyter", {}).get("outputs_hidden"):
-            cell["metadata"].setdefault("tags", []).append("hide-output")
+        tags, folded = cell["metadata"].setdefault("tags", []), cell["metadata"].get("jupyter", {})
+        if folded.get("outputs_hidden"):
+            tags.append("hide-output")
+        if folded.get("source_hidden") or "imports" in tags:
+            tags.append("hide-input")
     return json.dumps(notebook)
 
 

@@ -2,6 +2,7 @@
 
 import re
 
+from docutils import nodes
 from sphinx.util.rst import escape
 
 project = "segkit"
@@ -55,6 +56,15 @@ def as_written(app, what, name, obj, options, lines):
     lines[:] = shown
 
 
+def without_columns(app, doctree, name):
+    """What a cell prints may break where a narrow page does, unless its words stand in columns."""
+    for cell in doctree.findall(nodes.container):
+        if "cell_output" in cell["classes"]:
+            for printed in cell.findall(nodes.literal_block):
+                if not re.search(r"(?m)^ |\S {2,}\S", printed.astext()):
+                    printed["classes"].append("no-columns")
+
+
 def not_ours(app, what, name, obj, skip, options):
     """What matplotlib and torch write into each class of theirs."""
     return skip or not str(getattr(obj, "__module__", "segkit")).startswith("segkit")
@@ -63,3 +73,4 @@ def not_ours(app, what, name, obj, skip, options):
 def setup(app):
     app.connect("autodoc-process-docstring", as_written)
     app.connect("autodoc-skip-member", not_ours)
+    app.connect("doctree-resolved", without_columns)

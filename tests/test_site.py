@@ -75,3 +75,33 @@ def test_a_visitor_searches_reads_on_and_nothing_is_asked_of_another_host(site, 
     page.locator(".theme-toggle:visible").first.click()
     assert page.evaluate("document.body.dataset.theme") != before
     assert set(asked) <= {"127.0.0.1", None}
+
+
+def test_on_a_phone_each_lesson_fits_and_keeps_its_answers_folded(site, chromium):
+    page = chromium.new_page(viewport={"width": 390, "height": 800})
+    lessons = sorted((SITE / "notebooks").glob("[0-9]*.html"))
+    assert len(lessons) == 17
+    for lesson in lessons:
+        page.goto(f"{site}/notebooks/{lesson.name}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 391, lesson.name
+        expect(page.locator("article details[open]")).to_have_count(0)
+        expect(page.get_by_text("import numpy")).not_to_be_visible()
+        sizes = page.evaluate(
+            "['h1', 'h2', 'h3'].map(h => parseFloat(getComputedStyle(document.querySelector(h)).fontSize))"
+        )
+        assert sizes == sorted(set(sizes), reverse=True), f"{lesson.name}: headings of {sizes} pixels"
+        cut = page.evaluate(
+            "[...document.querySelectorAll('.no-columns pre')].filter(p => p.scrollWidth > p.clientWidth)"
+            ".length"
+        )
+        assert not cut, f"{lesson.name}: {cut} sentences that a cell prints are cut at the edge"
+        expect(page.locator(".no-columns", has_text="not answered yet").first).to_be_visible()
+
+
+def test_the_code_of_the_sick_trainings_is_folded(site, chromium):
+    page = chromium.new_page()
+    page.goto(f"{site}/notebooks/09_error_analysis.html")
+    code = page.locator(".cell_input", has_text="# the line: the same seed was meant")
+    expect(code).not_to_be_visible()
+    page.locator("details.hide", has=code).locator("summary").click()
+    expect(code).to_be_visible()
