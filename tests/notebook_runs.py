@@ -74,6 +74,8 @@ def kinds(cell: nbformat.NotebookNode) -> set[str]:
     return found | {"text" for output in cell.get("outputs", []) if output.get("name") == "stdout"}
 
 
+# nbval reads what a cell says once it has ended, and what waits is 1000 messages at most: no bars.
+@patch.dict(os.environ, TQDM_DISABLE="1")
 def run_nbval(path: Path) -> list[str]:
     """pytest --nbval-lax on one notebook.   Returns: its faults, among them a cell that did not run."""
     command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env"]
