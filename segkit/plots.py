@@ -32,8 +32,10 @@ class Picture(Figure):
         # 256 colours of its own are plenty for a page, and a notebook of photographs stays small.
         full = Image.open(buffer).convert("RGB")
         palette = full.quantize(256 - len(self.kept))
-        if self.kept:
-            palette.putpalette([*np.ravel(self.kept), *palette.getpalette()][:768])
+        if self.kept:  # and no shade close to one of them, which Pillow's rough search would take for it
+            shades = np.reshape(palette.getpalette(), (-1, 3))
+            far = [shade for shade in shades if np.abs(np.subtract(self.kept, shade)).sum(1).min() > 24]
+            palette.putpalette(np.ravel([*self.kept, *far]).tolist())
             palette = full.quantize(palette=palette, dither=Image.Dither.NONE)
         palette.save(small, format="png", optimize=True, dpi=(80, 80))
         return small.getvalue()
@@ -108,13 +110,15 @@ def contact_sheet(
     parts = np.split(shapes[:, 0] / shapes[:, 1], range(columns, len(shapes), columns))
     side = min(2.1, 7.5 / min(columns, 4))  # four in a row fit a phone
     heights = [side * min(1, part.max()) + 0.3 for part in parts]  # wide pictures leave no gap below them
+    letters = [max(map(len, caption.split("\n"))) or 1 for caption in titles]
+    font = max(6, min([10, *(120 * side / count for count in letters)]))  # as in a row
     figure = Picture(figsize=(side * columns, sum(heights) + (0.5 if title else 0)), layout="constrained")
     grid = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights).ravel()
     for axes in grid:
         axes.axis("off")
     for axes, image, caption in zip(grid, images, titles, strict=False):
         axes.imshow(image, cmap="gray")
-        axes.set_title(caption, fontsize=8)
+        axes.set_title(caption, fontsize=font)
     figure.suptitle(title)
     return figure
 
@@ -188,20 +192,14 @@ def show_classes(
     images: Sequence[np.ndarray], titles: Sequence[str], names: Sequence[str], height: float = 2.5
 ) -> Picture:
     """Pictures in a row over one legend of the class colours, background left out."""
-    widths = [image.shape[1] / image.shape[0] for image in images]
-    height = min(height, 7.5 / sum(widths))
-    figure = Picture(figsize=(max(height * sum(widths), 6), height + 0.8), layout="constrained")
+    figure = show_row(images, titles, height)
+    figure.set_size_inches(max(figure.get_figwidth(), 6), figure.get_figheight() + 0.6)
     figure.kept = (*CLASS_COLOURS, (255, 255, 255))
-    row = np.atleast_1d(figure.subplots(1, len(images), width_ratios=widths))
-    for axes, image, title in zip(row, images, titles, strict=True):
-        axes.imshow(image, interpolation="nearest" if image.shape[0] < 200 else "antialiased")
-        axes.set_title(title, fontsize=10)
-        axes.axis("off")
+    for axes, image in zip(figure.axes, images, strict=True):
+        axes.images[0].set_interpolation("nearest" if image.shape[0] < 200 else "antialiased")
     colours = np.array(CLASS_COLOURS) / 255
     patches = [Patch(color=colours[i % len(colours)], label=name) for i, name in enumerate(names)][1:]
-    figure.legend(
-        handles=patches, loc="outside lower center", ncols=min(8, len(patches)), frameon=False, fontsize=9
-    )
+    figure.legend(handles=patches, loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 

@@ -13,7 +13,7 @@ from IPython.utils.capture import capture_output
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from segkit.plots import contact_sheet, plot_curves, show_row
+from segkit.plots import CLASS_COLOURS, contact_sheet, plot_curves, show_classes, show_row
 
 
 @pytest.fixture
@@ -50,6 +50,24 @@ def test_a_row_is_no_wider_than_a_page_and_its_titles_do_not_meet():
     FigureCanvasAgg(figure).draw()
     boxes = [axes.title.get_window_extent() for axes in figure.axes]
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
+def test_captions_of_a_sheet_are_as_large_as_fits_and_do_not_meet():
+    short, long = (
+        contact_sheet([np.zeros((9, 9))] * 4, [words] * 4, 4) for words in ("Dice 0.90", "Dice " * 6)
+    )
+    assert short.axes[0].title.get_fontsize() == 10
+    FigureCanvasAgg(long).draw()
+    boxes = [axes.title.get_window_extent() for axes in long.axes]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
+def test_a_row_of_classes_keeps_a_white_page_and_the_colours_of_its_legend():
+    pale = np.random.default_rng(0).integers(246, 254, (64, 64, 3), np.uint8)  # shades that are nearly white
+    figure = show_classes([pale] * 3, ["a", "b", "c"], ["background", "head", "hair", "torso", "arms"])
+    shown = Image.open(io.BytesIO(figure._repr_png_())).convert("RGB")
+    assert shown.getpixel((0, 0)) == (255, 255, 255)
+    assert set(CLASS_COLOURS[1:5]) <= {colour for _, colour in shown.getcolors(256)}
 
 
 @pytest.mark.parametrize("epochs", [1, 4])

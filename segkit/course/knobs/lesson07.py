@@ -93,7 +93,7 @@ class EpochExplorer(Explorer):
         axes.axvline(self.lowest_loss()["epoch"], color=GREY, ls=":")
         axes.set(ylim=(0, None), xlabel="epoch")
         axes.set_title("loss (dotted: lowest validation loss)", fontsize=9)
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(fontsize=9, framealpha=1, edgecolor="white")
 
     def _draw_dice(self, axes: Axes) -> None:
         axes.plot("epoch", "val_dice", data=self._curves, color=ORANGE, ls="--")

@@ -115,6 +115,6 @@ class SpeedExplorer(Explorer):
             place = min(by_size[size] for by_size in self.times.values()), score
             here = axes.transData.transform(place)
             if np.hypot(*(here - last)) > 28:  # pixels: labels do not overlap
-                axes.annotate(str(size), place, (5, -9), textcoords="offset points", fontsize=8)
+                axes.annotate(str(size), place, (-4, 4), textcoords="offset points", fontsize=9, ha="right")
                 last = here
         axes.legend(frameon=False, fontsize=8, loc="lower right")

@@ -80,7 +80,7 @@ class VolumeExplorer(Explorer):
         axes.plot([], [], color=ORANGE, label="Dice of the whole volume")
         axes.set(xlabel="slice, from below upwards", xlim=(-0.5, len(self.images) - 0.5), ylim=(-0.03, 1.03))
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(frameon=False, fontsize=8, loc="lower center")
+        axes.legend(fontsize=9, loc="lower center", framealpha=1, edgecolor="white")
 
     def describe(self) -> str:
         values = " · ".join(f"{name} {value:.2f}" for name, value in self.scores.items())
