@@ -17,6 +17,7 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
+from segkit.data import shrink
 from segkit.files import UserError, check_choice, list_images, unique_names, write_table, write_text
 from segkit.matting.photos import PicturesReport
 from segkit.plots import overlay
@@ -194,10 +195,7 @@ def _check_settings(out: Path, settings: dict, folder: Path) -> None:
 
 def _thumbnail(image: np.ndarray, mask: np.ndarray) -> str:
     """The overlay as a small JPEG, in base64."""
-    scale = min(1.0, THUMBNAIL / max(mask.shape))
-    size = max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    small_mask = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
+    small, small_mask = shrink(image, THUMBNAIL), shrink(mask.astype(np.float32), THUMBNAIL) > 0.5
     picture = cv2.cvtColor(overlay(small, small_mask), cv2.COLOR_RGB2BGR)
     coded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
     return base64.b64encode(coded.tobytes()).decode("ascii")

@@ -58,7 +58,10 @@ class Report:
     written: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     empty: int = 0
-    failed: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> list[str]:
+        return self.layout.failed
 
     @property
     def notes(self) -> list[str]:
@@ -112,7 +115,7 @@ def import_folder(
         classes = [classes] if classes in found.classes else [text.strip() for text in classes.split(",")]
     wanted, used = _choose(found, classes)
     class_name = class_name or _name_of(wanted & found.classes.keys())
-    report, taken, shares = Report(found, out, used, class_name, failed=[*found.failed]), {}, []
+    report, taken, shares = Report(found, out, used, class_name), {}, []
     # Each class that was named must have a pixel somewhere; without names, what was taken for person.
     unseen = {name: {name} for name in wanted} if classes else {used.split("; not used")[0]: wanted}
     with new_folder(out, src) as folder:
@@ -124,13 +127,10 @@ def import_folder(
             if crowd == "skip-image" and example.crowds & wanted:
                 found.tell("left out, because it holds a crowd region", name)
                 continue
-            try:
+            pixels = None
+            with found.noting(example.image):
                 pixels, mask = _read_pair(found, example, wanted)
-            except UserError as error:
-                report.failed.append(str(error))
-                continue
-            except Exception as error:  # a strange file may break any library in any way: go on
-                report.failed.append(f"'{example.image}' or its annotation cannot be read ({error!r}).")
+            if pixels is None:
                 continue
             write_pair(folder, name, example.image, pixels, mask > 0)
             people = np.unique(mask[mask > 0])
@@ -147,7 +147,7 @@ def import_folder(
             reason = report.failed[0] if report.failed else "no image has a usable annotation."
             raise UserError(f"nothing could be imported from '{src}': {reason}")
         report.written, report.empty = [*taken], shares.count(0)
-        report.failed += [f"no picture has a pixel of {text}: is it the right class?" for text in unseen]
+        found.failed += [f"no picture has a pixel of {text}: is it the right class?" for text in unseen]
         if (share := np.mean(shares)) > 0.7:
             found.tell(f"{share:.0%} of the pixels are {class_name}: are the masks inverted?")
         _keep_splits(folder, taken, report)

@@ -3,9 +3,9 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from segkit.data import SPLIT_SHARES, assign_splits, displayed_size, find_samples
+from segkit.data import SPLITS, assign_splits, displayed_size, find_samples
 from segkit.files import UserError, read_mask
-from segkit.sets.groups import deal_folder, group_by_pattern, series_pattern, write_splits
+from segkit.sets.groups import deal_folder, deal_groups, group_by_pattern, series_pattern, write_splits
 from segkit.sets.importers import import_folder
 
 FEWEST = 3
@@ -55,7 +55,7 @@ def _is_ready(folder: Path) -> bool:
         samples = find_samples(folder)
         with ThreadPoolExecutor() as pool:
             fits = pool.map(lambda s: read_mask(s.mask).shape == displayed_size(s.image), samples)
-            return all(fits) and len({sample.split for sample in samples}) == len(SPLIT_SHARES)
+            return all(fits) and len({sample.split for sample in samples}) == len(SPLITS)
     except UserError:
         return False
 
@@ -63,7 +63,8 @@ def _is_ready(folder: Path) -> bool:
 def complete_splits(folder: str | Path) -> None:
     """Give a data set the splits it lacks, taken from the training pictures, and write splits.csv.
 
-    Many sets bring train and test and no validation split. What is named keeps its place.
+    Many sets bring train and test and no validation split. What is named keeps its place, and what
+    belongs together stays together; of fewer than 3 groups to train on, all is dealt anew, by name.
     Raises: UserError where there are fewer than 3 pictures.
     """
     folder = Path(folder)
@@ -74,18 +75,12 @@ def complete_splits(folder: str | Path) -> None:
             "score are the least. Twenty are a start."
         )
     splits = {sample.name: sample.split for sample in samples}
-    groups = {sample.name: sample.group for sample in samples}
-    for missing, share in (("val", SPLIT_SHARES[1]), ("test", SPLIT_SHARES[2]), ("train", SPLIT_SHARES[0])):
-        if missing in splits.values():
-            continue
-        givers = [name for name, split in splits.items() if split == "train"] or list(splits)
-        # Which groups move depends on their names alone; the last one stays.
-        dealt = assign_splits(sorted({groups[name] for name in givers}))
-        order, moved = sorted(dealt, key=lambda group: (dealt[group] == "train", group)), []
-        while len(moved) < max(1, round(share * len(givers))) and len(order) > 1:
-            group = order.pop(0)
-            moved += [name for name in givers if groups[name] == group]
-        splits |= dict.fromkeys(moved, missing)
-    if len(set(splits.values())) < len(SPLIT_SHARES):
+    missing = set(SPLITS) - set(splits.values())
+    givers = [sample for sample in samples if sample.split == "train"] or samples
+    groups = {sample.name: sample.group for sample in givers}
+    if missing and len(set(groups.values())) < FEWEST:
         splits = assign_splits(sorted(splits))
+    elif missing:
+        dealt = deal_groups(groups, {})
+        splits |= {name: split for name, split in dealt.items() if split in missing}
     write_splits(folder, splits, overwrite=True)

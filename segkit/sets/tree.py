@@ -130,7 +130,7 @@ class Layout:
             yield
         except UserError as error:
             self.failed.append(str(error))
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        except Exception as error:  # a strange file may break any library in any way: go on
             self.failed.append(f"'{what}' holds something that cannot be read ({error!r}).")
 
     def add(self, image: Path, regions: Sequence[Region] | None, size: Any, split: str) -> None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from scipy.optimize import minimize_scalar
 
-from segkit.metrics import interval, resampled_means
+from segkit.metrics import Counts, interval, resampled_means
 from segkit.plots import BLUE, GREY, ORANGE, Picture
 
 # --- what is in a picture -------------------------------------------------------------------------------
@@ -237,18 +238,20 @@ def dice_by_threshold(
 ) -> np.ndarray:
     """Dice of every picture at every threshold: (N, T). A pixel is person where prob > threshold.
 
-    thresholds: (T,), ascending. Two empty masks score 1.   Introduced in notebook 09.
+    thresholds: (T,). Two empty masks score 1.   Introduced in notebook 09.
     """
-    table = np.empty((len(probs), len(thresholds)))
+    rows = []
+    for prob, mask in zip(probs, masks, strict=True):
+        prob, true = np.asarray(prob, np.float32), np.asarray(mask, bool)
+        rows.append(counts_by_threshold(np.sort(prob[true]), np.sort(prob[~true]), thresholds).dice())
+    return np.stack(rows)
+
+
+def counts_by_threshold(person: np.ndarray, rest: np.ndarray, thresholds: Sequence[float]) -> Counts:
+    """Counts (T,) of one picture, a cut at each threshold: sorted once, every threshold is a look-up.
+
+    person, rest: the probabilities of the true person's pixels and of all others, each sorted, float32.
+    """
     cuts = np.asarray(thresholds, np.float32)
-    for row, prob, mask in zip(table, probs, masks, strict=True):
-        # Into how many thresholds does each pixel reach? Counted once, every threshold is a sum.
-        reach = np.searchsorted(cuts, np.ravel(prob).astype(np.float32), side="left")
-        true = np.ravel(mask).astype(bool)
-        tp, said = (
-            np.bincount(which, minlength=len(cuts) + 1)[::-1].cumsum()[::-1][1:]
-            for which in (reach[true], reach)
-        )
-        both = said + true.sum()
-        row[:] = np.where(both > 0, 2 * tp / np.maximum(both, 1), 1.0)
-    return table
+    tp, fp = (torch.from_numpy(len(p) - np.searchsorted(p, cuts, side="right")) for p in (person, rest))
+    return Counts(tp, fp, len(person) - tp, len(rest) - fp)

@@ -1,7 +1,7 @@
 """Masks that hold still: smoothing over time, and how much a mask flickers. Introduced in notebook 13."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from segkit.files import UserError, embedded_path, list_images, read_image, read_mask
+from segkit.metrics import iou_score
 from segkit.predict import Segmenter
 
 
@@ -89,7 +90,7 @@ def temporal_iou(masks: Sequence[np.ndarray]) -> float:
     masks: bool (H, W), in order, at least two. True masks of moving people score below 1 too, so compare
     with theirs.   Introduced in notebook 13.
     """
-    return float(np.mean([_iou(now, before) for before, now in pairwise(masks)]))
+    return _mean_iou(pairwise(masks))
 
 
 def flicker(masks: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> float:
@@ -119,15 +120,14 @@ def score_masks(masks: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> dic
     """All three figures: "iou" with the truth, "temporal_iou", "flicker".   Introduced in notebook 13."""
     masks, truth = [mask.astype(bool) for mask in masks], [mask.astype(bool) for mask in truth]
     return {
-        "iou": float(np.mean([_iou(mask, true) for mask, true in zip(masks, truth, strict=True)])),
+        "iou": _mean_iou(zip(masks, truth, strict=True)),
         "temporal_iou": temporal_iou(masks),
         "flicker": flicker(masks, truth),
     }
 
 
-def _iou(first: np.ndarray, second: np.ndarray) -> float:
-    union = (first | second).sum()
-    return 1.0 if union == 0 else float((first & second).sum() / union)
+def _mean_iou(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
+    return float(np.mean([iou_score(one[None], other[None]).item() for one, other in pairs]))
 
 
 @dataclass(frozen=True)

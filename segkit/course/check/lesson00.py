@@ -3,6 +3,7 @@
 import numpy as np
 
 from segkit.course.check.core import cases, either, generator
+from segkit.study.analysis import dice_by_threshold
 
 
 def _random_case(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -61,11 +62,6 @@ def paint_background():
         yield (image, mask, colour), right, mistakes
 
 
-def _dice(prob: np.ndarray, truth: np.ndarray, threshold: float) -> float:
-    mask = prob > threshold
-    return 2 * (mask & truth).sum() / (mask.sum() + truth.sum())
-
-
 THRESHOLDS = np.arange(1, 20) / 20
 
 
@@ -76,7 +72,7 @@ def highest_dice_threshold():
         if seed > 5:  # the best is the first of all thresholds, then the last
             centre = (prob[truth].mean() + prob[~truth].mean()) / 2
             prob = ((0.05, 0.95)[seed - 6] + 0.3 * (prob - centre)).clip(0, 1).astype(np.float32)
-        scores = [_dice(prob, truth, threshold) for threshold in THRESHOLDS]
+        scores = dice_by_threshold([prob], [truth], THRESHOLDS)[0].tolist()
         place, best = int(np.argmax(scores)), max(scores)
         if scores.count(best) > 1:
             continue

@@ -83,10 +83,12 @@ FONT = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 13)  # comes wit
 
 def panel(picture: np.ndarray, title: str) -> np.ndarray:
     """A title over a picture: uint8 (H, W, 3) -> uint8 (H + TITLE, W or wider, 3)."""
-    width = max(picture.shape[1], int(FONT.getlength(title)) + 4)
-    canvas = np.full((picture.shape[0] + TITLE, width, 3), 255, np.uint8)
-    canvas[TITLE:, : picture.shape[1]] = picture
-    return write(canvas, title, (2, 4))
+    wider = max(0, int(FONT.getlength(title)) + 4 - picture.shape[1])
+    return write(_on_white(picture, TITLE, 0, wider), title, (2, 4))
+
+
+def _on_white(picture: np.ndarray, above: int, below: int, right: int) -> np.ndarray:
+    return cv2.copyMakeBorder(picture, above, below, 0, right, cv2.BORDER_CONSTANT, value=(255, 255, 255))
 
 
 def write(canvas: np.ndarray, text: str, corner: tuple[int, int], colour: str = "black") -> np.ndarray:
@@ -99,12 +101,7 @@ def write(canvas: np.ndarray, text: str, corner: tuple[int, int], colour: str = 
 def beside(*panels: np.ndarray, gap: int = 10) -> np.ndarray:
     """Pictures in a row on white, tops aligned: each uint8 (H, W, 3)."""
     height = max(one.shape[0] for one in panels)
-    row = np.full((height, sum(one.shape[1] + gap for one in panels) - gap, 3), 255, np.uint8)
-    left = 0
-    for one in panels:
-        row[: one.shape[0], left : left + one.shape[1]] = one
-        left += one.shape[1] + gap
-    return row
+    return np.hstack([_on_white(one, 0, height - one.shape[0], gap) for one in panels])[:, :-gap]
 
 
 def bars(scores: dict[str, float], colours: Sequence[Sequence[int]], most: float = 1.0) -> np.ndarray:

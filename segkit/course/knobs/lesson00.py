@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.course.knobs.chart import Chart
 from segkit.course.knobs.explorer import Explorer, beside, check_sizes, panel, shrink, slider, strip
-from segkit.metrics import Counts
 from segkit.plots import BLUE, GREEN, GREY, ORANGE, grey, outlined, overlay, show_mistakes
+from segkit.study.analysis import counts_by_threshold
 
 
 class ThresholdExplorer(Explorer):
@@ -33,7 +32,6 @@ class ThresholdExplorer(Explorer):
         self.image, self.prob = image, np.asarray(prob, np.float32)
         self.mask = None if mask is None else mask.astype(bool)
         truth = self.mask if self.mask is not None else np.zeros(prob.shape, bool)
-        # Sorted once, a score at any threshold is a look-up.
         self._person, self._rest = np.sort(self.prob[truth]), np.sort(self.prob[~truth])
         self.curves = self._scores_at(self.thresholds)
         self._chart = Chart(420, self._draw_curves)
@@ -99,16 +97,7 @@ class ThresholdExplorer(Explorer):
         axes.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
 
     def _scores_at(self, thresholds: Sequence[float]) -> dict[str, np.ndarray]:
-        cuts = np.asarray(thresholds, np.float32)
-        tp = torch.from_numpy(len(self._person) - np.searchsorted(self._person, cuts, side="right"))
-        fp = torch.from_numpy(len(self._rest) - np.searchsorted(self._rest, cuts, side="right"))
-        counts = Counts(tp, fp, len(self._person) - tp, len(self._rest) - fp)
-        share = {"share": (tp + fp).numpy() / self.prob.size}
-        if self.mask is None:
-            return share
-        return {
-            "Dice": counts.dice().numpy(),
-            "IoU": counts.iou().numpy(),
-            "precision": counts.precision().numpy(),
-            "recall": counts.recall().numpy(),
-        } | share
+        counts = counts_by_threshold(self._person, self._rest, thresholds)
+        share = {"share": (counts.tp + counts.fp).numpy() / self.prob.size}
+        names = () if self.mask is None else self._styles()
+        return {name: counts.per_image(name.lower()).numpy() for name in names} | share

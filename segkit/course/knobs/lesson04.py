@@ -66,12 +66,9 @@ class MaskShiftExplorer(Explorer):
 
     def _scores_of(self, pred: np.ndarray) -> dict[str, float]:
         counts = count_pixels(pred[None], self.mask[None])
-        return {
-            "Dice": counts.dice().item(),
-            "IoU": counts.iou().item(),
-            "pixel accuracy": counts.pixel_accuracy().item(),
-            "boundary F": boundary_f(pred[None], self.mask[None], self.tolerance).item(),
-        }
+        names = {"Dice": "dice", "IoU": "iou", "pixel accuracy": "pixel_accuracy"}
+        scores = {name: counts.per_image(score).item() for name, score in names.items()}
+        return scores | {"boundary F": boundary_f(pred[None], self.mask[None], self.tolerance).item()}
 
 
 def move_mask(mask: np.ndarray, dx: int = 0, dy: int = 0, grow: int = 0) -> np.ndarray:

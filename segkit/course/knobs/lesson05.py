@@ -211,11 +211,8 @@ class NetworkExplorer(Explorer):
         """What the mask scores, and what the network scores over the split."""
         counts = count_pixels(self.predicted()[None], self.masks[self.picture_number.value][None])
         own = self.dice[self.alpha.value][self.seed.value]
-        return {
-            "Dice": counts.dice().item(),
-            "IoU": counts.iou().item(),
-            "Dice of all": float(np.interp(self.threshold.value, self.cuts, own)),
-        }
+        scores = {name: counts.per_image(name.lower()).item() for name in ("Dice", "IoU")}
+        return scores | {"Dice of all": float(np.interp(self.threshold.value, self.cuts, own))}
 
     def draw(self) -> np.ndarray:
         number = self.picture_number.value
