@@ -31,10 +31,13 @@ HIDDEN = Path(__file__).with_name("hidden.html").read_text(encoding="utf-8")
 class Explorer(ipywidgets.VBox):
     """What the explorers share: sliders, the picture under them, and a line of words.
 
-    A subclass hands its controls over by name, which makes them attributes, and writes `draw` (the picture),
-    `describe` (the words) and `figure`. The first two run whenever a control's value changes. An error in
+    A subclass hands its controls over by name, which makes them attributes, and writes `shown` (pictures),
+    `describe` (words) and `figure`. The first two run whenever a control's value changes. An error in
     them stands in the line of words, where a reader sees it, and is raised, where a test sees it.
+    height: of a picture in the row.
     """
+
+    height = HEIGHT
 
     def __init__(self, **controls: ipywidgets.ValueWidget):
         vars(self).update(controls)
@@ -48,8 +51,13 @@ class Explorer(ipywidgets.VBox):
             control.observe(self._follow, names="value")
         self._follow()
 
+    def shown(self) -> list[np.ndarray | tuple[str, np.ndarray]]:
+        """From left to right, for the present settings: titles with pictures, and charts without a title."""
+
     def draw(self) -> np.ndarray:
-        """The picture for the present settings: uint8 RGB (H, W, 3)."""
+        """All of it in one row: uint8 RGB (H, W, 3)."""
+        row = (one if isinstance(one, np.ndarray) else panel(*one, self.height) for one in self.shown())
+        return beside(*row)
 
     def describe(self) -> str:
         """One line of text for the present settings."""
@@ -81,8 +89,9 @@ TITLE = 24
 FONT = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 13)  # comes with matplotlib
 
 
-def panel(picture: np.ndarray, title: str) -> np.ndarray:
-    """A title over a picture: uint8 (H, W, 3) -> uint8 (H + TITLE, W or wider, 3)."""
+def panel(title: str, picture: np.ndarray, height: int) -> np.ndarray:
+    """A title over a picture of that height: uint8 (H, W, 3) -> uint8 (height + TITLE, width, 3)."""
+    picture = shrink(picture, height)
     wider = max(0, int(FONT.getlength(title)) + 4 - picture.shape[1])
     return write(_on_white(picture, TITLE, 0, wider), title, (2, 4))
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import Explorer, beside, check_sizes, panel, shrink, slider, strip
+from segkit.course.knobs.explorer import Explorer, check_sizes, shrink, slider, strip
 from segkit.plots import BLUE, GREEN, GREY, ORANGE, grey, outlined, overlay, show_mistakes
 from segkit.study.analysis import counts_by_threshold
 
@@ -38,7 +38,6 @@ class ThresholdExplorer(Explorer):
         # The panels are small, whatever the photograph: a large one answers as quickly.
         self._small_image, self._small_prob = shrink(image), shrink(self.prob)
         self._small_mask = shrink(truth.astype(np.float32)) > 0.5
-        self._photo = panel(self._small_image, "picture")
         super().__init__(threshold=slider("threshold", threshold, 0, 1, 0.01))
 
     def predicted(self) -> np.ndarray:
@@ -50,7 +49,7 @@ class ThresholdExplorer(Explorer):
         """What the mask at the present threshold scores."""
         return {name: float(values[0]) for name, values in self._scores_at([self.threshold.value]).items()}
 
-    def draw(self) -> np.ndarray:
+    def shown(self) -> list:
         threshold = self.threshold.value
         chart = self._chart.copy()
         chart.line([threshold, threshold], [0, 1], GREY, 1)
@@ -58,12 +57,8 @@ class ThresholdExplorer(Explorer):
         for name, (colour, _) in self._styles().items():
             chart.dot(threshold, scores[name], colour, 6 if name == "Dice" else 4)
         lined = outlined(grey(self._small_prob), self._small_prob > threshold)
-        return beside(
-            self._photo,
-            panel(lined, f"probability, cut at {threshold:.2f}"),
-            panel(*self._mask_and_title(threshold)),
-            chart.canvas,
-        )
+        cut, found = f"probability, cut at {threshold:.2f}", self._found(threshold)
+        return [("picture", self._small_image), (cut, lined), found, chart.canvas]
 
     def describe(self) -> str:
         scores = self.in_words({name: value for name, value in self.scores.items() if name != "share"})
@@ -72,16 +67,17 @@ class ThresholdExplorer(Explorer):
 
     def figure(self, thresholds: Sequence[float] = (0.1, 0.5, 0.9)) -> Figure:
         """The mask at several thresholds, and the curves with those thresholds marked."""
-        pictures = [self._mask_and_title(threshold)[0] for threshold in thresholds]
+        pictures = [self._found(threshold)[1] for threshold in thresholds]
         titles = [f"cut at {threshold:g}" for threshold in thresholds]
         return strip(pictures, titles, self._draw_curves, thresholds)
 
-    def _mask_and_title(self, threshold: float) -> tuple[np.ndarray, str]:
+    def _found(self, threshold: float) -> tuple[str, np.ndarray]:
+        """A title and the mask."""
         pred = self._small_prob > threshold
         if self.mask is None:
-            return overlay(self._small_image, pred), "mask"
+            return "mask", overlay(self._small_image, pred)
         picture = show_mistakes(self._small_image, pred, self._small_mask)
-        return picture, "blue found, orange too much, yellow missed"
+        return "blue found, orange too much, yellow missed", picture
 
     def _styles(self) -> dict[str, tuple[str, str]]:
         if self.mask is None:

@@ -8,7 +8,7 @@ import ipywidgets
 import numpy as np
 from matplotlib.figure import Figure
 
-from segkit.course.knobs.explorer import Explorer, beside, panel, shrink, slider
+from segkit.course.knobs.explorer import Explorer, slider
 from segkit.data import Sample, load_pair_full
 from segkit.plots import grey, overlay, show_row
 
@@ -43,9 +43,8 @@ class PairBrowser(Explorer):
         order = self._orders[self.order.value]
         return order[min(self.number.value, len(order) - 1)]
 
-    def draw(self) -> np.ndarray:
-        tinted = panel(shrink(self._tinted(self.opacity.value)), "under its mask")
-        return beside(tinted, panel(shrink(grey(self._pair()[1])), "mask"))
+    def shown(self) -> list:
+        return [("under its mask", self._tinted(self.opacity.value)), ("mask", grey(self._pair()[1]))]
 
     def describe(self) -> str:
         _, mask = self._pair()

@@ -96,8 +96,8 @@ class UNetExplorer(Explorer):
         """Number of parameters, and the shape after every stage, at the sliders' settings."""
         return measure_unet(self.width.value, self.depth.value, self.side)
 
-    def draw(self) -> np.ndarray:
-        return draw_unet(self.measured()[1])
+    def shown(self) -> list:
+        return [draw_unet(self.measured()[1])]
 
     def describe(self) -> str:
         field = receptive_field(self.depth.value)

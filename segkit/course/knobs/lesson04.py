@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from segkit.course.knobs.explorer import Explorer, bars, beside, panel, shrink, slider, strip
+from segkit.course.knobs.explorer import Explorer, bars, slider, strip
 from segkit.metrics import boundary_f, count_pixels
 from segkit.plots import BLUE, GREEN, GREY, ORANGE, rgb, show_mistakes
 
@@ -36,10 +36,10 @@ class MaskShiftExplorer(Explorer):
         """What the pushed mask scores against the true one."""
         return self._scores_of(self.predicted())
 
-    def draw(self) -> np.ndarray:
+    def shown(self) -> list:
         pred = self.predicted()
-        picture = panel(shrink(self._picture_of(pred)), "blue right, orange too much, yellow missed")
-        return beside(picture, bars(self._scores_of(pred), [rgb(colour) for colour in self.colours]))
+        scores = bars(self._scores_of(pred), [rgb(colour) for colour in self.colours])
+        return [("blue right, orange too much, yellow missed", self._picture_of(pred)), scores]
 
     def describe(self) -> str:
         pushed = f"{self.dx.value:+d} right, {self.dy.value:+d} down, grown by {self.grow.value:+d}"

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from scipy.special import expit
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import Explorer, bars, beside, check_sizes, hang, panel, shrink, slider
+from segkit.course.knobs.explorer import Explorer, bars, check_sizes, hang, shrink, slider
 from segkit.metrics import count_pixels
 from segkit.plots import BLUE, GREEN, GREY, ORANGE, Picture, grey, outlined, rgb, show_mistakes, show_row
 
@@ -47,7 +47,6 @@ class AlphaExplorer(Explorer):
         self.path = cache(self.path)
         self._pull_chart = Chart(330, self._draw_pull_frame)
         self._map_chart = Chart(330, self._draw_map_frame)
-        self._truth = panel(shrink(grey(self.mask)), "truth")
         super().__init__(
             alpha=slider("alpha", alpha, 0, 1, 0.05), step=slider("step", 30, 0, self.num_steps, 1)
         )
@@ -87,7 +86,7 @@ class AlphaExplorer(Explorer):
         loss = {"loss": alpha * bce + (1 - alpha) * dice, "BCE": bce, "Dice loss": dice}
         return loss | {"Dice of the mask": self._dice_at(alpha, step)}
 
-    def draw(self) -> np.ndarray:
+    def shown(self) -> list:
         alpha, step = self.alpha.value, self.step.value
         pull, landscape = self._pull_chart.copy(), self._map_chart.copy()
         for curve, colour, width in self._pull_curves(alpha, step):
@@ -97,8 +96,8 @@ class AlphaExplorer(Explorer):
         landscape.line(*self.path(alpha)[: step + 1].T, ORANGE, 2)
         landscape.dot(*self.path(alpha)[step], ORANGE, 6)
         title = f"alpha {alpha:g}, step {step}: Dice {self._dice_at(alpha, step):.2f}"
-        answer, picture = panel(self._answer(alpha, step), title), shrink(grey(self.brightness))
-        return beside(pull.canvas, landscape.canvas, answer, panel(picture, "picture"), self._truth)
+        given = [("picture", grey(self.brightness)), ("truth", grey(self.mask))]
+        return [pull.canvas, landscape.canvas, (title, self._answer(alpha, step)), *given]
 
     def describe(self) -> str:
         weight, bias = self.path(self.alpha.value)[self.step.value]
@@ -214,7 +213,7 @@ class NetworkExplorer(Explorer):
         scores = {name: counts.per_image(name.lower()).item() for name in ("Dice", "IoU")}
         return scores | {"Dice of all": float(np.interp(self.threshold.value, self.cuts, own))}
 
-    def draw(self) -> np.ndarray:
+    def shown(self) -> list:
         number = self.picture_number.value
         image, mask = self.images[number], self.masks[number]
         chart = self._chart.copy()
@@ -225,9 +224,9 @@ class NetworkExplorer(Explorer):
         threshold = self.threshold.value
         chart.line([threshold, threshold], [0, 1], GREY, 1)
         chart.dot(threshold, self.scores["Dice of all"], BLUE, 6)
-        truth = panel(outlined(shrink(image), shrink(mask.astype(np.uint8))), "picture and truth")
-        found = shrink(show_mistakes(image, self.predicted(), mask))
-        return beside(truth, panel(found, "blue right, orange too much, yellow missed"), chart.canvas)
+        truth = outlined(shrink(image), shrink(mask.astype(np.uint8)))
+        found = "blue right, orange too much, yellow missed", show_mistakes(image, self.predicted(), mask)
+        return [("picture and truth", truth), found, chart.canvas]
 
     def describe(self) -> str:
         scores = self.scores
@@ -282,7 +281,7 @@ class OptimiserExplorer(Explorer):
         check_sizes(image=image, mask=mask)
         self.model, self.image, self.mask, self.loss_fn = model, image, mask, loss_fn
         self._targets = torch.from_numpy(mask.astype(np.float32))[None, None]
-        self._photo = panel(shrink(image), "picture")
+        self._photo = shrink(image)
         self.knobs = {name: slider(name, float(value), 0.02, 1, 0.01) for name, value in start.items()}
         super().__init__(**self.knobs)
 
@@ -290,10 +289,10 @@ class OptimiserExplorer(Explorer):
     def loss(self) -> float:
         return self._loss_and_mask(self._values())[0]
 
-    def draw(self) -> np.ndarray:
+    def shown(self) -> list:
         loss, pred = self._loss_and_mask(self._values())
-        found = panel(shrink(show_mistakes(self.image, pred, self.mask)), "blue right, orange too much")
-        return beside(self._photo, found, bars({"loss": loss}, [rgb(BLUE)], most=5))
+        found = "blue right, orange too much", show_mistakes(self.image, pred, self.mask)
+        return [("picture", self._photo), found, bars({"loss": loss}, [rgb(BLUE)], most=5)]
 
     def describe(self) -> str:
         values = ", ".join(f"{name} {knob.value:.2f}" for name, knob in self.knobs.items())

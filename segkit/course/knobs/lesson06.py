@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from segkit.augment import Augmentation
-from segkit.course.knobs.explorer import Explorer, beside, check_sizes, hang, panel, shrink, slider
+from segkit.course.knobs.explorer import Explorer, check_sizes, hang, shrink, slider
 from segkit.plots import Picture, grey, outlined
 
 
@@ -23,7 +23,7 @@ class AugmentationExplorer(Explorer):
     def __init__(self, image: np.ndarray, mask: np.ndarray, strength: float = 1.0, seed: int = 1):
         check_sizes(image=image, mask=mask)
         self.image, self.mask = image, mask.astype(np.uint8)
-        self._original = panel(shrink(outlined(image, self.mask)), "as it was")
+        self._original = shrink(outlined(image, self.mask))
         self._changed = lru_cache(1)(self._changed)
         super().__init__(
             strength=slider("strength", strength, 0, 2, 0.1),
@@ -44,14 +44,10 @@ class AugmentationExplorer(Explorer):
         image, mask = augment(self.image, self.mask, seed=seed)
         return image, mask if together else augment(self.image, self.mask, seed=seed + 1000)[1]
 
-    def draw(self) -> np.ndarray:
+    def shown(self) -> list:
         image, mask = self.augmented()
-        return beside(
-            self._original,
-            panel(shrink(image), "image"),
-            panel(shrink(grey(mask)), "mask"),
-            panel(shrink(outlined(image, mask)), "do they still agree?"),
-        )
+        both = "do they still agree?", outlined(image, mask)
+        return [("as it was", self._original), ("image", image), ("mask", grey(mask)), both]
 
     def describe(self) -> str:
         share = self.augmented()[1].mean()

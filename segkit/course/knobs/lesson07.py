@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import Explorer, beside, hang, panel, shrink, slider
+from segkit.course.knobs.explorer import Explorer, hang, shrink, slider
 from segkit.plots import BLUE, GREY, ORANGE, Picture, show_mistakes
 
 
@@ -48,13 +48,13 @@ class EpochExplorer(Explorer):
         """The line with the best validation Dice, the one whose weights are kept."""
         return max(self.history, key=lambda row: row["val_dice"])
 
-    def draw(self) -> np.ndarray:
+    def shown(self) -> list:
         row, losses, dice = self.row, self._losses.copy(), self._dice.copy()
         losses.dot(row["epoch"], row["train_loss"], BLUE)
         losses.dot(row["epoch"], row["val_loss"], ORANGE)
         dice.dot(row["epoch"], row["val_dice"], ORANGE)
-        found = [panel(self._found(name, self.epoch.value), name) for name in self.pictures]
-        return beside(losses.canvas, dice.canvas, *found)
+        found = [(name, self._found(name, self.epoch.value)) for name in self.pictures]
+        return [losses.canvas, dice.canvas, *found]
 
     def describe(self) -> str:
         row = self.row

@@ -6,7 +6,7 @@ import ipywidgets
 import numpy as np
 from matplotlib.figure import Figure
 
-from segkit.course.knobs.explorer import Explorer, beside, check_sizes, panel, shrink, slider
+from segkit.course.knobs.explorer import Explorer, check_sizes, shrink, slider
 from segkit.matting.compose import replace_background, soft_alpha
 from segkit.plots import contact_sheet, grey
 
@@ -42,11 +42,9 @@ class CutoutExplorer(Explorer):
         """Opacity of every pixel at the sliders' settings: float32 (h, w) in [0, 1]."""
         return soft_alpha(self.prob, self.threshold.value, self.softness.value)
 
-    def draw(self) -> np.ndarray:
+    def shown(self) -> list:
         alpha = self.alpha()
-        return beside(
-            panel(grey(alpha), "opacity"), panel(self._composed(alpha), "the person, somewhere else")
-        )
+        return [("opacity", grey(alpha)), ("the person, somewhere else", self._composed(alpha))]
 
     def describe(self) -> str:
         alpha = self.alpha()

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import Explorer, beside, panel, shrink, slider
+from segkit.course.knobs.explorer import Explorer, shrink, slider
 from segkit.metrics import boundary_f
 from segkit.plots import BLUE, GREY, ORANGE, Picture, contact_sheet, grey, outlined, show_mistakes
 from segkit.study.analysis import (
@@ -85,21 +85,16 @@ class WorstFirst(Explorer):
     def _place(self) -> int:
         return min(self.place.value, len(self.ranking) - 1)  # a slice may be shorter than the slider
 
-    def draw(self) -> np.ndarray:
+    def shown(self) -> list:
         image, prob, mask = (of[self.chosen] for of in (self.images, self.probs, self.masks))
         chart, scores = self._chart.copy(), self.dice[self.ranking]
         for place, score in enumerate(scores):
             chart.dot(place / max(1, len(scores) - 1), score, GREY, 2)
         chart.dot(self._place / max(1, len(scores) - 1), self.dice[self.chosen], ORANGE)
         small = shrink(prob.astype(np.float32))
-        cut = outlined(grey(small), small > self.cut)
-        found = shrink(show_mistakes(image, prob > self.cut, mask))
-        return beside(
-            panel(shrink(image), self.names[self.chosen]),
-            panel(cut, "probability, and where it is cut"),
-            panel(found, "blue found, orange wrong, yellow missed"),
-            chart.canvas,
-        )
+        cut = "probability, and where it is cut", outlined(grey(small), small > self.cut)
+        found = "blue found, orange wrong, yellow missed", show_mistakes(image, prob > self.cut, mask)
+        return [(self.names[self.chosen], image), cut, found, chart.canvas]
 
     def describe(self) -> str:
         trait = self.facts[self.chosen]
@@ -158,15 +153,14 @@ class TemperatureExplorer(Explorer):
     def curve(self) -> Reliability:
         return self.at(self.temperature.value)
 
-    def draw(self) -> np.ndarray:
+    def shown(self) -> list:
         chart, curve = self._chart.copy(), self.curve
         held = curve.count > 0
         chart.line(curve.said[held], curve.true[held], BLUE, 2)
         for said, true in zip(curve.said[held], curve.true[held], strict=True):
             chart.dot(said, true, BLUE, 4)
         prob = shrink(temper(self.prob, self.temperature.value).astype(np.float32))
-        lined = outlined(grey(prob), prob > 0.5)
-        return beside(chart.canvas, panel(lined, "probability; the line is at 0.5"))
+        return [chart.canvas, ("probability; the line is at 0.5", outlined(grey(prob), prob > 0.5))]
 
     def describe(self) -> str:
         return f"temperature {self.temperature.value:.2f} · expected calibration error {self.curve.ece:.4f}"
@@ -229,7 +223,7 @@ class SeedExplorer(Explorer):
         won = np.bincount(np.argmax(means, axis=0), minlength=len(means)) / self.draws
         return dict(zip(self.runs, won.tolist(), strict=True))
 
-    def draw(self) -> np.ndarray:
+    def shown(self) -> list:
         chart, drawn = self._chart.copy(), self.drawn(self.seeds.value, self.draw_number.value)
         means = [scores.mean() for scores in drawn.values()]
         for place, scores in enumerate(drawn.values()):
@@ -237,7 +231,7 @@ class SeedExplorer(Explorer):
                 chart.dot(place, score, GREY, 4)
             colour = ORANGE if place == int(np.argmax(means)) else BLUE
             chart.line([place - 0.25, place + 0.25], [means[place]] * 2, colour, 4)
-        return chart.canvas
+        return [chart.canvas]
 
     def describe(self) -> str:
         drawn = self.drawn(self.seeds.value, self.draw_number.value)

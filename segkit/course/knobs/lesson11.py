@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import HEIGHT, Explorer, beside, panel, slider
+from segkit.course.knobs.explorer import HEIGHT, Explorer, slider
 from segkit.plots import BLUE, GREY, ORANGE, contact_sheet, rgb
 from segkit.study.anatomy import used_points
 
@@ -47,12 +47,12 @@ class AtrousExplorer(Explorer):
         inside = int(((where > 0) & (where < 1)).all(1).sum())
         return {"inside": inside, "mean": used_points(self.rate.value, self.size.value // CELL)}
 
-    def draw(self) -> np.ndarray:
+    def shown(self) -> list:
         cells = self.size.value // CELL
         chart = Chart(330, lambda axes: self._draw_curve(axes, cells))
         chart.dot(self.rate.value, self.points["mean"], ORANGE)
         title = f"{self.size.value} pixels are {cells} x {cells} cells"
-        return beside(panel(self._picture(self.rate.value, self.size.value), title), chart.canvas)
+        return [(title, self._picture(self.rate.value, self.size.value)), chart.canvas]
 
     def describe(self) -> str:
         rate, size, points = self.rate.value, self.size.value, self.points

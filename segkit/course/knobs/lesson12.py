@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import Explorer, beside, panel, shrink, slider, strip
+from segkit.course.knobs.explorer import Explorer, slider, strip
 from segkit.metrics import count_pixels
 from segkit.plots import BLUE, GREEN, GREY, ORANGE, show_mistakes
 
@@ -67,18 +67,15 @@ class SpeedExplorer(Explorer):
             "ms": self.times[self.engine.value][self.size.value],
         }
 
-    def draw(self) -> np.ndarray:
+    def shown(self) -> list:
         number, size = self.number.value, self.size.value
         mistakes = show_mistakes(self.images[number], self.probs[size][number] > self.cut, self.masks[number])
         small = cv2.resize(self.images[number], (size, size), interpolation=cv2.INTER_AREA)
         seen = cv2.resize(small, self.masks[number].shape[::-1], interpolation=cv2.INTER_NEAREST)
         chart, scores = self._chart.copy(), self.scores
         chart.dot(scores["ms"], scores["mean Dice"], ORANGE, 7)
-        return beside(
-            panel(shrink(seen), f"what it sees, {size} x {size}"),
-            panel(shrink(mistakes), "blue found, orange too much, yellow missed"),
-            chart.canvas,
-        )
+        found = "blue found, orange too much, yellow missed", mistakes
+        return [(f"what it sees, {size} x {size}", seen), found, chart.canvas]
 
     def describe(self) -> str:
         scores = self.scores

@@ -7,7 +7,7 @@ import ipywidgets
 import numpy as np
 from matplotlib.figure import Figure
 
-from segkit.course.knobs.explorer import Explorer, beside, panel, shrink, slider
+from segkit.course.knobs.explorer import Explorer, slider
 from segkit.plots import Picture, show_mistakes
 from segkit.video.smooth import Clip, Smoother, restless_row, score_masks, smooth_clip
 
@@ -62,14 +62,14 @@ class SmoothingExplorer(Explorer):
         rows = [np.stack([one[self.row] for one in of]) for of in (self.clip.images, masks, self.clip.masks)]
         return show_mistakes(*rows)
 
-    def draw(self) -> np.ndarray:
+    def shown(self) -> list:
         masks, frame = self.masks(*self._settings), self.frame.value
-        shown = show_mistakes(self.clip.images[frame], masks[frame], self.clip.masks[frame])
-        shown[self.row] = 0
+        now = show_mistakes(self.clip.images[frame], masks[frame], self.clip.masks[frame])
+        now[self.row] = 0
         layers = self.slice(masks)
         tall = np.repeat(layers, max(1, 260 // len(layers)), axis=0)
         tall[frame * (len(tall) // len(layers))] = 0
-        return beside(panel(shrink(shown), f"frame {frame}"), panel(tall, "the black row, frame below frame"))
+        return [(f"frame {frame}", now), ("the black row, frame below frame", tall)]
 
     def describe(self) -> str:
         scores = self.scores

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.special
 from matplotlib.figure import Figure
 
-from segkit.course.knobs.explorer import Explorer, bars, beside, panel, shrink, slider, write
+from segkit.course.knobs.explorer import Explorer, bars, slider, write
 from segkit.metrics import count_classes
 from segkit.plots import CLASS_COLOURS, colour_classes, grey, show_classes
 
@@ -54,17 +54,14 @@ class PartsExplorer(Explorer):
         dice = count_classes(labels[None], self.truth[None], len(self.names)).dice()[0].tolist()
         return dict(zip(self.names, dice, strict=True))
 
-    def draw(self) -> np.ndarray:
+    def shown(self) -> list:
         prob = self.probabilities()
         labels = prob.argmax(0).astype(np.uint8)
         number = self.names.index(self.part.value)
-        winners = shrink(colour_classes(self.image, labels, self.opacity.value))
+        winners = "the winner of every pixel", colour_classes(self.image, labels, self.opacity.value)
         scores = bars(self._scores_of(labels), itertools.cycle(CLASS_COLOURS))
-        return beside(
-            panel(winners, "the winner of every pixel"),
-            panel(grey(shrink(prob[number])), f"probability of {self.part.value}"),
-            write(scores, "Dice", (110, 4)),
-        )
+        of_part = f"probability of {self.part.value}", grey(prob[number])
+        return [winners, of_part, write(scores, "Dice", (110, 4))]
 
     def describe(self) -> str:
         score = self.scores[self.part.value]

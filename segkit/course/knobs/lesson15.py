@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import Explorer, beside, hang, panel, shrink, slider
+from segkit.course.knobs.explorer import Explorer, hang, slider
 from segkit.metrics import count_pixels, hausdorff, mean_surface_distance
 from segkit.plots import BLUE, GREY, ORANGE, Picture, show_mistakes
 
@@ -62,18 +62,16 @@ class VolumeExplorer(Explorer):
             "volume error ml": float((int(pred.sum()) - int(self.target.sum())) * litres),
         }
 
-    def draw(self) -> np.ndarray:
+    def shown(self) -> list:
         number, threshold = self.slice.value, round(self.threshold.value, 2)
         dice, chart = self.slice_dice(threshold), self._chart.copy()
         whole = self._scores_at(threshold)["Dice"]
         chart.line([0, len(dice) - 1], [whole, whole], ORANGE, 2)
         chart.line(range(len(dice)), dice, BLUE, 2)
         chart.dot(number, dice[number], BLUE, 6)
-        return beside(
-            panel(shrink(cv2.cvtColor(self.images[number], cv2.COLOR_GRAY2RGB)), f"slice {number}"),
-            panel(shrink(self._mistakes(number, threshold)), "blue found, orange too much, yellow missed"),
-            chart.canvas,
-        )
+        found = "blue found, orange too much, yellow missed", self._mistakes(number, threshold)
+        image = cv2.cvtColor(self.images[number], cv2.COLOR_GRAY2RGB)
+        return [(f"slice {number}", image), found, chart.canvas]
 
     def _frame(self, axes: Axes) -> None:
         axes.plot([], [], color=BLUE, label="Dice of the slice")

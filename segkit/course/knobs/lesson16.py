@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.course.knobs.chart import Chart
-from segkit.course.knobs.explorer import Explorer, beside, panel, shrink, slider
+from segkit.course.knobs.explorer import Explorer, shrink, slider
 from segkit.matting.compose import replace_background
 from segkit.matting.effects import class_share, portrait, recolour
 from segkit.plots import BLUE, GREY, ORANGE, Picture, colour_classes, contact_sheet, show_row
@@ -27,6 +27,8 @@ class RecolourExplorer(Explorer):
     Attributes: part (drop-down), hue (0 to 360 degrees), light and strength (0 to 100), the sliders;
     colour (the present RGB).   Introduced in notebook 16.
     """
+
+    height = SIDE
 
     def __init__(self, image: np.ndarray, prob: np.ndarray, classes: Sequence[str]):
         self.image, self.classes = shrink(image, SIDE), tuple(classes)
@@ -51,13 +53,10 @@ class RecolourExplorer(Explorer):
         """The photograph with the chosen part in a colour: uint8 (H, W, 3)."""
         return recolour(self.image, self.shares[self.classes.index(self.part.value)], colour)
 
-    def draw(self) -> np.ndarray:
-        return beside(
-            panel(self.image, "photograph"),
-            panel(colour_classes(self.image, self.labels), "parts found"),
-            panel(self.recoloured(self.colour), f"{self.part.value} in another colour"),
-            panel(np.full((SIDE, 40, 3), self.colour, np.uint8), ""),
-        )
+    def shown(self) -> list:
+        before = ("photograph", self.image), ("parts found", colour_classes(self.image, self.labels))
+        after = f"{self.part.value} in another colour", self.recoloured(self.colour)
+        return [*before, after, ("", np.full((SIDE, 40, 3), self.colour, np.uint8))]
 
     def describe(self) -> str:
         share = (self.labels == self.classes.index(self.part.value)).mean()
@@ -90,6 +89,8 @@ class PortraitExplorer(Explorer):
     Introduced in notebook 16.
     """
 
+    height = SIDE
+
     def __init__(self, image: np.ndarray, alpha: np.ndarray, strength: float = 0.5):
         self.image, self.alpha = shrink(image, SIDE), shrink(alpha.astype(np.float32), SIDE)
         super().__init__(
@@ -103,10 +104,10 @@ class PortraitExplorer(Explorer):
             return portrait(self.image, self.alpha, strength)
         return blur_everything(self.image, self.alpha, strength)
 
-    def draw(self) -> np.ndarray:
+    def shown(self) -> list:
         result = self.result(self.strength.value, self.fill.value)
-        shown = (self.image, "photograph"), (result, "with a large lens")
-        return beside(*(panel(*one) for one in shown), panel(zoom(result, self.alpha), "the edge, closer"))
+        closer = "the edge, closer", zoom(result, self.alpha)
+        return [("photograph", self.image), ("with a large lens", result), closer]
 
     def describe(self) -> str:
         how = "filled from around" if self.fill.value else "blurred along: see the glow around the edge"
@@ -162,13 +163,13 @@ class ReviewExplorer(Explorer):
         self._chart = Chart(560, self._frame)
         super().__init__(count=slider("corrected", 0, 0, len(names), 1))
 
-    def draw(self) -> np.ndarray:
+    def shown(self) -> list:
         chart, count = self._chart.copy(), self.count.value
         low = min(curve[0] for curve in self.curves.values())
         chart.line([count, count], [low - 1, 1.1], GREY, 1)
         for name, (colour, _) in self.styles.items():
             chart.dot(count, self.curves[name][count], colour)
-        return chart.canvas
+        return [chart.canvas]
 
     def describe(self) -> str:
         count = self.count.value
