@@ -7,8 +7,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from segkit.course.knobs.explorer import HEIGHT, TITLE
 from segkit.plots import Picture, grey, rgb
+
+HEIGHT = 260
+"""Height of a panel in pixels."""
+
+TITLE = 24
+"""Height of a panel's title in pixels."""
 
 
 class Chart:

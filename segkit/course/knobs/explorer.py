@@ -18,11 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
+from segkit.course.knobs.chart import HEIGHT, TITLE, Chart
 from segkit.plots import GREY, ORANGE, Picture
-
-HEIGHT = 260
-"""Height of a panel in pixels."""
-
 
 HIDDEN = Path(__file__).with_name("hidden.html").read_text(encoding="utf-8")
 """Below each explorer: names for its sliders, and a sentence that shows once its kernel is gone."""
@@ -40,7 +37,7 @@ class Explorer(ipywidgets.VBox):
     height = HEIGHT
 
     def __init__(self, **controls: ipywidgets.ValueWidget):
-        vars(self).update(controls)
+        vars(self).update(controls, _charts={})
         self.picture = ipywidgets.Image(
             format="jpeg", layout={"max_width": "100%", "align_self": "flex-start"}
         )
@@ -53,6 +50,13 @@ class Explorer(ipywidgets.VBox):
 
     def shown(self) -> list[np.ndarray | tuple[str, np.ndarray]]:
         """From left to right, for the present settings: titles with pictures, and charts without a title."""
+
+    def chart(self, width: int, frame: Callable[..., None], *given: object) -> Chart:
+        """A copy, to put marks on, of the axes as frame(axes, *given) draws them once."""
+        key = frame.__name__, given
+        if key not in self._charts:
+            self._charts[key] = Chart(width, lambda axes: frame(axes, *given))
+        return self._charts[key].copy()
 
     def draw(self) -> np.ndarray:
         """All of it in one row: uint8 RGB (H, W, 3)."""
@@ -82,9 +86,6 @@ class Explorer(ipywidgets.VBox):
     def __repr__(self) -> str:
         return f"[{type(self).__name__}: its sliders move once you run this cell yourself]"
 
-
-TITLE = 24
-"""Height of a panel's title in pixels."""
 
 FONT = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 13)  # comes with matplotlib
 

@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from segkit.course.knobs.chart import Chart
 from segkit.course.knobs.explorer import Explorer, check_sizes, shrink, slider, strip
 from segkit.plots import BLUE, GREEN, GREY, ORANGE, grey, outlined, overlay, show_mistakes
 from segkit.study.analysis import counts_by_threshold
@@ -34,7 +33,6 @@ class ThresholdExplorer(Explorer):
         truth = self.mask if self.mask is not None else np.zeros(prob.shape, bool)
         self._person, self._rest = np.sort(self.prob[truth]), np.sort(self.prob[~truth])
         self.curves = self._scores_at(self.thresholds)
-        self._chart = Chart(420, self._draw_curves)
         # The panels are small, whatever the photograph: a large one answers as quickly.
         self._small_image, self._small_prob = shrink(image), shrink(self.prob)
         self._small_mask = shrink(truth.astype(np.float32)) > 0.5
@@ -51,7 +49,7 @@ class ThresholdExplorer(Explorer):
 
     def shown(self) -> list:
         threshold = self.threshold.value
-        chart = self._chart.copy()
+        chart = self.chart(420, self._draw_curves)
         chart.line([threshold, threshold], [0, 1], GREY, 1)
         scores = self.scores
         for name, (colour, _) in self._styles().items():

@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import expit
 
-from segkit.course.knobs.chart import Chart
 from segkit.course.knobs.explorer import Explorer, bars, check_sizes, hang, shrink, slider
 from segkit.metrics import count_pixels
 from segkit.plots import BLUE, GREEN, GREY, ORANGE, Picture, grey, outlined, rgb, show_mistakes, show_row
@@ -45,8 +44,6 @@ class AlphaExplorer(Explorer):
         landscape = [[self.losses(w, b) for w in self._places[0]] for b in self._places[1]]
         self._bce_map, self._dice_map = np.moveaxis(landscape, 2, 0)
         self.path = cache(self.path)
-        self._pull_chart = Chart(330, self._draw_pull_frame)
-        self._map_chart = Chart(330, self._draw_map_frame)
         super().__init__(
             alpha=slider("alpha", alpha, 0, 1, 0.05), step=slider("step", 30, 0, self.num_steps, 1)
         )
@@ -88,7 +85,7 @@ class AlphaExplorer(Explorer):
 
     def shown(self) -> list:
         alpha, step = self.alpha.value, self.step.value
-        pull, landscape = self._pull_chart.copy(), self._map_chart.copy()
+        pull, landscape = self.chart(330, self._draw_pull_frame), self.chart(330, self._draw_map_frame)
         for curve, colour, width in self._pull_curves(alpha, step):
             pull.line(self.logits, curve, colour, width)
         pull.dot(*self._pull_now(alpha, step), BLUE, 6)
@@ -192,7 +189,6 @@ class NetworkExplorer(Explorer):
         self.alphas, self.dice, self.cuts = list(alphas), dice, np.asarray(cuts)
         start = min(self.alphas, key=lambda one: abs(one - alpha))
         options = [(f"{one:g}", one) for one in self.alphas]
-        self._chart = Chart(380, self._draw_frame)
         super().__init__(
             alpha=ipywidgets.SelectionSlider(options=options, value=start, description="alpha"),
             seed=slider("seed", 0, 0, probs.shape[1] - 1, 1),
@@ -216,7 +212,7 @@ class NetworkExplorer(Explorer):
     def shown(self) -> list:
         number = self.picture_number.value
         image, mask = self.images[number], self.masks[number]
-        chart = self._chart.copy()
+        chart = self.chart(380, self._draw_frame)
         curves = self.dice[self.alpha.value]
         for curve in curves:
             chart.line(self.cuts, curve, PALE, 2)

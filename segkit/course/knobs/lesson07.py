@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from segkit.course.knobs.chart import Chart
 from segkit.course.knobs.explorer import Explorer, hang, shrink, slider
 from segkit.plots import BLUE, GREY, ORANGE, Picture, show_mistakes
 
@@ -31,8 +30,6 @@ class EpochExplorer(Explorer):
                 raise ValueError(f"'{name}' has {len(probs)} maps for {len(history)} epochs.")
         self.history, self.pictures = list(history), pictures
         self._curves = {key: [row[key] for row in history] for key in history[0]}
-        self._losses = Chart(360, self._draw_losses)
-        self._dice = Chart(300, self._draw_dice)
         super().__init__(epoch=slider("epoch", len(history), 1, len(history), 1))
 
     @property
@@ -49,7 +46,7 @@ class EpochExplorer(Explorer):
         return max(self.history, key=lambda row: row["val_dice"])
 
     def shown(self) -> list:
-        row, losses, dice = self.row, self._losses.copy(), self._dice.copy()
+        row, losses, dice = self.row, self.chart(360, self._draw_losses), self.chart(300, self._draw_dice)
         losses.dot(row["epoch"], row["train_loss"], BLUE)
         losses.dot(row["epoch"], row["val_loss"], ORANGE)
         dice.dot(row["epoch"], row["val_dice"], ORANGE)

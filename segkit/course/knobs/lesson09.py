@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from segkit.course.knobs.chart import Chart
 from segkit.course.knobs.explorer import Explorer, shrink, slider
 from segkit.metrics import boundary_f
 from segkit.plots import BLUE, GREY, ORANGE, Picture, contact_sheet, grey, outlined, show_mistakes
@@ -63,7 +62,6 @@ class WorstFirst(Explorer):
         self._parts = {EVERYTHING: np.ones(len(names), bool)}
         for trait, slices in slice_groups(traits).items():
             self._parts |= {f"{trait}: {name}": chosen for name, chosen in slices.items() if chosen.any()}
-        self._chart = Chart(330, self._draw_frame)
         super().__init__(
             order=ipywidgets.Dropdown(options=list(self._badness), description="worst is"),
             part=ipywidgets.Dropdown(options=list(self._parts), description="in"),
@@ -87,7 +85,7 @@ class WorstFirst(Explorer):
 
     def shown(self) -> list:
         image, prob, mask = (of[self.chosen] for of in (self.images, self.probs, self.masks))
-        chart, scores = self._chart.copy(), self.dice[self.ranking]
+        chart, scores = self.chart(330, self._draw_frame), self.dice[self.ranking]
         for place, score in enumerate(scores):
             chart.dot(place / max(1, len(scores) - 1), score, GREY, 2)
         chart.dot(self._place / max(1, len(scores) - 1), self.dice[self.chosen], ORANGE)
@@ -142,7 +140,6 @@ class TemperatureExplorer(Explorer):
         # Enough for two decimals, and quick.
         self._prob, self._true = some_pixels(probs, masks, 200_000, seed)
         log = {"base": 2, "min": -2, "max": 2, "step": 0.05}
-        self._chart = Chart(324, self._draw_frame)
         super().__init__(temperature=ipywidgets.FloatLogSlider(1.0, description="temperature", **log))
 
     def at(self, temperature: float) -> Reliability:
@@ -154,7 +151,7 @@ class TemperatureExplorer(Explorer):
         return self.at(self.temperature.value)
 
     def shown(self) -> list:
-        chart, curve = self._chart.copy(), self.curve
+        chart, curve = self.chart(324, self._draw_frame), self.curve
         held = curve.count > 0
         chart.line(curve.said[held], curve.true[held], BLUE, 2)
         for said, true in zip(curve.said[held], curve.true[held], strict=True):
@@ -204,7 +201,6 @@ class SeedExplorer(Explorer):
         self.by, self._seed = by, seed
         self.runs = {value: group.to_numpy() for value, group in rows.groupby(by)["val_dice"]}
         self.winners_with = cache(self.winners_with)
-        self._chart = Chart(440, self._draw_frame)
         super().__init__(seeds=slider("seeds", 1, 1, 12, 1), draw_number=slider("draw", 0, 0, 49, 1))
 
     def drawn(self, seeds: int, number: int) -> dict:
@@ -224,7 +220,7 @@ class SeedExplorer(Explorer):
         return dict(zip(self.runs, won.tolist(), strict=True))
 
     def shown(self) -> list:
-        chart, drawn = self._chart.copy(), self.drawn(self.seeds.value, self.draw_number.value)
+        chart, drawn = self.chart(440, self._draw_frame), self.drawn(self.seeds.value, self.draw_number.value)
         means = [scores.mean() for scores in drawn.values()]
         for place, scores in enumerate(drawn.values()):
             for score in scores:

@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from segkit.course.knobs.chart import Chart
 from segkit.course.knobs.explorer import HEIGHT, Explorer, slider
 from segkit.plots import BLUE, GREY, ORANGE, contact_sheet, rgb
 from segkit.study.anatomy import used_points
@@ -49,7 +48,7 @@ class AtrousExplorer(Explorer):
 
     def shown(self) -> list:
         cells = self.size.value // CELL
-        chart = Chart(330, lambda axes: self._draw_curve(axes, cells))
+        chart = self.chart(330, self._draw_curve, cells)
         chart.dot(self.rate.value, self.points["mean"], ORANGE)
         title = f"{self.size.value} pixels are {cells} x {cells} cells"
         return [(title, self._picture(self.rate.value, self.size.value)), chart.canvas]

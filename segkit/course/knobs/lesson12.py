@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from segkit.course.knobs.chart import Chart
 from segkit.course.knobs.explorer import Explorer, slider, strip
 from segkit.metrics import count_pixels
 from segkit.plots import BLUE, GREEN, GREY, ORANGE, show_mistakes
@@ -47,7 +46,6 @@ class SpeedExplorer(Explorer):
             size: [self._dice(prob, mask) for prob, mask in zip(probs[size], masks, strict=True)]
             for size in sizes
         }
-        self._chart = Chart(420, self._draw_frame)
         super().__init__(
             size=ipywidgets.SelectionSlider(options=sizes, value=sizes[-1], description="input size"),
             engine=ipywidgets.Dropdown(options=list(times), description="engine"),
@@ -72,7 +70,7 @@ class SpeedExplorer(Explorer):
         mistakes = show_mistakes(self.images[number], self.probs[size][number] > self.cut, self.masks[number])
         small = cv2.resize(self.images[number], (size, size), interpolation=cv2.INTER_AREA)
         seen = cv2.resize(small, self.masks[number].shape[::-1], interpolation=cv2.INTER_NEAREST)
-        chart, scores = self._chart.copy(), self.scores
+        chart, scores = self.chart(420, self._draw_frame), self.scores
         chart.dot(scores["ms"], scores["mean Dice"], ORANGE, 7)
         found = "blue found, orange too much, yellow missed", mistakes
         return [(f"what it sees, {size} x {size}", seen), found, chart.canvas]

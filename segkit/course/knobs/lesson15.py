@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from segkit.course.knobs.chart import Chart
 from segkit.course.knobs.explorer import Explorer, hang, slider
 from segkit.metrics import count_pixels, hausdorff, mean_surface_distance
 from segkit.plots import BLUE, GREY, ORANGE, Picture, show_mistakes
@@ -37,7 +36,6 @@ class VolumeExplorer(Explorer):
             )
         self.images, self.prob, self.target, self.spacing = images, prob, target > 0, tuple(spacing)
         self._scores_at = cache(self._scores_at)
-        self._chart = Chart(400, self._frame)
         last = len(images) - 1
         super().__init__(
             slice=slider("slice", last // 2, 0, last, 1), threshold=slider("threshold", 0.5, 0.05, 0.95, 0.05)
@@ -64,7 +62,7 @@ class VolumeExplorer(Explorer):
 
     def shown(self) -> list:
         number, threshold = self.slice.value, round(self.threshold.value, 2)
-        dice, chart = self.slice_dice(threshold), self._chart.copy()
+        dice, chart = self.slice_dice(threshold), self.chart(400, self._frame)
         whole = self._scores_at(threshold)["Dice"]
         chart.line([0, len(dice) - 1], [whole, whole], ORANGE, 2)
         chart.line(range(len(dice)), dice, BLUE, 2)

@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from segkit.course.knobs.chart import Chart
 from segkit.course.knobs.explorer import Explorer, shrink, slider
 from segkit.matting.compose import replace_background
 from segkit.matting.effects import class_share, portrait, recolour
@@ -160,11 +159,10 @@ class ReviewExplorer(Explorer):
             name: scores.mean() + np.concatenate([[0], np.cumsum(1 - scores[order]) / len(scores)])
             for name, (order, *_) in orders.items()
         }
-        self._chart = Chart(560, self._frame)
         super().__init__(count=slider("corrected", 0, 0, len(names), 1))
 
     def shown(self) -> list:
-        chart, count = self._chart.copy(), self.count.value
+        chart, count = self.chart(560, self._frame), self.count.value
         low = min(curve[0] for curve in self.curves.values())
         chart.line([count, count], [low - 1, 1.1], GREY, 1)
         for name, (colour, _) in self.styles.items():
