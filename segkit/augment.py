@@ -5,15 +5,11 @@ The only room that knows albumentations.
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from segkit.files import UserError, check_choice
-
-if TYPE_CHECKING:
-    from albumentations import BasicTransform
 
 # Importing albumentations takes a second, so it waits for the first Augmentation. It asks the network for a
 # newer version unless told not to.
@@ -60,7 +56,7 @@ class Augmentation:
         return changed["image"], changed["mask"]
 
 
-def _crops(size: int) -> "list[BasicTransform]":
+def _crops(size: int) -> list:
     import albumentations as A
 
     nearest = {"mask_interpolation": cv2.INTER_NEAREST_EXACT}
@@ -76,8 +72,8 @@ def _crops(size: int) -> "list[BasicTransform]":
     ]
 
 
-def _steps(strength: float) -> "dict[str, list[BasicTransform]]":
-    """What may happen, in this order, by groups. Only the first two move pixels."""
+def _steps(strength: float) -> dict[str, list]:
+    """What may happen, in this order, by groups. The first two move pixels."""
     import albumentations as A
 
     s = strength

@@ -21,6 +21,9 @@ from segkit.models import build_model
 
 FORMAT_VERSION = 1
 
+LARGEST = 4_000_000_000
+"""Bytes of a checkpoint, or of an exported file: more would fill the memory of a laptop."""
+
 KINDS = {"format_version": int, "model": dict, "classes": list, "threshold": float | int, "look_closer": bool}
 KINDS |= {"trained_on": list, "scores": dict, "config": dict}
 """What a description holds, by JSON's types."""
@@ -50,10 +53,9 @@ def save_checkpoint(path: str | Path, model: nn.Module, info: CheckpointInfo, ha
     half: store float16, half the size; loading gives float32 back.
     Returns: the path.   Raises: UserError.
     """
-    tensors = {}
-    for name, tensor in model.state_dict().items():
-        tensor = tensor.detach().cpu().contiguous()
-        tensors[name] = tensor.half() if half and tensor.is_floating_point() else tensor
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    if half:
+        tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
     write_tensors(path, tensors, {"segkit": describe(info)})
     return Path(path)
 
@@ -167,6 +169,12 @@ def checksum(tensors: dict, metadata: dict[str, str]) -> str:
     return digest.hexdigest()
 
 
+def check_size(path: Path) -> None:
+    """Before a file is read.   Raises: UserError when it is larger than any network here, or its training."""
+    if (size := path.stat().st_size) > LARGEST:
+        raise UserError(f"'{path}' ({size:,} bytes) is no network of segkit: those have {LARGEST:,} at most.")
+
+
 def read_tensors(path: str | Path) -> tuple[dict, dict[str, str]]:
     """Tensors and metadata of a safetensors file.   Raises: UserError when it is missing or damaged.
 
@@ -177,13 +185,13 @@ def read_tensors(path: str | Path) -> tuple[dict, dict[str, str]]:
         raise UserError(f"there is no checkpoint '{path}'.")
     if path.suffix.lower() == ".onnx":
         raise UserError(f"'{path}' is an ONNX file: name the .safetensors checkpoint that it came from.")
+    check_size(path)
     try:
         with safe_open(path, framework="pt") as file:
             tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        size = path.stat().st_size
         raise UserError(
-            f"'{path}' ({size:,} bytes) is not a whole .safetensors file ({error}). "
+            f"'{path}' ({path.stat().st_size:,} bytes) is not a whole .safetensors file ({error}). "
             "Copy it again, or train again; files of other formats (.pt, .pth) are never loaded."
         ) from None
     if metadata.get("sha256", found := checksum(tensors, metadata)) != found:

@@ -211,8 +211,7 @@ def assign_splits(names: list[str], seed: int = 0) -> dict[str, str]:
 
 def _place(name: str, seed: int) -> float:
     """A number in [0, 1) that looks random and is always the same for the same name and seed."""
-    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
-    return int.from_bytes(digest[:8]) / 2**64
+    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8]) / 2**64
 
 
 @dataclass(frozen=True)
@@ -328,8 +327,7 @@ class SegmentationDataset(Dataset):
             raise IndexError(f"picture {index}: there are {len(self)} pictures here, 0 to {len(self) - 1}.")
         if self.arrays is None:
             return load_pair(self.samples[index], self._kept, self.classes)
-        images, masks = self.arrays
-        return images[index], masks[index]
+        return self.arrays[0][index], self.arrays[1][index]
 
     def __getitem__(self, index: int | tuple[int, int]) -> tuple[Tensor, Tensor]:
         """(index, again): the same picture once more in this epoch, by another draw."""

@@ -15,10 +15,9 @@ def best_device() -> str:
 def check_device(name: str) -> str:
     """The same name, if this machine has such a device.   Raises: UserError."""
     try:
-        kind = torch.device(name).type
-        torch.empty(1, device=name)
+        tried = torch.empty(1, device=name)
     except (RuntimeError, AssertionError):  # whatever torch says of a device it lacks
         raise UserError(f"there is no device '{name}' here: '{best_device()}' is the fastest.") from None
-    if kind == "meta":
+    if tried.is_meta:
         raise UserError("the device 'meta' calculates nothing.")
     return name

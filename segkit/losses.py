@@ -16,6 +16,8 @@ class _LossFromLogits(nn.Module):
     """Hands logits and targets on in float32, with autocast switched off.
 
     A Dice sum over 65,536 pixels does not fit half precision: float16 ends at 65,504.
+    Each loss has its compute(logits, targets, per_asked); per_asked is what brings a mean over all pixels to
+    one over those that are asked for.
     """
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -29,10 +31,6 @@ class _LossFromLogits(nn.Module):
             logits = logits.float().masked_fill(unasked, -30)
             answers = targets.masked_fill(unasked, 0).float()
             return self.compute(logits, answers, targets.numel() / (~unasked).sum().clamp(min=1))
-
-    def compute(self, logits: Tensor, targets: Tensor, per_asked: Tensor) -> Tensor:
-        """per_asked: what brings a mean over all pixels to one over those that are asked for."""
-        raise AssertionError("each loss writes its own compute")
 
 
 def _check(low: float, high: float, **settings: float) -> None:
@@ -99,8 +97,7 @@ class BCEDiceLoss(_LossFromLogits):
         super().__init__()
         _check(0, 1, alpha=alpha)
         _check(0, 1e6, outline=outline)
-        self.alpha, self.outline = alpha, outline
-        self.dice = DiceLoss(pooled)
+        self.alpha, self.outline, self.dice = alpha, outline, DiceLoss(pooled)
 
     def compute(self, logits: Tensor, targets: Tensor, per_asked: Tensor) -> Tensor:
         weight = 1 + self.outline * (_dilate(targets) + _dilate(1 - targets) - 1)

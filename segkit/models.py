@@ -54,8 +54,8 @@ def build_model(name: str = "unet", width: int | None = None, **arguments) -> nn
         make, settings = ON_LITE[name]
         _check_settings(name, arguments, settings)
         model = make(**arguments)
-        model.built_as = {"name": name, **arguments}
-        model.built_as.pop("pretrained", None)  # a checkpoint brings its own weights
+        # A checkpoint brings its own weights.
+        model.built_as = {"name": name, **{k: v for k, v in arguments.items() if k != "pretrained"}}
         return model
     _check_settings(name, arguments, tuple(UNetConfig.__dataclass_fields__))
     config = replace(UNET_VARIANTS.get(name, UNetConfig()), **arguments)

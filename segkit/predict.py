@@ -1,7 +1,7 @@
 """From a photograph to a probability map, a mask, a cut-out. Introduced in notebook 08."""
 
-import itertools
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +42,23 @@ if hasattr(os, "register_at_fork"):
     # The threads that calculate do not come along into a forked process, which would wait for them for ever.
     os.register_at_fork(after_in_child=lambda: (torch.set_num_threads(1), cv2.setNumThreads(0)))
 
+THREADED: set[int] = set()
+"""The processes in which a thread besides the main one has calculated."""
+
+
+def check_process() -> None:
+    """Before anything is calculated: what a thread held when its process was forked, nobody gives back.
+
+    Raises: UserError in a process that was forked from one of THREADED.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        THREADED.add(os.getpid())
+    if THREADED - {os.getpid()}:
+        raise UserError(
+            "this process was forked from one whose threads had used a Segmenter, and may wait for ever for "
+            "what they held: start it by multiprocessing.get_context('spawn'), and load the network in it."
+        )
+
 
 class Segmenter:
     """A network together with its preprocessing and threshold: what every consumer holds.
@@ -59,15 +76,18 @@ class Segmenter:
     def __init__(
         self,
         model: nn.Module | None,
-        info: CheckpointInfo,
+        info: CheckpointInfo | None = None,
         device: str | None = None,
         dtype: torch.dtype = torch.float32,
         engine: "Engine | None" = None,
     ):
         """model: the network, or None where an engine stands in for it; see Segmenter.load."""
+        if info is None:  # such as Segmenter("photo.jpg")
+            raise UserError(
+                'load it first: Segmenter.load("person-base")("photo.jpg"), or segkit.remove("photo.jpg").'
+            )
         self.info, self._threshold, self.preprocessing = info, info.threshold, info.preprocessing
-        self.look_closer = info.look_closer
-        self.engine, self.dtype = engine, dtype
+        self.look_closer, self.engine, self.dtype = info.look_closer, engine, dtype
         self.device = engine.device if engine else torch.device(device or best_device())
         self.model = model and model.to(self.device, dtype, memory_format=torch.channels_last).eval()
 
@@ -146,6 +166,7 @@ class Segmenter:
         Returns: one float32 (H, W) in [0, 1] per photograph, or (C, H, W) with several classes.
         Raises: UserError for other arrays.
         """
+        check_process()
         images = [image if isinstance(image, np.ndarray) else read_image(image) for image in images]
         for image in images:
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
@@ -197,10 +218,11 @@ class Segmenter:
 
         mirrored: look at the mirror image alone.
         """
+        check_process()
         if not images:
             return []
         totals: list[np.ndarray | None] = [None] * len(images)
-        views = list(itertools.product(scales, (False, True) if flip else (mirrored,)))
+        views = [(scale, side) for scale in scales for side in ((False, True) if flip else (mirrored,))]
         size = self.preprocessing.size
         for scale, mirrored in views:
             small = np.stack([self.preprocessing.resize(image, round(size * scale)) for image in images])
@@ -272,8 +294,7 @@ def part_with_person(prob: np.ndarray) -> tuple[slice, slice] | None:
     height, width = prob.shape
     small = shrink(prob, 512)  # a box needs no more
     scale = max(small.shape) / max(prob.shape)
-    _, _, boxes, _ = cv2.connectedComponentsWithStats((small > 0.5).astype(np.uint8))
-    boxes = boxes[1:]  # the first is the background
+    boxes = cv2.connectedComponentsWithStats((small > 0.5).astype(np.uint8))[2][1:]  # without the background
     boxes = boxes[boxes[:, 4] * 10 >= boxes[:, 4].max(initial=1)]  # specks beside a person do not count
     if not len(boxes):
         return None

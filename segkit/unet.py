@@ -7,6 +7,7 @@ image ─ block ───────────────── skip ──�
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -123,12 +124,10 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config = config or UNetConfig()
         stages = [config.in_channels, *config.widths]
-        self.encoder = nn.ModuleList(
-            Block(i, o, config.convs_per_block, config.norm)
-            for i, o in zip(stages[:-1], config.widths, strict=True)
-        )
+        like = config.convs_per_block, config.norm
+        self.encoder = nn.ModuleList(Block(i, o, *like) for i, o in pairwise(stages))
         self.halve = nn.MaxPool2d(2)
-        self.bottleneck = Block(config.widths[-1], config.bottleneck, config.convs_per_block, config.norm)
+        self.bottleneck = Block(config.widths[-1], config.bottleneck, *like)
 
         # A transposed convolution brings x to the skip's width by itself. Bilinear doubling cannot
         # change the channels, so each block already goes down to the width of the next finer stage.

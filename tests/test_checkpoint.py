@@ -165,3 +165,12 @@ def test_shipped_weights_are_not_hidden_by_a_folder_or_a_file_of_their_name(save
     assert find_checkpoint("person-small") == Path("person-small/best.safetensors")
     with pytest.raises(UserError, match="no checkpoint"):
         find_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.onnx"])
+def test_a_file_that_would_fill_the_memory_is_refused_before_it_is_read(tmp_path, name, command):
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(20_000_000_000)  # of which none is on the disk
+    for engine in ("torch", "onnx")[name.endswith("onnx") :]:
+        code, _, said = command("predict", "-m", tmp_path / name, "--engine", engine, "a.jpg", "-o", tmp_path)
+        assert code == 1 and f"{name}' (20,000,000,000 bytes) is no network of segkit" in said

@@ -241,12 +241,46 @@ def test_many_threads_share_one_segmenter(person, astronaut):
             assert np.allclose(person(image), prob, atol=1e-6)
 
 
-def test_a_forked_process_predicts_too(person, astronaut):
+@pytest.fixture
+def forked(person, astronaut):
+    """What a forked process says of the photograph: nothing, or why not."""
+
+    def predicts(said):
+        try:
+            person(astronaut)
+        except UserError as error:
+            said.put(str(error))
+        said.put("")
+
+    def ask() -> str:
+        context = multiprocessing.get_context("fork")
+        said = context.Queue()
+        child = context.Process(target=predicts, args=(said,))
+        child.start()
+        child.join(10)
+        child.kill()
+        assert child.exitcode == 0
+        return said.get(timeout=1)
+
+    return ask
+
+
+def test_a_forked_process_predicts_too(person, astronaut, forked, monkeypatch):
+    monkeypatch.setattr("segkit.predict.THREADED", set())
     torch.set_num_threads(2)
     person(astronaut)
-    child = multiprocessing.get_context("fork").Process(target=person, args=(astronaut,))
-    child.start()
-    child.join(10)
-    child.kill()
+    said = forked()
     torch.set_num_threads(1)
-    assert child.exitcode == 0
+    assert said == ""
+
+
+def test_a_forked_process_does_not_wait_for_what_threads_held(person, astronaut, forked, monkeypatch):
+    monkeypatch.setattr("segkit.predict.THREADED", set())
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(person, [astronaut] * 8))
+    assert "get_context('spawn')" in forked()
+
+
+def test_a_segmenter_made_of_a_photograph_says_what_to_write():
+    with pytest.raises(UserError, match=r'Segmenter.load\("person-base"\)\("photo.jpg"\)'):
+        Segmenter("photo.jpg")

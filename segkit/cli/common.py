@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from segkit.files import UserError, read_image
+from segkit.files import IMAGE_SUFFIXES, UserError, read_image
 
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 KINDS |= {"dict": "one value by each of its names: {name}.NAME VALUE"}
@@ -102,7 +102,7 @@ def read_background(text: str | None):
     """What is put behind: None, a word, a colour or a picture.   Raises: UserError."""
     if text in (None, "blur", "portrait"):
         return text
-    if Path(text).exists():
+    if Path(text).exists() or Path(text).suffix.lower() in IMAGE_SUFFIXES:
         return read_image(text)
     from segkit.matting.compose import parse_colour  # loads torch
 

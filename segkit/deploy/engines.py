@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from segkit.checkpoint import CheckpointInfo, read_description
+from segkit.checkpoint import CheckpointInfo, check_size, read_description
 from segkit.data import Preprocessing, find_samples
 from segkit.deploy.export import export_onnx, halve, quantise, read_info, read_metadata
 from segkit.files import UserError, cache_folder, check_choice, embedded_path, read_image, require
@@ -204,6 +204,7 @@ def exported(checkpoint: Path, precision: str = "fp32") -> Path:
     precision: one of PRECISIONS; int8 is calibrated on the embedded validation pictures.
     Returns: its path.   Raises: UserError, OSError.
     """
+    check_size(checkpoint)
     # Another checkpoint, another torch or another segkit.deploy.export: another file.
     recipe = Path(export_onnx.__code__.co_filename).read_bytes() + torch.__version__.encode()
     key = hashlib.sha256(checkpoint.read_bytes() + recipe).hexdigest()[:20]

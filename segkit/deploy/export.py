@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segkit.checkpoint import CheckpointInfo, describe, load_checkpoint, read_description
+from segkit.checkpoint import CheckpointInfo, check_size, describe, load_checkpoint, read_description
 from segkit.data import Preprocessing
 from segkit.files import UserError, atomic_path, require
 
@@ -79,7 +79,7 @@ def export_onnx(checkpoint: str | Path, out: str | Path) -> Path:
     for node in graph.graph.node:
         node.ClearField("metadata_props")  # names the files of this machine
     with atomic_path(out) as temporary:
-        _save(graph, temporary, {"segkit": describe(info), "divisor": str(divisor), "precision": "fp32"})
+        _write(graph, temporary, {"segkit": describe(info), "divisor": str(divisor), "precision": "fp32"})
         worst = max(differences(temporary, checkpoint).values())
         if not worst <= TOLERANCE["fp32"]:
             raise UserError(
@@ -109,7 +109,8 @@ def halve(path: str | Path, out: str | Path) -> Path:
             op_block_list=[],
             node_block_list=[node.name for node in graph.graph.node if node.op_type in ends],
         )
-    _save(small, out, read_metadata(path) | {"precision": "half"})
+    with atomic_path(out) as temporary:
+        _write(small, temporary, read_metadata(path) | {"precision": "half"})
     return Path(out)
 
 
@@ -154,7 +155,8 @@ def quantise(path: str | Path, out: str | Path, images: Iterable[np.ndarray]) ->
             weight_type=QuantType.QInt8,
         )
         graph = onnx.load(done)
-    _save(graph, out, read_metadata(path) | {"precision": "int8"})
+    with atomic_path(out) as temporary:
+        _write(graph, temporary, read_metadata(path) | {"precision": "int8"})
     return Path(out)
 
 
@@ -192,6 +194,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"there is no file '{path}'.")
+    check_size(path)
     try:
         graph = onnx.load(path, load_external_data=False)
     except DecodeError as error:
@@ -221,11 +224,10 @@ def _checksum(graph, metadata: dict[str, str]) -> str:
     return sha256(said.encode() + graph.SerializeToString(deterministic=True)).hexdigest()
 
 
-def _save(graph, out: str | Path, metadata: dict[str, str]) -> None:
+def _write(graph, path: Path, metadata: dict[str, str]) -> None:
     for key, value in (metadata | {"sha256": _checksum(graph, metadata)}).items():
         graph.metadata_props.add(key=key, value=value)
-    with atomic_path(out) as temporary:
-        temporary.write_bytes(graph.SerializeToString())
+    path.write_bytes(graph.SerializeToString())
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from segkit.data import Preprocessing
 from segkit.deploy.engines import OpenVinoEngine, calibration_pictures, exported, tensorrt_settings
 from segkit.deploy.export import (
     TOLERANCE,
-    _save,
+    _write,
     differences,
     export_onnx,
     halve,
@@ -154,7 +154,7 @@ def test_a_file_that_is_none_of_ours_is_one_sentence(tmp_path, whole, content, s
     elif content == "newer":
         graph = onnx.load(whole)
         graph.ir_version = 99
-        _save(graph, path, read_metadata(whole))
+        _write(graph, path, read_metadata(whole))
     elif content == "changed":
         graph = onnx.load(whole)
         weights = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))
@@ -355,6 +355,7 @@ def test_segkit_predict_takes_an_engine(cached, checkpoint, drawn, tmp_path, com
 
 def test_an_engine_says_that_it_does_not_work_in_a_forked_process(cached, checkpoint, monkeypatch):
     person = Segmenter.load(checkpoint, engine="onnx")
+    monkeypatch.setattr("segkit.predict.THREADED", set())
     monkeypatch.setattr("os.getpid", lambda: -1)
     refused("each process", person, np.zeros((20, 20, 3), np.uint8))
 

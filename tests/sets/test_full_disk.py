@@ -19,6 +19,7 @@ resource = pytest.importorskip("resource")
         (1, 80, "data import set -o out", "'out"),
         (64, 20, "data split set", "set/splits.csv"),
         (64, 20, "doctor set --picture look.png", "look.png"),
+        (64, 5000, "export m.safetensors -o out.onnx", "'out.onnx"),
         (64, 10_000, "train set -o run --cache disk --num_epochs 1", ".npy"),
     ],
 )
