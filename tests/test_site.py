@@ -96,6 +96,9 @@ def test_on_a_phone_each_lesson_fits_and_keeps_its_answers_folded(site, chromium
         )
         assert not cut, f"{lesson.name}: {cut} sentences that a cell prints are cut at the edge"
         expect(page.locator(".no-columns", has_text="not answered yet").first).to_be_visible()
+        words = "[...document.querySelectorAll('p > code .pre')]"
+        torn = page.evaluate(f"{words}.filter(word => word.getClientRects().length > 1).length")
+        assert not torn, f"{lesson.name}: a word of a command is torn at its hyphen"
 
 
 def test_the_code_of_the_sick_trainings_is_folded(site, chromium):
