@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from segkit.data import shrink
 from segkit.files import UserError, require
 from segkit.matting.compose import soft_alpha
 from segkit.predict import Segmenter
@@ -234,9 +235,7 @@ class Window:
         """image: uint8 (H, W, 3); a large one is made smaller."""
         from PIL import ImageTk
 
-        scale = min(1.0, self._longest / max(image.shape[:2]))
-        size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
-        picture = Image.fromarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+        picture = Image.fromarray(shrink(image, self._longest))
         # Tk keeps no reference to the picture that it shows: this one must live until the next.
         self._picture = ImageTk.PhotoImage(picture, master=self._root)
         self._label.configure(image=self._picture)

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from segkit.augment import Augmentation
-from segkit.course.knobs.explorer import Explorer, check_sizes, hang, shrink, slider
-from segkit.plots import Picture, grey, outlined
+from segkit.course.knobs.explorer import Explorer, check_sizes, shrink, slider
+from segkit.plots import contact_sheet, grey, outlined
 
 
 class AugmentationExplorer(Explorer):
@@ -58,12 +58,6 @@ class AugmentationExplorer(Explorer):
 
     def figure(self) -> Figure:
         """Image with outlined mask at several strengths (columns) and seeds (rows)."""
-        strengths, seeds = (0, 0.5, 1, 2), 2
-        shape = self.mask.shape[1] / self.mask.shape[0]
-        figure = Picture(figsize=(1.8 * shape * len(strengths), 1.9 * seeds + 0.3), layout="constrained")
-        grid = figure.subplots(seeds, len(strengths), squeeze=False)
-        for row in range(seeds):
-            for axes, strength in zip(grid[row], strengths, strict=True):
-                picture = outlined(*self.augmented(strength, self.seed.value + row))
-                hang(axes, picture, f"strength {strength:g}" if row == 0 else "")
-        return figure
+        settings = [(strength, self.seed.value + row) for row in (0, 1) for strength in (0, 0.5, 1, 2)]
+        pictures = [outlined(*self.augmented(*setting)) for setting in settings]
+        return contact_sheet(pictures, [f"strength {strength:g}" for strength, _ in settings], columns=4)

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from segkit.course.knobs.explorer import Explorer, hang, slider
+from segkit.course.knobs.explorer import Explorer, slider, strip
 from segkit.metrics import count_pixels, hausdorff, mean_surface_distance
-from segkit.plots import BLUE, GREY, ORANGE, Picture, show_mistakes
+from segkit.plots import BLUE, ORANGE, show_mistakes
 
 
 class VolumeExplorer(Explorer):
@@ -86,18 +86,17 @@ class VolumeExplorer(Explorer):
     def figure(self, slices: Sequence[int]) -> Figure:
         """Some slices with their mistakes above the curve of all."""
         threshold = round(self.threshold.value, 2)
-        count, shape = len(slices), self.images.shape[2] / self.images.shape[1]
-        figure = Picture(figsize=(2.2 * shape * count, 5), layout="constrained")
-        parts = figure.subplot_mosaic([list(range(count)), ["curve"] * count], height_ratios=[2.6, 2.4])
-        curve = parts.pop("curve")
         dice = self.slice_dice(threshold)
-        for axes, number in zip(parts.values(), slices, strict=True):
-            hang(axes, self._mistakes(number, threshold), f"slice {number}: {dice[number]:.2f}")
-            curve.axvline(number, color=GREY, lw=0.8)
-        self._frame(curve)
-        curve.plot(dice, "o-", color=BLUE, ms=3)
-        curve.axhline(self._scores_at(threshold)["Dice"], color=ORANGE)
-        return figure
+
+        def draw_curve(axes: Axes) -> None:
+            self._frame(axes)
+            axes.plot(dice, "o-", color=BLUE, ms=3)
+            axes.axhline(self._scores_at(threshold)["Dice"], color=ORANGE)
+
+        pictures = [self._mistakes(number, threshold) for number in slices]
+        return strip(
+            pictures, [f"slice {number}: {dice[number]:.2f}" for number in slices], draw_curve, slices
+        )
 
     def _mistakes(self, number: int, threshold: float) -> np.ndarray:
         pred, image = self.prob[number] > threshold, cv2.cvtColor(self.images[number], cv2.COLOR_GRAY2RGB)
