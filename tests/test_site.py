@@ -99,6 +99,9 @@ def test_on_a_phone_each_lesson_fits_and_keeps_its_answers_folded(site, chromium
         words = "[...document.querySelectorAll('p > code .pre')]"
         torn = page.evaluate(f"{words}.filter(word => word.getClientRects().length > 1).length")
         assert not torn, f"{lesson.name}: a word of a command is torn at its hyphen"
+        wide = "[...document.querySelectorAll('pre')].filter(p => p.scrollWidth > p.clientWidth)"
+        shaded = page.evaluate(f"{wide}.map(p => getComputedStyle(p).backgroundAttachment)")
+        assert shaded and all("local" in way for way in shaded), "what goes on has no shadow at its edge"
 
 
 def test_the_code_of_the_sick_trainings_is_folded(site, chromium):
