@@ -67,28 +67,22 @@ WRONG = {
     "window": [
         ("width / 2", "width // 2", "black at"),
         (".astype(np.uint8)", "", "must be uint8"),
-        ("centre -", "centre + 50 -", "black at"),
         (lambda v, c, w: np.where(v > c, np.nan, solution.window(v, c, w)), "no numbers"),
     ],
     "split_patients": [
         (lambda names, count: solution.split_patients(names[1:], count), "both sides"),
-        (lambda names, count: names[: 5 * count], "both sides"),
         (lambda names, count: sorted({name[:3] for name in names})[:count], "these are patients"),
         ("[:count]", "[: count + 1]", "not the one asked for"),
         (lambda names, count: ["other"], "not given"),
         (lambda names, count: 3, "a list of names"),
         ("sorted({", "list({", "for name in names})", ": 0 for name in names})", "not the first by number"),
         ("in patients]", "in patients] * 2", "come twice"),
-        ("in patients]", "in patients][1:]", "both sides"),
     ],
     "millilitres": [
         (lambda m, a: m.sum() * abs(np.diag(a)[:3].prod()) / 1000, "an axis is turned"),
         (lambda m, a: m.sum() * np.prod(np.sqrt((a[:3, :3] ** 2).sum(1))) / 1000, "marked voxels, times"),
     ],
-    "hausdorff_in_mm": [
-        ("mask & ~binary_erosion(mask)", "mask", "both ways"),
-        (lambda p, t, s: 1.5, "both ways"),
-    ],
+    "hausdorff_in_mm": [("mask & ~binary_erosion(mask)", "mask", "both ways")],
     "lesions_found": [(lambda p, t: (99, 99), "the reverse")],
     "enough_pictures": [
         (">=", ">", "IndexError"),

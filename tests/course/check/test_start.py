@@ -14,27 +14,19 @@ def start_from():
     check.start_from(0)
 
 
-@pytest.fixture
-def message_from(start_from):
-    """A function: what a check says to a wrong answer, with its first input, from a start."""
-
+def test_another_start_gives_other_inputs_and_the_same_start_the_same(start_from):
     def message(seed):
         start_from(seed)
         return check.four_counts(lambda pred, target: 0).message
 
-    return message
-
-
-def test_another_start_gives_other_inputs_and_the_same_start_the_same(message_from):
-    first = message_from(0)
-    assert "pred = " in first and first == message_from(0) != message_from(1)
+    first = message(0)
+    assert "pred = " in first and first == message(0) != message(1)
 
 
 @pytest.mark.parametrize("seed", [0, 7, 40])
 def test_every_check_has_cases_from_any_start(start_from, seed):
     start_from(seed)
-    drawn = [
-        cases for cases in map(inspect.unwrap, check.CHECKS.values()) if inspect.isgeneratorfunction(cases)
-    ]
+    checks = map(inspect.unwrap, check.CHECKS.values())
+    drawn = [cases for cases in checks if inspect.isgeneratorfunction(cases)]
     with np.errstate(all="ignore"):
         assert [cases.__name__ for cases in drawn if len(list(cases())) < 2] == []
