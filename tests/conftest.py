@@ -50,6 +50,11 @@ def astronaut() -> np.ndarray:
     return skimage.data.astronaut()
 
 
+def cases(names: str, *rows) -> pytest.MarkDecorator:
+    """A table: the test below runs with each row.   names: of its columns, with blanks between them."""
+    return pytest.mark.parametrize(",".join(names.split()), rows)
+
+
 def refused(words: str, call: Callable, *given, **options) -> None:
     """The call gives the user a sentence in which these words (a regular expression) are found."""
     with pytest.raises(UserError, match=words):

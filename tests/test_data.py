@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import refused
+from conftest import cases, refused
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
@@ -56,17 +56,15 @@ def test_accents_pair_however_the_system_writes_them(make_dataset):
     assert [(s.name, s.split) for s in find_samples(folder)] == [("Jos\u00e9", "val")]
 
 
-@pytest.mark.parametrize(
-    ("table", "said"),
-    [
-        (b"000,train\n", "columns name and split"),
-        (b"name,split\n000,training\n", "training"),
-        (b"name,split\n001,val\n", "no line"),
-        (b"name,split\n000,train\n000,test\n", "train and test"),
-        (b"name,split\n\xff\xfe,train\n", "UTF-8"),
-        (b"name,split\n" + b"a" * 200_000 + b",train\n", "field larger"),
-        (None, "not a table"),
-    ],
+@cases(
+    "table said",
+    (b"000,train\n", "columns name and split"),
+    (b"name,split\n000,training\n", "training"),
+    (b"name,split\n001,val\n", "no line"),
+    (b"name,split\n000,train\n000,test\n", "train and test"),
+    (b"name,split\n\xff\xfe,train\n", "UTF-8"),
+    (b"name,split\n" + b"a" * 200_000 + b",train\n", "field larger"),
+    (None, "not a table"),
 )
 def test_a_splits_csv_that_cannot_be_meant_is_one_sentence(make_dataset, table, said):
     folder = make_dataset(1)

@@ -6,20 +6,11 @@ from base64 import b64encode
 
 import cv2
 import nbformat
+import notebook_rules as rules
 import numpy as np
 import pytest
-from conftest import write_notebook
+from conftest import cases, write_notebook
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
-from notebook_rules import (
-    ANY,
-    BY_PARAMETERS,
-    CHECKED,
-    LESSON,
-    SOLUTION,
-    code_cells,
-    is_in_step_with_its_lesson,
-    passes_its_checks_and_says_why,
-)
 from notebook_runs import LESSONS, NOTEBOOKS, SOLUTIONS, read, run, run_nbval
 
 from segkit.course.check import CHECKS
@@ -45,8 +36,8 @@ def test_no_notebook_hides_in_another_place():
     assert hidden == {*LESSONS, *SOLUTIONS, *SWEEPS}
 
 
-RULES = {path: [*ANY, *LESSON] for path in LESSONS}
-RULES |= {path: [*ANY, *SOLUTION] for path in SOLUTIONS} | {path: ANY for path in SWEEPS}
+RULES = {path: [*rules.ANY, *rules.LESSON] for path in LESSONS}
+RULES |= {path: [*rules.ANY, *rules.SOLUTION] for path in SOLUTIONS} | {path: rules.ANY for path in SWEEPS}
 
 
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
@@ -98,25 +89,23 @@ def faulty(folder, code: str, outputs=(), tags=()):
     """A notebook whose cell before the last holds that code and is stored with those outputs."""
     path = write_notebook(folder / "00_faulty.ipynb", "from ipywidgets import interact", code, "'the end'")
     notebook = nbformat.read(path, as_version=4)
-    code_cells(notebook)[2].update(outputs=list(outputs), metadata={"tags": list(tags)})
+    rules.code_cells(notebook)[2].update(outputs=list(outputs), metadata={"tags": list(tags)})
     nbformat.write(notebook, path)
     return path
 
 
 @pytest.mark.notebook
-@pytest.mark.parametrize(
-    ("code", "stored", "tags", "seen"),
-    [
-        ("1 + 1", [THREE], [], None),
-        ("1 / 0", [], [], "ZeroDivisionError"),
-        (INTERACT, [], [], "in a widget: ZeroDivisionError"),
-        ("raise SystemExit", [], [], "not run to its end"),
-        ("import time; time.sleep(60)", [], [], "Timeout"),
-        (THREAD, [], [], "not run to its end"),
-        ("1 + 1", [THREE], [CHECKED], "is stored with"),
-        ("1 + 1", [THREE], [CHECKED, BY_PARAMETERS], None),
-        ("1 + 1", [PICTURE], [], "no longer shows its picture"),
-    ],
+@cases(
+    "code stored tags seen",
+    ("1 + 1", [THREE], [], None),
+    ("1 / 0", [], [], "ZeroDivisionError"),
+    (INTERACT, [], [], "in a widget: ZeroDivisionError"),
+    ("raise SystemExit", [], [], "not run to its end"),
+    ("import time; time.sleep(60)", [], [], "Timeout"),
+    (THREAD, [], [], "not run to its end"),
+    ("1 + 1", [THREE], [rules.CHECKED], "is stored with"),
+    ("1 + 1", [THREE], [rules.CHECKED, rules.BY_PARAMETERS], None),
+    ("1 + 1", [PICTURE], [], "no longer shows its picture"),
 )
 def test_a_fault_is_seen(tmp_path, code, stored, tags, seen, monkeypatch):
     if seen == "Timeout":
@@ -144,7 +133,7 @@ def edit(kind: str, old: str, new: str):
 
 
 def on_code(number: int, change):
-    return lambda notebook: change(code_cells(notebook)[number])
+    return lambda notebook: change(rules.code_cells(notebook)[number])
 
 
 def cell(number: int = 3, **values):
@@ -165,8 +154,13 @@ def add_output(text, name="stdout"):
 
 
 def forget_pictures(notebook):
-    for cell in code_cells(notebook):
+    for cell in rules.code_cells(notebook):
         cell.outputs = [o for o in cell.outputs if "image/png" not in o.get("data", {})]
+
+
+def forget_outputs(notebook):
+    for cell in rules.code_cells(notebook):
+        cell.outputs = []
 
 
 def forget_words(notebook):
@@ -179,7 +173,7 @@ PLANTED = {
     "runs_every_cell": [
         *map(tagged, ("skip-execution", "raises-exception", "nbval-skip")),
         *(cell(source=source) for source in UNCHECKED),
-        cell(metadata={"tags": [CHECKED]}, outputs=[]),
+        cell(metadata={"tags": [rules.CHECKED]}, outputs=[]),
         cell(cell_type="raw"),
     ],
     "has_the_outputs_of_one_clean_run": [
@@ -243,11 +237,9 @@ PLANTED = {
         edit("markdown", "## Turn the knob: ", "## Turn the knob: ...\n\n## "),
     ],
     "makes_a_mistake_and_repairs_it": [
-        edit("markdown", "## What goes wrong: ", "## What goes wrong: .\n\n## ")
+        edit("markdown", "## What goes wrong: ", "## What goes wrong: .\n## ")
     ],
-    "mirrors_its_goals": [
-        edit("markdown", "## What you have seen", "## What you have seen\n\n- everything\n")
-    ],
+    "mirrors_its_goals": [edit("markdown", "## What you have seen", "## What you have seen\n\n- all\n")],
     "asks_and_answers_questions": [edit("markdown", "<details>", ""), edit("markdown", "</summary>", "</b>")],
     "has_exercises_with_checks": [
         edit("markdown", "### Exercise 1 · ", "### Exercise 1: "),
@@ -278,21 +270,19 @@ def breaks(rule, plant, folder) -> bool:
     return bool(list(rule(notebook, path)))
 
 
-@pytest.mark.parametrize("rule", [*ANY, *LESSON], ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("rule", [*rules.ANY, *rules.LESSON], ids=lambda rule: rule.__name__)
 def test_a_planted_fault_breaks_its_rule(rule):
     for number, plant in enumerate(PLANTED[rule.__name__]):
         assert breaks(rule, plant, NOTEBOOKS), number
 
 
-@pytest.mark.parametrize(
-    ("rule", "plant"),
-    [
-        (is_in_step_with_its_lesson, edit("markdown", "### Exercise 1 · ", "### Exercise 1 · Another ")),
-        (is_in_step_with_its_lesson, edit("markdown", ": solutions", "")),
-        (is_in_step_with_its_lesson, edit("code", "check.", "check.other_")),
-        (passes_its_checks_and_says_why, edit("code", "assert ", "print ")),
-        (passes_its_checks_and_says_why, lambda n: [cell.update(outputs=[]) for cell in code_cells(n)]),
-    ],
+@cases(
+    "rule plant",
+    (rules.is_in_step_with_its_lesson, edit("markdown", "Exercise 1 · ", "Exercise 1 · Another ")),
+    (rules.is_in_step_with_its_lesson, edit("markdown", ": solutions", "")),
+    (rules.is_in_step_with_its_lesson, edit("code", "check.", "check.other_")),
+    (rules.passes_its_checks_and_says_why, edit("code", "assert ", "print ")),
+    (rules.passes_its_checks_and_says_why, forget_outputs),
 )
 def test_a_fault_planted_in_a_solution_breaks_its_rule(rule, plant):
     assert breaks(rule, plant, NOTEBOOKS / "solutions")

@@ -73,14 +73,12 @@ def test_a_row_of_classes_keeps_a_white_page_and_the_colours_of_its_legend():
 @pytest.mark.parametrize("epochs", [1, 4])
 def test_the_curves_of_a_training_show_its_history_and_mark_its_best_epoch(tmp_path, epochs):
     values = {"train_loss": 0.5, "val_loss": 0.6, "val_dice": 0.7, "val_iou": 0.6, "lr": 1e-3}
-    history = [
-        {"epoch": 1 + i} | {name: value - i / 1e4 for name, value in values.items()} for i in range(epochs)
-    ]
+    rows = [{name: value - i / 1e4 for name, value in values.items()} for i in range(epochs)]
+    history = [{"epoch": epoch} | row for epoch, row in enumerate(rows, 1)]
     figure = plot_curves(history, tmp_path / "curves.png")
     losses, dice, rate = figure.axes
-    assert [list(line.get_ydata()) for line in losses.lines] == [
-        [row[name] for row in history] for name in ("train_loss", "val_loss")
-    ]
+    shown = [list(line.get_ydata()) for line in losses.lines]
+    assert shown == [[row[name] for row in history] for name in ("train_loss", "val_loss")]
     assert "Best Dice 0.700, epoch 1" in dice.get_title() and dice.lines[-1].get_xdata() == [1]
     assert len(rate.lines[0].get_xdata()) == epochs
     assert Image.open(tmp_path / "curves.png").size[0] > 800

@@ -93,9 +93,8 @@ def test_the_links_and_pictures_of_the_readme_exist():
 
 def test_imports_run_one_way():
     # The rules stand in pyproject.toml, [tool.importlinter].
-    done = subprocess.run(
-        [Path(sys.executable).parent / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True
-    )
+    linter = [Path(sys.executable).parent / "lint-imports", "--no-cache"]
+    done = subprocess.run(linter, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -40,9 +40,8 @@ class Links(HTMLParser):
     def handle_starttag(self, tag, attributes):
         found = dict(attributes)
         self.places |= {found.get("id"), found.get("name")}
-        self.targets += [
-            found[key] for key in ("href", "src") if found.get(key) and tag in ("a", "img", "script", "link")
-        ]
+        if tag in ("a", "img", "script", "link"):
+            self.targets += [found[key] for key in ("href", "src") if found.get(key)]
 
 
 def test_every_link_inside_the_site_leads_somewhere(site):

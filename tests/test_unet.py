@@ -1,6 +1,6 @@
 import pytest
 import torch
-from conftest import refused
+from conftest import cases, refused
 
 from segkit.models import MODEL_NAMES, build_model, count_parameters
 from segkit.unet import pad_to_multiple
@@ -51,20 +51,18 @@ def test_a_model_is_built_again_from_what_it_remembers():
         assert [tensor.shape for tensor in first] == [tensor.shape for tensor in again]
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"name": "unet-9m"}, "unet-7m"),
-        ({"foo": 1}, "foo"),
-        ({"name": "unet-7m", "width": 8}, "width"),
-        ({"widths": (0, 8)}, "1 to 4096"),
-        ({"widths": (10**9,)}, "1 to 4096"),
-        ({"up": "magic"}, "magic"),
-        ({"norm": "x"}, "group"),
-        ({"convs_per_block": 3}, "one of 1, 2"),
-        ({"widths": (8,) * 9}, "1 to 8"),
-        ({"name": "unet-lite0", "decoder": 8}, r"such as \[8, 16\]"),
-    ],
+@cases(
+    "settings said",
+    ({"name": "unet-9m"}, "unet-7m"),
+    ({"foo": 1}, "foo"),
+    ({"name": "unet-7m", "width": 8}, "width"),
+    ({"widths": (0, 8)}, "1 to 4096"),
+    ({"widths": (10**9,)}, "1 to 4096"),
+    ({"up": "magic"}, "magic"),
+    ({"norm": "x"}, "group"),
+    ({"convs_per_block": 3}, "one of 1, 2"),
+    ({"widths": (8,) * 9}, "1 to 8"),
+    ({"name": "unet-lite0", "decoder": 8}, r"such as \[8, 16\]"),
 )
 def test_a_wrong_setting_is_named(settings, said):
     refused(said, build_model, **settings)

@@ -128,9 +128,7 @@ def more(tmp_path):
 
 
 @pytest.mark.slow
-def test_one_command_goes_from_photographs_to_clothes_and_goes_on_where_it_stopped(
-    photographs, more, tmp_path, monkeypatch, script
-):
+def test_one_command_goes_from_photographs_to_clothes(photographs, more, tmp_path, monkeypatch, script):
     make = script("make.py")["main"]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["make.py", "person-parts", str(photographs), str(more), "--trial"])
@@ -161,9 +159,8 @@ def test_one_command_goes_from_photographs_to_clothes_and_goes_on_where_it_stopp
     half = read_labels(tmp_path / "val" / "half" / "parts" / "ccp_0000.png")
     assert half.shape == (44, 240) and (half[4:, 60:120] == 3).all() and not half[:4].any()
     person.preprocessing = replace(person.preprocessing, size=64)
-    line = validate["classes_line"](
-        person, tmp_path / "val"
-    )  # nan where nobody wears it and nothing was called so
+    # nan where nobody wears it and nothing was called so
+    line = validate["classes_line"](person, tmp_path / "val")
     assert re.match(r"mean IoU 0\.\d{4} \(whole 0\.\d{4}, half 0\.\d{4}\)  \|", line)
     assert re.findall(r"(\w+) (?:nan|0\.\d{3})/(?:nan|0\.\d{3})", line) == list(person.classes[1:])
 

@@ -209,9 +209,7 @@ def test_uploads_beyond_the_limits_do_not_even_arrive(checkpoint, home, monkeypa
         assert not [file for file in home.rglob("*") if file.is_file() and file.suffix != ".lock"]
 
 
-def test_nothing_is_written_of_a_photo_and_all_is_gone_in_time(
-    checkpoint, home, astronaut, clip, monkeypatch
-):
+def test_a_photo_is_never_written_and_all_is_gone_in_time(checkpoint, home, astronaut, clip, monkeypatch):
     monkeypatch.setattr(page, "SWEEP_SECONDS", 0.05)
     with page.page_app([str(checkpoint)], engines=["torch"]) as app, running(app) as address:
         before = sorted(home.rglob("*"))

@@ -160,9 +160,9 @@ def test_what_is_downloaded_is_at_full_size_and_named_after_the_photo_and_the_lo
 
 
 def test_several_photos_come_as_a_zip(page, astronaut, tmp_path):
-    choose(
-        page, write_image(tmp_path / "one.png", astronaut), write_image(tmp_path / "two.png", astronaut[:300])
-    )
+    one = write_image(tmp_path / "one.png", astronaut)
+    two = write_image(tmp_path / "two.png", astronaut[:300])
+    choose(page, one, two)
     page.screenshot(path=SHOTS / "page-1280-photos.png")
     pick(page, "colour")
     with page.expect_download(timeout=120 * SECONDS) as waiting:
@@ -208,9 +208,8 @@ def test_on_a_phone_the_result_stays_beside_the_sliders(page):
         for place in (page.locator("#shown").bounding_box(), slider.bounding_box()):
             assert place["y"] >= -1 and place["y"] + place["height"] <= 845, name
         x, y = (place[at] + place[size] / 2 for at, size in (("x", "width"), ("y", "height")))
-        assert slider.evaluate("(e, [x, y]) => document.elementFromPoint(x, y) === e", [x, y]), (
-            "it is covered"
-        )
+        hit = "(e, [x, y]) => document.elementFromPoint(x, y) === e"
+        assert slider.evaluate(hit, [x, y]), "it is covered"
     page.screenshot(path=SHOTS / "page-390-scrolled.png")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.set_viewport_size({"width": 1920, "height": 1080})

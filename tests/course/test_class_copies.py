@@ -86,9 +86,7 @@ def test_outside_of_colab_the_first_cell_installs_nothing(copies, shell):
         (["git+file:course"], "/bin/true", f'install --quiet  "{PACKAGE} @ git+file:course"'),
     ],
 )
-def test_in_colab_the_first_cell_installs_the_course_for_what_is_there(
-    copies, shell, monkeypatch, where, gpu, asked
-):
+def test_in_colab_the_first_cell_installs_what_fits(copies, shell, monkeypatch, where, gpu, asked):
     widgets = []
     output = SimpleNamespace(enable_custom_widget_manager=lambda: widgets.append("on"))
     monkeypatch.setitem(sys.modules, "google", SimpleNamespace())

@@ -13,9 +13,10 @@ def explorer() -> SmoothingExplorer:
     return SmoothingExplorer(*square())
 
 
-@pytest.mark.parametrize(
-    ("strength", "gate", "flow"), [(0, True, False), (0.8, False, False), (0.5, True, True)]
-)
+SETTINGS = [(0, True, False), (0.8, False, False), (0.5, True, True)]
+
+
+@pytest.mark.parametrize(("strength", "gate", "flow"), SETTINGS)
 def test_its_scores_are_those_of_the_smoother_it_stands_for(explorer, strength, gate, flow):
     explorer.strength.value, explorer.gate.value, explorer.flow.value = strength, gate, flow
     clip, probs = square()

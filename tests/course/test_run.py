@@ -11,7 +11,7 @@ import nbformat
 import numpy as np
 import pytest
 import zmq.asyncio
-from conftest import refused, write_notebook
+from conftest import cases, refused, write_notebook
 from jupyter_client.session import Session
 
 from segkit.course.run import (
@@ -119,14 +119,12 @@ def test_no_answer_of_the_kernel_is_missed_while_a_widget_reports():
     assert asyncio.run(ask()) == "execute_reply"
 
 
-@pytest.mark.parametrize(
-    ("only", "names"),
-    [
-        (["1"], ["01_second"]),
-        (["01", "12_far"], ["01_second", "12_far"]),
-        (["00-01"], ["00_first", "01_second"]),
-        ([], ["00_first", "01_second", "12_far"]),
-    ],
+@cases(
+    "only names",
+    (["1"], ["01_second"]),
+    (["01", "12_far"], ["01_second", "12_far"]),
+    (["00-01"], ["00_first", "01_second"]),
+    ([], ["00_first", "01_second", "12_far"]),
 )
 def test_only_takes_numbers_ranges_and_names(lessons, only, names):
     write_notebook(lessons / "12_far.ipynb")
@@ -140,21 +138,19 @@ def test_a_profile_changes_parameters_and_p_goes_before_it(course):
     assert "profile: fast" in out and "size=5" in out
 
 
-@pytest.mark.parametrize(
-    ("argv", "said"),
-    [
-        (["--profile", "gpu"], "profile is one of default, fast; found 'gpu'"),
-        (["--profile", "."], "profile is one of default, fast; found '.'"),
-        (["--profile", "../profiles/fast"], "profile is one of"),
-        (["--only", "07"], "no notebook is called '07': choose from 00_first, 01_second"),
-        (["--only", "01", "-p", "seed=1"], "has a parameter 'seed': 01_second has size (int)"),
-        (["-p", "sede=1"], "00_first has seed (int), lr (float), data_dir (str), flip (bool); 01_second has"),
-        (["-p", "seed"], "-p takes name=value, found 'seed'"),
-        (["-p", "seed=one"], "00_first: seed must be int, found 'one'"),
-        (["-p", "seed=true"], "00_first: seed must be int, found True"),
-        (["--notebooks", "/"], "there are no notebooks in '/'"),
-        (["--table", "none.md"], "'none.md' has no place for the table"),
-    ],
+@cases(
+    "argv said",
+    (["--profile", "gpu"], "profile is one of default, fast; found 'gpu'"),
+    (["--profile", "."], "profile is one of default, fast; found '.'"),
+    (["--profile", "../profiles/fast"], "profile is one of"),
+    (["--only", "07"], "no notebook is called '07': choose from 00_first, 01_second"),
+    (["--only", "01", "-p", "seed=1"], "has a parameter 'seed': 01_second has size (int)"),
+    (["-p", "sede=1"], "00_first has seed (int), lr (float), data_dir (str), flip (bool); 01_second has"),
+    (["-p", "seed"], "-p takes name=value, found 'seed'"),
+    (["-p", "seed=one"], "00_first: seed must be int, found 'one'"),
+    (["-p", "seed=true"], "00_first: seed must be int, found True"),
+    (["--notebooks", "/"], "there are no notebooks in '/'"),
+    (["--table", "none.md"], "'none.md' has no place for the table"),
 )
 def test_a_mistake_is_one_sentence_before_anything_runs(course, tmp_path, argv, said):
     code, _, err, made = course(*argv)
@@ -179,15 +175,13 @@ def test_a_place_that_no_folder_can_have_is_a_sentence(course, tmp_path):
     assert code == 1 and "cannot be made" in err and len(err.splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("00", "sede: 1", "sets 'sede' in 00_first"),
-        ("07", "seed: 1", "07.yaml' is of no notebook: no notebook is called '07'"),
-        ("00", "3", "00.yaml' must hold one parameter a line"),
-        ("00", "[", "00.yaml' is not YAML"),
-        ("00", "seed: 1.5", "00_first: seed must be int, found 1.5"),
-    ],
+@cases(
+    "name content said",
+    ("00", "sede: 1", "sets 'sede' in 00_first"),
+    ("07", "seed: 1", "07.yaml' is of no notebook: no notebook is called '07'"),
+    ("00", "3", "00.yaml' must hold one parameter a line"),
+    ("00", "[", "00.yaml' is not YAML"),
+    ("00", "seed: 1.5", "00_first: seed must be int, found 1.5"),
 )
 def test_a_mistake_in_a_profile_is_one_sentence(course, lessons, name, content, said):
     (lessons / "profiles" / "fast" / f"{name}.yaml").write_text(content)

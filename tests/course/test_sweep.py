@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from conftest import refused, write_notebook
+from conftest import cases, refused, write_notebook
 from PIL import Image
 from scipy import stats
 
@@ -48,9 +48,7 @@ def test_a_grid_is_every_combination_the_last_name_fastest():
 
 
 @pytest.mark.slow
-def test_every_point_runs_once_in_a_process_of_its_own_and_only_what_is_missing_runs_again(
-    notebook, tmp_path, monkeypatch
-):
+def test_each_point_runs_in_its_own_process_and_once(notebook, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     out, points = tmp_path / "sweep", grid(alpha=(0.1,), seed=(0, 1))
     fixed = {"data_dir": "mine"}  # in the folder of the caller
@@ -71,19 +69,15 @@ def test_every_point_runs_once_in_a_process_of_its_own_and_only_what_is_missing_
     assert other.skipped == []  # the same name, another run
 
 
-@pytest.mark.parametrize(
-    ("left", "made"),
-    [
-        ('{"val_dice": 0.5}', True),
-        ("[1]", False),
-        ('{"alpha": 9}', False),  # would stand in results.csv in place of the alpha that was set
-        ('{"seconds": 9}', False),
-        ("{", False),
-    ],
+@cases(
+    "left made",
+    ('{"val_dice": 0.5}', True),
+    ("[1]", False),
+    ('{"alpha": 9}', False),  # would stand in results.csv in place of the alpha that was set
+    ('{"seconds": 9}', False),
+    ("{", False),
 )
-def test_what_a_run_leaves_is_checked_and_a_damaged_result_is_made_again(
-    notebook, tmp_path, monkeypatch, left, made
-):
+def test_a_damaged_result_is_made_again(notebook, tmp_path, monkeypatch, left, made):
     (tmp_path / "sweep" / "alpha=1").mkdir(parents=True)
     (tmp_path / "sweep" / "alpha=1" / "result.json").write_text("null")
     monkeypatch.setattr("segkit.course.sweep._run_once", lambda *_: ({"result.json": left.encode()}, None))
@@ -108,13 +102,11 @@ def test_failures_are_named_keep_their_notebook_and_another_code_is_another_run(
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
 def test_a_sweep_that_is_ended_leaves_no_process_at_work(tmp_path, how):
-    slow = write_notebook(
-        tmp_path / "slow.ipynb", "import time; time.sleep(600)", parameters=PARAMETERS.strip()
-    )
+    code, parameters = "import time; time.sleep(600)", PARAMETERS.strip()
+    slow = write_notebook(tmp_path / "slow.ipynb", code, parameters=parameters)
     call = ["sweep", "--notebook", slow, "-g", "seed=0,1", "-o", tmp_path / "out", "--workers", "2"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "segkit", *call], stderr=subprocess.PIPE, text=True
-    ) as sweep:
+    call = [sys.executable, "-m", "segkit", *call]
+    with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as sweep:
         below = []
         while len(below) < 4:  # papermill and a kernel for each
             assert sweep.poll() is None
@@ -144,25 +136,21 @@ def test_the_same_call_runs_on_a_dask_cluster(notebook, tmp_path):
     assert len(again.skipped) == 2  # it goes on here
 
 
-@pytest.mark.parametrize(
-    ("points", "how", "message"),
-    [
-        ([{"beta": 1}], {}, "no chosen notebook has a parameter 'beta'"),
-        ([{"alpha": "much"}], {}, "alpha must be float, found 'much'"),
-        ([{"alpha": 1}, {"alpha": 1}], {}, "two runs of the sweep would be called 'alpha=1'"),
-        ([], {}, "the sweep has no runs"),
-        ([{"alpha": 1}], {"notebook": sys.executable}, "is not a notebook that can be read"),
-        ([{"alpha": 1}], {"notebook": "nowhere.ipynb"}, "'nowhere.ipynb' does not exist"),
-        (
-            [{"alpha": 1}],
-            {"cluster": "tcp://127.0.0.1:9"},
-            "no Dask scheduler answers at 'tcp://127.0.0.1:9'",
-        ),
-    ],
+@cases(
+    "points how message",
+    ([{"beta": 1}], {}, "no chosen notebook has a parameter 'beta'"),
+    ([{"alpha": "much"}], {}, "alpha must be float, found 'much'"),
+    ([{"alpha": 1}, {"alpha": 1}], {}, "two runs of the sweep would be called 'alpha=1'"),
+    ([], {}, "the sweep has no runs"),
+    ([{"alpha": 1}], {"notebook": sys.executable}, "is not a notebook that can be read"),
+    ([{"alpha": 1}], {"notebook": "nowhere.ipynb"}, "'nowhere.ipynb' does not exist"),
+    (
+        [{"alpha": 1}],
+        {"cluster": "tcp://127.0.0.1:9"},
+        "no Dask scheduler answers at 'tcp://127.0.0.1:9'",
+    ),
 )
-def test_a_mistake_is_one_sentence_before_anything_runs(
-    notebook, tmp_path, points, how, message, monkeypatch
-):
+def test_a_mistake_is_said_before_any_run(notebook, tmp_path, points, how, message, monkeypatch):
     monkeypatch.setattr("segkit.study.members.PATIENCE", 1)
     with pytest.raises(UserError, match="(?s)" + message.replace("(", r"\(")):
         run_sweep(points, tmp_path / "sweep", **({"notebook": notebook} | how))
@@ -351,15 +339,13 @@ def test_an_interrupted_sweep_says_what_to_type(tmp_path, command, monkeypatch):
     assert "the same segkit sweep command goes on" in err
 
 
-@pytest.mark.parametrize(
-    ("argv", "said"),
-    [
-        (["-g", "alpha"], "-g takes name=value,value,..., found 'alpha'"),
-        (["-g", "alpha=0,1", "-p", "seed"], "-p takes name=value, found 'seed'"),
-        (["-g", "alpha=0", "alpha=1"], "each name once; found alpha=0 alpha=1"),
-        (["-g", "seed=0,1", "-p", "seed=2"], "seed cannot be both swept and one value"),
-        (["-g", "omega=1"], "no chosen notebook has a parameter 'omega'"),
-    ],
+@cases(
+    "argv said",
+    (["-g", "alpha"], "-g takes name=value,value,..., found 'alpha'"),
+    (["-g", "alpha=0,1", "-p", "seed"], "-p takes name=value, found 'seed'"),
+    (["-g", "alpha=0", "alpha=1"], "each name once; found alpha=0 alpha=1"),
+    (["-g", "seed=0,1", "-p", "seed=2"], "seed cannot be both swept and one value"),
+    (["-g", "omega=1"], "no chosen notebook has a parameter 'omega'"),
 )
 def test_a_wrong_call_of_the_command_is_one_sentence(tmp_path, command, argv, said):
     code, _, err = command("sweep", *argv, "-o", tmp_path / "sweep")

@@ -10,21 +10,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from conftest import draw_dataset, refused
+from conftest import cases, draw_dataset, refused
 
 from segkit.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from segkit.data import Preprocessing
+from segkit.deploy import export
 from segkit.deploy.engines import OpenVinoEngine, calibration_pictures, exported, tensorrt_settings
-from segkit.deploy.export import (
-    TOLERANCE,
-    _write,
-    differences,
-    export_onnx,
-    halve,
-    quantise,
-    read_info,
-    read_metadata,
-)
+from segkit.deploy.export import TOLERANCE, differences, export_onnx, read_info, read_metadata
 from segkit.files import UserError, embedded_path
 from segkit.models import build_model
 from segkit.predict import Segmenter
@@ -109,7 +101,7 @@ def test_a_file_that_differs_from_torch_is_not_written(checkpoint, tmp_path, mon
 
 
 def test_half_is_half_the_size_and_close(whole, checkpoint, tmp_path):
-    path = halve(whole, tmp_path / "half.onnx")
+    path = export.halve(whole, tmp_path / "half.onnx")
     assert path.stat().st_size < 0.75 * whole.stat().st_size  # the graph itself weighs in so small a file
     assert 0 < max(differences(path, checkpoint).values()) < TOLERANCE["half"]
     assert read_metadata(path)["precision"] == "half"
@@ -119,7 +111,7 @@ def test_half_is_half_the_size_and_close(whole, checkpoint, tmp_path):
 def test_int8_calculates_in_whole_numbers_but_at_the_ends(whole, checkpoint, drawn, tmp_path):
     pictures = calibration_pictures(read_info(whole).preprocessing, drawn)
     assert pictures[0].shape == (72, 72, 3)
-    path = quantise(whole, tmp_path / "int8.onnx", pictures)
+    path = export.quantise(whole, tmp_path / "int8.onnx", pictures)
     graph = onnx.load(path).graph
     made_by = {output: node.op_type for node in graph.node for output in node.output}
     inputs = [made_by.get(node.input[0]) for node in graph.node if node.op_type == "Conv"]
@@ -135,15 +127,13 @@ def test_a_set_without_validation_pictures_cannot_calibrate(make_dataset):
     refused("validation pictures", calibration_pictures, Preprocessing(size=32), folder)
 
 
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        (None, "there is no file"),
-        (b"\xff" * 50, "not a whole .onnx file"),
-        ("foreign", "segkit export"),
-        ("changed", "its checksum does not fit"),
-        ("newer", "does not run with onnx here"),
-    ],
+@cases(
+    "content sentence",
+    (None, "there is no file"),
+    (b"\xff" * 50, "not a whole .onnx file"),
+    ("foreign", "segkit export"),
+    ("changed", "its checksum does not fit"),
+    ("newer", "does not run with onnx here"),
 )
 def test_a_file_that_is_none_of_ours_is_one_sentence(tmp_path, whole, content, sentence):
     path = tmp_path / "x.ONNX"
@@ -154,7 +144,7 @@ def test_a_file_that_is_none_of_ours_is_one_sentence(tmp_path, whole, content, s
     elif content == "newer":
         graph = onnx.load(whole)
         graph.ir_version = 99
-        _write(graph, path, read_metadata(whole))
+        export._write(graph, path, read_metadata(whole))
     elif content == "changed":
         graph = onnx.load(whole)
         weights = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))
@@ -224,7 +214,7 @@ def test_a_checkpoint_is_exported_once_and_again_when_it_changes(cached, checkpo
 
 
 def test_an_onnx_file_is_loaded_by_its_path_and_brings_its_precision(whole, tmp_path, astronaut):
-    half = halve(whole, tmp_path / "half.onnx")
+    half = export.halve(whole, tmp_path / "half.onnx")
     assert Segmenter.load(half).runs_on == f"ONNX Runtime {onnxruntime.__version__}, CPUExecutionProvider"
     assert Segmenter.load(whole, engine="openvino")(astronaut).shape == astronaut.shape[:2]
     with pytest.raises(UserError, match="is of precision half, asked for was int8"):
@@ -245,21 +235,19 @@ def test_threads_are_what_was_asked_for(whole):
 # --- nothing else runs than was asked for --------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("wrong", "sentence"),
-    [
-        ({"engine": "onx"}, "engine is one of torch, onnx, openvino, tensorrt"),
-        ({"engine": "onnx", "precision": "fp8"}, "precision is "),
-        ({"engine": "torch", "precision": "int8"}, "does not run with torch"),
-        ({"engine": "torch"}, "torch cannot run"),
-        ({"engine": "onnx", "device": "tpu"}, "not on 'tpu'"),
-        ({"engine": "onnx", "device": "cuda"}, "CUDAExecutionProvider is not part of this ONNX Runtime"),
-        ({"engine": "tensorrt"}, "TensorrtExecutionProvider is not part of this ONNX Runtime"),
-        ({"engine": "tensorrt", "device": "cpu"}, "TensorRT runs on 'cuda'"),
-        ({"engine": "openvino", "device": "npu"}, "OpenVINO finds no 'npu' here"),
-        ({"engine": "onnx", "threads": 0}, "from 1 to 1024, found 0"),
-        ({"engine": "onnx", "threads": 100_000}, "from 1 to 1024"),
-    ],
+@cases(
+    "wrong sentence",
+    ({"engine": "onx"}, "engine is one of torch, onnx, openvino, tensorrt"),
+    ({"engine": "onnx", "precision": "fp8"}, "precision is "),
+    ({"engine": "torch", "precision": "int8"}, "does not run with torch"),
+    ({"engine": "torch"}, "torch cannot run"),
+    ({"engine": "onnx", "device": "tpu"}, "not on 'tpu'"),
+    ({"engine": "onnx", "device": "cuda"}, "CUDAExecutionProvider is not part of this ONNX Runtime"),
+    ({"engine": "tensorrt"}, "TensorrtExecutionProvider is not part of this ONNX Runtime"),
+    ({"engine": "tensorrt", "device": "cpu"}, "TensorRT runs on 'cuda'"),
+    ({"engine": "openvino", "device": "npu"}, "OpenVINO finds no 'npu' here"),
+    ({"engine": "onnx", "threads": 0}, "from 1 to 1024, found 0"),
+    ({"engine": "onnx", "threads": 100_000}, "from 1 to 1024"),
 )
 def test_what_cannot_run_says_so(whole, wrong, sentence):
     with pytest.raises(UserError, match=sentence):
@@ -267,9 +255,7 @@ def test_what_cannot_run_says_so(whole, wrong, sentence):
 
 
 @pytest.mark.parametrize("engine", [{"engine": "onnx", "device": "cuda"}, {"engine": "tensorrt"}])
-def test_a_provider_that_is_listed_but_does_not_start_is_an_error_not_a_slow_answer(
-    whole, monkeypatch, engine
-):
+def test_a_provider_that_does_not_start_is_an_error_not_a_slow_answer(whole, monkeypatch, engine):
     # ONNX Runtime itself would warn and go on with the processor.
     listed = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: listed)
@@ -296,17 +282,13 @@ def test_tensorrt_gives_the_answers_of_torch(whole, checkpoint, astronaut):
     assert np.abs(person(astronaut) - Segmenter.load(checkpoint, "cpu")(astronaut)).max() < 1e-2
 
 
-@pytest.mark.parametrize(
-    ("package", "extra", "load"),
-    [
-        ("onnxruntime", "export", {"engine": "onnx"}),
-        ("onnxscript", "export", {"engine": "onnx"}),
-        ("openvino", "openvino", {"engine": "openvino"}),
-    ],
+@cases(
+    "package extra load",
+    ("onnxruntime", "export", {"engine": "onnx"}),
+    ("onnxscript", "export", {"engine": "onnx"}),
+    ("openvino", "openvino", {"engine": "openvino"}),
 )
-def test_a_missing_package_is_named_with_what_to_install(
-    checkpoint, tmp_path, monkeypatch, package, extra, load
-):
+def test_a_missing_package_is_named(checkpoint, tmp_path, monkeypatch, package, extra, load):
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.setenv("SEGKIT_DATA", str(tmp_path))
     with pytest.raises(UserError, match=rf"{package} is not installed.*segkit-course\[{extra}\]"):
@@ -328,9 +310,7 @@ def test_segkit_works_without_the_extras():
 
 
 @pytest.mark.parametrize("precision", ["fp32", "half", "int8"])
-def test_segkit_export_prints_the_difference_and_the_cost(
-    cached, checkpoint, drawn, tmp_path, command, precision
-):
+def test_export_prints_difference_and_cost(cached, checkpoint, drawn, tmp_path, command, precision):
     out = tmp_path / "person.onnx"
     code, said, _ = command("export", checkpoint, "-o", out, "--precision", precision, "--data", drawn)
     assert code == 0

@@ -44,9 +44,8 @@ def test_a_portrait_is_cleaned_once_and_is_what_the_page_gives(bright, tmp_path,
     photo = write_image(tmp_path / "a.png", astronaut)
     predict_files(bright, [photo], tmp_path, ("cutout",), "portrait")
     prob = bright(astronaut)
-    Image.fromarray(page.compose(astronaut, prob, page.Look(background="portrait"))).save(
-        tmp_path / "b.jpg", quality=92
-    )
+    portrait = page.compose(astronaut, prob, page.Look(background="portrait"))
+    Image.fromarray(portrait).save(tmp_path / "b.jpg", quality=92)
     assert np.array_equal(read_image(tmp_path / "a_background.jpg"), read_image(tmp_path / "b.jpg"))
 
 
@@ -76,14 +75,12 @@ def test_n_pictures_give_n_results_and_no_picture_changes(bright, places):
             assert [path.read_bytes() for path in paths] == before
             assert sum(path.is_file() for path in Path(folder).rglob("*")) == len(paths)
             return
-        assert len(set(map(str, report.written))) == 2 * len(paths) and all(
-            p.exists() for p in report.written
-        )
+        assert len(set(map(str, report.written))) == 2 * len(paths)
+        assert all(path.exists() for path in report.written)
         assert len({same_name(str(path)) for path in report.written}) == 2 * len(paths)
         assert [path.read_bytes() for path in paths] == before
-        assert sorted(len(read_image(p)) for p in report.written if p.stem.endswith("mask")) == [
-            4 + i for i in range(len(paths))
-        ]
+        heights = [len(read_image(p)) for p in report.written if p.stem.endswith("mask")]
+        assert sorted(heights) == list(range(4, 4 + len(paths)))
 
 
 def test_results_that_are_there_stay_and_a_picture_is_never_its_own_result(bright, tmp_path):
@@ -184,9 +181,7 @@ def test_odd_metadata_is_left_behind(bright, tmp_path):
     assert len(report.written) == 2 and not report.failed
 
 
-def test_a_picture_on_standard_input_becomes_one_on_standard_output(
-    weights, tmp_path, monkeypatch, capsysbinary
-):
+def test_standard_input_comes_back_on_standard_output(weights, tmp_path, monkeypatch, capsysbinary):
     def piped(data: bytes, *more: str) -> tuple[int, bytes, str]:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
         with pytest.raises(SystemExit) as done:

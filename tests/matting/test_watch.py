@@ -72,9 +72,7 @@ def test_results_in_the_watched_folder_would_never_end(inbox):
         next(watch_folder(inbox, inbox / "out", lambda path, again: None))
 
 
-def test_the_command_names_each_picture_and_ends_in_one_sentence(
-    inbox, tmp_path, weights, command, monkeypatch
-):
+def test_the_command_names_each_picture_and_sums_up(inbox, tmp_path, weights, command, monkeypatch):
     write_image(inbox / "old.png", np.zeros((8, 8, 3), np.uint8))
     coming = [
         lambda: write_image(inbox / "below" / "new.png", np.zeros((8, 8, 3), np.uint8)),

@@ -105,9 +105,8 @@ def test_deep_supervision_adds_three_small_heads_and_leaves_all_other_names():
     plain = build_model("unet-lite0", decoder=(16, 12, 10, 8))
     deep = build_model("unet-lite0", decoder=(16, 12, 10, 8), deep=True)
     assert count_parameters(deep) - count_parameters(plain) == 16 + 12 + 10 + 3
-    assert set(deep.state_dict()) - set(plain.state_dict()) == {
-        f"coarse_heads.{i}.{part}" for i in range(3) for part in ("weight", "bias")
-    }
+    added = {f"coarse_heads.{i}.{part}" for i in range(3) for part in ("weight", "bias")}
+    assert set(deep.state_dict()) - set(plain.state_dict()) == added
 
 
 def test_coarser_answers_count_half_as_much_each():

@@ -15,9 +15,8 @@ def planted(make_dataset):
     """A sound set of 40 with its faults planted in it, and two things that look odd but are right."""
     folder = make_dataset(40)
     images, masks = folder / "images", folder / "masks"
-    table = ["name,split"] + [
-        f"{i:03},{'train' if i < 30 else 'val' if i < 35 else 'test'}" for i in range(40)
-    ]
+    splits = ["train"] * 30 + ["val"] * 5 + ["test"] * 5
+    table = ["name,split", *(f"{i:03},{split}" for i, split in enumerate(splits))]
     (folder / "splits.csv").write_text("\n".join([*table, "gone,train"]) + "\n")
 
     Image.open(masks / "001.png").save(masks / "001.jpg", quality=60)  # a JPEG mask with values in between
@@ -109,9 +108,8 @@ def test_parts_are_looked_at_with_and_without_masks(make_dataset, with_masks):
     write_image(folder / "parts" / "001.png", labels[:-1])  # of another size
     write_image(folder / "parts" / "002.png", labels + 5)  # ids that have no name
     (folder / "parts" / "003.png").unlink()
-    Image.fromarray(np.asarray(Image.open(folder / "parts" / "004.png")) > 0).save(
-        folder / "parts" / "004.png"
-    )
+    fourth = folder / "parts" / "004.png"
+    Image.fromarray(np.asarray(Image.open(fourth)) > 0).save(fourth)
     faults = {("001", "sizes differ", "error"), ("002", "parts do not fit", "error")}
     faults.add(("004", "empty mask", "warning"))  # single bits, which are 0 and 255
     faults.add(("003", "picture without mask", "warning" if with_masks else "error"))
@@ -121,9 +119,8 @@ def test_parts_are_looked_at_with_and_without_masks(make_dataset, with_masks):
         report = inspect_dataset(folder)
         assert "005" not in report.shares and picture_of_dataset(report).axes
     (folder / "parts.json").unlink()
-    assert ("parts.json", "parts.json does not fit") in {
-        (f.name, f.kind) for f in inspect_dataset(folder).findings
-    }
+    kinds = {(f.name, f.kind) for f in inspect_dataset(folder).findings}
+    assert ("parts.json", "parts.json does not fit") in kinds
 
 
 def test_nothing_to_look_at_is_an_error(tmp_path):

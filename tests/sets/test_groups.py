@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import refused
+from conftest import cases, refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,9 +57,8 @@ def test_a_film_by_a_pattern_a_folder_or_a_table_stays_whole(make_dataset, tmp_p
     folder = make_dataset(24)
     rename(folder, lambda i: f"film{i // 4}/shot_{i % 4:04}")
     listing = tmp_path / "films.csv"
-    listing.write_text(
-        "name,group\n" + "".join(f"film{i // 4}/shot_{i % 4:04},{i // 4}\n" for i in range(24))
-    )
+    rows = [f"film{i // 4}/shot_{i % 4:04},{i // 4}\n" for i in range(24)]
+    listing.write_text("name,group\n" + "".join(rows))
     for group in (r"(.+)_\d+", "folder", str(listing)):
         said = deal_folder(folder, group=group, overwrite=True)
         places = {(s.group, s.split) for s in find_samples(folder)}
@@ -130,24 +129,22 @@ def test_a_group_that_is_torn_by_hand_is_said(make_dataset):
     assert [f.name for f in inspect_dataset(folder).findings if "line of splits.csv" in f.kind] == ["gone"]
 
 
-@pytest.mark.parametrize(
-    ("names", "pattern"),
-    [
-        ([f"a_{i:04}" for i in range(9)] + [f"b_{i:04}" for i in range(9)], r"(.*\D)\d+"),
-        ([f"patient{p}/slice-{i}" for p in range(3) for i in range(5)], r"(.*\D)\d+"),
-        ([f"1.2.840.{p}.{i}" for p in (7, 9) for i in range(1, 6)], r"(.*\D)\d+"),
-        ([f"frame{i}" for i in range(30)], r"(.*)\d"),
-        ([f"a_mp4-{i:03}_jpg.rf.{i}c{i:x}" for i in range(30)], r"(.*)\d_[a-z]+\.rf\.\w+"),
-        ([f"{a}_mov-{i}_jpg.rf.{i}c0" for i in range(9) for a in "ab"], r"(.*\D)\d+_[a-z]+\.rf\.\w+"),
-        ([f"p{p}_{i:06}_leftImg8bit" for p in (7, 9) for i in range(5)], r"(.*\D)\d+_leftImg8bit"),
-        ([f"{film}_{i:04}" for i in range(20) for film in "ab"], r"(.*)\d"),
-        ([f"frame_{i:04}" for i in range(150)], r"(.*)\d"),
-        ([f"IM-0001-{i:04}" for i in range(300)], r"(.*)\d\d"),
-        ([f"IMG_{i:04}" for i in range(30)], None),
-        ([f"{i:012}" for i in range(0, 3000, 7)], None),
-        (["anna", "bert", "carla"], None),
-        ([f"s{i:04}{view}" for i in range(9) for view in "ab"], None),
-    ],
+@cases(
+    "names pattern",
+    ([f"a_{i:04}" for i in range(9)] + [f"b_{i:04}" for i in range(9)], r"(.*\D)\d+"),
+    ([f"patient{p}/slice-{i}" for p in range(3) for i in range(5)], r"(.*\D)\d+"),
+    ([f"1.2.840.{p}.{i}" for p in (7, 9) for i in range(1, 6)], r"(.*\D)\d+"),
+    ([f"frame{i}" for i in range(30)], r"(.*)\d"),
+    ([f"a_mp4-{i:03}_jpg.rf.{i}c{i:x}" for i in range(30)], r"(.*)\d_[a-z]+\.rf\.\w+"),
+    ([f"{a}_mov-{i}_jpg.rf.{i}c0" for i in range(9) for a in "ab"], r"(.*\D)\d+_[a-z]+\.rf\.\w+"),
+    ([f"p{p}_{i:06}_leftImg8bit" for p in (7, 9) for i in range(5)], r"(.*\D)\d+_leftImg8bit"),
+    ([f"{film}_{i:04}" for i in range(20) for film in "ab"], r"(.*)\d"),
+    ([f"frame_{i:04}" for i in range(150)], r"(.*)\d"),
+    ([f"IM-0001-{i:04}" for i in range(300)], r"(.*)\d\d"),
+    ([f"IMG_{i:04}" for i in range(30)], None),
+    ([f"{i:012}" for i in range(0, 3000, 7)], None),
+    (["anna", "bert", "carla"], None),
+    ([f"s{i:04}{view}" for i in range(9) for view in "ab"], None),
 )
 def test_names_of_films_and_series_are_known(names, pattern):
     assert series_pattern(names) == pattern
@@ -161,15 +158,13 @@ def test_pairs_join_groups_and_a_pattern_may_find_one_anywhere_in_a_name():
     assert group_by_pattern(["001_s7", "b"], r"_(s\d+)$") == {"001_s7": "s7", "b": "b"}
 
 
-@pytest.mark.parametrize(
-    ("group", "said"),
-    [
-        ("(", "no pattern"),
-        (r"(.+)", "stands alone"),
-        ("folder", "stands alone"),
-        ("no.CSV", "no.CSV' is not a table"),
-        (r"(\d)", "cannot fill 3 parts"),
-    ],
+@cases(
+    "group said",
+    ("(", "no pattern"),
+    (r"(.+)", "stands alone"),
+    ("folder", "stands alone"),
+    ("no.CSV", "no.CSV' is not a table"),
+    (r"(\d)", "cannot fill 3 parts"),
 )
 def test_what_deals_nothing_is_a_sentence(make_dataset, group, said):
     folder = make_dataset(9)

@@ -5,26 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import refused
+import small_sets
+from conftest import cases, refused
 from PIL import Image, ImageOps
-from small_sets import (
-    NOBODY,
-    ONE,
-    OUTLINE,
-    RNG,
-    SQUARE,
-    H,
-    W,
-    check,
-    masks,
-    pairs,
-    people,
-    refuse,
-    rows,
-    save,
-    take,
-    write,
-)
+from small_sets import NOBODY, ONE, RNG, SQUARE, H, W, check, masks, pairs, refuse, rows, save, take, write
 
 from segkit.sets.importers import import_folder
 from segkit.sets.layouts import detect_layout
@@ -82,9 +66,8 @@ def test_masks_are_found_by_the_names_that_people_give_them(src, image, mask):
 
 
 def test_one_mask_for_two_pictures_is_not_guessed_and_strange_names_are_told(src):
-    refuse(
-        src, pairs("a") | {"images/a.png": None}, r"one mask for several pictures \(images/a.jpg, images/a"
-    )
+    files = pairs("a") | {"images/a.png": None}
+    refuse(src, files, r"one mask for several pictures \(images/a.jpg, images/a")
     (src / "images" / "a.png").unlink()
     (src / "masks" / "a.png").rename(src / "masks" / "b_x.png")
     refuse(src, {}, r"masks such as b_x\.png, and no pict")
@@ -106,9 +89,8 @@ def test_image_and_mask_side_by_side(src):
 def test_a_cut_out_beside_its_photograph_is_a_mask_and_the_photograph_stays(src):
     cut = np.dstack([RNG.integers(0, 256, (H, W, 3), np.uint8), SQUARE * np.uint8(255)])
     original = save(src / "b.jpg")
-    report = check(
-        src, {"a.png": cut, "b.out.png": cut, "a.jpg": None}, dict.fromkeys("ab", SQUARE), empty="keep"
-    )
+    files = {"a.png": cut, "b.out.png": cut, "a.jpg": None}
+    report = check(src, files, dict.fromkeys("ab", SQUARE), empty="keep")
     assert report.layout.name == "beside"
     assert (report.out / "images" / "b.jpg").read_bytes() == original.read_bytes()
 
@@ -139,40 +121,36 @@ THREE[20:] = 7
 ONE_BY_CLASS = {"images/b.jpg": None, "masks/person/b.png": SQUARE}
 
 
-@pytest.mark.parametrize(
-    ("mask", "expected", "said", "options"),
-    [
-        (SQUARE * ONE, SQUARE, "mask value 1, written as 255", {}),
-        (THREE, SQUARE, "not used: 7 (", {"classes": ["2"]}),
-        (SOFT, SOFT > 127, "over 127", {}),
-        (RED, SQUARE, "#ff0000", {}),
-        (TWO, SQUARE, "not used: #0000ff", {"classes": " #FF0000"}),
-        (~SQUARE, ~SQUARE, "are the masks inverted?", {}),
-    ],
+@cases(
+    "mask expected said options",
+    (SQUARE * ONE, SQUARE, "mask value 1, written as 255", {}),
+    (THREE, SQUARE, "not used: 7 (", {"classes": ["2"]}),
+    (SOFT, SOFT > 127, "over 127", {}),
+    (RED, SQUARE, "#ff0000", {}),
+    (TWO, SQUARE, "not used: #0000ff", {"classes": " #FF0000"}),
+    (~SQUARE, ~SQUARE, "are the masks inverted?", {}),
 )
 def test_the_values_of_a_mask_are_told(src, mask, expected, said, options):
     check(src, pairs("a", mask=mask), {"a": expected}, [said], **options)
 
 
-@pytest.mark.parametrize(
-    ("files", "words", "options"),
-    [
-        (pairs("a", mask=THREE), r"several values: 0 \(.*7 \(.*2 \(.*--classes", {}),
-        (pairs("a", mask=THREE), "class red is not there", {"classes": ["red"]}),
-        (pairs("a", mask=TWO), r"#0000ff.*#ff0000", {}),
-        (
-            pairs("a", mask=np.where(SQUARE, ONE, np.uint8(255))),
-            "several values",
-            {},
-        ),  # 255 is often the void
-        (pairs("a") | ONE_BY_CLASS, r"folders of classes \(person\) explain some", {}),
-        (
-            {"images/a.jpg": None, "masks/x/a.png": np.where(SQUARE, ONE, 2 * ONE)},
-            "class x holds several",
-            {},
-        ),
-        (pairs("a") | {"labels/a.png": SQUARE}, "several masks", {}),
-    ],
+@cases(
+    "files words options",
+    (pairs("a", mask=THREE), r"several values: 0 \(.*7 \(.*2 \(.*--classes", {}),
+    (pairs("a", mask=THREE), "class red is not there", {"classes": ["red"]}),
+    (pairs("a", mask=TWO), r"#0000ff.*#ff0000", {}),
+    (
+        pairs("a", mask=np.where(SQUARE, ONE, np.uint8(255))),
+        "several values",
+        {},
+    ),  # 255 is often the void
+    (pairs("a") | ONE_BY_CLASS, r"folders of classes \(person\) explain some", {}),
+    (
+        {"images/a.jpg": None, "masks/x/a.png": np.where(SQUARE, ONE, 2 * ONE)},
+        "class x holds several",
+        {},
+    ),
+    (pairs("a") | {"labels/a.png": SQUARE}, "several masks", {}),
 )
 def test_masks_that_can_mean_several_things_are_not_guessed(src, files, words, options):
     refuse(src, files, words, **options)
@@ -220,7 +198,7 @@ def test_an_unknown_folder_lists_what_is_known(src):
 
 
 def test_two_layouts_at_once_are_not_guessed(src):
-    square = {"label": "person", "shape_type": "polygon", "points": OUTLINE}
+    square = {"label": "person", "shape_type": "polygon", "points": small_sets.OUTLINE}
     files = pairs("a") | {"images/a.json": {"imagePath": "a.jpg", "shapes": [square]}}
     refuse(src, files, r"more than one way.*labelme.*folders.*--layout")
     assert take(src, layout="folders").written == ["a"]
@@ -359,7 +337,7 @@ def test_voc_lists_may_name_folders_and_quote_and_a_labelmap_must_name_classes(s
     write(src / "ImageSets" / "Segmentation", {"train.txt": '"d/a b"\n', "val.txt": "e/a b\n"})
     report = take(src)
     assert rows(report) == ["JPEGImages_d_a b,train", "JPEGImages_e_a b,val"]
-    assert len(people(report, "JPEGImages_d_a b")) == 2
+    assert len(small_sets.people(report, "JPEGImages_d_a b")) == 2
     refuse(src, {"labelmap.txt": "# label:color_rgb:parts:actions\n"}, r"labelmap\.txt' names no class")
     shutil.rmtree(src / "JPEGImages")
     refuse(src, {}, r"masks such as a b\.png, and no picture has the name of one")

@@ -7,7 +7,7 @@ import nbformat
 import numpy as np
 import papermill
 import pytest
-from conftest import draw_pair, refused
+from conftest import cases, draw_pair, refused
 from notebook_rules import texts
 from PIL import Image
 from small_sets import write
@@ -95,9 +95,8 @@ def test_the_lesson_runs_on_it_with_no_edit(tmp_path):
     source = tmp_path / "mine"
     messy(source)
     settings = QUICK | {"data_dir": str(source), "out_dir": str(tmp_path / "out")}
-    papermill.execute_notebook(
-        NOTEBOOK, tmp_path / "run.ipynb", settings, kernel_name="python3", progress_bar=False
-    )
+    how = {"kernel_name": "python3", "progress_bar": False}
+    papermill.execute_notebook(NOTEBOOK, tmp_path / "run.ipynb", settings, **how)
     executed = nbformat.read(tmp_path / "run.ipynb", as_version=4)
     said = "\n".join(texts(cell) for cell in executed.cells if cell.cell_type == "code")
     assert "mean of images" in said and "validation Dice" in said
@@ -106,16 +105,14 @@ def test_the_lesson_runs_on_it_with_no_edit(tmp_path):
     assert Segmenter.load(tmp_path / "out" / "0" / "run").preprocessing.size == 32
 
 
-@pytest.mark.parametrize(
-    ("make", "sentence"),
-    [
-        (lambda folder: write(folder, {"images/a.jpg": None}), "no layout known"),
-        (lambda folder: draw(folder, range(2), change=lambda mask: mask // 255), "2 usable pictures"),
-        (several_values, "--classes"),
-        (lambda folder: draw(folder, range(4), change=lambda mask: mask[:-3]), "they must agree"),
-        (Path.mkdir, "no layout known"),
-        (lambda folder: None, "is not a folder"),
-    ],
+@cases(
+    "make sentence",
+    (lambda folder: write(folder, {"images/a.jpg": None}), "no layout known"),
+    (lambda folder: draw(folder, range(2), change=lambda mask: mask // 255), "2 usable pictures"),
+    (several_values, "--classes"),
+    (lambda folder: draw(folder, range(4), change=lambda mask: mask[:-3]), "they must agree"),
+    (Path.mkdir, "no layout known"),
+    (lambda folder: None, "is not a folder"),
 )
 def test_a_folder_that_cannot_be_used_gets_one_sentence(make, sentence, tmp_path):
     make(tmp_path / "mine")

@@ -19,7 +19,7 @@ from PIL import Image
 pytest.importorskip("pooch")
 coco_tools = pytest.importorskip("pycocotools.mask")
 
-from conftest import refused  # noqa: E402
+from conftest import cases, refused  # noqa: E402
 
 from segkit.data import read_table  # noqa: E402
 from segkit.files import UserError  # noqa: E402
@@ -117,13 +117,11 @@ def test_a_file_is_fetched_once_however_often_that_has_to_be_tried(server, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        (BODY, "answers 503"),
-        (None, r"a\.bin' is not on the server"),
-        (b"other", f"{md5(BODY)}.*{md5(b'other')[4:]}.*Run the command again"),
-    ],
+@cases(
+    "body said",
+    (BODY, "answers 503"),
+    (None, r"a\.bin' is not on the server"),
+    (b"other", f"{md5(BODY)}.*{md5(b'other')[4:]}.*Run the command again"),
 )
 def test_what_cannot_be_fetched_is_one_sentence_and_leaves_nothing(server, tmp_path, body, said):
     server.files["/a.bin"], server.faults["/a.bin"] = body, ["busy"] * 9 if body == BODY else []

@@ -8,39 +8,19 @@ import shutil
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 import pytest
-from conftest import refused
+import small_sets
+from conftest import cases, refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 from pycocotools import mask as codec
 from pycocotools.coco import COCO
-from small_sets import (
-    BLOCK,
-    COLUMNS,
-    ELSEWHERE,
-    NOBODY,
-    OUTLINE,
-    RING,
-    ROWS,
-    SQUARE,
-    H,
-    W,
-    check,
-    masks,
-    near,
-    pairs,
-    people,
-    refuse,
-    save,
-    take,
-    write,
-)
+from small_sets import BLOCK, NOBODY, RING, SQUARE, H, W, check, masks, near, people, refuse, take, write
 
 from segkit.data import read_table
 from segkit.files import UserError
@@ -81,7 +61,7 @@ def labelme(image: str, *shapes: dict) -> dict:
     return {"version": "5.5.0", "flags": {}, "shapes": shapes} | about
 
 
-PERSON = shape("person", "polygon", OUTLINE)
+PERSON = shape("person", "polygon", small_sets.OUTLINE)
 POINT = shape("person", "point", [[1, 1]])
 CORNER = [[0, 0], [3, 0], [0, 3]]
 
@@ -99,13 +79,12 @@ def test_labelme_polygons_rectangles_circles_and_masks(bare):
         "rectangle": shape("person", "rectangle", [[19, 11], [6, 4]]),  # drawn from the lower right
         "mask": shape("person", "mask", [[6, 4], [19, 11]], mask=patch),
     }
-    files = {
-        "circle.json": labelme("..\\photos\\circle.jpg", shape("person", "circle", [[15, 12], [15, 17]]))
-    }
+    circle = shape("person", "circle", [[15, 12], [15, 17]])
+    files = {"circle.json": labelme("..\\photos\\circle.jpg", circle)}
     for kind, one in shapes.items():
         files[f"{kind}.json"] = labelme(f"{kind}.jpg", one, shape("dog", "polygon", CORNER))
     files |= {name.replace(".json", ".jpg"): None for name in files}
-    distance = np.hypot(COLUMNS - 15.5, ROWS - 12.5)
+    distance = np.hypot(small_sets.COLUMNS - 15.5, small_sets.ROWS - 12.5)
     circle = lambda found: found[distance < 4.5].all() and not found[distance > 6].any()  # noqa: E731
     report = check(bare, files, dict.fromkeys(shapes, SQUARE) | {"circle": circle}, ["person; not used: dog"])
     assert report.layout.name == "labelme"
@@ -174,7 +153,7 @@ def bitmap(patch: np.ndarray, x: int, y: int, style: str = "grey") -> dict:
 @pytest.mark.parametrize("style", ["palette", "rgba", "grey"])
 @pytest.mark.parametrize("ending", [".jpg.json", ".json"])
 def test_supervisely_bitmaps_and_polygons(bare, style, ending):
-    outer, hole, holed = {"exterior": OUTLINE}, [[10, 6], [13, 6], [13, 9], [10, 9]], SQUARE.copy()
+    outer, hole, holed = {"exterior": small_sets.OUTLINE}, [[10, 6], [13, 6], [13, 9], [10, 9]], SQUARE.copy()
     holed[6:10, 10:14] = False
     objects = {
         "bitmap": (geometry("bitmap", bitmap=bitmap(SQUARE[2:14, 3:24], 3, 2, style)), SQUARE),
@@ -204,21 +183,17 @@ def test_a_bitmap_that_reaches_over_the_edge_is_cut_and_a_broken_one_fails_alone
     check(bare, files, {"a": expected}, failed=failed)
 
 
-@pytest.mark.parametrize(
-    ("layout", "written", "expected", "count"),
-    [
-        ("cvat", "cvat_masks.xml", {"a": RING | BLOCK, "b": NOBODY}, 2),
-        ("cvat", "cvat_shapes.xml", {"a": near(PAINTED), "b": NOBODY}, 0),
-        ("folders", "segmentation_mask", {"a": RING | BLOCK, "b": NOBODY}, 2),
-        ("folders", "segmentation_mask_coloured", {"a": RING | BLOCK, "b": NOBODY}, 2),
-        ("label-studio", "label_studio_min.json", {"a": RING, "b": near(PAINTED)}, 0),
-    ],
+@cases(
+    "layout written expected count",
+    ("cvat", "cvat_masks.xml", {"a": RING | BLOCK, "b": NOBODY}, 2),
+    ("cvat", "cvat_shapes.xml", {"a": near(PAINTED), "b": NOBODY}, 0),
+    ("folders", "segmentation_mask", {"a": RING | BLOCK, "b": NOBODY}, 2),
+    ("folders", "segmentation_mask_coloured", {"a": RING | BLOCK, "b": NOBODY}, 2),
+    ("label-studio", "label_studio_min.json", {"a": RING, "b": near(PAINTED)}, 0),
 )
-def test_what_other_programs_wrote_is_read_to_the_masks_they_were_given(
-    src, layout, written, expected, count
-):
+def test_what_other_programs_wrote_is_read_as_meant(src, layout, written, expected, count):
     """Who wrote it: written_elsewhere/README.md."""
-    path = ELSEWHERE / written
+    path = small_sets.ELSEWHERE / written
     shutil.copytree(path, src, dirs_exist_ok=True) if path.is_dir() else shutil.copy(path, src)
     report = check(src, {}, expected, ["person"])
     assert report.layout.name == layout and len(people(report, "a")) == count
@@ -259,21 +234,19 @@ def test_subsets_of_cvat_are_splits_and_two_files_of_one_picture_are_refused(src
 def test_cvat_draws_in_the_order_of_depth_and_an_ellipse_is_one(src):
     ellipse = '<ellipse label="person" cx="24" cy="18" rx="16" ry="10" z_order="1"/>'
     hole = '<polygon label="background" points="20,14;28,14;28,22;20,22" z_order="2"/>'
-    expected = ((COLUMNS - 24) / 16) ** 2 + ((ROWS - 18) / 10) ** 2 <= 1
+    expected = ((small_sets.COLUMNS - 24) / 16) ** 2 + ((small_sets.ROWS - 18) / 10) ** 2 <= 1
     expected[14:22, 20:28] = False
     check(src, cvat(("a.jpg", hole + ellipse)), {"a": expected})
 
 
-@pytest.mark.parametrize(
-    ("inside", "words"),
-    [
-        ('<box label="person" xtl="1" ytl="1" xbr="9" ybr="9"/>', "class person has a box but no outline"),
-        ('<cuboid label="person"/>', "class person has a cuboid"),
-        ('<mask label="person" rle="3, 4" left="0" top="0" width="5" height="2"/>', "cover 7 pixels"),
-        ('<polygon label="person" points="1,1;9,x;3,3"/>', "cannot be read"),
-        ('<polygon label="person" points="1,1;1e9,1;3,3"/>', "far outside"),
-        ('<polyline label="person" points="1,1;9,9"/>', "no picture has a pixel of person"),
-    ],
+@cases(
+    "inside words",
+    ('<box label="person" xtl="1" ytl="1" xbr="9" ybr="9"/>', "class person has a box but no outline"),
+    ('<cuboid label="person"/>', "class person has a cuboid"),
+    ('<mask label="person" rle="3, 4" left="0" top="0" width="5" height="2"/>', "cover 7 pixels"),
+    ('<polygon label="person" points="1,1;9,x;3,3"/>', "cannot be read"),
+    ('<polygon label="person" points="1,1;1e9,1;3,3"/>', "far outside"),
+    ('<polyline label="person" points="1,1;9,9"/>', "no picture has a pixel of person"),
 )
 def test_what_cvat_cannot_say_as_an_area_fails_by_name(src, inside, words):
     report = take(src, cvat(("a.jpg", inside), ("b.jpg", TRIANGLE.format("dog"))))
@@ -309,12 +282,10 @@ def test_splits_of_yolo_are_kept_by_folder_and_by_list(src):
     assert report.empty == 1 and [e.split for e in report.layout.examples] == ["", "val"]
 
 
-@pytest.mark.parametrize(
+@cases(
     "entries",
-    [
-        "train: /content/x/images/p1\nval: ../images/p2",
-        "path: C:\\data\ntrain: train.txt\nval: lists/val.txt",
-    ],
+    "train: /content/x/images/p1\nval: ../images/p2",
+    "path: C:\\data\ntrain: train.txt\nval: lists/val.txt",
 )
 def test_splits_of_yolo_are_found_by_the_ends_of_paths_of_another_machine(src, entries):
     files = {"data.yaml": f"{entries}\nnames: [person]\n", "args.yaml": "epochs: 100\n"}
@@ -325,15 +296,13 @@ def test_splits_of_yolo_are_found_by_the_ends_of_paths_of_another_machine(src, e
     assert splits["p1"] == "train" and splits["p2"] == "val"
 
 
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("3 .1 .1 .9 .1 .9 .9", "has the class 3 in line 1, which no list there names"),
-        ("0 .5 .5 .2 .2", "class person has a box but no outline"),
-        ("0 10 10 90 10 90 90", "outside of 0 to 1"),
-        ("0 .1 .1 .9 .1 .9 .9 .75", "7 numbers after the class in line 1"),
-        ("0 ,1 ,1 ,9 ,1 ,9 ,9", "holds more than numbers"),
-    ],
+@cases(
+    "line words",
+    ("3 .1 .1 .9 .1 .9 .9", "has the class 3 in line 1, which no list there names"),
+    ("0 .5 .5 .2 .2", "class person has a box but no outline"),
+    ("0 10 10 90 10 90 90", "outside of 0 to 1"),
+    ("0 .1 .1 .9 .1 .9 .9 .75", "7 numbers after the class in line 1"),
+    ("0 ,1 ,1 ,9 ,1 ,9 ,9", "holds more than numbers"),
 )
 def test_a_wrong_line_of_yolo_fails_by_name(src, line, words):
     files = {"labels/a.txt": line, "labels/b.txt": LINE, "data.yaml": "names: {0: person}"}
@@ -372,13 +341,12 @@ def result(**value) -> dict:
 
 
 def outline_of(points, *labels: str, **more) -> dict:
-    return result(
-        points=(np.array(points) * 100 / [W, H]).tolist(), polygonlabels=labels or ["person"], **more
-    )
+    points = (np.array(points) * 100 / [W, H]).tolist()
+    return result(points=points, polygonlabels=labels or ["person"], **more)
 
 
 def test_label_studio_brush_strokes_polygons_and_addresses(src):
-    brush = json.loads((ELSEWHERE / "label_studio_brush.json").read_text())
+    brush = json.loads((small_sets.ELSEWHERE / "label_studio_brush.json").read_text())
     stroke = result(format="rle", rle=brush, brushlabels=["person"])
     addresses = {"/data/upload/1/0a1b2c3d-a.jpg": stroke}
     addresses["s3://x/y/b.jpg?v=1"] = outline_of(QUAD) | {"image_rotation": 90}
@@ -402,7 +370,7 @@ def test_label_studio_bitmasks_are_black_on_nothing(src):
 
 
 def test_the_short_export_of_label_studio_may_call_its_pictures_data(src):
-    text = (ELSEWHERE / "label_studio_min.json").read_text().replace('"image": ', '"data": ')
+    text = (small_sets.ELSEWHERE / "label_studio_min.json").read_text().replace('"image": ', '"data": ')
     said = ["several annotations", "person; not used: dog"]
     report = check(src, {"project-1-min.json": text}, {"a": RING, "b": near(PAINTED)}, said)
     assert "without an area" not in str(report)
@@ -438,7 +406,7 @@ def test_brush_strokes_come_back(mask):
 
 
 def test_our_brush_strokes_are_those_of_label_studio():
-    theirs = json.loads((ELSEWHERE / "label_studio_brush.json").read_text())
+    theirs = json.loads((small_sets.ELSEWHERE / "label_studio_brush.json").read_text())
     ours = brush_encode(RING)
     assert theirs[: len(ours)] == ours and not any(theirs[len(ours) :])
 
@@ -462,7 +430,7 @@ def test_via_2_is_read_from_its_exports_and_its_project(src, kind):
     project = {"_via_settings": {}, "_via_img_metadata": records, "_via_attributes": {}}
     files = {"export": {"via.json": records}, "project": {"via.json": project}}
     files["table"] = {"via_csv.csv": table.getvalue()}
-    circle = np.hypot(ROWS - 18, COLUMNS - 24) <= 9
+    circle = np.hypot(small_sets.ROWS - 18, small_sets.COLUMNS - 24) <= 9
     assert check(src, files[kind], {"a": near(PAINTED), "b": circle}).layout.name == "via"
 
 
@@ -504,13 +472,11 @@ def test_a_list_of_classes_says_what_the_numbers_of_a_mask_mean(src, name):
     check(src, files, {"a": RING, "b": NOBODY}, ["person; not used: dog"])
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("background\ndog\n", "holds 2, which is no class"),
-        ("dog\nperson\ncat\n", "names no background"),
-        ("0 background\n2 cat\n2 person\n", "gives 2 to cat and to person"),
-    ],
+@cases(
+    "text words",
+    ("background\ndog\n", "holds 2, which is no class"),
+    ("dog\nperson\ncat\n", "names no background"),
+    ("0 background\n2 cat\n2 person\n", "gives 2 to cat and to person"),
 )
 def test_a_list_that_does_not_fit_is_refused_by_name(src, text, words):
     files = {"classes.txt": text, "masks/a.png": RING * np.uint8(2)}
@@ -523,13 +489,11 @@ def test_a_class_that_nobody_has_a_pixel_of_fails(src, command):
     assert code == 1 and "no picture has a pixel of person" in out
 
 
-@pytest.mark.parametrize(
+@cases(
     "found",
-    [
-        {"a_0": RING, "a_1": BLOCK},
-        {"a/first": RING, "a/second": BLOCK},
-        {"person/a_0": RING, "person/a_1": BLOCK, "dog/a": ~BLOCK},
-    ],
+    {"a_0": RING, "a_1": BLOCK},
+    {"a/first": RING, "a/second": BLOCK},
+    {"person/a_0": RING, "person/a_1": BLOCK, "dog/a": ~BLOCK},
 )
 def test_one_mask_for_each_object(src, found):
     report = check(src, {f"masks/{name}.png": mask for name, mask in found.items()}, {"a": RING | BLOCK})
@@ -611,24 +575,22 @@ def test_records_that_name_one_picture_count_together(src):
     check(src, {"a.json": coco("aa", annotations=notes)}, {"a": RING | BLOCK}, said)
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"annotations": [note(image_id=9)]}, "image_id 9, which nothing"),
-        ({"annotations": [note(category_id=None)]}, "category_id None, which nothing"),
-        ({"categories": [{"id": 1, "name": "person"}, {"id": 1, "name": "dog"}]}, "gives the id 1 to 'per"),
-        ({"categories": [{"id": 1}]}, "without id or name"),
-        ({"images": [{"id": 1, "file_name": None}]}, "without id or file_name"),
-        ({"images": [{"id": 1, "file_name": "a.jpg", "height": 60000, "width": 60000}]}, "they must agree"),
-        ({"segmentation": {"size": [H, W], "counts": "52"}}, "run lengths cover"),
-        ({"segmentation": {"size": [W, H], "counts": [W * H]}}, "run lengths of"),
-        ({"segmentation": [[1, 1, 1e12, 1, 9, 9]]}, "far outside"),
-        ({"segmentation": [[900, 900, 910, 900, 910, 910]]}, "far outside|not one pixel"),
-        ({"segmentation": [[]]}, "not one has an area"),
-        ({"segmentation": [[6, 4, 20, 4, 20, 12, 6]]}, "7 numbers"),
-        ({"segmentation": [[0.2, 0.2, 0.6, 0.2, 0.6, 0.5]]}, "expected pixels"),
-        ({"segmentation": "run lengths"}, "cannot be read"),
-    ],
+@cases(
+    "changes words",
+    ({"annotations": [note(image_id=9)]}, "image_id 9, which nothing"),
+    ({"annotations": [note(category_id=None)]}, "category_id None, which nothing"),
+    ({"categories": [{"id": 1, "name": "person"}, {"id": 1, "name": "dog"}]}, "gives the id 1 to 'per"),
+    ({"categories": [{"id": 1}]}, "without id or name"),
+    ({"images": [{"id": 1, "file_name": None}]}, "without id or file_name"),
+    ({"images": [{"id": 1, "file_name": "a.jpg", "height": 60000, "width": 60000}]}, "they must agree"),
+    ({"segmentation": {"size": [H, W], "counts": "52"}}, "run lengths cover"),
+    ({"segmentation": {"size": [W, H], "counts": [W * H]}}, "run lengths of"),
+    ({"segmentation": [[1, 1, 1e12, 1, 9, 9]]}, "far outside"),
+    ({"segmentation": [[900, 900, 910, 900, 910, 910]]}, "far outside|not one pixel"),
+    ({"segmentation": [[]]}, "not one has an area"),
+    ({"segmentation": [[6, 4, 20, 4, 20, 12, 6]]}, "7 numbers"),
+    ({"segmentation": [[0.2, 0.2, 0.6, 0.2, 0.6, 0.5]]}, "expected pixels"),
+    ({"segmentation": "run lengths"}, "cannot be read"),
 )
 def test_a_coco_file_that_does_not_fit_together_is_refused_by_name(src, changes, words):
     notes = {"annotations": [note(**changes) if "segmentation" in changes else note()]}
@@ -665,7 +627,12 @@ def exported(tmp_path):
     two = np.zeros((H, W), np.uint8)
     cv2.ellipse(two, (14, 17), (8, 13), 20, 0, 360, 1, -1)
     cv2.circle(two, (31, 20), 12, 2, -1)
-    write(folder, pairs("two", mask=two > 0) | pairs("ring", mask=RING) | {"instances/two.png": two})
+    write(
+        folder,
+        small_sets.pairs("two", mask=two > 0)
+        | small_sets.pairs("ring", mask=RING)
+        | {"instances/two.png": two},
+    )
     assert export_dataset(folder, tmp_path / "out", list(FORMATS), progress=False).written == 2
     return tmp_path / "out", {"two": [two == 1, two == 2], "ring": [RING]}
 
@@ -686,22 +653,6 @@ def test_supervision_reads_our_yolo_files_to_the_same_masks(exported, sv):
             assert near(other)(one) and one[18, 16] == other[18, 16], "the hole is kept"
 
 
-def test_our_cvat_file_holds_the_same_masks(exported):
-    out, expected = exported
-    for image in ElementTree.parse(out / "annotations.xml").iterfind("image"):
-        for mask, other in zip(image, expected[Path(image.get("name")).stem], strict=True):
-            left, top, width, height = (int(mask.get(key)) for key in ("left", "top", "width", "height"))
-            pixels, value = [], 0  # row by row within the box, as the format's documentation says
-            for count in map(int, mask.get("rle").split(",")):
-                pixels += [value] * count
-                value = 1 - value
-            box = np.array(pixels, bool).reshape(height, width)
-            assert (
-                np.array_equal(box, other[top : top + height, left : left + width])
-                and box.sum() == other.sum()
-            )
-
-
 @pytest.mark.parametrize("name", FORMATS)
 def test_what_is_exported_comes_back_through_import(exported, tmp_path, name):
     out, expected = exported
@@ -715,7 +666,7 @@ def test_what_is_exported_comes_back_through_import(exported, tmp_path, name):
 def test_what_is_thinner_than_the_tolerance_survives_as_a_polygon(tmp_path, name):
     thin = np.eye(H, W, dtype=bool)
     thin[3, 10:30] = thin[30, 5] = True
-    write(tmp_path / "set", pairs("a", mask=thin))
+    write(tmp_path / "set", small_sets.pairs("a", mask=thin))
     export_dataset(tmp_path / "set", tmp_path / "out", [name], progress=False)
     check(tmp_path / "out", {}, {"a": lambda mask: (mask & thin).sum() > 0.9 * thin.sum()})
     with pytest.raises(UserError, match="lies inside"):
@@ -733,11 +684,11 @@ def test_a_person_in_two_pieces_is_one_person_in_labelme_too(exported, tmp_path)
 
 def test_a_mask_of_another_size_is_not_exported_and_the_rest_is(exported, tmp_path, command):
     folder = tmp_path / "set"
-    save(folder / "masks" / "two.png", RING[1:])
+    small_sets.save(folder / "masks" / "two.png", RING[1:])
     code, _, err = command("data", "export", folder, "-o", tmp_path / "rest", "--format", "coco")
     assert code == 1 and "they must agree" in err
     assert take(tmp_path / "rest").written == ["ring"]
-    save(folder / "masks" / "ring.png", RING[1:])
+    small_sets.save(folder / "masks" / "ring.png", RING[1:])
     with pytest.raises(UserError, match=r"nothing of .* could be exported: .*they must agree"):
         export_dataset(folder, tmp_path / "none", ["coco"], progress=False)
 
@@ -750,7 +701,7 @@ def test_an_unknown_format_is_a_sentence(tmp_path):
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_splits_travel_and_odd_names_with_them_and_what_is_dropped_is_said(tmp_path, name, command):
     folder, names = tmp_path / "set", ["a?x=1", "100%41", "b#1", "c&d=e", "sub/it's", "k\u00f6, \u00e4"]
-    write(folder, pairs(*names, mask=RING) | {"ignore/b#1.png": BLOCK})
+    write(folder, small_sets.pairs(*names, mask=RING) | {"ignore/b#1.png": BLOCK})
     splits = {name: ("train", "val", "test")[i % 3] for i, name in enumerate(names)}
     write_splits(folder, splits, dict.fromkeys(names, "g"))
     _, said, _ = command("data", "export", folder, "-o", tmp_path / "tool", "--format", name)

@@ -41,9 +41,8 @@ def test_noise_is_pooled_over_all_rows_with_two_seeds():
     table = {c.row: c for c in compare_to_reference(RUNS)}
     assert table["other"].noise == pytest.approx(2 * (0.0002 * (1 / 2 + 1 / 2)) ** 0.5)
     assert table["small: more"].noise == pytest.approx(2 * (0.0002 * 2) ** 0.5)
-    assert [table[row].verdict for row in ("reference", "other", "near", "small: more")] == [
-        "", "worse", "within noise", "better",
-    ]  # fmt: skip
+    verdicts = [table[row].verdict for row in ("reference", "other", "near", "small: more")]
+    assert verdicts == ["", "worse", "within noise", "better"]
 
 
 def test_one_seed_says_nothing_about_noise():
@@ -68,9 +67,8 @@ def test_the_drawing_has_a_line_per_comparison_and_draws_nothing_at_all():
 
 
 def test_runs_without_photographs_have_an_empty_half():
-    text = runpy.run_path(str(SCRIPT))["markdown_table"](
-        [run("reference", 0, None), run("reference", 1, None)]
-    )
+    runs = [run("reference", 0, None), run("reference", 1, None)]
+    text = runpy.run_path(str(SCRIPT))["markdown_table"](runs)
     assert "| reference | 2 |  |  |  |  | 0.900 | 0.000 |" in text
 
 

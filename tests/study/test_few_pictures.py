@@ -75,9 +75,8 @@ def test_few_pictures_are_enough_for_a_start(make_dataset, tmp_path):
     for seed in (0, 1):
         torch.manual_seed(seed)
         model = build_model("unet", widths=(8, 16), bottleneck=16)
-        run = fine_tune(
-            model, sets["train"], sets["val"], tmp_path / str(seed), 40, 4, pictures=4, seed=seed, lr=5e-3
-        )
+        how = {"pictures": 4, "seed": seed, "lr": 5e-3}
+        run = fine_tune(model, sets["train"], sets["val"], tmp_path / str(seed), 40, 4, **how)
         assert len(run.history) == 4
         dice = dice_of(run.checkpoint, sets["test"])
         assert dice.shape == (len(sets["test"]),) and dice.mean() > 0.3

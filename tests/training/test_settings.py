@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import refused
+from conftest import cases, refused
 from small_runs import small, train
 from torch import nn
 
@@ -12,36 +12,34 @@ from segkit.train import TrainConfig, fit
 from segkit.training.advice import advised_on_memory
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"loss": "deep-dice"}, "loss is one of bce-dice"),
-        ({"schedule": "cosinus"}, "schedule is one of plateau, cosine"),
-        ({"optimizer": "sgd"}, "optimizer is one of adam, adamw"),
-        ({"cache": "ram"}, "cache is one of memory, disk, none"),
-        ({"labels": "part"}, "labels is one of masks, parts"),
-        ({"model": "vnet"}, "model is one of unet"),
-        ({"seed": -1}, "seed must be from 0"),
-        ({"limit": 0}, "limit must be at least 1"),
-        ({"alpha": float("nan")}, "alpha must be from 0 to 1"),
-        ({"model": "unet-lite0", "width": 8, "model_settings": {}}, "width goes with the model unet"),
-        ({"learning_rate": 1}, "no setting learning_rate"),
-        ({"size": 32.5}, "size must be of type int"),
-        ({"splits": 3}, "splits must be of type str"),
-        ({"shares": {"drawn": -1}}, "shares are numbers from 0"),
-        ({"shares": {"drawn": float("nan")}}, "shares are numbers from 0"),
-        ({"shares": {"drawn": 0}}, "not all of them 0"),
-        ({"lr": 0}, "lr must be from 1e-12"),
-        ({"batch_size": 6, "accumulate": 4}, "cannot be cut"),
-        ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"num_epochs": 0}, "num_epochs must be at least 1"),
-        ({"precision": "int8"}, "precision is one of auto"),
-        ({"num_epochs": 1.5}, "num_epochs must be of type int"),
-        ({"seed": True}, "seed must be of type int"),
-        ({"compile": "no"}, "compile must be of type bool"),
-        ({"teacher": "nobody"}, "there is no checkpoint 'nobody'"),
-        ({"outline": 2.0, "loss": "focal"}, "'focal' would not use it"),
-    ],
+@cases(
+    "settings said",
+    ({"loss": "deep-dice"}, "loss is one of bce-dice"),
+    ({"schedule": "cosinus"}, "schedule is one of plateau, cosine"),
+    ({"optimizer": "sgd"}, "optimizer is one of adam, adamw"),
+    ({"cache": "ram"}, "cache is one of memory, disk, none"),
+    ({"labels": "part"}, "labels is one of masks, parts"),
+    ({"model": "vnet"}, "model is one of unet"),
+    ({"seed": -1}, "seed must be from 0"),
+    ({"limit": 0}, "limit must be at least 1"),
+    ({"alpha": float("nan")}, "alpha must be from 0 to 1"),
+    ({"model": "unet-lite0", "width": 8, "model_settings": {}}, "width goes with the model unet"),
+    ({"learning_rate": 1}, "no setting learning_rate"),
+    ({"size": 32.5}, "size must be of type int"),
+    ({"splits": 3}, "splits must be of type str"),
+    ({"shares": {"drawn": -1}}, "shares are numbers from 0"),
+    ({"shares": {"drawn": float("nan")}}, "shares are numbers from 0"),
+    ({"shares": {"drawn": 0}}, "not all of them 0"),
+    ({"lr": 0}, "lr must be from 1e-12"),
+    ({"batch_size": 6, "accumulate": 4}, "cannot be cut"),
+    ({"batch_size": 0}, "batch_size must be at least 1"),
+    ({"num_epochs": 0}, "num_epochs must be at least 1"),
+    ({"precision": "int8"}, "precision is one of auto"),
+    ({"num_epochs": 1.5}, "num_epochs must be of type int"),
+    ({"seed": True}, "seed must be of type int"),
+    ({"compile": "no"}, "compile must be of type bool"),
+    ({"teacher": "nobody"}, "there is no checkpoint 'nobody'"),
+    ({"outline": 2.0, "loss": "focal"}, "'focal' would not use it"),
 )
 def test_words_and_numbers_are_checked_before_any_picture_is_opened(settings, said, tmp_path):
     refused(said, train, [tmp_path / "nothing is here"], tmp_path / "run", small(**settings))
@@ -58,19 +56,17 @@ def test_sources_are_checked_before_any_picture_is_decoded(make_dataset, tmp_pat
 DEEP = {"model": "unet-lite0", "model_settings": {"deep": True, "decoder": [8, 8, 8, 8]}, "size": 64}
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        (DEEP, "deep supervision .* take the loss deep"),
-        (DEEP | {"loss": "deep", "teacher": "person-small"}, "no teacher"),
-        (DEEP | {"batch_size": 1, "size": 32, "loss": "deep"}, "cannot train on 1 images at a time of 32x32"),
-        ({"model_settings": {"in_channels": 4}}, "leave in_channels out"),
-        ({"teacher": "person-parts"}, "the teacher knows background"),
-        (
-            {"model_settings": {"widths": [8], "bottleneck": 8, "num_classes": 3}},
-            "the network knows 3 classes",
-        ),
-    ],
+@cases(
+    "settings said",
+    (DEEP, "deep supervision .* take the loss deep"),
+    (DEEP | {"loss": "deep", "teacher": "person-small"}, "no teacher"),
+    (DEEP | {"batch_size": 1, "size": 32, "loss": "deep"}, "cannot train on 1 images at a time of 32x32"),
+    ({"model_settings": {"in_channels": 4}}, "leave in_channels out"),
+    ({"teacher": "person-parts"}, "the teacher knows background"),
+    (
+        {"model_settings": {"widths": [8], "bottleneck": 8, "num_classes": 3}},
+        "the network knows 3 classes",
+    ),
 )
 def test_a_network_that_cannot_train_so_is_refused_in_a_sentence(make_dataset, tmp_path, settings, said):
     refused(said, train, [make_dataset(12)], tmp_path / "run", small(num_epochs=1, **settings))
@@ -80,14 +76,12 @@ def a_network():
     return build_model("unet", widths=(8,), bottleneck=8)
 
 
-@pytest.mark.parametrize(
-    ("model", "val", "said"),
-    [
-        (lambda: a_network().requires_grad_(False), {}, "all weights are frozen"),
-        (lambda: nn.Conv2d(3, 1, 1), {}, "made by build_model"),
-        (a_network, {"size": 64}, "alike in size"),
-        (a_network, None, "the 0 pictures to validate on"),
-    ],
+@cases(
+    "model val said",
+    (lambda: a_network().requires_grad_(False), {}, "all weights are frozen"),
+    (lambda: nn.Conv2d(3, 1, 1), {}, "made by build_model"),
+    (a_network, {"size": 64}, "alike in size"),
+    (a_network, None, "the 0 pictures to validate on"),
 )
 def test_what_fit_cannot_train_is_a_sentence(make_dataset, tmp_path, model, val, said):
     folder = make_dataset(12)

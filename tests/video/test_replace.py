@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import refused
+from conftest import cases, refused
 from PIL import Image
 from scipy.io import wavfile
 
@@ -118,16 +118,14 @@ def test_colours_are_read_by_the_standard_that_the_file_names(tmp_path, space):
     assert np.abs(frame.image.astype(int) - image).max() <= 6
 
 
-@pytest.mark.parametrize(
-    ("matrix", "shown"),
-    [
-        ((0, 1, -1, 0), lambda image: np.rot90(image, -1)),  # a phone held upright: "turn clockwise"
-        ((-1, 0, 0, -1), lambda image: np.rot90(image, 2)),
-        ((0, -1, 1, 0), np.rot90),
-        ((-1, 0, 0, 1), np.fliplr),  # a selfie, mirrored
-        ((1, 0, 0, -1), np.flipud),
-        ((0, 1, 1, 0), lambda image: image.transpose(1, 0, 2)),
-    ],
+@cases(
+    "matrix shown",
+    ((0, 1, -1, 0), lambda image: np.rot90(image, -1)),  # a phone held upright: "turn clockwise"
+    ((-1, 0, 0, -1), lambda image: np.rot90(image, 2)),
+    ((0, -1, 1, 0), np.rot90),
+    ((-1, 0, 0, 1), np.fliplr),  # a selfie, mirrored
+    ((1, 0, 0, -1), np.flipud),
+    ((0, 1, 1, 0), lambda image: image.transpose(1, 0, 2)),
 )
 def test_a_video_is_turned_and_mirrored_as_its_matrix_says(tmp_path, matrix, shown):
     # Written by hand into the header of the track.
@@ -179,17 +177,15 @@ def test_what_is_transparent_in_a_video_is_white_and_a_gif_is_a_video_too(tmp_pa
     assert np.abs(frames[3].image[9:].astype(int) - picture(3)[9:]).mean() < 10
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("a.mp4", b"", "is empty"),
-        ("a.mp4", b"\x00\x01\x02\x03" * 300, "not a video"),
-        ("a.txt", b"only words\n" * 80, "not a video"),
-        ("a.mp4", b"\x00\x00\x00\x18ftypmp42" + bytes(600), "index"),
-        ("a.mkv", b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfilm.ts\n#EXT-X-ENDLIST\n", "not a video"),
-        ("a.mp4", b"ffconcat version 1.0\nfile film.ts\n", "not a video"),
-        ("a.sdp", b"v=0\nm=video 5004 RTP/AVP 96\n", "not a video"),
-    ],
+@cases(
+    "name content said",
+    ("a.mp4", b"", "is empty"),
+    ("a.mp4", b"\x00\x01\x02\x03" * 300, "not a video"),
+    ("a.txt", b"only words\n" * 80, "not a video"),
+    ("a.mp4", b"\x00\x00\x00\x18ftypmp42" + bytes(600), "index"),
+    ("a.mkv", b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfilm.ts\n#EXT-X-ENDLIST\n", "not a video"),
+    ("a.mp4", b"ffconcat version 1.0\nfile film.ts\n", "not a video"),
+    ("a.sdp", b"v=0\nm=video 5004 RTP/AVP 96\n", "not a video"),
 )
 def test_what_is_no_video_is_named_and_no_other_file_is_shown(tmp_path, name, content, said):
     make_video(tmp_path / "film.ts")
@@ -613,9 +609,8 @@ def test_the_command_writes_a_video_and_says_how_fast(tmp_path, command, weights
     write_image("beach.jpg", picture(0))
     for number, background in enumerate(("blur", "#00aa55", "beach.jpg")):
         out = f"10:3{number}.MP4"  # what looks like an address is the name of a file
-        code, said, _ = command(
-            "video", "a.mp4", "--background", background, "-o", out, "-m", weights, "--flow"
-        )
+        how = "--background", background, "-o", out, "-m", weights, "--flow"
+        code, said, _ = command("video", "a.mp4", *how)
         assert code == 0 and "20 frames of 96x64" in said and "frames per second" in said
         assert read(out)[0].audio == ("aac",)
 
