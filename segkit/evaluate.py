@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
-from segkit.data import SPLITS, Sample, find_samples, load_pair_full, read_class_names
+from segkit.data import SPLITS, Sample, find_samples, load_pair_full, read_class_names, shrink
 from segkit.files import IGNORE, UNNAMED, UserError, check_choice, write_table
 from segkit.metrics import Counts, boundary_f, count_labels, interval, resampled_means
 from segkit.plots import colour_classes, contact_sheet, outlined, overlay, save_figure
@@ -149,17 +149,13 @@ def write_evaluation(
     for row in rows[:worst]:
         used = person[row["name"]] if isinstance(person, Mapping) else person
         image, mask = load_pair_full(samples[row["name"]], classes=used.classes)
-        image, pred = _thumbnail(image), _thumbnail(used.labels(used(image)))
-        tinted = overlay(image, pred) if len(used.classes) == 1 else colour_classes(image, pred)
-        pictures.append(outlined(tinted, _thumbnail(mask) > 0))
+        small, labels = shrink(image, 320), used.labels(used(image))
+        size, way = small.shape[1::-1], cv2.INTER_NEAREST
+        pred, true = (cv2.resize(one, size, interpolation=way) for one in (labels, mask))
+        tinted = overlay(small, pred) if len(used.classes) == 1 else colour_classes(small, pred)
+        pictures.append(outlined(tinted, true > 0))
     what = used.classes[0] if len(used.classes) == 1 else "classes"
     title = f"Worst first, with Dice: predicted {what} tinted, the true outline in orange"
     names = [f"{row['name'][-22:]}  {row['dice']:.2f}" for row in rows[:worst]]
     sheet = contact_sheet(pictures, names, title=title)
     return [out / "per_image.csv", save_figure(sheet, out / "worst.png")]
-
-
-def _thumbnail(picture: np.ndarray, side: int = 320) -> np.ndarray:
-    scale = side / max(picture.shape[:2])
-    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST if picture.ndim == 2 else cv2.INTER_AREA)
