@@ -307,9 +307,8 @@ def resampled_means(
         raise ValueError(f"scores must be one row of numbers, found {str(scores)[:99]}.")
     _, member = np.unique(range(len(scores)) if groups is None else groups, return_inverse=True)
     sums, counts = np.bincount(member, scores), np.bincount(member)
-    count = len(sums)
     # How often each group is drawn is all that matters, so one product makes all the means.
-    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
+    draws = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), resamples)
     return (draws @ sums) / (draws @ counts)
 
 

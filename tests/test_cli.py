@@ -66,6 +66,7 @@ def test_ctrl_c_that_a_library_swallows_is_a_stop_when_it_fails_for_it(command, 
 def test_every_help_shows_an_example(command, name):
     code, out, _ = command(name, "--help")
     assert code == 0 and "Example: segkit" in " ".join(out.split())
+    assert "null" not in out
 
 
 def test_a_name_that_this_terminal_cannot_show_is_shown_in_parts(monkeypatch):
@@ -251,6 +252,7 @@ def test_data_commands_reach_their_rooms(make_dataset, command):
     ("predict {none} -m person-small -o {file}", "is a file: results go into a folder"),
     ("predict {none} -m person-small -o ''", "say where the results go"),
     ("predict {none} -m person-small -o {out} --background reed", "such as #00aa55 or red, or a picture"),
+    ("predict {none} -m person-small -o {out} --background beach.jpg", "'beach.jpg' does not exist"),
     ("predict {none} -m person-small -o {out} --background red", "none' does not exist"),
 )
 def test_a_users_mistake_is_one_sentence_and_exit_code_1(tmp_path, command, typed, said):
@@ -267,6 +269,7 @@ def test_a_users_mistake_is_one_sentence_and_exit_code_1(tmp_path, command, type
     ("sweep", "are required: -g/--grid, -o/--out"),
     ("data import x", "are required: -o/--out"),
     ("predict -o out", "are required: input"),
+    ("data", "segkit data needs one of check, list, get, import, export, split"),
     ("train x --batch-size 4", "--batch-size 4 (did you mean --batch_size?)"),
     ("predict x --treshold=.4", "--treshold=.4 (did you mean --threshold?)"),
     ("data import x -o y --layuot coco", "(did you mean --layout?)"),

@@ -7,7 +7,7 @@ from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from segkit.files import IMAGE_SUFFIXES, UserError, read_image
 
@@ -19,8 +19,20 @@ WRONG = r'Parser key "([\w.]+)".*?(Literal\[.*?\]|<class .\w+.>).*alue: (.*)$'
 """jsonargparse's words for a value of another type: the option, what it takes, and what was found."""
 
 
+class Help(DefaultHelpFormatter):
+    """jsonargparse's, but what may be left out is not called null."""
+
+    def _expand_help(self, action: Action) -> str:
+        return re.sub(
+            r" \(default: null\)|, default: null| \| null|, null\b", "", super()._expand_help(action)
+        )
+
+
 class Parser(ArgumentParser):
     """jsonargparse's, but a wrong call is one sentence, with each option as it is typed."""
+
+    def __init__(self, **how):
+        super().__init__(formatter_class=Help, **how)
 
     def error(self, message: str, ex: Exception | None = None):
         start, missing, names = message.partition("arguments are required: ")
@@ -28,6 +40,8 @@ class Parser(ArgumentParser):
         wrong = re.match(WRONG, message, re.S)
         if missing:
             message = start + missing + ", ".join(map(self._as_typed, names.split(", ")))
+        elif message.startswith('expected "action"'):
+            message = f"{self.prog} needs one of {', '.join(self._subcommands_action.choices)}"
         elif unknown:
             options = [option for action in self.known() for option in action.option_strings]
             near = [get_close_matches(word.split("=")[0], options, 1) for word in unknown.split()]

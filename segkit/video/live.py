@@ -142,6 +142,8 @@ def webcam(number: int = 0, seconds: float | None = 10.0) -> Iterator[np.ndarray
     number: 0 is the first camera.   seconds: for so long; None for ever.
     Raises: UserError, with the first frame, when there is none.   Introduced in notebook 12.
     """
+    # Its warnings of a camera that is not there say less than the sentence below.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     camera = cv2.VideoCapture(number)
     try:
         camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # a queue of frames would show the past

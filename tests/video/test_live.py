@@ -85,8 +85,9 @@ def test_a_report_reads_as_a_sentence():
     assert len(without_a_pace.shown) == 30 and "camera" not in str(without_a_pace)
 
 
-def test_a_camera_that_is_not_there_is_one_sentence():
+def test_a_camera_that_is_not_there_is_one_sentence(capfd):
     refused("camera 97 gives no pictures", next, webcam(97))
+    assert capfd.readouterr().err == ""
 
 
 def test_a_camera_is_a_stream_that_sets_the_pace_is_read_as_rgb_and_given_back(monkeypatch):
