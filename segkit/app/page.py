@@ -38,12 +38,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from segkit.app import guard, uploads, video
-from segkit.app.photo import Look, Photo, encode, kind_of
+from segkit.app.photo import Look, Photo, encode
 from segkit.app.store import KEPT_MINUTES, Gone, Store, Thing, private_folder
 from segkit.checkpoint import find_checkpoint
 from segkit.data import shrink
 from segkit.files import UserError, check_choice, unique_names
 from segkit.matting.compose import parse_colour
+from segkit.matting.photos import kind_of
 from segkit.predict import Segmenter
 
 STATIC = Path(__file__).parent / "static"

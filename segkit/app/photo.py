@@ -19,6 +19,7 @@ from segkit.files import UserError, check_choice
 from segkit.matting.compose import cutout, parse_colour, replace_background, soft_alpha
 from segkit.matting.edges import clean_colours, refine_alpha
 from segkit.matting.effects import portrait
+from segkit.matting.photos import kind_of
 from segkit.plots import overlay
 from segkit.predict import Segmenter
 
@@ -113,11 +114,6 @@ class Photo(Thing):
         """What the file of a look is called, without its suffix."""
         what = look.view if look.view != "result" else look.background
         return f"{PurePath(self.name).stem}_{what.replace('transparent', 'cutout')}"
-
-
-def kind_of(person: Segmenter) -> str:
-    """What a network finds; the classes of several together are the person."""
-    return person.classes[0] if len(person.classes) == 1 else "person"
 
 
 def compose(image: np.ndarray, prob: np.ndarray, look: Look, picture: np.ndarray | None = None) -> np.ndarray:

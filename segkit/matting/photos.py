@@ -145,6 +145,7 @@ def predict_files(
         several = len(person.classes) > 1
         metadata, count = _described(path)
         said = [f"it holds {count} pictures, and the first was taken"] if count > 1 else []
+        said += [] if labels.any() else [f"no {kind_of(person)} was found"]
         alone = cache(lambda: on_its_own(image, foreground, person.threshold))
 
         def put_before(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -209,6 +210,11 @@ def _batches(jobs: Iterable[Job], most: int) -> Iterator[list[Job]]:
         pixels += size
     if batch:
         yield batch
+
+
+def kind_of(person: Segmenter) -> str:
+    """What a network finds; the classes of several together are the person."""
+    return person.classes[0] if len(person.classes) == 1 else "person"
 
 
 def _described(path: Path) -> tuple[dict, int]:

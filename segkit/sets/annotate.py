@@ -19,7 +19,7 @@ import numpy as np
 
 from segkit.data import shrink
 from segkit.files import UserError, check_choice, list_images, unique_names, write_table, write_text
-from segkit.matting.photos import PicturesReport
+from segkit.matting.photos import PicturesReport, kind_of
 from segkit.plots import overlay
 from segkit.predict import Segmenter
 from segkit.sets.exporters import Annotated, check_formats, coco_shape, cut_pieces, write_formats
@@ -112,7 +112,7 @@ def annotate_folder(
     paths = list_images(folder)
     if not paths:
         raise UserError(f"folder '{folder}' holds no pictures.")
-    class_name = person.classes[0] if len(person.classes) == 1 else "person"
+    class_name = kind_of(person)
     threshold = person.threshold if config.threshold is None else config.threshold
     settings = {**asdict(config), "threshold": threshold, "network": repr(person.info), "known_by": "sha256"}
     settings.pop("format")  # another one can be added at any time

@@ -49,6 +49,13 @@ def test_a_portrait_is_cleaned_once_and_is_what_the_page_gives(bright, tmp_path,
     assert np.array_equal(read_image(tmp_path / "a_background.jpg"), read_image(tmp_path / "b.jpg"))
 
 
+def test_a_picture_of_nobody_is_said_to_be_one(bright, tmp_path):
+    for name, grey in (("nobody", 0), ("somebody", 255)):
+        write_image(tmp_path / "in" / f"{name}.png", np.full((9, 9, 3), grey, np.uint8))
+    report = predict_files(bright, [tmp_path / "in"], tmp_path / "out")
+    assert report.notes == {tmp_path / "in" / "nobody.png": "no person was found"}
+
+
 PLACES = st.lists(
     st.tuples(st.sampled_from(["", "x/", "y/", "out/"]),
               st.sampled_from(["a", "a-2", "A", "a_mask", "\u00e9", "e\u0301"]),
@@ -204,10 +211,10 @@ def test_standard_input_comes_back_on_standard_output(weights, tmp_path, monkeyp
 
 def test_a_folder_keeps_the_folders_below_it_and_says_what_is_no_picture(bright, tmp_path):
     for name in ("a.png", "x/a.png", "x/y/b.1.png"):
-        write_image(tmp_path / "in" / name, np.zeros((9, 9, 3), np.uint8))
+        write_image(tmp_path / "in" / name, np.full((9, 9, 3), 255, np.uint8))
     (tmp_path / "in" / "a.cr3").touch()
-    picture = Image.new("RGB", (9, 9))
-    picture.save(tmp_path / "in" / "c.gif", save_all=True, append_images=[Image.new("RGB", (9, 9), "white")])
+    picture = Image.new("RGB", (9, 9), "white")
+    picture.save(tmp_path / "in" / "c.gif", save_all=True, append_images=[Image.new("RGB", (9, 9))])
     picture.save(tmp_path / "in" / "d.jpg", "MPO", save_all=True, append_images=[picture])  # a phone's
     twice = [tmp_path / "in", tmp_path / "in" / "a.png", tmp_path / "in"]
     report = predict_files(bright, twice, tmp_path / "out")
