@@ -295,6 +295,8 @@ def _guess_at(source: str | Path | BinaryIO) -> str:
         return "the file is empty"
     if start[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1") and "HEIF" not in _formats():
         return "if it is HEIC: pip install 'segkit-course[heic]'"
+    if start[4:8] == b"ftyp" or start.startswith(b"\x1aE\xdf\xa3"):
+        return "unknown format; for videos there is segkit video"
     words = b"".join(start.split())
     return "it holds text" if words.isascii() and words.decode("ascii").isprintable() else "unknown format"
 

@@ -129,7 +129,7 @@ class Segmenter:
         if path.suffix.lower() == ".onnx":
             raise UserError(f"torch cannot run '{path}': load it with engine='onnx' or 'openvino'.")
         if precision == "int8":
-            raise UserError("int8 does not run with torch here: take engine='onnx' or 'openvino'.")
+            raise UserError("int8 does not run with torch: take engine='onnx' or 'openvino' (--engine onnx).")
         if threads is not None:
             torch.set_num_threads(threads)
         device = check_device(device) if device else best_device()

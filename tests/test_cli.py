@@ -90,6 +90,11 @@ def test_standard_streams_that_are_closed_or_full_are_one_sentence(streams, comm
     assert done.returncode and said in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_command_that_is_typed_wrong_is_guessed(command):
+    code, _, said = command("modles")
+    assert code == 2 and said == "segkit: there is no command modles (did you mean models?)\n"
+
+
 def test_without_a_command_the_help_is_shown(command):
     code, out, _ = command()
     assert code == 2 and all(command in out for command in COMMANDS)
@@ -250,6 +255,7 @@ def test_data_commands_reach_their_rooms(make_dataset, command):
     ("predict {none} -m {none} -o {out}", "no checkpoint"),
     ("doctor {none}", "none' is not a folder"),
     ("predict {none} -m person-small -o {file}", "is a file: results go into a folder"),
+    ("sweep -g seed=0,1 -o {file}", "is a file: results go into a folder"),
     ("predict {none} -m person-small -o ''", "say where the results go"),
     ("predict {none} -m person-small -o {out} --background reed", "such as #00aa55 or red, or a picture"),
     ("predict {none} -m person-small -o {out} --background beach.jpg", "'beach.jpg' does not exist"),
@@ -279,7 +285,7 @@ def test_a_users_mistake_is_one_sentence_and_exit_code_1(tmp_path, command, type
     ("train x --model unett", "'unet-lite2', 'deeplab-lite0', found 'unett'"),
     (
         "sweep -g a=1 -o x --workers -1",
-        "--workers: Not of type PositiveInt: -1 does not conform to restriction v>0",
+        "--workers takes a whole number above 0, found '-1'",
     ),
     ("train x --model_settings up 4", "--model_settings.NAME VALUE, found 'up'"),
 )

@@ -105,7 +105,7 @@ def test_what_is_no_picture_is_said_in_one_sentence(tmp_path, photo, monkeypatch
     cut = save(tmp_path / "cut.jpg", photo)
     cut.write_bytes(cut.read_bytes()[:900])
     said = {"notes.jpg": "it holds text", "cut.jpg": "damaged", "empty.png": "the file is empty"}
-    said |= {"none.jpg": "does not exist", "": "is a folder", "film.mp4": "unknown format"}
+    said |= {"none.jpg": "does not exist", "": "is a folder", "film.mp4": "segkit video"}
     for name, words in said.items():
         with pytest.raises(UserError, match=words) as error:
             read_image(tmp_path / name)

@@ -102,7 +102,9 @@ def listen(host: str, port: int | None) -> socket.socket:
             )
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
-    raise UserError(f"port {number} of '{host}' cannot be used ({reason}): choose another with --port.")
+    raise UserError(
+        f"port {number} of '{host}' cannot be used ({reason}): choose another with --port or --host."
+    )
 
 
 def run(app: Starlette, place: socket.socket) -> None:

@@ -11,6 +11,7 @@ import sys
 import threading
 import warnings
 from argparse import ArgumentParser
+from difflib import get_close_matches
 from importlib import import_module
 from types import FrameType, ModuleType
 
@@ -99,6 +100,9 @@ def main(argv: list[str] | None = None) -> None:
         overview().print_help()
         sys.exit(2)
     if name not in (*COMMANDS, "--completion"):
+        if near := get_close_matches(name, COMMANDS, 1):
+            print(f"segkit: there is no command {name} (did you mean {near[0]}?)", file=sys.stderr)
+            sys.exit(2)
         overview().parse_args([name])  # help, version, or what is wrong
     _end_as_ctrl_c_does()
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 - None where it was closed before

@@ -18,6 +18,8 @@ KINDS |= {"dict": "one value by each of its names: {name}.NAME VALUE"}
 WRONG = r'Parser key "([\w.]+)".*?(Literal\[.*?\]|<class .\w+.>).*alue: (.*)$'
 """jsonargparse's words for a value of another type: the option, what it takes, and what was found."""
 
+POSITIVE = r":\s*Not of type PositiveInt: (?:inv.* 10: )?'?([^' ]*).*"
+
 
 class Help(DefaultHelpFormatter):
     """jsonargparse's, but what may be left out is not called null."""
@@ -51,6 +53,7 @@ class Parser(ArgumentParser):
             kind = KINDS.get(kind.split("'")[1], f"one of {kind[1:-1].replace(', None', '')}")
             message = f"{name} takes {kind.format(name=name)}, found '{value}'"
         message = re.sub(r'Parser key "([\w.]+)":\s*', lambda found: f"{self._as_typed(found[1])}: ", message)
+        message = re.sub(POSITIVE, r" takes a whole number above 0, found '\1'", message)
         command = self.prog.replace(" [options]", "")
         print(f"segkit: {message}\nAll options: {command} --help", file=sys.stderr)
         sys.exit(2)

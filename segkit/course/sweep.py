@@ -21,7 +21,7 @@ import pandas as pd
 import yaml
 
 from segkit.course.run import settings_for, write_page
-from segkit.files import UserError, atomic_path, embedded_path, write_text
+from segkit.files import UserError, atomic_path, check_outputs, embedded_path, write_text
 from segkit.plots import save_figure
 from segkit.study.compare import plot_runs
 from segkit.study.members import lifeline, run_members
@@ -83,6 +83,7 @@ def run_sweep(
     out, path = Path(out), Path(notebook or NOTEBOOKS / "train_once.ipynb")
     if not path.is_file():
         raise UserError(f"'{path}' does not exist: the notebooks come with the repository. Clone it.")
+    check_outputs([out / "results.csv"], overwrite=True)
     runs = _name_runs(points, fixed or {}, path)  # says what is no notebook
     text = path.read_text(encoding="utf-8")
 
