@@ -38,7 +38,7 @@ class Parser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None):
         start, missing, names = message.partition("arguments are required: ")
-        unknown = message.partition("unrecognized arguments: ")[2]
+        unknown = "".join(re.findall(r"(?:unrecognized arguments: |^Option ')([^']*)", message))
         wrong = re.match(WRONG, message, re.S)
         if missing:
             message = start + missing + ", ".join(map(self._as_typed, names.split(", ")))

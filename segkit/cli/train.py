@@ -16,7 +16,7 @@ from segkit.cli.common import Parser
 from segkit.files import UserError, name_some
 
 EXAMPLE = "segkit train data/people -o runs/first --num_epochs 20 --width 16"
-WHEN_STOPPED = "Go on where it was with: segkit train --resume -o RUN"
+WHEN_STOPPED = "After its first epoch, it goes on where it was with: segkit train --resume -o RUN"
 
 
 class SettingsFile(ActionConfigFile):

@@ -11,14 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segkit.data import (
-    SPLIT_SHARES,
-    SPLITS,
-    assign_splits,
-    find_samples,
-    pictures_by_name,
-    read_table,
-)
+from segkit.data import SPLIT_SHARES, SPLITS, assign_splits, find_samples, pictures_by_name, read_table
 from segkit.files import UserError, mask_values, name_some, read_image, write_table
 
 ALIKE = 0.985

@@ -25,15 +25,7 @@ import numpy as np
 
 from segkit.files import IMAGE_SUFFIXES, UserError, name_some, open_picture, same_name
 from segkit.sets.classes import find_class_list
-from segkit.sets.regions import (
-    Region,
-    brush_decode,
-    drawn,
-    ellipse,
-    outlined,
-    pasted,
-    runs,
-)
+from segkit.sets.regions import Region, brush_decode, drawn, ellipse, outlined, pasted, runs
 from segkit.sets.tree import IMAGE_FOLDERS, Layout, Tree, named_split, shared_tail
 
 

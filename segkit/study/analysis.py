@@ -93,10 +93,7 @@ def slice_groups(traits: Sequence[Traits]) -> dict[str, dict[str, np.ndarray]]:
 
 
 def slice_table(
-    scores: np.ndarray,
-    slices: dict[str, dict[str, np.ndarray]],
-    groups: Sequence,
-    seed: int = 0,
+    scores: np.ndarray, slices: dict[str, dict[str, np.ndarray]], groups: Sequence, seed: int = 0
 ) -> list[dict]:
     """Count, mean and 95 % bootstrap interval of every slice.
 
