@@ -11,7 +11,7 @@ from PIL import Image, ImageColor
 from segkit.data import shrink
 from segkit.files import Picture, UserError, read_image
 from segkit.matting.edges import clean_colours, refine_alpha
-from segkit.matting.effects import background_alone, portrait
+from segkit.matting.effects import background_alone, portrait, put_before
 from segkit.predict import Segmenter
 
 
@@ -29,7 +29,7 @@ def soft_alpha(prob: np.ndarray, threshold: float = 0.5, softness: float = 0.4) 
 def on_its_own(image: np.ndarray, prob: np.ndarray, threshold: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
     """The person ready for another background: cleaned colours uint8 (H, W, 3), alpha float32 (H, W).
 
-    prob: float (H, W) in [0, 1], as a Segmenter returns it.   Introduced in notebook 16.
+    prob: float in [0, 1], as a Segmenter returns it, (H, W) or smaller.   Introduced in notebook 16.
     """
     alpha = refine_alpha(image, prob, threshold)
     return clean_colours(image, alpha), alpha
@@ -43,7 +43,7 @@ def cutout(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     opacity = cv2.convertScaleAbs(alpha, alpha=255)
     alone = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
     alone[..., 3] = opacity
-    return cv2.subtract(alone, alone, alone, mask=(opacity == 0).view(np.uint8))
+    return cv2.subtract(alone, alone, alone, mask=np.equal(opacity, 0, out=opacity))
 
 
 def replace_background(
@@ -56,7 +56,6 @@ def replace_background(
         for a blur that grows with the distance from the person.
     Returns: uint8 (H, W, 3).
     """
-    height, width = alpha.shape
     if isinstance(background, str):
         if background == "portrait":
             return portrait(image, alpha, colours=image)
@@ -66,9 +65,8 @@ def replace_background(
     else:
         background = np.asarray(background, np.uint8)
         plain = background.ndim == 1
-        behind = np.broadcast_to(background, image.shape) if plain else cover(background, height, width)
-    alpha = alpha.astype(np.float32)
-    return cv2.blendLinear(image, np.ascontiguousarray(behind), alpha, 1 - alpha)
+        behind = np.full_like(image, background) if plain else cover(background, *alpha.shape)
+    return put_before(image, alpha, np.ascontiguousarray(behind))
 
 
 def blurred_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -77,10 +75,9 @@ def blurred_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     The person is taken out first: blurred along, they would glow. A small copy is blurred, which cannot be
     told from the full size here and is many times faster.
     """
-    height, width = alpha.shape
-    small, hole = shrink(image, 480), shrink(alpha.astype(np.float32), 480)
+    small, hole = shrink(image, 480), shrink(alpha.astype(np.float32, copy=False), 480)
     behind = cv2.GaussianBlur(background_alone(small, hole), (0, 0), max(hole.shape) / 60)
-    return cv2.resize(behind.round().astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(behind.round().astype(np.uint8), alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def parse_colour(text: str) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from segkit.data import shrink
+from segkit.data import resize_smoothly, shrink
 
 WORK_SIDE = 480  # the filter's coefficients are smooth, so they are found on a smaller picture
 
@@ -62,14 +62,15 @@ def refine_alpha(
 ) -> np.ndarray:
     """Opacity of the person at full size, with edges that follow the photograph.
 
-    image: uint8 RGB (H, W, 3).   prob: float (H, W) in [0, 1], as a Segmenter returns it.
+    image: uint8 RGB (H, W, 3).   prob: float in [0, 1], as a Segmenter returns it, (H, W) or smaller.
     radius: how far from the network's edge the true one may lie, as a share of the longer side.
     Returns: float32 (H, W) in [0, 1]; far from the edge it is 0 or 1.
     The coefficients are found on a small picture and used on the full one: He and Sun, "Fast Guided
     Filter" (2015).
     """
-    height, width = prob.shape
-    small, small_prob = shrink(image, WORK_SIDE), shrink(prob.astype(np.float32), WORK_SIDE)
+    height, width = image.shape[:2]
+    small = shrink(image, WORK_SIDE)
+    small_prob = resize_smoothly(prob.astype(np.float32, copy=False), *small.shape[:2])
     size = small_prob.shape[::-1]
     window = max(2, round(radius * max(size)))
     colours = [colour.astype(np.float32) / 255 for colour in cv2.split(small)]
@@ -79,7 +80,7 @@ def refine_alpha(
     mask = (small_prob > threshold).astype(np.uint8)
     near = cv2.distanceTransform(mask, cv2.DIST_L2, 5) + cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5)
     trust = (2 - near / window).clip(0, 1)
-    alpha = (prob > threshold).astype(np.float32)
+    alpha = (resize_smoothly(prob, height, width) > threshold).astype(np.float32)
     for rows, columns in _tiles(trust > 0, height, width):
         # The coefficients at the middle of every pixel of this piece.
         right, down = size[0] / width, size[1] / height

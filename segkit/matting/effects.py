@@ -30,7 +30,7 @@ def portrait(
         return image.copy()
     # A small copy, in which the narrowest blur is still two pixels wide, gives the same blur sooner.
     side = 320 / strength
-    small, alpha_small = shrink(image, side), shrink(alpha.astype(np.float32), side)
+    small, alpha_small = shrink(image, side), shrink(alpha.astype(np.float32, copy=False), side)
     longest, behind = max(alpha_small.shape), background_alone(small, alpha_small)
     # The distance to the person decides between a few blurs of growing width.
     away = cv2.distanceTransform(np.uint8(alpha_small < 0.5), cv2.DIST_L2, 5) / max(1, 0.35 * longest)
@@ -43,9 +43,19 @@ def portrait(
         blurred += share * layer
     blurred = blurred.round().astype(np.uint8)  # a quarter of the memory at full size
     behind = cv2.resize(blurred, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    alpha = alpha.astype(np.float32)
-    colours = clean_colours(image, alpha) if colours is None else colours
-    return cv2.blendLinear(colours, behind, alpha, 1 - alpha)
+    return put_before(clean_colours(image, alpha) if colours is None else colours, alpha, behind)
+
+
+def put_before(colours: np.ndarray, alpha: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    """The person, as much as alpha says, before another picture, which is painted over.
+
+    colours, behind: uint8 (H, W, 3).   alpha: float (H, W) in [0, 1].   Returns: behind.
+    """
+    for top in range(0, len(alpha), 256):  # all at once would take twice the memory
+        rows = slice(top, top + 256)
+        here = alpha[rows].astype(np.float32)
+        cv2.blendLinear(colours[rows], behind[rows], here, 1 - here, behind[rows])
+    return behind
 
 
 def background_alone(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:

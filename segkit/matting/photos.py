@@ -1,11 +1,11 @@
 """Photographs in, masks and cut-outs out: whole folders. Introduced in notebook 08."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
-from math import prod
 from os.path import abspath
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageCms
 from tqdm.auto import tqdm
 
-from segkit.data import displayed_size
+from segkit.data import displayed_size, resize_smoothly, shrink
 from segkit.files import (
     IMAGE_SUFFIXES,
     UserError,
@@ -28,7 +28,7 @@ from segkit.files import (
 from segkit.matting.compose import cutout, on_its_own, replace_background
 from segkit.matting.effects import portrait, recolour_classes
 from segkit.plots import colour_classes, overlay
-from segkit.predict import Segmenter
+from segkit.predict import ANSWER, Segmenter
 
 OUTPUTS = ("mask", "overlay", "cutout")
 
@@ -39,7 +39,8 @@ DESCRIBING = {270, 271, 272, 305, 306, 315, 33432, 0x8769, 0x8825}
 """The tags of a TIFF that tell of the photograph: words, camera, program, day, author, rights, EXIF, GPS."""
 
 BATCH_PIXELS = 36_000_000
-"""So many pixels are in memory together, or one picture that has more: with all results, below 2 GB."""
+"""So many pixels are in memory together, or one picture that has more. With all results a process takes
+1.4 GB for 50 megapixels, 2.3 for 100, and 2.9 for 150, which are the most; with the mask alone, 1.8."""
 
 Job = tuple[Path, Any]
 """A picture, and what its results need to know."""
@@ -129,6 +130,7 @@ def predict_files(
             f"this network cannot recolour '{unknown[0]}': it knows {', '.join(person.classes)}. "
             "Clothes need a network of several classes, such as person-parts."
         )
+    outputs = sorted(outputs, key=OUTPUTS.index)  # what needs most memory last
     wanted = [*outputs, *["background"] * (background is not None), *["recoloured"] * bool(recolour)]
     out, report = Path(out), FolderReport()
     if out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir():
@@ -140,15 +142,20 @@ def predict_files(
     ]
     check_outputs([file for files in targets for file in files.values()], [*paths, *also_read], overwrite)
 
+    # The answer about one class is enlarged where it is used: of a large picture, it would fill the memory.
+    several = len(person.classes) > 1
+    side = math.inf if several else ANSWER
+
     def write(path: Path, files: dict[str, Path], image: np.ndarray, prob: np.ndarray) -> None:
-        labels, foreground = person.labels(prob), person.foreground(prob)
-        several = len(person.classes) > 1
+        labels = person.labels(prob if several else resize_smoothly(prob, *image.shape[:2]))
         metadata, count = _described(path)
         said = [f"it holds {count} pictures, and the first was taken"] if count > 1 else []
         said += [] if labels.any() else [f"no {kind_of(person)} was found"]
-        alone = cache(lambda: on_its_own(image, foreground, person.threshold))
+        alone = cache(lambda: on_its_own(image, person.foreground(prob), person.threshold))
 
-        def put_before(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+        def placed() -> np.ndarray:
+            colours, alpha = alone()
+            alone.cache_clear()  # what follows needs it no more, and writing needs memory
             if isinstance(background, str) and background == "portrait":  # blurs the photograph as it is
                 return portrait(image, alpha, colours=colours)
             return replace_background(colours, alpha, background)
@@ -157,7 +164,7 @@ def predict_files(
             "mask": lambda: labels if several else labels * 255,
             "overlay": lambda: colour_classes(image, labels) if several else overlay(image, labels),
             "cutout": lambda: cutout(*alone()),
-            "background": lambda: put_before(*alone()),
+            "background": placed,
             "recoloured": lambda: recolour_classes(image, prob, person.classes, recolour),
         }
         if unseen := [name for name in recolour or {} if not (labels == person.classes.index(name)).any()]:
@@ -166,12 +173,11 @@ def predict_files(
             report.notes[path] = "; ".join(said)
         check_outputs(files.values(), overwrite=overwrite)  # another run may have made it meanwhile
         for kind, file in files.items():
-            pixels = pictures[kind]()
             more = {"icc_profile": None} if kind == "mask" else {}  # its numbers are no colours
-            report.written.append(write_image(file, pixels, **metadata | more))
+            report.written.append(write_image(file, pictures[kind](), **metadata | more))
 
     def look(images: list[np.ndarray]) -> list[np.ndarray]:
-        return person.predict_batch(images, flip, scales)
+        return person.predict_batch([shrink(image, side) for image in images], flip, scales)
 
     person.predict_batch([], flip, scales)  # says now what is wrong with the scales
     report.segment(list(zip(paths, targets, strict=True)), look, write, 8, progress)
@@ -202,7 +208,7 @@ def _batches(jobs: Iterable[Job], most: int) -> Iterator[list[Job]]:
     for job in jobs:
         size = 0
         with suppress(UserError):  # it is said when the picture is read
-            size = prod(displayed_size(job[0]))
+            size = math.prod(displayed_size(job[0]))
         if batch and (len(batch) == most or pixels + size > BATCH_PIXELS):
             yield batch
             batch, pixels = [], 0

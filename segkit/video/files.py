@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from segkit.files import UserError, atomic_path, open_picture, require, write_image
+from segkit.matting.effects import put_before
 
 try:
     import av
@@ -202,9 +203,7 @@ class VideoReader:
         elif any(component.is_alpha for component in raw.format.components):  # white, as in a picture
             rgba = raw.reformat(format="rgba", src_colorspace=space).to_ndarray()
             alpha = rgba[..., 3] / np.float32(255)
-            image = cv2.blendLinear(
-                np.ascontiguousarray(rgba[..., :3]), np.full_like(rgba[..., :3], 255), alpha, 1 - alpha
-            )
+            image = put_before(np.ascontiguousarray(rgba[..., :3]), alpha, np.full_like(rgba[..., :3], 255))
         else:
             image = raw.reformat(format="rgb24", src_colorspace=space).to_ndarray()
         across, down = self._turn[[3, 1]] if self._lies else self._turn[[0, 4]]

@@ -13,6 +13,7 @@ from segkit.files import UserError, embedded_path, read_image, write_image
 from segkit.matting.compose import cutout, on_its_own, remove, replace_background, soft_alpha
 from segkit.matting.edges import alpha_errors, clean_colours, guided_filter, halo, refine_alpha
 from segkit.matting.effects import portrait, recolour
+from segkit.plots import overlay
 from segkit.predict import Segmenter, settle
 
 
@@ -143,9 +144,11 @@ def test_a_person_ready_for_another_background_can_also_stay_before_their_own(ba
 
 
 def test_many_megapixels_fit_no_step_holds_copies_of_the_whole():
-    alpha = np.tile(disc(), (5, 5))
+    alpha = np.tile(disc(), (10, 10))
     image = np.zeros((*alpha.shape, 3), np.uint8)
-    for step, most in ((lambda: cutout(image, alpha), 8.1), (lambda: settle(alpha), 9.2)):
+    steps = [(lambda: cutout(image, alpha), 5.1), (lambda: replace_background(image, alpha, (1, 2, 3)), 4.5)]
+    steps += [(lambda: overlay(image, alpha > 0.5), 8.2), (lambda: settle(alpha), 9.2)]
+    for step, most in steps:
         tracemalloc.start()
         step()
         assert tracemalloc.get_traced_memory()[1] < most * alpha.size  # bytes

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 import segkit.matting.photos as photos_module
 from segkit.app import photo as page
 from segkit.cli import main
-from segkit.files import UserError, read_image, same_name, write_image
+from segkit.files import UserError, read_image, read_mask, same_name, write_image
 from segkit.matting.photos import predict_files, srgb_profile
 
 
@@ -54,6 +54,24 @@ def test_a_picture_of_nobody_is_said_to_be_one(bright, tmp_path):
         write_image(tmp_path / "in" / f"{name}.png", np.full((9, 9, 3), grey, np.uint8))
     report = predict_files(bright, [tmp_path / "in"], tmp_path / "out")
     assert report.notes == {tmp_path / "in" / "nobody.png": "no person was found"}
+
+
+def test_a_very_large_picture_is_looked_at_in_small_and_its_results_are_large(bright, tmp_path, monkeypatch):
+    seen, real = [], bright.predict_batch
+    monkeypatch.setattr(photos_module, "ANSWER", 128)
+    monkeypatch.setattr(
+        bright,
+        "predict_batch",
+        lambda images, *how: seen.extend(im.shape for im in images) or real(images, *how),
+    )
+    image = np.zeros((300, 400, 3), np.uint8)
+    image[50:250, 100:300] = 255
+    photo = write_image(tmp_path / "a.png", image)
+    predict_files(bright, [photo], tmp_path, photos_module.OUTPUTS, "blur")
+    assert seen == [(96, 128, 3)]
+    person = np.asarray(Image.open(tmp_path / "a_cutout.png"))[..., 3] > 127
+    for found in (person, read_mask(tmp_path / "a_mask.png") > 0):
+        assert found.shape == (300, 400) and (found != (image[..., 0] > 0)).mean() < 0.03
 
 
 PLACES = st.lists(
