@@ -60,6 +60,8 @@ class Sample:
     """Where it comes from: the column source of splits.csv, else the folder's name."""
     group: str = ""
     """What it belongs to, such as a film or a patient: the column group (or scene), else its own name."""
+    unasked: Path | None = None
+    """ignore/NAME.png, if there is one."""
 
     @property
     def folder(self) -> Path:
@@ -80,6 +82,7 @@ def find_samples(
     """
     folder = Path(folder)
     images, masks = pictures_by_name(folder / "images"), pictures_by_name(folder / labels)
+    unasked = pictures_by_name(folder / "ignore")
     if not images:
         raise UserError(f"'{folder}' holds no pictures in images/. Try segkit data import {folder} -o NEW")
     if missing := sorted(images.keys() - masks.keys()):
@@ -95,7 +98,7 @@ def find_samples(
     about = {name: rows.get(name, {}) for name in images}
     return [
         Sample(name, images[name], masks[name], dealt[name],
-               about[name].get("source") or folder.name, about[name].get("group") or name)
+               about[name].get("source") or folder.name, about[name].get("group") or name, unasked.get(name))
         for name in sorted(images)
     ]  # fmt: skip
 
@@ -107,17 +110,20 @@ def read_class_names(folder: str | Path) -> tuple[str, ...]:
     """
     path = Path(folder) / "parts.json"
     try:
-        names = {int(k): str(name) for k, name in json.loads(path.read_text("utf-8-sig")).items()}
+        pairs = json.loads(path.read_text("utf-8-sig"), object_pairs_hook=list)
+        ids, names = [int(key) for key, _ in pairs], [name for _, name in pairs]
     except FileNotFoundError:
         raise UserError(
             f"'{path}' is missing: it names the classes of parts/, "
             'as in {"0": "background", "1": "head"}.'
         ) from None
-    except (ValueError, AttributeError) as error:
+    except (ValueError, TypeError) as error:
         raise UserError(f"'{path}' is not a list of class names by number ({error}).") from None
-    if sorted(names) != list(range(len(names))) or len(names) < 2:
-        raise UserError(f"the classes in '{path}' must be numbered 0, 1, 2, ...; found {sorted(names)}.")
-    return tuple(names[i] for i in range(len(names)))
+    if sorted(ids) != list(range(len(ids))) or len(ids) < 2:
+        raise UserError(f"the classes in '{path}' must be numbered 0, 1, 2, ...; found {sorted(ids)}.")
+    if odd := [name for name in names if not isinstance(name, str) or names.count(name) > 1]:
+        raise UserError(f"'{path}' calls a class {odd[0]!r}: each has a text of its own as its name.")
+    return tuple(names[i] for i in np.argsort(ids))
 
 
 def read_class_name(folder: str | Path) -> str:
@@ -371,7 +377,7 @@ class SegmentationDataset(Dataset):
 
     def _fingerprint(self) -> str:
         """Changes when a file changes, so that an old cache is never taken for a new set."""
-        files = [p for s in self.samples for p in (s.image, s.mask, _unasked(s)) if p.exists()]
+        files = [p for s in self.samples for p in (s.image, s.mask, s.unasked) if p]
         stats = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
         return hashlib.sha256(json.dumps([self._kept.size, self.classes, stats]).encode()).hexdigest()[:24]
 
@@ -404,8 +410,7 @@ def load_pair_full(
     Raises: UserError when a file is unreadable or the sizes of image and mask differ.
     """
     mask = read_mask(sample.mask) if len(classes) == 1 else read_classes(sample.mask, classes)
-    with_ignore = len(classes) == 1 and _unasked(sample).exists()
-    unasked = read_mask(_unasked(sample)) if with_ignore else mask == IGNORE
+    unasked = read_mask(sample.unasked) if len(classes) == 1 and sample.unasked else mask == IGNORE
     height, width = displayed_size(sample.image)
     for what, found in (("mask", mask.shape), ("ignore/", unasked.shape)):
         if found != (height, width):
@@ -415,10 +420,6 @@ def load_pair_full(
             )
     mask[unasked > 0] = IGNORE
     return read_image(sample.image, at_least), mask
-
-
-def _unasked(sample: Sample) -> Path:
-    return sample.folder / "ignore" / f"{sample.name}.png"
 
 
 def read_classes(path: Path, classes: tuple[str, ...]) -> np.ndarray:

@@ -22,9 +22,8 @@ class _LossFromLogits(nn.Module):
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         if logits.shape != targets.shape:
-            raise ValueError(
-                f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)} differ in shape."
-            )
+            found = f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)}"
+            raise ValueError(f"{found} differ in shape.")
         with torch.autocast(logits.device.type, enabled=False):
             unasked = targets == IGNORE
             # Where nothing is asked, a sure and right "no": it costs nothing and has no gradient.

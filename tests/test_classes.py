@@ -6,12 +6,12 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import draw_pair, refused
+from conftest import cases, draw_pair, refused
 from small_runs import small, train
 from torchmetrics.functional.classification import multiclass_confusion_matrix, multiclass_jaccard_index
 
 from segkit.checkpoint import CheckpointInfo, load_checkpoint
-from segkit.data import load_dataset, read_class_name
+from segkit.data import load_dataset, read_class_name, read_class_names
 from segkit.evaluate import evaluate, write_evaluation
 from segkit.files import UNNAMED, UserError, read_image, read_labels, write_image
 from segkit.losses import CrossEntropyDiceLoss, build_loss
@@ -125,6 +125,18 @@ def test_a_class_without_a_name_is_named(tmp_path):
             load_dataset(folder, split=split, size=32, labels="parts")
     (folder / "parts.json").unlink()
     refused(r"parts\.json", load_dataset, folder, split="train", size=32, labels="parts")
+
+
+@cases(
+    "text said",
+    ('{"0": "background", "1": "upper", "1": "lower"}', r"numbered.*\[0, 1, 1\]"),
+    ('{"0": "background", "1": "upper", "2": "upper"}', "calls a class 'upper'"),
+    ('{"0": "background", "1": null}', "calls a class None"),
+    ('["background", "upper"]', "not a list of class names by number"),
+)
+def test_each_class_has_one_number_and_one_name(tmp_path, text, said):
+    (tmp_path / "parts.json").write_text(text)
+    refused(said, read_class_names, tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -230,8 +230,8 @@ def test_what_ignore_marks_is_255_in_the_mask_and_is_never_pasted(make_dataset):
     unasked = np.zeros((96, 80), np.uint8)
     unasked[:72] = 255
     plain = SegmentationDataset(samples, Preprocessing(32), paste=1.0, seed=3)
-    write_image(folder / "ignore" / f"{samples[0].name}.png", unasked)
-    asked = SegmentationDataset(samples, Preprocessing(32), paste=1.0, seed=3)
+    write_image(folder / "ignore" / f"{samples[0].name}.PNG", unasked)  # any ending, as everywhere
+    asked = SegmentationDataset(find_samples(folder), Preprocessing(32), paste=1.0, seed=3)
     assert (asked.pair(0)[1][:24] == 255).all() and (asked.pair(1)[1] == plain.pair(1)[1]).all()
     assert (asked.pair(0)[1][24:] == plain.pair(0)[1][24:]).all()
     assert all(not (asked[i][1] == 255).any() for i in range(1, 6))

@@ -63,9 +63,8 @@ def replace_background(
             raise UserError(f"background is a colour, a picture, 'blur' or 'portrait', found '{background}'.")
         behind = blurred_background(image, alpha)
     else:
-        background = np.asarray(background, np.uint8)
-        plain = background.ndim == 1
-        behind = np.full_like(image, background) if plain else cover(background, *alpha.shape)
+        behind = np.asarray(background, np.uint8)
+        behind = np.full_like(image, behind) if behind.ndim == 1 else cover(behind, *alpha.shape)
     return put_before(image, alpha, np.ascontiguousarray(behind))
 
 

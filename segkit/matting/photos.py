@@ -136,10 +136,8 @@ def predict_files(
     if out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir():
         raise UserError(f"results go into a folder, which gets files such as NAME_mask.png; found '{out}'.")
     paths, names = _found(paths, report)
-    targets = [
-        {kind: out / f"{name}_{ENDINGS[kind]}" for kind in dict.fromkeys(wanted)}
-        for name in unique_names(names)
-    ]
+    kinds = dict.fromkeys(wanted)
+    targets = [{kind: out / f"{name}_{ENDINGS[kind]}" for kind in kinds} for name in unique_names(names)]
     check_outputs([file for files in targets for file in files.values()], [*paths, *also_read], overwrite)
 
     # The answer about one class is enlarged where it is used: of a large picture, it would fill the memory.

@@ -150,6 +150,7 @@ def _pair(name: str, tree: Tree, images: dict[Path, tuple], masks: dict[Path, tu
     for path, place in sorted(masks.items()):
         fitting = [(how, called[at, one]) for how, at, one in _meanings(path, place) if (at, one) in called]
         how, found = fitting[0] if fitting else ("", [])
+        found = [image for image in found if image.stem == path.stem] or found  # A.jpg beside a.jpg
         if len(found) > 1:
             listed = name_some([str(path.relative_to(tree.root)) for path in sorted(found)])
             raise UserError(f"'{tree.root}' has one mask for several pictures ({listed}): keep one of them.")

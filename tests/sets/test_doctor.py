@@ -111,7 +111,7 @@ def test_parts_are_looked_at_with_and_without_masks(make_dataset, with_masks):
     fourth = folder / "parts" / "004.png"
     Image.fromarray(np.asarray(Image.open(fourth)) > 0).save(fourth)
     faults = {("001", "sizes differ", "error"), ("002", "parts do not fit", "error")}
-    faults.add(("004", "empty mask", "warning"))  # single bits, which are 0 and 255
+    faults.add(("004", "parts do not fit", "error"))  # single bits, which are 0 and 255
     faults.add(("003", "picture without mask", "warning" if with_masks else "error"))
     assert {(f.name, f.kind, f.level) for f in inspect_dataset(folder).findings} == faults
     if with_masks:

@@ -73,6 +73,11 @@ def test_one_mask_for_two_pictures_is_not_guessed_and_strange_names_are_told(src
     refuse(src, {}, r"masks such as b_x\.png, and no pict")
 
 
+def test_pictures_that_differ_by_case_alone_have_a_mask_each(src):
+    """Nobody unpacks such a set where both names are one file."""
+    check(src, pairs("A") | pairs("a", mask=~SQUARE), {"images_A": SQUARE, "images_a-2": ~SQUARE})
+
+
 @pytest.mark.parametrize("lines", ["{0}", "./images/{0}.jpg", "images/{0}.jpg masks/{0}.png", '"{0}"'])
 def test_lists_beside_any_layout_are_its_splits(src, lines):
     lists = {"train_list.txt": "ab", "val_list.txt": "bc"}

@@ -17,7 +17,7 @@ from conftest import cases, refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image
+from PIL import Image, ImageDraw
 from pycocotools import mask as codec
 from pycocotools.coco import COCO
 from small_sets import BLOCK, NOBODY, RING, SQUARE, H, W, check, masks, near, people, refuse, take, write
@@ -650,6 +650,18 @@ def test_supervision_reads_our_yolo_files_to_the_same_masks(exported, sv):
     places = (str(out / part) for part in ("images", "labels", "data.yaml"))
     for path, _, found in sv.DetectionDataset.from_yolo(*places, force_masks=True):
         for one, other in zip(found.mask, expected[Path(path).stem], strict=True):
+            assert near(other)(one) and one[18, 16] == other[18, 16], "the hole is kept"
+
+
+def test_pillow_draws_our_labelme_polygons_to_the_same_masks(exported):
+    """As labelme itself makes masks of them: shape_to_mask in labelme.utils."""
+    out, expected = exported
+    for path in (out / "images").rglob("*.json"):
+        content = json.loads(path.read_text())
+        for shape, other in zip(content["shapes"], expected[path.stem], strict=True):
+            picture = Image.new("1", (content["imageWidth"], content["imageHeight"]))
+            ImageDraw.Draw(picture).polygon([*map(tuple, shape["points"])], fill=1, outline=1)
+            one = np.asarray(picture)
             assert near(other)(one) and one[18, 16] == other[18, 16], "the hole is kept"
 
 
