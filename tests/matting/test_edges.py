@@ -199,7 +199,7 @@ def test_clothes_are_recoloured_from_the_command_line(tmp_path, monkeypatch, com
     assert np.abs(result[outside] - scene(alpha)[outside]).max() < 12  # a JPEG
     blue = write_image(tmp_path / "blue.png", np.full((64, 64, 3), (20, 20, 220), np.uint8))
     code, _, err = command("predict", blue, "-o", tmp_path / "out", "--recolour", "torso=#20a030")
-    assert code == 0 and f"note: {blue}: no torso was found" in err
+    assert code == 0 and f"note: {blue}: no person was found; no torso was found" in err
     for wrong, word in (("hat=#20a030", "hat"), ("torso", "torso"), ("torso=#zz", "colour")):
         code, _, err = command("predict", path, "-o", tmp_path / "out", "--recolour", wrong)
         assert code == 1 and word in err
