@@ -29,14 +29,6 @@ def resize_instead(net, images, divisor):
     return F.interpolate(net(resized), (height, width), mode="bilinear")
 
 
-def reflect(net, images, divisor):
-    height, width = images.shape[-2:]
-    down, right = -height % divisor, -width % divisor
-    rows = [*range(height), *range(height - 1, height - 1 - down, -1)]
-    columns = [*range(width), *range(width - 1, width - 1 - right, -1)]
-    return net(images[..., rows, :][..., columns])[..., :height, :width]
-
-
 class TwoConvs(nn.Module):
     """Registered in another order than used, with the functional ReLU."""
 
@@ -84,7 +76,7 @@ RIGHT = {
     "unet_class": [changed("unet_class", double_conv=TwoConvs), theirs],
     "field_of_view": [lambda layers: np.array(solution.field_of_view(layers)), field_by_products],
     "pixels_to_add": [lambda s, d: np.array([(d - s % d) % d]), lambda s, d: -(-s // d) * d - s],
-    "run_any_size": [reflect, resize_instead],
+    "run_any_size": [changed("run_any_size", "replicate", "reflect"), resize_instead],
 }
 
 WRONG = {

@@ -23,15 +23,6 @@ def log_of_p(x, y):
     return -(y * p.log() + (1 - y) * (1 - p).log()).mean()
 
 
-def one_by_one(x, y):
-    """The Dice loss with a loop over the pictures."""
-    losses = []
-    for logits, target in zip(x, y, strict=True):
-        p = 1 / (1 + torch.exp(-logits))
-        losses.append(1 - (2 * torch.sum(p * target) + 1) / (p.sum() + target.sum() + 1))
-    return sum(losses) / len(losses)
-
-
 def naive_focal(x, y, gamma):
     return (-((1 - sure(x, y)) ** gamma) * sure(x, y).log()).mean()
 
@@ -47,7 +38,10 @@ RIGHT = {
         lambda x, y: F.binary_cross_entropy(x.sigmoid(), y),
         lambda x, y: -torch.where(y == 1, x.sigmoid(), 1 - x.sigmoid()).log().mean(),
     ],
-    "dice_loss": [DiceLoss(), one_by_one],
+    "dice_loss": [
+        DiceLoss(),
+        lambda x, y: sum(DiceLoss()(*pair) for pair in zip(x.split(1), y.split(1), strict=True)) / len(x),
+    ],
     "mixed_loss": [
         lambda x, y, alpha: BCEDiceLoss(alpha)(x, y),
         lambda x, y, alpha: DiceLoss()(x, y) + alpha * (BCELoss()(x, y) - DiceLoss()(x, y)),

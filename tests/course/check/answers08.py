@@ -14,8 +14,7 @@ changed = solution.changed
 
 
 def squeeze(predict, image, size):
-    small = cv2.resize(image, (size, size))
-    return cv2.resize(predict(small), image.shape[1::-1])
+    return cv2.resize(predict(cv2.resize(image, (size, size))), image.shape[1::-1])
 
 
 def crop(predict, image, size):
@@ -133,11 +132,7 @@ WRONG = {
     "file_to_mask": [
         (lambda path, *_: np.zeros(read_image(path).shape[:2], bool), "normalise, model, sigmoid"),
         ("return", "return 1 *", "True and False"),
-        (
-            "small = cv2.resize(image, (size, size)",
-            "small = cv2.resize(image, (size // 2, size // 2)",
-            "normalised square",
-        ),
+        ("(size, size)", "(size // 2, size // 2)", "normalised square"),
         ("return", "return np.roll(", "2], threshold)", "2], threshold), 30, 0)", "in this order"),
     ],
 }

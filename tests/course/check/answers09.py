@@ -9,7 +9,6 @@ import torch
 from scipy import ndimage
 from solutions import solutions
 
-from segkit.metrics import dice_score
 from segkit.study.analysis import reliability
 
 solution = solutions("09")
@@ -27,12 +26,6 @@ def worst_by_sorting(names, scores, count):
 
 def dice(pred, true):
     return 2 * (pred & true).sum() / max(1, pred.sum() + true.sum())
-
-
-def gain_by_where(pred, true, wrong):
-    pair = (torch.from_numpy(one)[None, None] for one in (np.where(wrong, true, pred), pred))
-    after, before = (dice_score(one, torch.from_numpy(true)[None, None]) for one in pair)
-    return after - before
 
 
 def gain_in_place(pred, true, wrong):
@@ -89,7 +82,10 @@ RIGHT = {
         worst_by_sorting,
         lambda names, scores, count: tuple(np.array(names)[np.argsort(scores)][:count]),
     ],
-    "gain_of_repair": [gain_by_where, gain_in_place],
+    "gain_of_repair": [
+        solution.changed("gain_of_repair", "pred ^ wrong", "np.where(wrong, true, pred)"),
+        gain_in_place,
+    ],
     "calibration_error": [ece_by_edges, lambda p, t, b: reliability([p], [t], b).ece],
     "bootstrap_interval": [
         interval_by_sorting,

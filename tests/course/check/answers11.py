@@ -14,8 +14,7 @@ def choose_sorted(rows, most_ms, noise):
 
 
 def attend_in_steps(skip, a, b, weigh):
-    scores = weigh(torch.clamp(a + b, min=0))
-    return torch.mul(skip, 1 / (1 + torch.exp(-scores)))
+    return torch.mul(skip, 1 / (1 + torch.exp(-weigh(torch.clamp(a + b, min=0)))))
 
 
 def softplus_loss(z, y, t, share):

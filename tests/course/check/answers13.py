@@ -24,13 +24,6 @@ def smooth_by_recursion(probs, strength):
     return [*done, done[-1] + (1 - strength) * (probs[-1] - done[-1])]
 
 
-def mix_by_loop(prob, past, still, strength):
-    out = np.empty(prob.shape)
-    for at in np.ndindex(prob.shape):
-        out[at] = prob[at] + strength * still[at] * (past[at] - prob[at])
-    return out
-
-
 def flicker_by_stack(masks, truth):
     ours, true = (np.diff(np.stack(pile).astype(int), axis=0) != 0 for pile in (masks, truth))
     return (ours & ~true).sum() / len(ours) / (np.stack(truth).sum() / len(truth))
@@ -44,7 +37,10 @@ RIGHT = {
         lambda p, s: lfilter([1 - s], [1, -s], p, axis=0, zi=s * np.array(p[:1]))[0],
     ],
     "same_memory": [lambda s, f, n: (s**f) ** (1 / n), lambda s, f, n: np.exp(np.log(s) * f / n)],
-    "gated_mix": [mix_by_loop, lambda p, b, w, s: torch.lerp(*map(torch.tensor, (p, b, s * w)))],
+    "gated_mix": [
+        lambda p, b, w, s: p + s * w * (b - p),
+        lambda p, b, w, s: torch.lerp(*map(torch.tensor, (p, b, s * w))),
+    ],
 }
 
 
