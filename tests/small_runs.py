@@ -6,12 +6,8 @@ from segkit.checkpoint import read_tensors
 from segkit.train import train as really_train
 from segkit.training.settings import split_settings
 
-SMALL = {
-    "size": 32,
-    "batch_size": 4,
-    "precision": "fp32",
-    "model_settings": {"widths": (8, 16), "bottleneck": 16},
-}
+NETWORK = {"widths": (8, 16), "bottleneck": 16}
+SMALL = {"size": 32, "batch_size": 4, "precision": "fp32", "model_settings": NETWORK}
 
 
 def small(**settings) -> dict:

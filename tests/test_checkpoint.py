@@ -13,14 +13,10 @@ from segkit.files import UserError
 
 @pytest.fixture
 def saved(tmp_path, tiny_model):
-    info = CheckpointInfo(
-        model=tiny_model.built_as,
-        preprocessing=Preprocessing(size=64, mean=(0.1, 0.2, 0.3)),
-        threshold=0.4,
-        trained_on=({"name": "people", "images": 9},),
-        scores={"val_dice": 0.9},
-        config={"lr": 0.001},
-    )
+    prep = Preprocessing(size=64, mean=(0.1, 0.2, 0.3))
+    known = {"threshold": 0.4, "scores": {"val_dice": 0.9}, "config": {"lr": 0.001}}
+    known["trained_on"] = ({"name": "people", "images": 9},)
+    info = CheckpointInfo(tiny_model.built_as, prep, **known)
     return save_checkpoint(tmp_path / "a.safetensors", tiny_model, info), info
 
 
@@ -82,16 +78,10 @@ def test_a_newer_format_is_refused_with_the_version_that_reads_it(saved):
 
 NAN, INF = float("nan"), float("inf")
 COLOURS = [{"mean": ["0.1", 0, 0]}, {"mean": [NAN, 0, 0]}, {"std": [INF, 1, 1]}, {"std": [1e-300, 1, 1]}]
+GIGABYTES = {"widths": [4096] * 8, "bottleneck": 4096}
 MANY = {"name": "ensemble", "members": [{"name": "unet"}] * 5000}
 HOSTILE = {
-    # The first would need gigabytes.
-    "model": [
-        {"widths": [4096] * 8, "bottleneck": 4096},
-        {"widths": "abc"},
-        {"name": "os.system"},
-        [1],
-        MANY,
-    ],
+    "model": [GIGABYTES, {"widths": "abc"}, {"name": "os.system"}, [1], MANY],
     "preprocessing": [{"size": -4}, {"colour": "pink"}, [64], *COLOURS],
     "threshold": ["high", "0.5", NAN, INF, 2, -1],
     "look_closer": ["no"],

@@ -47,8 +47,7 @@ def test_a_class_that_neither_mask_holds_does_not_flatter_the_mean():
     counts = count_classes(pred, true, 5)
     assert counts.dice()[0, 1].item() == 0 and counts.dice()[0, 2:].isnan().all()
     assert counts.iou()[0, 2:].isnan().all() and counts.per_image("dice").item() == 0
-    empty = count_classes(pred, pred, 5)
-    assert empty.per_image("dice").item() == 1
+    assert count_classes(pred, pred, 5).per_image("dice").item() == 1
 
 
 @pytest.mark.slow  # to load monai
@@ -107,8 +106,7 @@ def make_parts(folder, count: int):
     """Drawn figures with their parts: 1 is their upper half, 2 their lower."""
     for i in range(count):
         image, mask = draw_pair(i)
-        rows = np.flatnonzero(mask.any(1))
-        lower = np.arange(len(mask))[:, None] > rows.mean()
+        lower = np.arange(len(mask))[:, None] > np.flatnonzero(mask.any(1)).mean()
         write_image(folder / "images" / f"{i:03}.jpg", image)
         write_image(folder / "masks" / f"{i:03}.png", mask)
         write_image(folder / "parts" / f"{i:03}.png", mask // 255 * (1 + lower).astype(np.uint8))

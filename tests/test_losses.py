@@ -70,11 +70,8 @@ def test_a_right_answer_costs_less_than_a_wrong_one(name):
 def test_bad_settings_and_shapes_are_refused():
     refused("alpha", BCEDiceLoss, 1.5)
     refused("bce-dice", build_loss, "hinge")
-    for make, settings in (
-        (TverskyLoss, {"fn_weight": -1}),
-        (FocalLoss, {"gamma": -1}),
-        (BCEDiceLoss, {"outline": float("nan")}),
-    ):
+    wrong = {TverskyLoss: {"fn_weight": -1}, FocalLoss: {"gamma": -1}, BCEDiceLoss: {"outline": float("nan")}}
+    for make, settings in wrong.items():
         refused(f"{next(iter(settings))} goes from", make, **settings)
     with pytest.raises(ValueError, match="differ in shape"):
         DiceLoss()(torch.zeros(1, 1, 4, 4), torch.zeros(1, 4, 4))

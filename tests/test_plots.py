@@ -75,8 +75,7 @@ def test_the_curves_of_a_training_show_its_history_and_mark_its_best_epoch(tmp_p
     values = {"train_loss": 0.5, "val_loss": 0.6, "val_dice": 0.7, "val_iou": 0.6, "lr": 1e-3}
     rows = [{name: value - i / 1e4 for name, value in values.items()} for i in range(epochs)]
     history = [{"epoch": epoch} | row for epoch, row in enumerate(rows, 1)]
-    figure = plot_curves(history, tmp_path / "curves.png")
-    losses, dice, rate = figure.axes
+    losses, dice, rate = plot_curves(history, tmp_path / "curves.png").axes
     shown = [list(line.get_ydata()) for line in losses.lines]
     assert shown == [[row[name] for row in history] for name in ("train_loss", "val_loss")]
     assert "Best Dice 0.700, epoch 1" in dice.get_title() and dice.lines[-1].get_xdata() == [1]

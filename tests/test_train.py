@@ -113,12 +113,12 @@ def test_tensorboard_logs_are_written_when_asked_for(make_dataset, tmp_path):
 
 def test_mixed_precision_trains_to_about_the_same_loss(make_dataset, tmp_path):
     folder = make_dataset(16)
-    exact, *others = (
-        train([folder], tmp_path / precision, small(num_epochs=3, precision=precision)).history[-1][
-            "train_loss"
-        ]
-        for precision in ("fp32", "bf16", "auto")
-    )
+
+    def last_loss(precision):
+        run = train([folder], tmp_path / precision, small(num_epochs=3, precision=precision))
+        return run.history[-1]["train_loss"]
+
+    exact, *others = map(last_loss, ("fp32", "bf16", "auto"))
     assert others == pytest.approx([exact] * 2, rel=0.05)
 
 

@@ -38,8 +38,7 @@ def test_the_bottleneck_of_a_256_picture_is_512_channels_at_16x16():
 
 
 def test_padding_repeats_the_edge_and_leaves_fitting_sizes_alone():
-    images = torch.arange(6.0).view(1, 1, 2, 3)
-    padded = pad_to_multiple(images, 4)
+    padded = pad_to_multiple(torch.arange(6.0).view(1, 1, 2, 3), 4)
     assert padded.shape == (1, 1, 4, 4) and padded[0, 0, 3].tolist() == [3, 4, 5, 5]
     assert pad_to_multiple(padded, 4) is padded
 

@@ -92,10 +92,8 @@ def test_what_is_shown_is_what_is_downloaded(portrait, what):
     picture = np.full((50, 70, 3), (200, 30, 30), np.uint8)
     look = photo.Look(background=what) if what in photo.BACKGROUNDS else photo.Look(what)
     suffix, data = portrait.full(look, picture)
-    full, shown = (
-        Image.open(io.BytesIO(data)),
-        Image.fromarray(portrait.shown(look, picture, what == "overlay")),
-    )
+    full = Image.open(io.BytesIO(data))
+    shown = Image.fromarray(portrait.shown(look, picture, what == "overlay"))
     assert full.size == (1500, 1500)
     assert full.mode == shown.mode == {"transparent": "RGBA", "mask": "L"}.get(what, "RGB")
     names = {"transparent": "my.photo_cutout.png", "mask": "my.photo_mask.png"}

@@ -124,15 +124,9 @@ def test_threshold_explorer_scores_as_segkit_metrics_do(threshold):
     explorer.threshold.value = threshold
     counts = count_pixels((prob > threshold)[None], mask[None])
     assert np.array_equal(explorer.predicted(), prob > threshold)
-    assert explorer.scores == pytest.approx(
-        {
-            "Dice": counts.dice().item(),
-            "IoU": counts.iou().item(),
-            "precision": counts.precision().item(),
-            "recall": counts.recall().item(),
-            "share": (prob > threshold).mean(),
-        }
-    )
+    scores = ("Dice", "IoU", "precision", "recall")
+    expected = {name: getattr(counts, name.lower())().item() for name in scores}
+    assert explorer.scores == pytest.approx(expected | {"share": (prob > threshold).mean()})
     place = round(threshold * 100)
     for name, value in explorer.scores.items():
         assert explorer.curves[name][place] == pytest.approx(value)
@@ -255,8 +249,7 @@ def test_with_a_small_person_bce_alone_starts_all_black_and_dice_does_not(alphas
     """The story that lesson 05 tells with it."""
     assert (alphas.probs(1.0, 20) < 0.5).all()
     assert (alphas.probs(0.0, 20)[alphas.mask] > 0.5).mean() > 0.5
-    last = alphas.num_steps
-    assert (alphas.probs(1.0, last)[alphas.mask] > 0.5).mean() > 0.5
+    assert (alphas.probs(1.0, alphas.num_steps)[alphas.mask] > 0.5).mean() > 0.5
 
 
 def test_optimiser_explorer_has_the_loss_of_what_it_shows():

@@ -231,11 +231,8 @@ def test_a_page_links_to_pages_carries_its_pictures_and_has_text_in_place_of_a_w
 
 def test_the_memory_of_processes_below_the_kernel_counts(tmp_path):
     hold = "import time; held = bytearray(200_000_000); time.sleep(1)"
-    path = write_notebook(
-        tmp_path / "00_heavy.ipynb",
-        "import subprocess, sys",
-        f"subprocess.run([sys.executable, '-c', '{hold}'])",
-    )
+    run = f"subprocess.run([sys.executable, '-c', '{hold}'])"
+    path = write_notebook(tmp_path / "00_heavy.ipynb", "import subprocess, sys", run)
     outcome = run_notebook(path, tmp_path / "copy.ipynb")
     assert outcome.error is None and 230e6 < outcome.peak_bytes < 500e6
 

@@ -123,12 +123,8 @@ def test_the_same_call_runs_on_a_dask_cluster(notebook, tmp_path):
     from distributed import LocalCluster
 
     with LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None) as cluster:
-        sweep = run_sweep(
-            [*grid(alpha=(0.1,), seed=(0, 1)), {"alpha": -1, "seed": 0}],
-            tmp_path / "sweep",
-            notebook,
-            cluster=cluster.scheduler_address,
-        )
+        points = [*grid(alpha=(0.1,), seed=(0, 1)), {"alpha": -1, "seed": 0}]
+        sweep = run_sweep(points, tmp_path / "sweep", notebook, cluster=cluster.scheduler_address)
     assert sweep.rows["val_dice"].tolist() == pytest.approx([0.1, 0.11])
     assert list(sweep.failed) == ["alpha=-1,seed=0"]
     assert (tmp_path / "sweep" / "alpha=0.1,seed=1" / "run.ipynb").is_file()
@@ -144,11 +140,7 @@ def test_the_same_call_runs_on_a_dask_cluster(notebook, tmp_path):
     ([], {}, "the sweep has no runs"),
     ([{"alpha": 1}], {"notebook": sys.executable}, "is not a notebook that can be read"),
     ([{"alpha": 1}], {"notebook": "nowhere.ipynb"}, "'nowhere.ipynb' does not exist"),
-    (
-        [{"alpha": 1}],
-        {"cluster": "tcp://127.0.0.1:9"},
-        "no Dask scheduler answers at 'tcp://127.0.0.1:9'",
-    ),
+    ([{"alpha": 1}], {"cluster": "tcp://127.0.0.1:9"}, "no Dask scheduler answers at 'tcp://127"),
 )
 def test_a_mistake_is_said_before_any_run(notebook, tmp_path, points, how, message, monkeypatch):
     monkeypatch.setattr("segkit.study.members.PATIENCE", 1)
@@ -163,11 +155,9 @@ def test_a_mistake_is_said_before_any_run(notebook, tmp_path, points, how, messa
 def table(noise: float, seeds: int, means: dict[float, float], seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     return pd.DataFrame(
-        [
-            {"alpha": a, "seed": s, "val_dice": m + rng.normal(0, noise)}
-            for a, m in means.items()
-            for s in range(seeds)
-        ]
+        {"alpha": a, "seed": s, "val_dice": m + rng.normal(0, noise)}
+        for a, m in means.items()
+        for s in range(seeds)
     )
 
 
@@ -300,8 +290,7 @@ def test_one_seed_each_allows_no_reading():
 
 
 def test_a_picture_of_the_runs_shows_every_run_and_every_setting():
-    rows = table(0.02, 3, {0: 0.5, 1: 0.6})
-    axes = plot_runs(rows, "alpha").axes[0]
+    axes = plot_runs(table(0.02, 3, {0: 0.5, 1: 0.6}), "alpha").axes[0]
     assert sum(len(line.get_xdata()) for line in axes.lines if line.get_color() == "#666666") == 6
     assert len(plot_runs(two_settings(0.01), ["alpha", "width"]).axes) == 2
 

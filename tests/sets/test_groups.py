@@ -41,8 +41,7 @@ def rename(folder, name_of) -> None:
 @settings(max_examples=40, deadline=None)
 def test_every_group_lies_in_one_split_and_no_split_is_empty(sizes, seed):
     groups = {f"{g}-{i}": str(g) for g, size in enumerate(sizes) for i in range(size)}
-    shares = {name: (hash(name) % 7) / 10 for name in groups}
-    splits = deal_groups(groups, shares, seed)
+    splits = deal_groups(groups, {name: (hash(name) % 7) / 10 for name in groups}, seed)
     assert len({(groups[name], split) for name, split in splits.items()}) == len(sizes)
     assert set(splits.values()) == {"train", "val", "test"}
 

@@ -314,22 +314,15 @@ def test_labels_of_yolo_lie_below_or_beside_their_pictures(bare, image):
     files = {image: None, "labels/a.txt": LINE, "data.yaml": "names: [person]"}
     predicted = {"runs/predict/a.jpg": None} if "/" in image else {}
     assert take(bare, files | predicted).written == ["img_a" if "/" in image else "a"]
-    wrong = {
-        "to itself": b"a: &a [x]\nnames: [*a]",
-        "utf-8": b"names: [F\xfc\xdfe]",
-        "YAML": b'path: "C:\\Users"',
-        "no list": b"names: x",
-    }
+    wrong = {"to itself": b"a: &a [x]\nnames: [*a]", "utf-8": b"names: [F\xfc\xdfe]"}
+    wrong |= {"YAML": b'path: "C:\\Users"', "no list": b"names: x"}
     for words, broken in wrong.items():
         refuse(bare, {"data.yaml": broken}, words)
 
 
 def test_key_points_of_yolo_are_not_taken_for_corners(src):
-    poses = {
-        "labels/a.txt": "0 .5 .5 .2 .2 .1 .1 .2 .2\n",
-        "data.yaml": "kpt_shape: [2, 2]\nnames: [person]\n",
-    }
-    refuse(src, poses, "poses")
+    lines, names = "0 .5 .5 .2 .2 .1 .1 .2 .2\n", "kpt_shape: [2, 2]\nnames: [person]\n"
+    refuse(src, {"labels/a.txt": lines, "data.yaml": names}, "poses")
 
 
 # Label Studio
@@ -627,12 +620,8 @@ def exported(tmp_path):
     two = np.zeros((H, W), np.uint8)
     cv2.ellipse(two, (14, 17), (8, 13), 20, 0, 360, 1, -1)
     cv2.circle(two, (31, 20), 12, 2, -1)
-    write(
-        folder,
-        small_sets.pairs("two", mask=two > 0)
-        | small_sets.pairs("ring", mask=RING)
-        | {"instances/two.png": two},
-    )
+    files = small_sets.pairs("two", mask=two > 0) | small_sets.pairs("ring", mask=RING)
+    write(folder, files | {"instances/two.png": two})
     assert export_dataset(folder, tmp_path / "out", list(FORMATS), progress=False).written == 2
     return tmp_path / "out", {"two": [two == 1, two == 2], "ring": [RING]}
 

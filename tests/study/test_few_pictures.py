@@ -94,10 +94,8 @@ def test_a_fresh_network_is_built_like_the_trained_one_and_knows_nothing():
 
 @pytest.mark.slow
 def test_a_learning_curve_has_a_row_for_every_start_count_and_seed(make_dataset, tmp_path):
-    starts = {
-        "trained": {"start_from": "person-unet", "lr": 1e-3},
-        "fresh": {"start_from": "person-unet", "fresh": True, "lr": 1e-3},
-    }
+    trained = {"start_from": "person-unet", "lr": 1e-3}
+    starts = {"trained": trained, "fresh": trained | {"fresh": True}}
     folder = make_dataset(16)
     rows = learning_curve(folder, tmp_path / "curve", [2, 999], starts, num_seeds=2, num_steps=1, size=32)
     everything = len(load_dataset(folder, split="train", size=32))

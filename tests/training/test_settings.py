@@ -63,10 +63,7 @@ DEEP = {"model": "unet-lite0", "model_settings": {"deep": True, "decoder": [8, 8
     (DEEP | {"batch_size": 1, "size": 32, "loss": "deep"}, "cannot train on 1 images at a time of 32x32"),
     ({"model_settings": {"in_channels": 4}}, "leave in_channels out"),
     ({"teacher": "person-parts"}, "the teacher knows background"),
-    (
-        {"model_settings": {"widths": [8], "bottleneck": 8, "num_classes": 3}},
-        "the network knows 3 classes",
-    ),
+    ({"model_settings": {"widths": [8], "bottleneck": 8, "num_classes": 3}}, "network knows 3 classes"),
 )
 def test_a_network_that_cannot_train_so_is_refused_in_a_sentence(make_dataset, tmp_path, settings, said):
     refused(said, train, [make_dataset(12)], tmp_path / "run", small(num_epochs=1, **settings))

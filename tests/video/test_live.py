@@ -69,10 +69,8 @@ def test_the_frames_of_a_film_are_shown_at_their_own_times():
     shown = []
     follow(clock, film, 2, lambda *_: shown.append(clock.now), lambda: clock.now, clock.sleep)
     assert shown == pytest.approx(np.add(times, 0.01))
-    slow, film = (
-        Clock(ms=200),
-        [Frame(np.zeros((4, 6, 3), np.uint8), Fraction(i)) for i in (0, 0.04, 0.08, 2)],
-    )
+    slow = Clock(ms=200)
+    film = [Frame(np.zeros((4, 6, 3), np.uint8), Fraction(i)) for i in (0, 0.04, 0.08, 2)]
     report = follow(slow, film, 25, None, lambda: slow.now, slow.sleep)
     assert report.shown == [0, 2, 3]  # the third is late, and what is seen in the pause after it
 

@@ -204,13 +204,8 @@ def test_pictures_sound_folders_and_nothing_are_no_videos_either(tmp_path):
         Image.fromarray(picture(0)).save(tmp_path / name)
     (tmp_path / "a.jpg").rename(tmp_path / "b.mp4")
     wavfile.write(tmp_path / "a.wav", 48000, np.zeros(4800, np.int16))
-    says = {
-        "b.mp4": "predict",
-        "a.avif": "predict",
-        "a.wav": "sound",
-        ".": "not a file",
-        "c.mp4": "not exist",
-    }
+    says = {"b.mp4": "predict", "a.avif": "predict", "a.wav": "sound"}
+    says |= {".": "not a file", "c.mp4": "not exist"}
     for name, said in says.items():
         refused(said, VideoReader, tmp_path / name)
 
@@ -284,8 +279,7 @@ def test_sound_that_the_output_cannot_hold_is_encoded_anew_and_stays_in_step(tmp
     report = replace_in_video(bright, source, tmp_path / "b.mp4", GREEN)
     info, _, _ = read(tmp_path / "b.mp4")
     assert (info.audio, report.audio) == (("aac",), "sound encoded anew")
-    sound = sound_of(tmp_path / "b.mp4")
-    assert abs(float(sound[-1][0]) - 2.0) < 0.1
+    assert abs(float(sound_of(tmp_path / "b.mp4")[-1][0]) - 2.0) < 0.1
     report = replace_in_video(bright, source, tmp_path / "b.webm", GREEN)
     assert (read(tmp_path / "b.webm")[0].audio, report.audio) == (("opus",), "sound encoded anew")
 
@@ -422,8 +416,7 @@ def test_damage_in_the_middle_does_not_stop_the_rest(tmp_path, bright):
     source.write_bytes(data)
     report = replace_in_video(bright, source, tmp_path / "b.mp4", GREEN)
     _, frames, _ = read(tmp_path / "b.mp4")
-    assert report.frames == len(frames) > 150 and float(frames[-1].time) > 19
-    assert report.problems
+    assert report.frames == len(frames) > 150 and float(frames[-1].time) > 19 and report.problems
 
 
 # --- interruption ----------------------------------------------------------------------------------------
