@@ -47,18 +47,22 @@ def cutout(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def replace_background(
-    image: np.ndarray, alpha: np.ndarray, background: np.ndarray | Sequence[int] | str
+    image: np.ndarray,
+    alpha: np.ndarray,
+    background: np.ndarray | Sequence[int] | str,
+    photo: np.ndarray | None = None,
 ) -> np.ndarray:
     """The person on another background.
 
     image: uint8 (H, W, 3), with the person's colours as on_its_own cleans them.   alpha: (H, W) in [0, 1].
     background: an RGB colour, a picture uint8 (h, w, 3) that is scaled to cover, "blur", or "portrait"
         for a blur that grows with the distance from the person.
+    photo: what "portrait" blurs, uint8 (H, W, 3): the photograph as it is; None takes the image.
     Returns: uint8 (H, W, 3).
     """
     if isinstance(background, str):
         if background == "portrait":
-            return portrait(image, alpha, colours=image)
+            return portrait(image if photo is None else photo, alpha, colours=image)
         if background != "blur":
             raise UserError(f"background is a colour, a picture, 'blur' or 'portrait', found '{background}'.")
         behind = blurred_background(image, alpha)

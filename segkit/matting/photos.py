@@ -26,7 +26,7 @@ from segkit.files import (
     write_image,
 )
 from segkit.matting.compose import cutout, on_its_own, replace_background
-from segkit.matting.effects import portrait, recolour_classes
+from segkit.matting.effects import recolour_classes
 from segkit.plots import colour_classes, overlay
 from segkit.predict import ANSWER, Segmenter
 
@@ -154,9 +154,7 @@ def predict_files(
         def placed() -> np.ndarray:
             colours, alpha = alone()
             alone.cache_clear()  # what follows needs it no more, and writing needs memory
-            if isinstance(background, str) and background == "portrait":  # blurs the photograph as it is
-                return portrait(image, alpha, colours=colours)
-            return replace_background(colours, alpha, background)
+            return replace_background(colours, alpha, background, image)
 
         pictures = {
             "mask": lambda: labels if several else labels * 255,
