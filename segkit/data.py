@@ -113,10 +113,8 @@ def read_class_names(folder: str | Path) -> tuple[str, ...]:
         pairs = json.loads(path.read_text("utf-8-sig"), object_pairs_hook=list)
         ids, names = [int(key) for key, _ in pairs], [name for _, name in pairs]
     except FileNotFoundError:
-        raise UserError(
-            f"'{path}' is missing: it names the classes of parts/, "
-            'as in {"0": "background", "1": "head"}.'
-        ) from None
+        such = '{"0": "background", "1": "head"}'
+        raise UserError(f"'{path}' is missing: it names the classes of parts/, as in {such}.") from None
     except (ValueError, TypeError) as error:
         raise UserError(f"'{path}' is not a list of class names by number ({error}).") from None
     if sorted(ids) != list(range(len(ids))) or len(ids) < 2:
