@@ -77,8 +77,7 @@ class Evaluation:
             values = getattr(pooled, name)()
             all_pixels = (values if values.ndim == 1 else values[0, 1:]).nanmean().item()
             lines.append(f"{name.replace('_', ' '):16}{self.scores(name).mean():16.4f}{all_pixels:20.4f}")
-        lines.append(f"{'boundary F, 2 px':16}{self.boundary_f.mean():16.4f}{'-':>20}")
-        lines.append(self.certainty())
+        lines += [f"{'boundary F, 2 px':16}{self.boundary_f.mean():16.4f}{'-':>20}", self.certainty()]
         if len(self.classes) > 1:
             lines += [f"\n{'class':16}{'Dice, pooled':>16}{'IoU, pooled':>20}"]
             for i, name in enumerate(self.classes):
