@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 ENGINES = ("torch", "onnx", "openvino", "tensorrt")
 PRECISIONS = ("fp32", "half", "int8")
 
-CLOSER, MARGIN, LARGEST, SMALLEST = 0.7, 0.4, 0.7, 80
-"""Of a closer look: its share in the answer; the margin around the person as a share of the person's longer
-side; the largest part of the photograph that is worth it, and the fewest pixels of a side that hold more to
-see. These and the next three were chosen on validation photographs: data/weights/making.md."""
+CLOSER, MAYBE, MARGIN, LARGEST, SMALLEST = 0.7, 0.35, 0.4, 0.85, 80
+"""Of a closer look: its share in the answer; from which probability on it looks, since legs in the dark must
+not be cut off; the margin around the person as a share of the person's longer side; the largest part of the
+photograph that is worth it, and the fewest pixels of a side that hold more to see. These and the next three
+were chosen on validation photographs: data/weights/making.md."""
 
 FARTHER, LUMP = 7 / 12, 0.03
 """Of a look from farther away: its size as a share of the input; how deep a lump must be, as a share of the
@@ -294,7 +295,7 @@ def part_with_person(prob: np.ndarray) -> tuple[slice, slice] | None:
     height, width = prob.shape
     small = shrink(prob, 512)  # a box needs no more
     scale = max(small.shape) / max(prob.shape)
-    boxes = cv2.connectedComponentsWithStats((small > 0.5).astype(np.uint8))[2][1:]  # without the background
+    boxes = cv2.connectedComponentsWithStats((small > MAYBE).astype(np.uint8))[2][1:]  # without background
     boxes = boxes[boxes[:, 4] * 10 >= boxes[:, 4].max(initial=1)]  # specks beside a person do not count
     if not len(boxes):
         return None
