@@ -1,5 +1,6 @@
 """A reader's own folder as a data set with three splits. Introduced in notebook 15."""
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def complete_splits(folder: str | Path) -> None:
     """Give a data set the splits it lacks, taken from the training pictures, and write splits.csv.
 
     Many sets bring train and test and no validation split. What is named keeps its place, and what
-    belongs together stays together; of fewer than 3 groups to train on, all is dealt anew, by name.
+    belongs together stays together. Where there are too few groups to spare one, pictures are given by name;
+    where there are too few training pictures as well, all are dealt anew.
     Raises: UserError where there are fewer than 3 pictures.
     """
     folder = Path(folder)
@@ -75,12 +77,18 @@ def complete_splits(folder: str | Path) -> None:
             "score are the least. Twenty are a start."
         )
     splits = {sample.name: sample.split for sample in samples}
-    missing = set(SPLITS) - set(splits.values())
+    missing = [split for split in SPLITS if split not in splits.values()]
     givers = [sample for sample in samples if sample.split == "train"] or samples
     groups = {sample.name: sample.group for sample in givers}
-    if missing and len(set(groups.values())) < FEWEST:
-        splits = assign_splits(sorted(splits))
-    elif missing:
+    if len(set(groups.values())) <= len(missing):
+        groups = dict(zip(groups, groups, strict=True))
+    sizes = Counter(groups.values())
+    if len(sizes) >= FEWEST:
         dealt = deal_groups(groups, {})
-        splits |= {name: split for name, split in dealt.items() if split in missing}
+    else:  # the smallest is given, the largest stays
+        given = dict(zip(sorted(sizes, key=sizes.get)[:-1], missing, strict=False))
+        dealt = {name: given.get(group) for name, group in groups.items()}
+    splits |= {name: split for name, split in dealt.items() if split in missing}
+    if len(set(splits.values())) < len(SPLITS):
+        splits = assign_splits(sorted(splits))
     write_splits(folder, splits, overwrite=True)

@@ -141,6 +141,26 @@ def test_splits_and_groups_that_are_there_stay(make_dataset):
     assert {sample.name: sample.split for sample in find_samples(folder)} == splits
 
 
+@cases(
+    "groups kept",
+    (["a", "a", "a", "b", "b", "c", "c"], True),  # two films to train on: the smaller one is given whole
+    (["a", "a", "a", "a", "a", "c", "c"], False),  # one film: its pictures, since nothing else is there
+)
+def test_few_groups_give_what_is_missing_and_what_was_named_stays(make_dataset, groups, kept):
+    folder = make_dataset(7)
+    names = [sample.name for sample in find_samples(folder)]
+    rows = [
+        f"{name},{'test' if group == 'c' else 'train'},{group}"
+        for name, group in zip(names, groups, strict=True)
+    ]
+    (folder / "splits.csv").write_text("\n".join(["name,split,group", *rows]))
+    complete_splits(folder)
+    samples = find_samples(folder)
+    assert [sample.name for sample in samples if sample.split == "test"] == names[5:]
+    assert {sample.split for sample in samples[:5]} == {"train", "val"}
+    assert (len({(sample.group, sample.split) for sample in samples}) == len({*groups})) == kept
+
+
 def test_what_belongs_together_stays_together_and_the_class_has_the_name_that_was_given(tmp_path):
     source = tmp_path / "mine"
     for film in range(4):
