@@ -31,6 +31,15 @@ def ids(*shape, classes=4):
     return torch.from_numpy(random.integers(0, classes, shape))
 
 
+def test_the_confusion_matrix_of_a_2x2_picture_counted_by_hand():
+    pred = torch.tensor([[[0, 1], [2, 2]]])
+    true = torch.tensor([[[0, 1], [1, 2]]])
+    assert confusion_matrix(pred, true, 3)[0].tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
+    counts = count_classes(pred, true, 3)
+    assert counts.dice()[0].tolist() == pytest.approx([1, 2 / 3, 2 / 3])
+    assert counts.per_image("dice").item() == pytest.approx(2 / 3)
+
+
 def test_the_confusion_matrix_and_the_mean_iou_are_torchmetrics_own():
     pred, true = ids(3, 1, 20, 30), ids(3, 1, 20, 30)
     true[0, 0, :5] = 255

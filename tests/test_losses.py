@@ -41,6 +41,13 @@ def test_bce_dice_is_the_weighted_sum_of_both():
         assert BCEDiceLoss(alpha)(*PAIRS[0]).item() == pytest.approx(expected)
 
 
+def test_dice_loss_by_hand_on_2x2():
+    # Probabilities are 1, 0, 1, 0; the target is 1, 1, 0, 0: one pixel shared of two and two.
+    logits = torch.tensor([[[[99.0, -99.0], [99.0, -99.0]]]])
+    targets = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
+    assert DiceLoss()(logits, targets).item() == pytest.approx(1 - (2 * 1 + 1) / (2 + 2 + 1))
+
+
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("logit", [-1e4, 0.0, 1e4])
 @pytest.mark.parametrize("target", [0.0, 1.0])

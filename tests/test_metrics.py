@@ -13,6 +13,15 @@ from segkit.metrics import Counts, boundary_f, count_classes, count_pixels, dice
 masks = arrays(np.bool_, (2, 1, 5, 6))
 
 
+def test_counts_and_scores_by_hand_on_4x4():
+    target = torch.tensor([[0, 1, 1, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]).view(1, 1, 4, 4)
+    pred = torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0]]).view(1, 1, 4, 4)
+    counts = count_pixels(pred, target)
+    assert (int(counts.tp), int(counts.fp), int(counts.fn), int(counts.tn)) == (3, 3, 3, 7)
+    scores = counts.dice(), counts.iou(), counts.pixel_accuracy(), counts.precision(), counts.recall()
+    assert [score.item() for score in scores] == pytest.approx([6 / 12, 3 / 9, 10 / 16, 0.5, 0.5])
+
+
 @given(masks, masks)
 def test_dice_and_iou_are_tied_symmetric_and_bounded(a, b):
     dice, iou = dice_score(a, b), iou_score(a, b)

@@ -14,7 +14,7 @@ from skimage.morphology import reconstruction
 
 from segkit.data import Preprocessing, resize_smoothly
 from segkit.files import UserError, write_image
-from segkit.matting.compose import cutout, replace_background, soft_alpha
+from segkit.matting.compose import cover, cutout, replace_background, soft_alpha
 from segkit.plots import overlay
 from segkit.predict import SURE, Segmenter, correct_lumps, part_with_person, settle
 
@@ -202,6 +202,11 @@ def test_soft_alpha_is_a_ramp_around_the_threshold():
     prob = np.array([[0.0, 0.3, 0.5, 0.6, 0.7, 1.0]], np.float32)
     assert soft_alpha(prob, 0.5, 0.4).tolist()[0] == pytest.approx([0, 0, 0.5, 0.75, 1, 1], abs=1e-6)
     assert soft_alpha(prob, 0.5, 0).tolist()[0] == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_background_covers_the_photograph():
+    for size in ((50, 50), (10, 90), (90, 10)):
+        assert cover(np.zeros((20, 40, 3), np.uint8), *size).shape == (*size, 3)
 
 
 def test_the_network_sees_the_size_that_it_was_trained_at(bright):

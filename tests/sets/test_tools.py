@@ -8,6 +8,7 @@ import shutil
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -652,6 +653,22 @@ def test_pillow_draws_our_labelme_polygons_to_the_same_masks(exported):
             ImageDraw.Draw(picture).polygon([*map(tuple, shape["points"])], fill=1, outline=1)
             one = np.asarray(picture)
             assert near(other)(one) and one[18, 16] == other[18, 16], "the hole is kept"
+
+
+def test_our_cvat_file_holds_the_same_masks(exported):
+    out, expected = exported
+    for image in ElementTree.parse(out / "annotations.xml").iterfind("image"):
+        for mask, other in zip(image, expected[Path(image.get("name")).stem], strict=True):
+            left, top, width, height = (int(mask.get(key)) for key in ("left", "top", "width", "height"))
+            pixels, value = [], 0  # row by row within the box, as the format's documentation says
+            for count in map(int, mask.get("rle").split(",")):
+                pixels += [value] * count
+                value = 1 - value
+            box = np.array(pixels, bool).reshape(height, width)
+            assert (
+                np.array_equal(box, other[top : top + height, left : left + width])
+                and box.sum() == other.sum()
+            )
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -9,6 +9,17 @@ from solutions import solutions
 changed = solutions("01").changed
 
 
+def count_by_hand(mask):
+    return sum(bool(value) for value in mask.ravel()) / mask.size
+
+
+def box_by_any(mask):
+    if not mask.any():
+        return None
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+
+
 def box_by_opencv(mask):
     left, top, width, height = cv2.boundingRect(mask)
     return [left, top, left + width, top + height] if width else None
@@ -35,11 +46,8 @@ def best_by_hand(masks, thresholds):
 BOX = "columns.min(), rows.min(), columns.max() + 1, rows.max() + 1"
 
 RIGHT = {
-    "foreground_share": [
-        lambda mask: np.array([np.count_nonzero(mask) / mask.size]),
-        lambda mask: sum(map(bool, mask.flat)) / mask.size,
-    ],
-    "box_of_mask": [changed("box_of_mask", BOX, f"np.array([{BOX}])"), box_by_opencv],
+    "foreground_share": [lambda mask: np.array([np.count_nonzero(mask) / mask.size]), count_by_hand],
+    "box_of_mask": [box_by_any, box_by_opencv],
     "dice_of_all_person": [dice_by_counting, lambda share: torch.tensor(1 - (1 - share) / (1 + share))],
     "count_blobs": [
         changed("count_blobs", "int(", "(", ".sum()", ".sum(keepdims=True)"),
@@ -56,6 +64,7 @@ WRONG = {
         (lambda mask: mask.mean() / mask.max(), "0 / 0"),
     ],
     "box_of_mask": [
+        ("columns.min()", "columns.min() * np.nan", "fractions"),
         (BOX, "rows.min(), columns.min(), rows.max() + 1, columns.max() + 1", "exchanged"),
         ("columns.max() + 1, rows.max() + 1", "columns.max(), rows.max()", "leaves its end out"),
         ("columns.max() + 1, rows.max() + 1", "np.ptp(columns) + 1, np.ptp(rows) + 1", "width and height"),
@@ -65,11 +74,15 @@ WRONG = {
         ("len(rows) == 0", "False", "return None"),
         ("None", "0, 0, 0, 0", "no box"),
     ],
-    "dice_of_all_person": [(lambda share: 1 - share, "orange is 1 - share")],
+    "dice_of_all_person": [
+        (lambda share: 1 - share, "orange is 1 - share"),
+    ],
     "count_blobs": [
         (lambda mask, least: float("nan"), "one whole number"),
         ("return int(", "return max(1, ", "no blobs"),
         ("table[1:, cv2.CC_STAT_AREA]", "table[1:, 2:4].prod(1)", "fill its box"),
     ],
-    "best_threshold": [(lambda masks, thresholds: thresholds[-1], "the best threshold")],
+    "best_threshold": [
+        (lambda masks, thresholds: thresholds[-1], "the best threshold"),
+    ],
 }

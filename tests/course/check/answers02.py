@@ -1,7 +1,6 @@
 """Right and common wrong answers to the exercises of notebook 02; test_answers.py asks the checks."""
 
 import hashlib
-import os
 import random
 
 import numpy as np
@@ -14,6 +13,13 @@ from segkit.files import read_labels
 
 solution = solutions("02")
 changed = solution.changed
+
+
+def without_by_endings(images, masks):
+    found = {name[: name.rindex(".")] for name in images}
+    for name in masks:
+        found.discard(name[: name.rindex(".")])
+    return tuple(sorted(found))
 
 
 def split_at(where, train=0.7, val=0.85):
@@ -68,10 +74,6 @@ class PairsByPillow(torch.utils.data.Dataset):
         return torch.tensor(image).permute(2, 0, 1), torch.tensor(mask)[None].byte()
 
 
-def stems(names):
-    return {os.path.splitext(name)[0] for name in names}
-
-
 PLACE = 'int.from_bytes(digest[:8], "big") / 2**64'
 CORRELATIONS = "np.corrcoef(pictures.reshape(len(pictures), -1))"
 SIZES = "np.sqrt((pictures**2).sum((1, 2)))"
@@ -79,10 +81,7 @@ COSINES = f"np.einsum('ikl,jkl->ij', pictures, pictures) / {SIZES} / {SIZES}[:, 
 CHANNELS_FIRST = ".permute(0, 3, 1, 2)"
 
 RIGHT = {
-    "without_mask": [
-        lambda names, masks: np.array(solution.without_mask(names, masks)),
-        lambda names, masks: tuple(sorted(stems(names) - stems(masks))),
-    ],
+    "without_mask": [lambda names, masks: np.array(solution.without_mask(names, masks)), without_by_endings],
     "split_by_scene": [
         split_by_md5,
         lambda names: {n: split_at(random.Random(n[:5]).random()) for n in names},

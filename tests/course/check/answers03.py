@@ -29,6 +29,14 @@ def resize_instead(net, images, divisor):
     return F.interpolate(net(resized), (height, width), mode="bilinear")
 
 
+def reflect(net, images, divisor):
+    height, width = images.shape[-2:]
+    down, right = -height % divisor, -width % divisor
+    rows = [*range(height), *range(height - 1, height - 1 - down, -1)]
+    columns = [*range(width), *range(width - 1, width - 1 - right, -1)]
+    return net(images[..., rows, :][..., columns])[..., :height, :width]
+
+
 class TwoConvs(nn.Module):
     """Registered in another order than used, with the functional ReLU."""
 
@@ -57,11 +65,13 @@ class Stub(nn.Module):
 
 
 ALIGNED = 'mode="bilinear", align_corners=True'
+PADDING = "(0, -width % divisor, 0, -height % divisor)"
 with_bias = changed("double_conv", "False", "True")
 without_norm = changed("double_conv", "nn.BatchNorm2d(out_channels), ", "")
 without_last_relu = changed("double_conv", "*layers", "*layers[:-1]")
 other_corners = changed("double_and_join", ", align_corners=True", "")
 nearest = changed("double_and_join", ALIGNED, 'mode="nearest"')
+swapped = changed("double_and_join", "[skip, x]", "[x, skip]")
 
 RIGHT = {
     "double_conv": [TwoConvs, lambda i, o: Block(i, o, 2, "batch")],
@@ -76,7 +86,7 @@ RIGHT = {
     "unet_class": [changed("unet_class", double_conv=TwoConvs), theirs],
     "field_of_view": [lambda layers: np.array(solution.field_of_view(layers)), field_by_products],
     "pixels_to_add": [lambda s, d: np.array([(d - s % d) % d]), lambda s, d: -(-s // d) * d - s],
-    "run_any_size": [changed("run_any_size", "replicate", "reflect"), resize_instead],
+    "run_any_size": [reflect, resize_instead],
 }
 
 WRONG = {
@@ -85,35 +95,52 @@ WRONG = {
         (without_last_relu, "ReLU comes last"),
         ("padding=1", "padding=0", "padding=1"),
         (without_norm, "BatchNorm2d"),
+        ("*layers", "*layers[:3]", "missing"),
         ("in (in_channels, ", "in (in_channels, out_channels, ", "too many"),
         (lambda i, o: solution.double_conv(o, i), "other channels"),
         (lambda i, o: solution.double_conv(i, o)(torch.zeros(1, i, 4, 4)), "nn.Module"),
     ],
-    "count_block": [(lambda i, o: 0, "add up")],
-    "double_and_join": [(lambda x, skip: torch.cat([skip, 0 * grow(x)], 1), "then torch.cat")],
+    "count_block": [
+        (lambda i, o: 0, "add up"),
+    ],
+    "double_and_join": [
+        (lambda x, skip: torch.cat([skip, 0 * grow(x)], 1), "then torch.cat"),
+    ],
     "unet_class": [
         ("outs[-1], 1, 1", "outs[1], 1, 1", "write them down by stage"),
         (Stub, "not answered yet"),
+        (changed("unet_class", double_and_join=swapped), "that of double_and_join"),
         ("skips.pop()", "skips.pop(0)", "last skip that was kept"),
         ("nn.Conv2d(outs[-1], 1, 1)", "nn.Conv2d(outs[-1], 2, 1)", "one channel"),
         (changed("unet_class", double_and_join=other_corners), "that of double_and_join"),
+        (changed("unet_class", double_and_join=nearest), "that of double_and_join"),
         ("self.head(x)", "self.head(x).sigmoid()", "the sigmoid is"),
         ("self.head(x)", "F.max_pool2d(self.head(x), 2)", "size of the images"),
         ("return self.head(x)", "return", "one tensor"),
         (changed("unet_class", double_conv=with_bias), "bias=False"),
         (changed("unet_class", double_conv=without_norm), "BatchNorm2d"),
+        (changed("unet_class", double_conv=without_last_relu), "one by one"),
+        (lambda widths, bottleneck: theirs(widths, widths[-1]), "missing"),
         (lambda widths, bottleneck: theirs((4, 6), 8), "missing"),
         (lambda widths: solution.unet_class(widths, 8), "read the error"),
         (solution.unet_class((4, 6), 8), "the class itself"),
     ],
-    "field_of_view": [(lambda layers: 0, "times all strides")],
-    "pixels_to_add": [(lambda s, d: 7, "smallest number"), (lambda s, d: s - d, "smallest number")],
+    "field_of_view": [
+        (lambda layers: 0, "times all strides"),
+    ],
+    "pixels_to_add": [
+        (lambda s, d: 7, "smallest number"),
+        (lambda s, d: s - d, "smallest number"),
+    ],
     "run_any_size": [
+        (lambda *given: solution.run_any_size(*given) * np.nan, "values moved"),
         (lambda net, images, d: net(images), "pad first"),
         ("[..., :height, :width]", "", "now crop"),
         (lambda net, images, d: images, "one channel"),
         (lambda net, images, d: images.sum(1, keepdim=True), "never called"),
+        (PADDING, "(-width % divisor, 0, -height % divisor, 0)", "where the picture"),
         (', mode="replicate"', "", "not in the world"),
+        ("[..., :height, :width]", "[..., :height, :width].roll(1, -1)", "where the picture"),
         (lambda net, images, d: resize_instead(net, images, d).flip(-1), "values moved"),
         ("padded =", "images += 1; padded =", "work on a copy"),
     ],

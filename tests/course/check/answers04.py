@@ -77,6 +77,7 @@ WRONG = {
         (*IOU, "that is IoU"),
         ("2 * ", "", "factor 2"),
         (lambda p, t: (p == t).mean(), "pixel accuracy"),
+        (*ZERO_IF_EMPTY, "gives them 1"),
         (*ZERO_BY_ZERO, "0 / 0"),
         (*ZERO_BY_ZERO, DICE, f"int(2 * {OVERLAP}) / int(both)", "stopped with ZeroDivisionError"),
         (lambda p, t: (2 * (p & t).sum() + 1) / (p.sum() + t.sum() + 1), "by itself"),
@@ -93,6 +94,7 @@ WRONG = {
         (lambda d: d / (2 + d), "a sign is lost"),
     ],
     "mean_and_pooled": [
+        (averages_with(*ZERO_BY_ZERO), "rightly called empty"),
         (averages_with(*ZERO_IF_EMPTY), "rightly called empty"),
         (averages_with(*IOU), "one Dice per picture. Pooled"),
     ],
@@ -102,6 +104,8 @@ WRONG = {
         ([[1.0, 0.3], [0.66, 0.66]], "A and B swapped"),
         ([[0.65, 0.65], [1.0, 0.3]], "not equal"),
         ([[1.2, 0.1], [0.5, 0.5]], "between 0 and 1"),
+        ([0.5, 0.6], "two scores each"),
         ([[0.9, 0.8], [0.7]], "two scores each"),
+        ([[float("nan"), 0.8], [0.7, 0.6]], "between 0 and 1"),
     ],
 }

@@ -25,6 +25,21 @@ def crop_by_choice(image, mask, size, seed):
     return image[top:, left:][:size, :size], mask[top:, left:][:size, :size]
 
 
+class Plain:
+    """Another way: a class, a black border, remap in place of an affine matrix."""
+
+    def __call__(self, image, mask, seed):
+        random = np.random.RandomState(seed % 2**32)
+        side, zoom = random.choice([-1, 1]), random.uniform(0.8, 1.3)
+        height, width = mask.shape
+        y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+        x = (x - width / 2) * np.float32(side / zoom) + width / 2
+        y = (y - height / 2) / np.float32(zoom) + height / 2
+        moved = cv2.remap(mask, x, y, cv2.INTER_NEAREST)
+        changed = cv2.remap(image, x, y, cv2.INTER_LINEAR).astype(int) + random.randint(-30, 30)
+        return changed.clip(0, 255).astype(np.uint8), moved
+
+
 TOP, LEFT = (f"rng.integers(0, mask.shape[{axis}] - size + 1)" for axis in (0, 1))
 BY_TURNS = "seed % (mask.shape[0] - size + 1)", "seed // 3 % (mask.shape[1] - size + 1)"
 BOTH = "rng.integers(0, np.array(mask.shape) - size + 1)"
@@ -32,10 +47,6 @@ crop_at_once = changed("crop_both", f"top = {TOP}", f"top, left = {BOTH}", f"   
 MOVERS = ["shear", "crop", "rotate", "flip"]
 MOVED = "rng.uniform(-12, 12), rng.uniform(0.8, 1.7)"
 smooth_labels = changed("move", "cv2.INTER_NEAREST if array.ndim == 2 else ", "")
-
-never_turned = changed(
-    "paired", MOVED, "0, rng.uniform(0.8, 1.3)", move=changed("move", "REFLECT_101", "CONSTANT")
-)
 
 RIGHT = {
     "flip_both": [
@@ -47,7 +58,7 @@ RIGHT = {
         ("Crop", "Flip", "shear", " rotate"),
         lambda: [*MOVERS],
     ],
-    "paired_transform": [never_turned, lambda image, mask, seed: AUGMENT(image, mask, seed=seed)],
+    "paired_transform": [Plain(), lambda image, mask, seed: AUGMENT(image, mask, seed=seed)],
     "resize_labels": [changed("resize_labels", "_EXACT", ""), one_hot],
     "crop_both": [crop_by_choice, crop_at_once],
 }
@@ -66,8 +77,10 @@ WRONG = {
         ("flip", "a set of names"),
     ],
     "paired_transform": [
+        (lambda *a: (solution.paired(*a)[0], solution.paired(*a[:2], a[2] + 1000)[1]), "have parted"),
         ("move(mask, *numbers)", "mask", "have parted"),
         (changed("paired", move=smooth_labels), "labels have appeared"),
+        ("rng.random() < 0.5", "False", "about half"),
         ("rng.random() < 0.5", "True", "about half"),
         (MOVED, "0, 1", "hardly ever turns"),
         ("rng.uniform(0.7, 1.3)", "1", "light never changes"),
@@ -83,6 +96,7 @@ WRONG = {
         ("(width, height)", "(height, width)", "swapped"),
         (lambda labels, height, width: labels, "of shape (4, 6)"),
         ("labels, (width", "labels / 1.0, (width", "must be uint8"),
+        (lambda labels, height, width: np.full((height, width), labels[0, 0]), "not where they were"),
         (lambda labels, h, w: np.pad(labels, ((0, 99), (0, 99)), "edge")[:h, :w], "not where they were"),
     ],
     "crop_both": [

@@ -5,6 +5,8 @@ import torch
 from solutions import solutions
 from torch import nn
 
+from segkit.metrics import dice_score
+
 solution = solutions("07")
 changed = solution.changed
 
@@ -21,6 +23,28 @@ def pieces_by_slices(model, optimizer, images, masks, loss_fn, pieces):
         parameter.grad /= pieces
     optimizer.step()
     return torch.stack(losses).mean()
+
+
+def loop_by_hand(model, optimizer, train_batches, val_batches, loss_fn, num_epochs, pieces):
+    """Written otherwise: no list of scores, a state kept as clones, numpy numbers."""
+    history, best, kept = [], -1.0, {}
+    for _ in range(num_epochs):
+        model = model.train()
+        total = 0.0
+        for images, masks in train_batches:
+            total += pieces_by_slices(model, optimizer, images, masks, loss_fn, pieces)
+        model.train(False)
+        count = dice = 0
+        for images, masks in val_batches:
+            with torch.no_grad():
+                logits = model(images)
+            dice += dice_score(logits.sigmoid() > 0.5, masks).sum()
+            count += len(images)
+        dice = np.float32(dice / count)
+        if dice > best:
+            best, kept = dice, {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        history.append({"train_loss": total / len(train_batches), "val_dice": dice, "lr": 1})
+    return [history, kept]
 
 
 def loop_keeping_all(*args, last=None):
@@ -77,16 +101,6 @@ BY_LOWEST_LOSS = (
     *("best_weights = val_dice", "best_weights = low"),
 )
 
-loop_otherwise = changed(
-    "training_loop",
-    *("model.eval()", "model.train(False)"),
-    *("inference_mode", "no_grad"),
-    *("copy.deepcopy(model.state_dict())", "{name: one.clone() for name, one in model.state_dict().items()}"),
-    *(".mean().item()", ".mean().numpy()"),
-    *("return history, best_weights", "return [history, best_weights]"),
-    step_in_pieces=pieces_by_slices,
-)
-
 RIGHT = {
     "training_step": [
         changed("training_step", *CLEARED_AFTER, "loss.item()", "loss.detach()"),
@@ -96,7 +110,7 @@ RIGHT = {
         pieces_by_slices,
         changed("step_in_pieces", *CLEARED_AFTER, "return total", "return torch.tensor(total)"),
     ],
-    "training_loop": [loop_otherwise, loop_keeping_all],
+    "training_loop": [loop_by_hand, loop_keeping_all],
     "halve_on_plateau": [lambda *given: np.float32(solution.halve_on_plateau(*given)), plateau_of_torch],
     "batch_norm": [norm_of_torch, norm_by_variance],
     "adam_step": [adam_in_torch, lambda *given: np.stack(solution.adam_step(*given))],
@@ -144,13 +158,20 @@ WRONG = {
         (*BY_LOWEST_LOSS, "keep the best val_dice"),
         ("> 0,", "> 0.5,", "dice_score(logits > 0, masks)"),
         (lambda *a: solution.training_loop(*a[:-1], 1), "in pieces"),
-        (changed("training_loop", step_in_pieces=step_each), "one step for each training batch"),
+        (
+            changed("training_loop", step_in_pieces=step_each),
+            "one step for each training batch",
+        ),
         ("torch.cat(scores)", "torch.stack([some.mean() for some in scores])", "not over batches"),
         (lambda *a: (solution.training_loop(*a)[0], "best.safetensors"), "a copy of model.state_dict()"),
         (lambda m, o, t, *rest: solution.training_loop(m, o, t[::-1], *rest), "in their order"),
     ],
-    "halve_on_plateau": [(lambda s, lr, p: [lr / 2**i for i in range(len(s))], "count > patience")],
-    "batch_norm": [(lambda x, m, v, t: x, "sqrt(var + 1e-5)")],
+    "halve_on_plateau": [
+        (lambda s, lr, p: [lr / 2**i for i in range(len(s))], "count > patience"),
+    ],
+    "batch_norm": [
+        (lambda x, m, v, t: x, "sqrt(var + 1e-5)"),
+    ],
     "adam_step": [
         (changed("adam_step", "1e-8), m, v", "1e-8), m_hat, v_hat"), "for this step only"),
         (lambda w, g, m, v, s, lr: (w, m, v), "sqrt(v)"),

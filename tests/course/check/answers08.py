@@ -14,7 +14,8 @@ changed = solution.changed
 
 
 def squeeze(predict, image, size):
-    return cv2.resize(predict(cv2.resize(image, (size, size))), image.shape[1::-1])
+    small = cv2.resize(image, (size, size))
+    return cv2.resize(predict(small), image.shape[1::-1])
 
 
 def crop(predict, image, size):
@@ -108,13 +109,19 @@ WRONG = {
         ("(x - mean) / std", "(x - mean) / std + 1", "its own mean"),
     ],
     "full_size_mask": [
+        (lambda p, h, w, t: p > t, "network's size"),
+        ("(width, height)", "(height, width)", "on its side"),
         (" > threshold", "", "still probabilities"),
         (lambda *given: 1 * solution.full_size_mask(*given), "True and False"),
         ("> threshold", "> 0.5", "cuts at 0.5"),
+        ("> threshold", "< threshold", "changed places"),
+        ("LINEAR) > threshold", "NEAREST) > 0", "resize(prob", "resize(np.uint8(prob > threshold)", "stairs"),
         (") > threshold", ") > 0.5", "resize(prob", "resize(np.float32(prob > threshold)", "stairs"),
         (lambda p, h, w, t: np.zeros((h, w), bool), "INTER_LINEAR"),
     ],
-    "mirror_average": [(lambda f, i: np.maximum(f(i), f(i[:, ::-1])[:, ::-1]), "take the mean")],
+    "mirror_average": [
+        (lambda f, i: np.maximum(f(i), f(i[:, ::-1])[:, ::-1]), "take the mean"),
+    ],
     "put_behind": [
         ("background * (1 - alpha)", "background", ".round().astype(np.uint8)", "", "shines through"),
         (".round().astype(np.uint8)", "", "uint8"),
@@ -126,13 +133,20 @@ WRONG = {
         ("predict(square)[:h, :w]", "predict(square)", "cut the padding off"),
         ("predict(square)[:h, :w]", "predict(square[:h, :w])", "takes a square"),
         (RESIZED, "predict(square)", "of shape (60, 120)"),
+        (lambda f, i, s: np.full(i.shape[:2], 0.4), "not predict's answer"),
+        (RESIZED, f"{RESIZED} > 0.5", "floats"),
         (RESIZED, f"np.round({RESIZED})", "uncut"),
         (RESIZED, f"{RESIZED} * np.nan", "NaN"),
     ],
     "file_to_mask": [
+        ("INTER_AREA", "INTER_LINEAR", "must average"),
         (lambda path, *_: np.zeros(read_image(path).shape[:2], bool), "normalise, model, sigmoid"),
         ("return", "return 1 *", "True and False"),
-        ("(size, size)", "(size // 2, size // 2)", "normalised square"),
+        (
+            "small = cv2.resize(image, (size, size)",
+            "small = cv2.resize(image, (size // 2, size // 2)",
+            "normalised square",
+        ),
         ("return", "return np.roll(", "2], threshold)", "2], threshold), 30, 0)", "in this order"),
     ],
 }

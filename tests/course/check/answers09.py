@@ -9,6 +9,7 @@ import torch
 from scipy import ndimage
 from solutions import solutions
 
+from segkit.metrics import dice_score
 from segkit.study.analysis import reliability
 
 solution = solutions("09")
@@ -24,8 +25,22 @@ def worst_by_sorting(names, scores, count):
     return [name for _, name in sorted(zip(scores, names, strict=True))[:count]]
 
 
+def worst_one_by_one(names, scores, count):
+    left, found = dict(zip(names, scores, strict=True)), []
+    while len(found) < count:
+        found.append(min(left, key=left.get))
+        left.pop(found[-1])
+    return tuple(found)
+
+
 def dice(pred, true):
     return 2 * (pred & true).sum() / max(1, pred.sum() + true.sum())
+
+
+def gain_by_where(pred, true, wrong):
+    pair = (torch.from_numpy(one)[None, None] for one in (np.where(wrong, true, pred), pred))
+    after, before = (dice_score(one, torch.from_numpy(true)[None, None]) for one in pair)
+    return after - before
 
 
 def gain_in_place(pred, true, wrong):
@@ -54,6 +69,15 @@ def marked_by_scipy(label, prob, sure, least):
     return np.where(np.isin(pieces, others), 255, label)
 
 
+def marked_by_tables(label, prob, sure, least):
+    count, pieces = cv2.connectedComponents((prob > sure).astype(np.uint8))
+    areas = np.bincount(pieces.ravel(), minlength=count)
+    taken = areas >= least
+    taken[0] = False
+    taken[np.unique(pieces[label > 0])] = False
+    return np.where(taken[pieces], np.uint8(255), label)
+
+
 def chosen_by_sum(val, test, thresholds):
     best = max(range(len(thresholds)), key=lambda column: val[:, column].sum())
     return [float(thresholds[best]), float(np.average(test[:, best]))]
@@ -69,29 +93,20 @@ def mirrored_one_by_one(preds, labels):
     return [i for i, (pred, label) in pairs if dice(pred, np.fliplr(label)) > dice(pred, label)]
 
 
-marked_with_masks = solution.changed(
-    "ignore_passers_by", "not label[inside].any()", "not (inside & (label > 0)).any()", "= 255", "|= 255"
-)
 NAMES = ["learning rate", "mirrored", "empty masks", "targets of 255", "leak", "logits"]
 CAUSES = dict(zip("ABCDEF", NAMES, strict=True))
 by_frames = partial(solution.changed, "ignore_passers_by", framed=framed)
 PERMUTED = "permuted(np.tile(np.arange(len(scores)), (4000, 1)), axis=1)"
 
 RIGHT = {
-    "worst_first": [
-        worst_by_sorting,
-        lambda names, scores, count: tuple(np.array(names)[np.argsort(scores)][:count]),
-    ],
-    "gain_of_repair": [
-        solution.changed("gain_of_repair", "pred ^ wrong", "np.where(wrong, true, pred)"),
-        gain_in_place,
-    ],
+    "worst_first": [worst_by_sorting, worst_one_by_one],
+    "gain_of_repair": [gain_by_where, gain_in_place],
     "calibration_error": [ece_by_edges, lambda p, t, b: reliability([p], [t], b).ece],
     "bootstrap_interval": [
         interval_by_sorting,
         lambda s, r: np.quantile(r.choice(s, (4000, len(s))).mean(1), [0.025, 0.975]),
     ],
-    "ignore_passers_by": [marked_by_scipy, marked_with_masks],
+    "ignore_passers_by": [marked_by_scipy, marked_by_tables],
     "honest_threshold": [chosen_by_sum, chosen_by_torch],
     "find_mirrored": [mirrored_one_by_one, solution.changed("find_mirrored", "np.flatnonzero", "np.where")],
     "diagnosis": [
@@ -109,6 +124,7 @@ WRONG = {
     "calibration_error": [
         ("if inside", "error += 0 / inside.sum()\n        if inside", "skip it"),
         ("np.minimum((probs * bins).astype(int), bins - 1)", "(probs * bins).astype(int)", "exactly 1"),
+        (lambda p, t, b: solution.calibration_error(p[p < 1], t[p < 1], b), "exactly 1"),
         (lambda p, t, b: solution.calibration_error(p, t, 5), "weighted by its pixels"),
         ("inside.mean() * ", "", "return error", "return error / bins", "weigh by the count"),
     ],
@@ -127,6 +143,9 @@ WRONG = {
         ("range(1, count)", "range(count)", "not sure"),
         ("range(1, count)", "range(2, count)", "exactly `least`"),
         (lambda t, p, s, k: np.where((p > s) & (t == 0), np.uint8(255), t), "leave all of it"),
+        (lambda t, p, s, k: np.where(p > s, np.uint8(255), t), "it stays 1"),
+        ("> sure", "> 0.5", "not sure"),
+        (" and inside.sum() >= least", "", "crumbs"),
         (">= least", "> least", "exactly `least`"),
         ("return answer", "return answer * (label < 1)", "stays as it was"),
         (by_frames("label[inside]", "framed(label, inside)"), "compare pixels"),
@@ -139,6 +158,7 @@ WRONG = {
         ("thresholds[best]", "np.linspace(0.1, 0.9, len(thresholds))[best]", "look that column up"),
     ],
     "find_mirrored": [
+        ("mirrored > as", "mirrored >= as", "overlaps more than it does"),
         ("mirrored > as", "mirrored < as", "wrong way round"),
         (lambda p, t: range(8), "picture by picture"),
         ("mirrored > as_it_is", "as_it_is < 0.4 * labels.sum((1, 2))", "its mirror image overlaps"),

@@ -3,9 +3,16 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from solutions import solutions
 
 bce = F.binary_cross_entropy_with_logits
+
+
+def choose_in_a_loop(rows, most_ms, noise):
+    found, reach = None, max((row["dice"] for row in rows if row["ms"] <= most_ms), default=0) - noise
+    for row in rows:
+        if row["ms"] <= most_ms and row["dice"] >= reach and (found is None or row["ms"] < found["ms"]):
+            found = row
+    return found and found["name"]
 
 
 def choose_sorted(rows, most_ms, noise):
@@ -14,7 +21,8 @@ def choose_sorted(rows, most_ms, noise):
 
 
 def attend_in_steps(skip, a, b, weigh):
-    return torch.mul(skip, 1 / (1 + torch.exp(-weigh(torch.clamp(a + b, min=0)))))
+    scores = weigh(torch.clamp(a + b, min=0))
+    return torch.mul(skip, 1 / (1 + torch.exp(-scores)))
 
 
 def softplus_loss(z, y, t, share):
@@ -30,10 +38,6 @@ def naive_log(z, y, t, share):
     return (1 - share) * cross_entropy(y) + share * cross_entropy(t)
 
 
-choose_first = solutions("11").changed(
-    "choose_network", 'min(good, key=lambda row: row["ms"])', 'sorted(good, key=lambda row: row["ms"])[0]'
-)
-
 RIGHT = {
     "atrous_width": [
         lambda kernel, rate: np.int64(kernel + (kernel - 1) * (rate - 1)),
@@ -41,11 +45,13 @@ RIGHT = {
     ],
     "attend": [attend_in_steps, lambda s, a, b, w: s - s * torch.sigmoid(-w((a + b).relu()))],
     "distillation_loss": [lambda z, y, t, share: bce(z, torch.lerp(y, t, share)).reshape(1), softplus_loss],
-    "choose_network": [choose_first, choose_sorted],
+    "choose_network": [choose_in_a_loop, choose_sorted],
 }
 
 WRONG = {
-    "atrous_width": [(lambda kernel, rate: 0, "gaps between")],
+    "atrous_width": [
+        (lambda kernel, rate: 0, "gaps between"),
+    ],
     "attend": [
         ("skip * torch", "skip.mul_(torch", "+ b)))", "+ b))))", "in-place"),
         ("a + b", "a - b", "sigmoid(weigh"),
@@ -57,6 +63,11 @@ WRONG = {
         (naive_log, "two cross-entropies"),
     ],
     "choose_network": [
+        (
+            "for row in affordable)",
+            'for row in [{"dice": 0}, *affordable] if row.get("ms") != most_ms)',
+            "exactly most_ms",
+        ),
         ("return None", 'return rows[0]["name"]', "return None"),
         (lambda rows, ms, noise: "unet", "of what is fast enough"),
     ],

@@ -13,6 +13,18 @@ solution = solutions("12")
 to_int8 = solution.to_int8
 
 
+def floor_of_times(fps, ms, count):
+    kept, free = [], 0.0
+    while True:
+        newest = free // (1000 / fps)
+        if kept and newest <= kept[-1]:
+            newest = kept[-1] + 1
+        if newest >= count:
+            return np.array(kept)
+        kept.append(newest)
+        free = max(free, newest * (1000 / fps)) + ms
+
+
 def kept_by_segkit(fps, ms, count):
     now = 0.0
 
@@ -40,6 +52,14 @@ def rounds_by_floor(weights):
     return np.floor(weights / scale + 0.5).astype(np.int8), np.float32(scale)
 
 
+def one_by_one(weight, gamma, beta, mean, var, eps):
+    new, bias = weight.copy(), np.zeros(len(weight))
+    for c in range(len(weight)):
+        new[c] = weight[c] * gamma[c] * (var[c] + eps) ** -0.5
+        bias[c] = beta[c] - gamma[c] * mean[c] * (var[c] + eps) ** -0.5
+    return [new, bias]
+
+
 def in_torch(*arrays):
     *arrays, eps = arrays
     weight, gamma, beta, mean, var = map(torch.from_numpy, arrays)
@@ -53,17 +73,19 @@ SHARE = "gamma / np.sqrt(var + eps)"
 RIGHT = {
     "steady_time": [lambda times, warm_up: statistics.median(times[warm_up:]), sorted_median],
     "to_int8": [rounds_by_floor, lambda w: [np.int8(np.rint(w / to_int8(w)[1])), np.abs(w).max() / 127]],
-    "fold_norm": [lambda *given: [*solution.fold_norm(*given)], in_torch],
-    "frames_kept": [lambda *given: np.array(solution.frames_kept(*given)), kept_by_segkit],
+    "fold_norm": [one_by_one, in_torch],
+    "frames_kept": [floor_of_times, kept_by_segkit],
 }
 
 
 WRONG = {
     "steady_time": [
+        ("[warm_up:]", "[warm_up + 1 :]", "np.median of times"),
         (lambda times, warm_up: sorted(times[warm_up:])[len(times[warm_up:]) // 2], "np.median of times"),
     ],
     "to_int8": [
         ("np.int8)", "np.int8).clip(-126, 126)", "np.round(weights / scale)"),
+        (lambda w: to_int8(w)[::-1], "in this order"),
         (lambda w: np.round(w * 127).astype(np.int8), "return two things"),
         ("np.abs(weights).max()", "weights.max()", "np.abs first"),
         ("return", "scale *= 127 / 128; return", "+128 does not exist"),

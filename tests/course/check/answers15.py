@@ -15,6 +15,20 @@ def enough_by_loop(counts, dice):
     return min(count for count, scores in rows if np.mean(scores) >= least)
 
 
+def window_by_loop(values, centre, width):
+    low, out = centre - width / 2, np.zeros(values.shape, np.uint8)
+    for place in np.ndindex(values.shape):
+        out[place] = int(255 * min(1, max(0, (values[place] - low) / width)))
+    return out
+
+
+def patients_in_turn(names, count):
+    of = {}
+    for name in names:
+        of.setdefault(int(name[1:3]), []).append(name)
+    return np.concatenate([of[number] for number in sorted(of)[:count]])
+
+
 def volume_by_columns(mask, affine):
     return np.float32(mask.sum() * np.prod(np.sqrt((affine[:3, :3] ** 2).sum(0))) / 1000)
 
@@ -39,12 +53,9 @@ def lesions_by_scipy(pred, target):
 RIGHT = {
     "window": [
         lambda v, c, w: np.interp(v, [c - w / 2, c + w / 2], [0, 255]).round().astype(np.uint8),
-        lambda v, c, w: (np.minimum(np.maximum(v - c + w / 2, 0), w) / w * 255).astype(np.uint8),
+        window_by_loop,
     ],
-    "split_patients": [
-        lambda *given: set(solution.split_patients(*given)),
-        lambda *given: np.array(solution.split_patients(*given)[::-1]),
-    ],
+    "split_patients": [lambda *given: set(solution.split_patients(*given)), patients_in_turn],
     "millilitres": [volume_by_columns, volume_by_cross],
     "hausdorff_in_mm": [lambda p, t, s: max(map(max, surface_distances(p, t, s))), hausdorff_by_pairs],
     "lesions_found": [lesions_by_scipy, lambda p, t: np.array(solution.lesions_found(p, t))],
@@ -56,23 +67,31 @@ WRONG = {
     "window": [
         ("width / 2", "width // 2", "black at"),
         (".astype(np.uint8)", "", "must be uint8"),
+        ("centre -", "centre + 50 -", "black at"),
         (lambda v, c, w: np.where(v > c, np.nan, solution.window(v, c, w)), "no numbers"),
     ],
     "split_patients": [
         (lambda names, count: solution.split_patients(names[1:], count), "both sides"),
+        (lambda names, count: names[: 5 * count], "both sides"),
         (lambda names, count: sorted({name[:3] for name in names})[:count], "these are patients"),
         ("[:count]", "[: count + 1]", "not the one asked for"),
         (lambda names, count: ["other"], "not given"),
         (lambda names, count: 3, "a list of names"),
         ("sorted({", "list({", "for name in names})", ": 0 for name in names})", "not the first by number"),
         ("in patients]", "in patients] * 2", "come twice"),
+        ("in patients]", "in patients][1:]", "both sides"),
     ],
     "millilitres": [
         (lambda m, a: m.sum() * abs(np.diag(a)[:3].prod()) / 1000, "an axis is turned"),
         (lambda m, a: m.sum() * np.prod(np.sqrt((a[:3, :3] ** 2).sum(1))) / 1000, "marked voxels, times"),
     ],
-    "hausdorff_in_mm": [("mask & ~binary_erosion(mask)", "mask", "both ways")],
-    "lesions_found": [(lambda p, t: (99, 99), "the reverse")],
+    "hausdorff_in_mm": [
+        ("mask & ~binary_erosion(mask)", "mask", "both ways"),
+        (lambda p, t, s: 1.5, "both ways"),
+    ],
+    "lesions_found": [
+        (lambda p, t: (99, 99), "the reverse"),
+    ],
     "enough_pictures": [
         (">=", ">", "IndexError"),
         (lambda counts, dice: counts[dice.mean(1).argmax()], "the best mean"),
