@@ -81,7 +81,9 @@ def highest_dice_threshold():
             "this is the highest Dice itself: return the threshold that reaches it": best,
             "this is the place in the list: return the threshold that stands there": place,
             "this is none of 0.05, 0.10, ... 0.95": lambda got: not np.isclose(got, THRESHOLDS).any(),
-            "this is the lowest Dice: look for the highest": THRESHOLDS[np.argmin(scores)],
+            "here Dice is lowest: look for the highest, of 2 * both / (mask + truth)": THRESHOLDS[
+                np.argmin(scores)
+            ],
             "0.5 is a good habit, but not the best cut here: try them all": 0.5,
             "this has the highest recall: false alarms count too": THRESHOLDS[np.argmax(recall)],
         }

@@ -27,8 +27,12 @@ def foreground_share():
                 "in a 0/255 mask each person pixel counts 255 times: ask mask > 0 first.": given.mean(),
                 "that is in percent: a share goes from 0 to 1.": 100 * share,
                 "dividing by 255 suits 0/255 masks only: ask mask > 0 first.": given.mean() / 255,
-                "> 127 finds nobody in a mask of 0 and 1: the smallest yes here is 1.": (given > 127).mean(),
-                "that is more than the whole picture: divide by how many pixels there are.": mask.sum(),
+                "nobody is found: 1 is a yes too, and not over 127; and // leaves no fractions.": (
+                    given > 127
+                ).mean(),
+                "that is more than the whole picture: divide by how many pixels there are.": lambda got: (
+                    got > 1
+                ),
                 "that is the share of the background.": 1 - share,
             }
             yield (given,), share, mistakes
@@ -48,6 +52,7 @@ def box_of_mask(answer) -> None:
             "rows and columns are exchanged: left and right are columns (x).": (top, left, bottom, right),
             "a slice leaves its end out: mask[2:5] has rows 2, 3, 4. Add 1 to right and bottom.": end_inside,
             "these are width and height: right is left + width, bottom is top + height.": sides,
+            "these are the edges, in another order: left, top, right, bottom.": sorted(got) == sorted(box),
         }
         case.compare(got, mistakes, "np.nonzero(mask) gives the rows and columns of all person pixels.")
     nobody = Case("None", "an empty mask of shape (8, 8)")
@@ -91,6 +96,8 @@ def _draw_blobs(seed: int) -> tuple[np.ndarray, list[int]]:
 def count_blobs():
     for seed in range(8):
         mask, sizes = _draw_blobs(seed)
+        if len({*sizes}) < len(sizes):  # "at least" and "more than" may not differ by two, nor by all
+            continue
         # Exactly as large as one of them, so that "at least" is put to the test.
         least = sorted(sizes)[len(sizes) // 2]
         right = sum(size >= least for size in sizes)
@@ -103,6 +110,8 @@ def count_blobs():
         given = f"blobs of {', '.join(map(str, sorted(sizes)))} pixels, min_pixels = {least}"
         yield (mask, least), right, mistakes, given
     yield (np.zeros((8, 8), np.uint8), 1), 0, {"an empty mask has no blobs.": True}
+    hint = "the background is smaller than min_pixels here: leave row 0 out, and subtract nothing."
+    yield (np.pad(np.ones((6, 6), np.uint8), 1), 30), 1, {hint: True}
 
 
 @cases("compare (mean > threshold) with every mask; keep the best threshold.")

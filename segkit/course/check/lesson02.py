@@ -23,18 +23,21 @@ def _unpaired(images: list[str], masks: list[str], name_of) -> list[str]:
 def without_mask():
     """File names of pictures and of masks -> sorted names, without ending, of pictures without a mask."""
     for _, rng in draws(5):
-        stems = [f"{word}{number}" for word in ("tim", "lea.cut", "IMG_") for number in range(4)]
+        numbers = ("1", "2", "12", "2_open")  # some are a part of others, some end in letters of an ending
+        stems = [word + number for word in ("tim", "lea.cut", "IMG_") for number in numbers]
         rng.shuffle(stems)
         images = [stem + str(rng.choice([".jpg", ".png", ".jpeg"])) for stem in stems]
         masks = [f"{stem}.png" for stem in stems[4:]] + ["stranger.png"]
         rng.shuffle(masks)
         cuts = lambda name: Path(name).stem, lambda name: name.split(".")[0], lambda name: name[:-4], str
         right, first_dot, of_four, whole = (_unpaired(images, masks, cut) for cut in cuts)
+        inside = [stem for stem in right if not any(stem in name for name in masks)]
         mistakes = {
             "names are text: strings.": lambda got: not all(isinstance(name, str) for name in got),
             "the right ones, but not in a sorted list: sorted(...) makes one.": reordered(right),
             "an ending need not have four characters: .jpeg has five. Try Path(name).stem.": of_four,
             "leave the ending out: Path(name).stem does.": sorted(images[:4]),
+            "tim1 stands in tim12.png, which is no mask of it: compare whole names.": inside,
             "that one is a mask without a picture: the reverse is asked for.": ["stranger"],
             "tim.jpg and tim.png are a pair: compare the names without their endings.": whole,
             "a name may hold a dot of its own: only the last starts the ending. Try Path.stem.": first_dot,
@@ -212,6 +215,7 @@ def _same_pair(got, right_image: np.ndarray, right_mask: np.ndarray, case: Case)
     mask = _bytes(parts[1], "mask", case, {})
     beside = (mask != right_mask).mean() < 0.05
     mistakes = {
+        "the mask is empty: read_mask gives 0 and 1, of which none is over 127.": not mask.any(),
         "the mask holds more than 0 and 1: read_mask and nearest neighbour keep to these.": mask.max() > 1,
         "the mask sits beside the person: INTER_NEAREST_EXACT takes the middle of a square.": beside,
     }

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segkit.course.check.core import Case, cases, exercise, generator, torch_generator
+from segkit.course.check.core import Case, cases, either, exercise, generator, torch_generator
 from segkit.models import count_parameters
 from segkit.unet import Block, UNet, UNetConfig, pad_to_multiple
 
@@ -55,6 +55,10 @@ def _parts(net: nn.Module, images: Tensor) -> list[nn.Module]:
     return used
 
 
+def _shapes(part: nn.Module) -> dict[str, tuple]:
+    return {name: tuple(values.shape) for name, values in part.state_dict().items()}
+
+
 def _biased(net: nn.Module) -> int:
     return sum(isinstance(part, nn.Conv2d) and part.bias is not None for part in net.modules())
 
@@ -65,8 +69,11 @@ def _give_weights(mine: nn.Module, theirs: nn.Module, images: Tensor, case: Case
     if shapes[0] != shapes[1]:
         too_many, missing = (sorted((a - b).elements()) for a, b in (shapes, shapes[::-1]))
         kinds = [type(part) for part in mine.modules()]
+        held = [value for part in mine.modules() for value in vars(part).values() if isinstance(value, list)]
         hint = "the weights are others: compare kernel, channels, bias and normalisation of every part"
-        if _biased(mine) > _biased(theirs):
+        if any(isinstance(one, nn.Module) for one in itertools.chain(*held)):
+            hint = "the parts of a plain list are not found: nn.Sequential or nn.ModuleList makes them yours"
+        elif _biased(mine) > _biased(theirs) and all(len(shape) == 1 for shape in too_many):
             hint = "a convolution before a normalisation has no bias: bias=False"
         elif nn.BatchNorm2d not in kinds:
             hint = "after each convolution of a block comes nn.BatchNorm2d"
@@ -78,7 +85,7 @@ def _give_weights(mine: nn.Module, theirs: nn.Module, images: Tensor, case: Case
                 random = _random(*values.shape, seed=50 * i + j)
                 values.copy_(random.abs() + 0.5 if "var" in name else random / values[0].numel() ** 0.5)
         found = order[0][i] if i < len(order[0]) else None
-        if found is None or [p.shape for p in found.parameters()] != [p.shape for p in part.parameters()]:
+        if found is None or _shapes(found) != _shapes(part):
             case.wrong(f"of the parts with weights, number {i + 1} to be used is another one", found, part)
         found.load_state_dict(part.state_dict())
 
@@ -86,13 +93,17 @@ def _give_weights(mine: nn.Module, theirs: nn.Module, images: Tensor, case: Case
 @exercise
 def double_conv(answer):
     for i, o in ((3, 8), (5, 4), (6, 6)):
-        images, case = _random(2, i, 6, 7), Case(given=f"in_channels={i}, out_channels={o}")
+        images, case = 9 * _random(2, i, 6, 7), Case(given=f"in_channels={i}, out_channels={o}")
         mine, theirs = _built(answer, case, i, o), Block(i, o, convs=2, norm="batch")
         _check_shape(mine, theirs, images, case, "padding=1 keeps both sides", "the channels are others")
         _give_weights(mine, theirs, images, case)
-        got, case.expected = mine.eval()(images), theirs.eval()(images)
-        mistakes = {"there are negative numbers: ReLU comes last": (got < 0).any().item()}
-        case.compare(got, mistakes, "convolution, normalisation, ReLU, and the same again", atol=1e-5)
+        for training in (False, True):
+            got, case.expected = mine.train(training)(images), theirs.train(training)(images)
+            mistakes = {
+                "there are negative numbers: ReLU comes last": (got < 0).any().item(),
+                "right in eval mode only: a block drops nothing while it trains": training,
+            }
+            case.compare(got, mistakes, "convolution, normalisation, ReLU, and the same again", atol=1e-5)
 
 
 @cases("add up: convolution, normalisation, and both again")
@@ -104,6 +115,9 @@ def count_block():
             "that is both convolutions; each normalisation adds a factor and an offset per channel": convs,
             "two normalisations hold a factor and an offset each; half of that is missing": convs + 2 * o,
             "these convolutions have no bias: the normalisation would subtract it": right + 2 * o,
+            "that is the whole state_dict: running mean and variance are kept, not learned": either(
+                right + 4 * o, right + 4 * o + 2
+            ),
             "the second convolution takes out_channels in, not in_channels": 2 * 9 * i * o + norms,
             "that is one convolution with its normalisation; a block has two": 9 * i * o + 2 * o,
             "each pair of an old and a new channel has 3 × 3 numbers": convs / 9 + norms,
@@ -205,7 +219,7 @@ def _lies_in(images: Tensor, larger: Tensor) -> bool:
 @exercise
 def run_any_size(answer):
     weights = _random(3).abs() + 0.5
-    for height, width, divisor in ((32, 32, 16), (20, 33, 8), (100, 90, 16), (7, 64, 4)):
+    for height, width, divisor in ((32, 32, 16), (20, 33, 8), (100, 90, 12), (7, 64, 4)):
         # Smooth, so that a picture may also be resized; never 0, so that a black frame shows.
         coarse = _random(2, 3, 3, 3, seed=height).abs() + 1
         images = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=True)
@@ -215,7 +229,7 @@ def run_any_size(answer):
         padded = pad_to_multiple(images[:, :1], divisor)
         mistakes = {"padded and run; now crop the logits to the size of the images": padded}
         what = "logits with the height and width of the images, and one channel"
-        got = torch.from_numpy(case.array(result, what, mistakes))
+        got = torch.from_numpy(case.array(result, what, mistakes)).float()
         if not net.given:
             case.wrong("the network was never called: the logits come from net(...)", got)
         is_padded = all(len(larger) == len(images) and _lies_in(images, larger) for larger in net.given)
@@ -225,4 +239,7 @@ def run_any_size(answer):
         # A resized picture comes back nearly the same; a crop at the wrong place does not.
         allowed = 1e-4 if is_padded else 0.05
         if not (got - case.expected).abs().mean() <= allowed * case.expected.std():  # nor may it be NaN
-            case.wrong("the values moved: crop where the picture starts", got)
+            hint = "the values moved: crop where the picture starts"
+            if got.min() >= 0 and got.max() <= 1:  # the network's own are larger
+                hint = "return what the network says, its logits: no sigmoid, no mask"
+            case.wrong(hint, got)

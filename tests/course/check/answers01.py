@@ -62,6 +62,8 @@ WRONG = {
     "foreground_share": [
         (lambda mask: 0.3141, "not 0"),
         (lambda mask: mask.mean() / mask.max(), "0 / 0"),
+        (lambda mask: np.count_nonzero(mask) // mask.size, "no fractions"),
+        (lambda mask: np.count_nonzero(mask) / len(mask), "more than the whole"),
     ],
     "box_of_mask": [
         ("columns.min()", "columns.min() * np.nan", "fractions"),
@@ -70,6 +72,7 @@ WRONG = {
         ("columns.max() + 1, rows.max() + 1", "np.ptp(columns) + 1, np.ptp(rows) + 1", "width and height"),
         ("columns.min(), rows.min()", "0, 0", "np.nonzero"),
         (lambda mask: mask.shape, "four numbers"),
+        (BOX, "columns.min(), columns.max() + 1, rows.min(), rows.max() + 1", "another order"),
         ("columns.min()", "columns.min() + 0.5", "fractions"),
         ("len(rows) == 0", "False", "return None"),
         ("None", "0, 0, 0, 0", "no box"),
@@ -81,6 +84,8 @@ WRONG = {
         (lambda mask, least: float("nan"), "one whole number"),
         ("return int(", "return max(1, ", "no blobs"),
         ("table[1:, cv2.CC_STAT_AREA]", "table[1:, 2:4].prod(1)", "fill its box"),
+        ("cv2.CC_STAT_AREA", "cv2.CC_STAT_HEIGHT", "the last column"),
+        ("table[1:, cv2.CC_STAT_AREA] >= min_pixels).sum()", "table[:, 4] >= min_pixels).sum() - 1", "row 0"),
     ],
     "best_threshold": [
         (lambda masks, thresholds: thresholds[-1], "the best threshold"),

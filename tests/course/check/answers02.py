@@ -9,7 +9,7 @@ from PIL import Image
 from solutions import solutions
 
 from segkit.data import load_pair_full
-from segkit.files import read_labels
+from segkit.files import read_labels, read_mask
 
 solution = solutions("02")
 changed = solution.changed
@@ -105,6 +105,12 @@ WRONG = {
         ("return sorted", "return set", "sorted"),
         ("return sorted", "return list", "sorted"),
         (lambda images, masks: [1, 2], "strings"),
+        (
+            "in images if Path(name).stem not in have",
+            "in images if Path(name).stem not in ' '.join(masks)",
+            "whole names",
+        ),
+        ("sorted(Path(name).stem for", "sorted(name.rstrip('.jpegn') for", "take the names"),
     ],
     "split_by_scene": [
         (lambda names: list(names), "dictionary"),
@@ -167,6 +173,7 @@ WRONG = {
         ("INTER_AREA", "INTER_LINEAR", ", at_least=self.size", "", "must average"),
         ("INTER_NEAREST_EXACT", "INTER_NEAREST", "beside the person"),
         (changed("PairDataset", read_mask=read_labels), "more than 0 and 1"),
+        (changed("PairDataset", read_mask=lambda path: np.uint8(read_mask(path) > 127)), "mask is empty"),
         (changed("PairDataset", read_mask=lambda path: 1 / 0), "ZeroDivisionError"),
     ],
 }

@@ -55,6 +55,17 @@ def theirs(widths, bottleneck):
     return UNet(UNetConfig(widths=widths, bottleneck=bottleneck))
 
 
+class Listed(nn.Module):
+    """Nobody finds the weights."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x):
+        return nn.Sequential(*self.layers)(x)
+
+
 class Stub(nn.Module):
     def __init__(self, widths, bottleneck):
         super().__init__()
@@ -98,10 +109,15 @@ WRONG = {
         ("*layers", "*layers[:3]", "missing"),
         ("in (in_channels, ", "in (in_channels, out_channels, ", "too many"),
         (lambda i, o: solution.double_conv(o, i), "other channels"),
+        ("nn.ReLU()", "nn.ReLU6()", "the same again"),
+        ("*layers", "*layers, nn.Dropout(0.1)", "eval mode"),
+        ("nn.BatchNorm2d(", "nn.GroupNorm(1, ", "number 2 to be used"),
+        (changed("double_conv", "nn.Sequential(*layers)", "Listed(layers)", Listed=Listed), "plain list"),
         (lambda i, o: solution.double_conv(i, o)(torch.zeros(1, i, 4, 4)), "nn.Module"),
     ],
     "count_block": [
         (lambda i, o: 0, "add up"),
+        (lambda i, o: sum(map(torch.numel, solution.double_conv(i, o).state_dict().values())), "kept"),
     ],
     "double_and_join": [
         (lambda x, skip: torch.cat([skip, 0 * grow(x)], 1), "then torch.cat"),
@@ -143,5 +159,8 @@ WRONG = {
         ("[..., :height, :width]", "[..., :height, :width].roll(1, -1)", "where the picture"),
         (lambda net, images, d: resize_instead(net, images, d).flip(-1), "values moved"),
         ("padded =", "images += 1; padded =", "work on a copy"),
+        (lambda net, images, d: solution.run_any_size(net, images, 16), "pad first"),
+        ("return net(padded)", "return net(padded).sigmoid()", "no sigmoid"),
+        ("return net(padded)", "return 0 < net(padded)", "no sigmoid"),
     ],
 }
