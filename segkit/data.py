@@ -166,18 +166,18 @@ def read_table(
     Raises: UserError when it is none, or contradicts itself.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            text = file.read()
+        text = path.read_text(encoding="utf-8-sig")
         separator = max(",;\t", key=text.partition("\n")[0].count)  # some spreadsheets write semicolons
-        rows = list(csv.DictReader(StringIO(text, newline=""), delimiter=separator))
+        read = csv.DictReader(StringIO(text, newline=""), delimiter=separator, restval="")
+        rows = [{k.strip(): v if "name" in k else v.strip() for k, v in row.items() if k} for row in read]
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"'{path}' is not a table in UTF-8 that can be read ({error}).") from None
     if not rows or not {*needed} <= rows[0].keys():
         raise UserError(f"'{path}' needs the columns {' and '.join(needed)}, and a line per picture.")
     table = {}
     for row in rows:
-        name = normalize("NFC", row["name"] or "")
-        bare = splitext(name.removeprefix("images/"))[0]
+        name = normalize("NFC", row["name"])
+        bare = splitext(name.strip().removeprefix("images/"))[0]
         name = bare if name not in names and bare in names else name
         row["group"] = row.get("group") or row.get("scene") or name
         first = table.setdefault(name, row)
@@ -188,7 +188,7 @@ def read_table(
 
 def splits_of(path: Path, table: dict[str, dict[str, str]], names: Iterable[str]) -> dict[str, str]:
     """The split of every name in a table.   Raises: UserError when it lacks one, or names an odd split."""
-    if unknown := sorted({str(row["split"]) for row in table.values()} - set(SPLITS)):
+    if unknown := sorted({repr(row["split"]) for row in table.values() if row["split"] not in SPLITS}):
         raise UserError(f"'{path}' names the split {name_some(unknown)}: the splits are {', '.join(SPLITS)}.")
     if missing := sorted(set(names) - table.keys()):
         raise UserError(f"'{path}' has no line for {len(missing)} pictures: {name_some(missing)}.")

@@ -59,7 +59,7 @@ def test_accents_pair_however_the_system_writes_them(make_dataset):
 @cases(
     "table said",
     (b"000,train\n", "columns name and split"),
-    (b"name,split\n000,training\n", "training"),
+    (b"name,split\n000,training\n", "the split 'training'"),
     (b"name,split\n001,val\n", "no line"),
     (b"name,split\n000,train\n000,test\n", "train and test"),
     (b"name,split\n\xff\xfe,train\n", "UTF-8"),
@@ -80,13 +80,22 @@ def test_fine_stripes_become_grey_also_where_only_one_side_shrinks():
     assert (Preprocessing(size=360).resize(stripes[:, :360]) == stripes[:, :360]).all()
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", " , "])
 def test_splits_csv_may_say_where_the_files_are_as_tables_of_others_do(make_dataset, separator):
     folder = make_dataset(4)
     names = ["images/000.jpg", "001.jpg", "002", "images/003"]
     rows = [("name", "split"), *zip(names, ("train", "train", "val", "test"), strict=True)]
     (folder / "splits.csv").write_text("".join(separator.join(row) + "\r\n" for row in rows))
     assert [s.split for s in find_samples(folder)] == ["train", "train", "val", "test"]
+
+
+def test_spaces_in_a_splits_csv_mean_nothing_but_in_the_name_of_a_picture(make_dataset):
+    folder = make_dataset(3)
+    for part, ending in (("images", "jpg"), ("masks", "png")):
+        (folder / part / f"000.{ending}").rename(folder / part / f" 000 .{ending}")
+    (folder / "splits.csv").write_text("name,split,group\n 000 ,train,film\n001 ,test, film\n002,val,x\n")
+    found = [(" 000 ", "train", "film"), ("001", "test", "film"), ("002", "val", "x")]
+    assert [(s.name, s.split, s.group) for s in find_samples(folder)] == found
 
 
 def test_splits_csv_says_the_split_the_source_and_the_group_where_there_is_one(make_dataset):

@@ -90,6 +90,8 @@ def read_class_list(path: Path, pictures: Set[str] = frozenset()) -> dict[int, s
     if all(value is None for value, _ in entries):
         return [name for _, name in entries if name != "__ignore__"] or None  # labelme's has no number
     if any(value is None for value, _ in entries):
+        if "class" in path.name.lower():  # any other text may be about anything
+            raise UserError(f"'{path}' numbers some classes and others not: write lines such as '1 person'.")
         return None
     known: dict[int, str] = {}
     for value, name in entries:
@@ -102,7 +104,7 @@ def _rows(text: str, path: Path, pictures: Set[str]) -> list[tuple[int | None, s
     """What the lines of a text or of a CSV say, [] where they are about pictures."""
     rows = [line.strip() for line in text.splitlines() if line.strip() and line.strip()[0] != "#"]
     if path.suffix.lower() == ".csv":
-        rows = [",".join(cell.strip() for cell in row) for row in csv.reader(rows)]
+        rows = [",".join(cell.strip() for cell in row) for row in csv.reader(rows, skipinitialspace=True)]
     if rows[1:] and not re.search(r"\d", rows[0]) and all(re.search(r"\d", row) for row in rows[1:]):
         rows = rows[1:]  # the heads of columns
     entries = [_class_row(row) for row in rows]
@@ -112,11 +114,16 @@ def _rows(text: str, path: Path, pictures: Set[str]) -> list[tuple[int | None, s
 
 
 def _class_row(row: str) -> tuple[int | None, str]:
-    """(value, name) of one line: "person:192,128,128::", "0 0 0 sky", "2, person", "person: 2", "person"."""
+    """(value, name) of one line: "person:192,128,128::", "0 0 0 sky", "2, person 1", "person: 2", "sky"."""
     row = re.sub(r":[^:\d]*:[^:\d]*$", "", row)  # parts and actions, as CVAT writes them
     number, between = r"\d{1,3}", r"[\s,:;=]+"
-    form = rf"((?:{number}{between})*)(.*?)((?:{between}{number})*)"
-    before, name, after = re.fullmatch(form, row).groups()
+    cells = re.split(r"[,:;=\t]", row)
+    named = [cell for cell in cells if not re.fullmatch(rf"(\s*{number})*\s*", cell)]
+    if len(named) == 1 < len(cells):  # the digits in its cell are the name's own
+        before, name, after = " ".join(cell for cell in cells if cell != named[0]), named[0], ""
+    else:
+        form = rf"((?:{number}{between})*)(.*?)((?:{between}{number})*)"
+        before, name, after = re.fullmatch(form, row).groups()
     numbers = [int(found) for found in re.findall(r"\d+", f"{before} {after}")]
     if len(numbers) >= 3:
         red, green, blue = numbers[-3:]
@@ -136,13 +143,13 @@ def _entries(data: Any, path: Path) -> list[tuple[int | None, str]]:
     if isinstance(data, dict):
         if all(isinstance(v, str) and str(k).isdecimal() for k, v in data.items()):
             return [(int(key), name) for key, name in data.items()]
-        if all(isinstance(k, str) and type(v) is int for k, v in data.items()):
-            return [(value, name) for name, value in data.items()]
+        if all(isinstance(k, str) and str(v).isdecimal() for k, v in data.items()):
+            return [(int(value), name) for name, value in data.items()]
     if isinstance(data, list) and all(isinstance(entry, str) for entry in data):
         return [(None, name) for name in data]
     if isinstance(data, list) and all(isinstance(entry, dict) and "name" in entry for entry in data):
         keys = ("id", "value", "index", "trainId")
-        ids = [next((e[k] for k in keys if type(e.get(k)) is int), None) for e in data]
+        ids = [next((int(e[k]) for k in keys if str(e.get(k)).isdecimal()), None) for e in data]
         return [(key, str(entry["name"])) for key, entry in zip(ids, data, strict=True)]
     return []
 

@@ -46,8 +46,9 @@ MASK_FOLDERS |= {"segmentationclass", "segmentationclasspng"}  # the second is o
 NOT_PICTURES = MASK_FOLDERS | {"masks_instances", "segmentationobject"}
 
 
-class PlainLoader(yaml.SafeLoader):
-    """YAML without aliases: a few lines of them stand for more than memory holds."""
+class PlainLoader(yaml.BaseLoader):
+    """YAML as text alone, so that a class may be called no or 1, and without aliases: a few lines of them
+    stand for more than memory holds."""
 
     def compose_node(self, *place: Any) -> yaml.Node:
         if self.check_event(yaml.AliasEvent):

@@ -321,6 +321,12 @@ def test_labels_of_yolo_lie_below_or_beside_their_pictures(bare, image):
         refuse(bare, {"data.yaml": broken}, words)
 
 
+@cases("names", "[dog, no, person]", "{0: dog, 1: 1, 2: person}")
+def test_a_class_of_yolo_may_be_called_no_or_a_number(src, names):
+    files = {"labels/a.txt": LINE, "labels/b.txt": f"2{LINE[1:]}", "data.yaml": f"names: {names}"}
+    check(src, files, {"a": NOBODY, "b": np.any}, ["person; not used: "])
+
+
 def test_key_points_of_yolo_are_not_taken_for_corners(src):
     lines, names = "0 .5 .5 .2 .2 .1 .1 .2 .2\n", "kpt_shape: [2, 2]\nnames: [person]\n"
     refuse(src, {"labels/a.txt": lines, "data.yaml": names}, "poses")
@@ -471,10 +477,25 @@ def test_a_list_of_classes_says_what_the_numbers_of_a_mask_mean(src, name):
     ("background\ndog\n", "holds 2, which is no class"),
     ("dog\nperson\ncat\n", "names no background"),
     ("0 background\n2 cat\n2 person\n", "gives 2 to cat and to person"),
+    ("0 background\ndog\n2 person\n", "numbers some classes and others not"),
 )
 def test_a_list_that_does_not_fit_is_refused_by_name(src, text, words):
     files = {"classes.txt": text, "masks/a.png": RING * np.uint8(2)}
     refuse(src, files, words, classes="dog" if "dog" in text else None)
+
+
+@cases(
+    "name text",
+    ("_classes.csv", 'Pixel Value, Class\n0, background\n1, "dog, big"\n2, person 1\n3, 2 people\n'),
+    ("labelmap.txt", "background:0,0,0::\ndog, big:9,9,9::\nperson 1:0,0,200::\n2 people:0,200,0::\n"),
+    ("class_dict.csv", 'name,r,g,b\n"dog, big",9,9,9\nperson 1,0,0,200\n2 people,0,200,0\n'),
+)
+def test_digits_and_commas_may_be_part_of_a_class_name(src, name, text):
+    numbers = np.where(RING, 2, np.where(BLOCK, 3, 0)).astype(np.uint8)
+    colours = np.array([[0, 0, 0], [9, 9, 9], [0, 0, 200], [0, 200, 0]], np.uint8)[numbers]
+    files = {name: text, "masks/a.png": numbers if "Pixel" in text else colours}
+    check(src, files, {"a": RING | BLOCK}, ["2 people, person 1; not used: dog, big"])
+    check(src, {}, {"a": RING & (numbers == 2)}, classes=["person 1"])
 
 
 def test_a_class_that_nobody_has_a_pixel_of_fails(src, command):
