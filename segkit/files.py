@@ -71,11 +71,23 @@ def read_image(source: Picture, at_least: int | None = None) -> np.ndarray:
         profile, picture = picture.info.get("icc_profile"), _upright(picture)
         if picture.mode[0] in "IF":  # more than 8 bits: Pillow would clip instead of scaling
             picture = Image.fromarray(_eight_bits(np.asarray(picture), _named(source)))
-        picture = to_srgb(picture, profile)
-        if picture.mode == "RGBA" and picture.getextrema()[3] != (0, 0):  # in a BMP, 0 may be no alpha at all
-            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-        # Pillow copies what is RGB already as well; np.asarray would be read-only.
-        return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+        pixels = np.empty((picture.height, picture.width, 3), np.uint8)
+        # In a BMP, an alpha of 0 everywhere may be no alpha at all.
+        transparent = picture.has_transparency_data
+        shown = transparent and any(band.convert("RGBA").getextrema()[3][1] for _, band in _bands(picture))
+        for rows, band in _bands(picture):
+            band = to_srgb(band, profile)
+            if shown:
+                band = Image.alpha_composite(Image.new("RGBA", band.size, "white"), band)
+            pixels[rows] = np.asarray(band.convert("RGB"))
+        return pixels
+
+
+def _bands(picture: Image.Image, height: int = 1024) -> Iterator[tuple[slice, Image.Image]]:
+    """A picture in pieces: converted as a whole, the largest would be in memory three times."""
+    for top in range(0, picture.height, height):
+        bottom = min(top + height, picture.height)
+        yield slice(top, bottom), picture.crop((0, top, picture.width, bottom))
 
 
 def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
@@ -279,6 +291,8 @@ def _named(source: Picture) -> str:
 @cache
 def _formats() -> tuple[str, ...]:
     """Pillow made ready, at the first picture and not at an import, for what it would not read by itself."""
+    # In blocks of over 32 MB, what it frees goes back to the system: of smaller ones, the C library keeps it.
+    Image.core.set_block_size(64 << 20)
     try:
         from pillow_heif import register_heif_opener
     except ImportError:

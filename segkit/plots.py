@@ -201,23 +201,3 @@ def show_classes(
     patches = [Patch(color=colours[i % len(colours)], label=name) for i, name in enumerate(names)][1:]
     figure.legend(handles=patches, loc="outside lower center", ncols=4, frameon=False)
     return figure
-
-
-def show_confusion(matrix: np.ndarray, names: Sequence[str], title: str = "") -> Picture:
-    """A confusion matrix as shares of each row: of the true pixels of a class, how many were called what.
-
-    matrix: counts (C, C), rows true, columns called.   names: of the classes.
-    """
-    matrix = np.asarray(matrix, float)
-    share = matrix / matrix.sum(1, keepdims=True).clip(1)
-    side = 1.6 + 0.55 * len(names)
-    figure = Picture(figsize=(side + 0.6, side), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), value in np.ndenumerate(share):
-        text, colour = f"{value:.0%}" if value >= 0.005 else "·", "white" if value > 0.55 else "black"
-        axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-    axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="called", ylabel="true", title=title)
-    return figure

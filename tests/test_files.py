@@ -74,6 +74,25 @@ def test_transparent_pixels_become_white(tmp_path):
     assert (read_image(save(tmp_path / "b.png", rgba)) == 9).all()
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "L", "CMYK"])
+def test_a_tall_picture_is_converted_in_pieces_as_it_would_be_whole(tmp_path, mode):
+    colours = np.random.default_rng(0).integers(0, 256, (2500, 3, 4), np.uint8)
+    colours[:1500, :, 3] = 0  # the first piece shows nothing
+    whole = Image.fromarray(colours).convert("RGB" if mode in ("P", "CMYK") else "RGBA").convert(mode)
+    whole.save(path := tmp_path / ("a.tif" if mode == "CMYK" else "a.png"))
+    expected = whole.convert("RGBA")
+    expected = Image.alpha_composite(Image.new("RGBA", whole.size, "white"), expected).convert("RGB")
+    assert (read_image(path) == np.asarray(expected)).all()
+
+
+def test_a_huge_picture_of_little_bytes_does_not_fill_the_memory(tmp_path):
+    Image.new("RGBA", (8000, 5000)).save(tmp_path / "a.png", compress_level=1)
+    code = "import resource, sys; from segkit.files import read_image; read_image(sys.argv[1])"
+    code += "; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)"
+    shown = subprocess.run([sys.executable, "-c", code, tmp_path / "a.png"], capture_output=True, text=True)
+    assert float(shown.stdout) < 0.6, shown  # GB; converted as a whole it was 0.8
+
+
 @pytest.mark.parametrize(("orientation", "k"), [(3, 2), (6, 3), (8, 1)])
 @pytest.mark.parametrize("ending", ["png", "tif", "grey.tif"])  # Pillow maps uncompressed grey into memory
 def test_the_exif_rotation_is_applied(tmp_path, photo, ending, orientation, k):

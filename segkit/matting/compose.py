@@ -31,6 +31,8 @@ def on_its_own(image: np.ndarray, prob: np.ndarray, threshold: float = 0.5) -> t
 
     prob: float in [0, 1], as a Segmenter returns it, (H, W) or smaller.   Introduced in notebook 16.
     """
+    if prob.max() <= threshold:  # nobody: all of the photograph is hidden, and nothing is to be cleaned
+        return image, np.zeros(image.shape[:2], np.float32)
     alpha = refine_alpha(image, prob, threshold)
     return clean_colours(image, alpha), alpha
 

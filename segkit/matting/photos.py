@@ -40,7 +40,8 @@ DESCRIBING = {270, 271, 272, 305, 306, 315, 33432, 0x8769, 0x8825}
 
 BATCH_PIXELS = 36_000_000
 """So many pixels are in memory together, or one picture that has more. With all results a process takes
-1.4 GB for 50 megapixels, 2.3 for 100, and 2.9 for 150, which are the most; with the mask alone, 1.8."""
+1.4 GB for 50 megapixels, 2.3 for 100, and 2.9 for 150, which are the most; with the mask alone, or of
+nobody, 1.9."""
 
 Job = tuple[Path, Any]
 """A picture, and what its results need to know."""
@@ -145,8 +146,8 @@ def predict_files(
     side = math.inf if several else ANSWER
 
     def write(path: Path, files: dict[str, Path], image: np.ndarray, prob: np.ndarray) -> None:
+        metadata, count = _described(path)  # Pillow may decode it for that, so before memory is needed
         labels = person.labels(prob if several else resize_smoothly(prob, *image.shape[:2]))
-        metadata, count = _described(path)
         said = [f"it holds {count} pictures, and the first was taken"] if count > 1 else []
         said += [] if labels.any() else [f"no {kind_of(person)} was found"]
         alone = cache(lambda: on_its_own(image, person.foreground(prob), person.threshold))

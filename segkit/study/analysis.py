@@ -252,3 +252,26 @@ def counts_by_threshold(person: np.ndarray, rest: np.ndarray, thresholds: Sequen
     cuts = np.asarray(thresholds, np.float32)
     tp, fp = (torch.from_numpy(len(p) - np.searchsorted(p, cuts, side="right")) for p in (person, rest))
     return Counts(tp, fp, len(person) - tp, len(rest) - fp)
+
+
+# --- which class is taken for which ----------------------------------------------------------------------
+
+
+def show_confusion(matrix: np.ndarray, names: Sequence[str], title: str = "") -> Picture:
+    """A confusion matrix as shares of each row: of the true pixels of a class, how many were called what.
+
+    matrix: counts (C, C), rows true, columns called.   names: of the classes.   Introduced in notebook 14.
+    """
+    matrix = np.asarray(matrix, float)
+    share = matrix / matrix.sum(1, keepdims=True).clip(1)
+    side = 1.6 + 0.55 * len(names)
+    figure = Picture(figsize=(side + 0.6, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), value in np.ndenumerate(share):
+        text, colour = f"{value:.0%}" if value >= 0.005 else "·", "white" if value > 0.55 else "black"
+        axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="called", ylabel="true", title=title)
+    return figure

@@ -10,7 +10,8 @@ from PIL import Image
 from segkit.course.knobs.lesson14 import PartsExplorer
 from segkit.course.knobs.lesson15 import VolumeExplorer
 from segkit.metrics import hausdorff
-from segkit.plots import CLASS_COLOURS, paint_labels, show_classes, show_confusion
+from segkit.plots import CLASS_COLOURS, paint_labels, show_classes
+from segkit.study.analysis import show_confusion
 
 
 def test_a_louder_class_takes_pixels_and_a_quieter_one_gives_them_back():
