@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from io import StringIO
 from os.path import splitext
 from pathlib import Path
-from unicodedata import normalize
 
 import cv2
 import numpy as np
@@ -34,6 +33,7 @@ from segkit.files import (
     atomic_path,
     cache_folder,
     check_choice,
+    in_utf8,
     list_images,
     name_some,
     open_picture,
@@ -150,7 +150,7 @@ def pictures_by_name(folder: Path) -> dict[str, Path]:
     found, place = {}, folder if folder.parent.is_dir() else folder.parent  # which is what was given
     for path in list_images(place) if folder.is_dir() or place != folder else ():
         # Accents come in one piece (NFC) or two (NFD), depending on the system that wrote the name.
-        name = normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
+        name = in_utf8(path.relative_to(folder).with_suffix("").as_posix())
         if name in found:
             raise UserError(f"'{found[name]}' and '{path}' share a name: which one is meant? Rename one.")
         found[name] = path
@@ -176,7 +176,7 @@ def read_table(
         raise UserError(f"'{path}' needs the columns {' and '.join(needed)}, and a line per picture.")
     table = {}
     for row in rows:
-        name = normalize("NFC", row["name"])
+        name = in_utf8(row["name"])
         bare = splitext(name.strip().removeprefix("images/"))[0]
         name = bare if name not in names and bare in names else name
         row["group"] = row.get("group") or row.get("scene") or name

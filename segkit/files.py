@@ -342,9 +342,9 @@ def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path] = (), overwrit
     overwrite: what is there already may be replaced; an input never.   Raises: UserError.
     """
     sources = {(s.st_dev, s.st_ino) for s in (path.stat() for path in map(Path, inputs) if path.exists())}
-    if blocked := [path.parent for path in outputs if path.parent.is_file()]:
+    if blocked := [path.parent for path in outputs if os.path.isfile(path.parent)]:
         raise UserError(f"'{blocked[0]}' is a file: results go into a folder, choose another name.")
-    there = [path for path in outputs if path.exists()]
+    there = [path for path in outputs if os.path.exists(path)]  # not of Path: that fails for a long name
     for path in there:
         if (path.stat().st_dev, path.stat().st_ino) in sources:
             raise UserError(f"'{path}' is to be read, and its result would replace it: choose another place.")
@@ -357,7 +357,12 @@ def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path] = (), overwrit
 
 def same_name(name: str) -> str:
     """One text for names that are one file on some disk: any case, accents in one piece (NFC) or two."""
-    return unicodedata.normalize("NFC", name).casefold()
+    return in_utf8(name).casefold()
+
+
+def in_utf8(name: str) -> str:
+    """A file's name with accents in one piece (NFC), and � for what is not UTF-8, as in some old zips."""
+    return unicodedata.normalize("NFC", os.fsencode(name).decode(errors="replace"))
 
 
 def unique_names(wanted: Sequence[str]) -> list[str]:

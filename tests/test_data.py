@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,14 @@ def test_accents_pair_however_the_system_writes_them(make_dataset):
     (folder / "masks" / "000.png").rename(folder / "masks" / "Jos\u00e9.png")
     (folder / "splits.csv").write_text("name,split\nJose\u0301,val\n")
     assert [(s.name, s.split) for s in find_samples(folder)] == [("Jos\u00e9", "val")]
+
+
+def test_a_name_that_is_not_in_utf8_is_a_name_too(make_dataset):
+    folder, name = make_dataset(3), os.fsdecode(b"M\xfcller")  # as an old zip file has it
+    (folder / "images" / "001.jpg").rename(folder / "images" / f"{name}.jpg")
+    (folder / "masks" / "001.png").rename(folder / "masks" / f"{name}.png")
+    write_splits(folder, assign_splits([sample.name for sample in find_samples(folder)]))
+    assert [sample.name for sample in find_samples(folder)] == ["000", "002", "M\ufffdller"]
 
 
 @cases(

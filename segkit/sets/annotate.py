@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from segkit.data import shrink
-from segkit.files import UserError, check_choice, list_images, unique_names, write_table, write_text
+from segkit.files import UserError, check_choice, in_utf8, list_images, unique_names, write_table, write_text
 from segkit.matting.photos import PicturesReport, kind_of
 from segkit.plots import overlay
 from segkit.predict import Segmenter
@@ -179,7 +179,7 @@ def _names(stamps: dict[Path, list[str]], before: list[Annotated], out: Path, re
                 "annotated and somebody may have corrected: rename it, or choose another place for --out."
             )
     taken = [record.name for record in before]
-    plain = ["_".join(Path(stamps[path][0]).with_suffix("").parts) for path in todo]
+    plain = [in_utf8("_".join(Path(stamps[path][0]).with_suffix("").parts)) for path in todo]
     return dict(zip(todo, unique_names(taken + plain)[len(taken) :], strict=True))
 
 

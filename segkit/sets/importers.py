@@ -24,6 +24,7 @@ from segkit.files import (
     UserError,
     atomic_path,
     check_choice,
+    in_utf8,
     mask_values,
     name_some,
     open_picture,
@@ -294,7 +295,7 @@ def write_class_name(folder: str | Path, name: str) -> None:
 
 def _names(layout: Layout) -> list[str]:
     """A name for each picture: its stem where all of these differ, else its path with _ for /."""
-    paths = [example.image.relative_to(layout.root) for example in layout.examples]
+    paths = [Path(in_utf8(str(one.image.relative_to(layout.root)))) for one in layout.examples]
     if len({same_name(path.stem) for path in paths}) == len(paths):
         return [path.stem for path in paths]
     layout.tell("some pictures share a name: the folder became part of every name")

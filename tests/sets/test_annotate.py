@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import cv2
 import numpy as np
@@ -117,6 +118,7 @@ def test_confidence_is_the_dice_that_the_probabilities_promise():
 
 def test_a_broken_picture_is_named_and_the_rest_is_done(bright, photos, tmp_path, monkeypatch):
     (photos / "broken.jpg").write_bytes(b"not a picture")
+    (photos / "dim.png").rename(photos / os.fsdecode(b"M\xfcller.png"))  # a name that is not in UTF-8
     out, ask = tmp_path / "out", Segmenter.predict_batch
 
     def refuse_the_turned_one(self, images):
@@ -127,7 +129,7 @@ def test_a_broken_picture_is_named_and_the_rest_is_done(bright, photos, tmp_path
     monkeypatch.setattr(Segmenter, "predict_batch", refuse_the_turned_one)
     report = annotate_folder(bright, photos, out, progress=False)
     assert [path.name for path in report.failed] == ["broken.jpg", "turned.jpg"]
-    assert len(find_samples(out)) == len(report.confidence) == 4
+    assert len(find_samples(out)) == len(report.confidence) == 4 and "M\ufffdller" in report.confidence
 
 
 def test_an_interrupted_run_goes_on(bright, photos, tmp_path, monkeypatch):
