@@ -157,8 +157,10 @@ class VideoReader:
             found.append(
                 f"'{self.path}' should hold {self._stream.frames} frames, and {self.count} could be read."
             )
-        end, slack = float(self.last + 1 / self.info.fps), 1.0 if self._stream.duration else 2.0
-        early = end < (self.info.seconds or 0) - max(slack, 0.02 * (self.info.seconds or 0))
+        end, seconds = float(self.last + 1 / self.info.fps), self.info.seconds or 0
+        least = seconds - max(1.0 if self._stream.duration else 2.0, 0.02 * seconds)
+        # Where a file gives one length for all it holds, it is that of the longest, often the sound.
+        early = end < least and (self._stream.duration or _end_of_all(self.path) < least)
         if early or self.path.stat().st_size < _declared_size(self.path):
             found.append(
                 f"'{self.path}' is cut off: it should be {self.info.seconds or end:.1f} s long, "
@@ -243,6 +245,13 @@ def _hdr_tables(curve: int) -> tuple[np.ndarray, np.ndarray]:
     return (nits / 203).astype(np.float32), (255 * soft ** (1 / 2.4)).round().astype(np.uint8)
 
 
+def _end_of_all(path: Path) -> float:
+    """When the last packet of any kind ends, in seconds, by the clock of the file itself."""
+    with open_container(path) as container:
+        known = (packet for packet in packets_of(container, None) if packet and packet.pts is not None)
+        return float(max(((p.pts + (p.duration or 0)) * p.time_base for p in known), default=0))
+
+
 def _declared_size(path: Path) -> int:
     """How many bytes a Matroska or WebM file should have, as its Segment says; 0 where it does not say."""
     with path.open("rb") as file:
@@ -256,7 +265,7 @@ def _declared_size(path: Path) -> int:
 
 
 def packets_of(container, stream) -> Iterator:
-    """Packets of a stream; None stands for a place that could not be read."""
+    """Packets of a stream, or of all (None); None stands for a place that could not be read."""
     failures = 0
     while failures < 20:
         try:

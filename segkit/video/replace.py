@@ -92,8 +92,9 @@ class VideoReport:
 
     def __str__(self) -> str:
         again = f", {self.resumed:,} of them from the run before" if self.resumed else ""
+        frames = f"{self.frames:,} frame{'s' * (self.frames != 1)}"
         return (
-            f"{self.path}: {self.frames:,} frames of {self.width}x{self.height}{again}, {self.audio}; "
+            f"{self.path}: {frames} of {self.width}x{self.height}{again}, {self.audio}; "
             f"{self.seconds:.1f} s, {self.fps:.1f} frames per second"
         )
 

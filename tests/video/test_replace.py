@@ -19,7 +19,7 @@ import segkit.video.replace
 from segkit.files import UserError, write_image
 from segkit.video.files import HLG, PQ, VideoReader, folder_writer, to_sdr, write_video
 from segkit.video.live import open_stream
-from segkit.video.replace import painter, replace_in_video
+from segkit.video.replace import VideoReport, painter, replace_in_video
 from segkit.video.smooth import (
     Clip,
     Smoother,
@@ -52,8 +52,8 @@ def doubtful_picture(number: int, width: int, height: int) -> np.ndarray:
 
 
 def make_video(path, count=20, fps=10, times=None, size=(96, 64), audio=None, codec="libx264",
-               pixels="yuv420p", base=None, draw=picture, aspect=1, **opts):  # fmt: skip
-    """A clip made by PyAV alone, with a tone as its sound; `times` in units of `base` seconds."""
+               pixels="yuv420p", base=None, draw=picture, aspect=1, longer=0, **opts):  # fmt: skip
+    """A clip made by PyAV alone, with a tone that may last `longer`; `times` in units of `base` seconds."""
     base = base or Fraction(1, fps)
     times = times or list(range(count))
     with av.open(str(path), "w", options=opts) as out:
@@ -71,7 +71,7 @@ def make_video(path, count=20, fps=10, times=None, size=(96, 64), audio=None, co
             out.mux(video.encode(frame))
         out.mux(video.encode(None))
         if sound:
-            length = int(48000 * float((times[-1] + 1) * base))
+            length = int(48000 * (float((times[-1] + 1) * base) + longer))
             tone = (np.sin(np.arange(length) / 20) * 8000).astype(np.int16)
             frame = av.AudioFrame.from_ndarray(tone[None], "s16", "mono")
             frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
@@ -408,6 +408,13 @@ def test_a_video_that_is_cut_off_gives_what_can_be_read_and_says_so(tmp_path, br
     assert problems == []
 
 
+@pytest.mark.parametrize(("first", "audio"), [(0, "aac"), (50, None)])
+@pytest.mark.parametrize("name", ["a.mkv", "a.flv"])
+def test_sound_that_lasts_longer_and_a_late_start_are_no_damage(tmp_path, name, first, audio):
+    source = make_video(tmp_path / name, times=[*range(first, first + 20)], audio=audio, longer=5)
+    assert read(source)[2] == []
+
+
 def test_damage_in_the_middle_does_not_stop_the_rest(tmp_path, bright):
     source = make_video(tmp_path / "a.ts", count=200)
     data = bytearray(source.read_bytes())
@@ -598,6 +605,7 @@ def test_clips_are_smoothed_and_compared_at_their_own_size(bright):
 
 def test_the_command_writes_a_video_and_says_how_fast(tmp_path, command, weights, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    assert "1 frame of 96x64, no sound" in str(VideoReport(tmp_path, 96, 64, 1))
     make_video("a.mp4", audio="aac")
     write_image("beach.jpg", picture(0))
     for number, background in enumerate(("blur", "#00aa55", "beach.jpg")):
