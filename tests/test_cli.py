@@ -261,9 +261,11 @@ def test_data_commands_reach_their_rooms(make_dataset, command):
     ("predict {none} -m person-small -o {out} --background beach.jpg", "'beach.jpg' does not exist"),
     ("predict {none} -m person-small -o {out} --background red", "none' does not exist"),
 )
-def test_a_users_mistake_is_one_sentence_and_exit_code_1(tmp_path, command, typed, said):
+def test_a_users_mistake_is_one_sentence_and_exit_code_1(tmp_path, command, monkeypatch, typed, said):
     places = {name: str(tmp_path / name) for name in ("none", "out", "file")}
     (tmp_path / "file").touch()
+    (tmp_path / "red").mkdir()  # a folder is no background, and hides no colour
+    monkeypatch.chdir(tmp_path)
     code, _, err = command(*shlex.split(typed.format(**places)))
     assert code == 1 and said in err
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())

@@ -168,7 +168,8 @@ class Page:
         """The same look at several photographs, at full size, in one file."""
         said = request.query_params
         photos = [self.kept(key, Photo) for key in said.get("keys", "").split(",")]
-        return StreamingResponse(zipped(photos, *self.look(said)), headers=saved_as("segkit.zip"))
+        how = {"headers": saved_as("segkit.zip"), "media_type": "application/zip"}
+        return StreamingResponse(zipped(photos, *self.look(said)), **how)
 
     # Videos
 

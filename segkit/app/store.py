@@ -51,7 +51,8 @@ class Store:
         self.sweep()
         with self._lock:
             if key not in self._things:
-                raise Gone(f"it is deleted {KEPT_MINUTES} minutes after its last use: send it again.")
+                why = f"it is deleted {KEPT_MINUTES} minutes after its last use, or earlier, for newer things"
+                raise Gone(f"{why}: send it again, and less at a time.")
             _, thing = self._things.pop(key)
             self._things[key] = time.monotonic(), thing
         return thing

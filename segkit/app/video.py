@@ -21,8 +21,9 @@ MOST_SECONDS = 60
 MOST_PIXELS = 2_100_000
 """Of a frame: full HD."""
 
-PATIENCE = 30
-"""Seconds; after so long without a question for its state the page was left, and the work stops."""
+PATIENCE = 90
+"""Seconds; after so long without a question for its state the page was left, and the work stops. A browser
+lets a page that nobody looks at ask once in a minute."""
 
 ONE_AT_A_TIME = threading.Lock()
 

@@ -119,7 +119,7 @@ def read_background(text: str | None):
     """What is put behind: None, a word, a colour or a picture.   Raises: UserError."""
     if text in (None, "blur", "portrait"):
         return text
-    if Path(text).exists() or Path(text).suffix.lower() in IMAGE_SUFFIXES:
+    if Path(text).is_file() or Path(text).suffix.lower() in IMAGE_SUFFIXES:
         return read_image(text)
     from segkit.matting.compose import parse_colour  # loads torch
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from segkit.cli.common import add_looks, add_pairs, add_segmenter, load_segmenter, read_background, read_pairs
-from segkit.files import UserError, same_name
+from segkit.files import UserError, find_images, same_name
 
 EXAMPLE = "segkit predict photos/ -o out --write mask,overlay,cutout --background blur"
 
@@ -65,13 +65,14 @@ def run(args) -> int:
         if piped and report.written:
             sys.stdout.buffer.write(report.written[0].read_bytes())
             sys.stdout.buffer.flush()
-    for path, why in report.failed.items():
-        said = f"left out {path}: {why}"
-        print(said.replace(f"'{stdin}'", str(stdin)).replace(str(stdin), "standard input"), file=sys.stderr)
-    for path, what in report.notes.items():
-        print(f"note: {path}: {what}", file=sys.stderr)
+    said = [f"left out {path}: {why}" for path, why in report.failed.items()]
+    said += [f"note: {path}: {what}" for path, what in report.notes.items()]
+    for line in said:
+        print(line.replace(f"'{stdin}'", str(stdin)).replace(str(stdin), "standard input"), file=sys.stderr)
     if not piped:
-        print(f"{len(report.written)} files written to {args.out}, {len(report.failed)} pictures left out")
+        new, lost = len(report.written), len(report.failed)
+        files, pictures = f"{new} file{'s' * (new != 1)}", f"{lost} picture{'s' * (lost != 1)}"
+        print(f"{files} written to {args.out}, {pictures} left out")
     return 1 if report.failed else 0
 
 
@@ -83,6 +84,8 @@ def _watch(args, cut_out: Callable, kinds: list[str]) -> int:
     if len(args.input) != 1 or not Path(args.input[0]).is_dir():
         raise UserError("--watch takes one folder: segkit predict --watch inbox -o out")
     cut_out([], args.out, progress=False)  # says now what is wrong with the settings
+    if others := find_images(args.input[0])[1]:
+        print(f"note: {args.input[0]}: not taken from there: {others}", file=sys.stderr)
     out, count, owners = Path(args.out), Counter(), {}
 
     def place_of(path: Path) -> Path:  # the folders below are kept
@@ -113,5 +116,7 @@ def _watch(args, cut_out: Callable, kinds: list[str]) -> int:
                 print(f"{path} -> {file}", flush=True)
             for why in report.failed.values():
                 print(f"left out {path}, until it changes: {why}", file=sys.stderr)
+            for what in report.notes.values():
+                print(f"note: {path}: {what}", file=sys.stderr)
     print(f"\nstopped watching {args.input[0]}: {count['cut out']} cut out, {count['left out']} left out")
     return 1 if count["left out"] else 0

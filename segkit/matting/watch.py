@@ -30,9 +30,9 @@ def watch_folder(
     every: seconds between two looks.   sleep: for tests.
     Yields: the picture and what came of it.   Raises: UserError.
     """
-    out = Path(out).resolve()
-    if out.is_relative_to(Path(folder).resolve()):
-        raise UserError(f"the results must not go into '{folder}', which is watched: choose another -o.")
+    out, watched = Path(out).resolve(), Path(folder).resolve()
+    if out.is_relative_to(watched) or watched.is_relative_to(out):
+        raise UserError(f"results must not go into or around '{folder}', which is watched: take another -o.")
     before = _stamps(folder, out)
     done = {path: stamp for path, stamp in before.items() if finished(path)}
     written = set()

@@ -68,10 +68,11 @@ class AnnotateReport(PicturesReport):
     """How many pictures earlier runs had done."""
 
     def __str__(self) -> str:
-        unsure = sum(value < UNSURE for value in self.confidence.values())
+        pictures, unsure = len(self.confidence), sum(value < UNSURE for value in self.confidence.values())
         again = f", {self.resumed} of them from a run before" if self.resumed else ""
         return (
-            f"{len(self.confidence)} pictures{again}, {self.annotations} annotations; "
+            f"{pictures} picture{'s' * (pictures != 1)}{again}, "
+            f"{self.annotations} annotation{'s' * (self.annotations != 1)}; "
             f"{unsure} with a confidence below {UNSURE}\n"
             f"look:     {self.out / 'review.html'}\n"
             f"correct:  labelme {self.out / 'images'}   (in other tools: --format yolo cvat label-studio)\n"
@@ -171,16 +172,16 @@ def _records(out: Path) -> list[Annotated]:
 def _names(stamps: dict[Path, list[str]], before: list[Annotated], out: Path, report: PicturesReport) -> dict:
     """The pictures to do, each with a name that no other one has or had; one that has changed fails."""
     done = {record.source[0]: record for record in before}
-    todo = [path for path, (name, _) in stamps.items() if name not in done]
-    for path in stamps.keys() - todo:
+    new = [path for path, (name, _) in stamps.items() if name not in done]
+    for path in stamps.keys() - new:
         if (known := done[stamps[path][0]]).source != stamps[path]:
             report.failed[path] = (
                 f"'{path}' is another picture than '{out / 'images' / known.file}', which an earlier run "
                 "annotated and somebody may have corrected: rename it, or choose another place for --out."
             )
     taken = [record.name for record in before]
-    plain = [in_utf8("_".join(Path(stamps[path][0]).with_suffix("").parts)) for path in todo]
-    return dict(zip(todo, unique_names(taken + plain)[len(taken) :], strict=True))
+    plain = [in_utf8("_".join(Path(stamps[path][0]).with_suffix("").parts)) for path in new]
+    return dict(zip(new, unique_names(taken + plain)[len(taken) :], strict=True))
 
 
 def _check_settings(out: Path, settings: dict, folder: Path) -> None:

@@ -157,6 +157,7 @@ def test_several_photos_come_as_one_zip_and_none_replaces_another(address, astro
     sizes = {"a.png": 64, "a.jpg": 80, "../b.png": 96}
     keys = [send(address, encoded(astronaut[:side, :side]), name) for name, side in sizes.items()]
     answer = ask(address, "/zip", keys=",".join(keys), background="colour")
+    assert answer.headers["Content-Type"] == "application/zip"
     with zipfile.ZipFile(io.BytesIO(answer.data)) as made:
         found = {name: Image.open(made.open(name)).size[0] for name in made.namelist()}
     assert found == {"a_colour.jpg": 64, "a_colour-2.jpg": 80, ".._b_colour.jpg": 96}
@@ -381,6 +382,7 @@ def test_a_video_is_cancelled_and_the_next_one_waits_for_its_turn(address, clip,
 
 
 def test_a_video_nobody_waits_for_is_stopped(address, clip, slow_network, monkeypatch):
+    assert video.PATIENCE > 60  # a page that nobody looks at asks once in a minute
     monkeypatch.setattr(video, "PATIENCE", 0.3)
     key = send(address, clip, path="/videos")
     time.sleep(1)

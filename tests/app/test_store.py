@@ -57,9 +57,11 @@ def test_beyond_the_limit_the_one_unused_for_longest_goes_first(monkeypatch):
     monkeypatch.setattr(store, "MOST_BYTES", 250)
     kept, (one, two, three) = store.Store(), [Thing() for _ in range(3)]
     first = kept.put(one)
-    kept.put(two)
+    second = kept.put(two)
     kept.get(first)
     kept.put(three)
+    with pytest.raises(store.Gone, match="less at a time"):  # its minutes are not over
+        kept.get(second)
     assert [thing.closed for thing in (one, two, three)] == [0, 1, 0]
 
 

@@ -223,8 +223,11 @@ def test_standard_input_comes_back_on_standard_output(weights, tmp_path, monkeyp
     assert code == 1 and out == b"" and "standard input is not a picture" in err
     code, out, err = piped(data, "--write", "mask,cutout")
     assert code == 1 and out == b"" and "one result" in err
-    code, out, err = piped(data, "-o", str(tmp_path / "out"))
-    assert code == 0 and (tmp_path / "out" / "stdin_cutout.png").exists()
+    frames, file = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green")], io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    code, out, err = piped(file.getvalue(), "-o", str(tmp_path / "out"))
+    assert code == 0 and b"1 file written" in out and (tmp_path / "out" / "stdin_cutout.png").exists()
+    assert "note: standard input: it holds 2 pictures" in err
 
 
 def test_a_folder_keeps_the_folders_below_it_and_says_what_is_no_picture(bright, tmp_path):

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from segkit.files import UserError, write_image
 from segkit.matting.photos import FolderReport
@@ -68,12 +69,15 @@ def test_what_is_there_already_is_taken_unless_it_has_results(inbox):
 
 
 def test_results_in_the_watched_folder_would_never_end(inbox):
-    with pytest.raises(UserError, match="must not go into"):
-        next(watch_folder(inbox, inbox / "out", lambda path, again: None))
+    for out in (inbox / "out", inbox.parent):  # around it: all pictures there would be taken for results
+        with pytest.raises(UserError, match="must not go into or around"):
+            next(watch_folder(inbox, out, lambda path, again: None))
 
 
 def test_the_command_names_each_picture_and_sums_up(inbox, tmp_path, weights, command, monkeypatch):
-    write_image(inbox / "old.png", np.zeros((8, 8, 3), np.uint8))
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green")]
+    frames[0].save(inbox / "old.png", save_all=True, append_images=frames[1:])
+    (inbox / "list.txt").touch()
     coming = [
         lambda: write_image(inbox / "below" / "new.png", np.zeros((8, 8, 3), np.uint8)),
         lambda: (inbox / "text.jpg").write_text("hello"),
@@ -94,7 +98,8 @@ def test_the_command_names_each_picture_and_sums_up(inbox, tmp_path, weights, co
     for wanted, why in told:
         code, out, err = command("predict", "--watch", inbox, *options)
         assert f"stopped watching {inbox}: {wanted}" in out
-        assert code == bool(why) and why in err
+        assert code == bool(why) and why in err and f"note: {inbox}: not taken from there: 1 .txt" in err
+        assert (f"note: {inbox / 'old.png'}: it holds 2 pictures" in err) == bool(why)
         for name in ("text.jpg", "old.jpg"):
             (inbox / name).unlink(missing_ok=True)
     os.utime(inbox / "old.png", (2e9, 2e9))  # changed since its results were made

@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 from segkit.data import find_samples
 from segkit.files import UserError, embedded_path, read_image, read_mask, write_image
 from segkit.predict import Segmenter
-from segkit.sets.annotate import AnnotateConfig, annotate_folder, confidence
+from segkit.sets.annotate import AnnotateConfig, AnnotateReport, annotate_folder, confidence
 from segkit.sets.exporters import cut_pieces, outline
 from segkit.sets.importers import import_folder
 
@@ -198,6 +198,7 @@ def test_pieces_are_cut_where_people_do_not_touch():
 
 
 def test_the_command_says_what_to_do_next(command, weights, photos, tmp_path):
+    assert str(AnnotateReport(tmp_path, {"a": 1.0}, 1)).startswith("1 picture, 1 annotation; ")
     arguments = ["annotate", photos, "-o", tmp_path / "out", "-m", weights, "--per", "image"]
     code, said, _ = command(*arguments)
     assert code == 0 and "5 pictures" in said and "segkit data import" in said
