@@ -129,6 +129,9 @@ def test_evaluate_says_which_pictures_the_network_was_trained_on(trained, tmp_pa
     command("train", folder, "-o", other, "--splits", tmp_path / "other.csv", "--num_epochs=1", *QUICK)
     _, out, _ = command("evaluate", other, folder)
     assert f"8 of these pictures are of the train split: --splits {tmp_path / 'other.csv'}" in out
+    swapped = (tmp_path / "other.csv").read_text().replace("train", "test").replace("val", "train")
+    (tmp_path / "other.csv").write_text(swapped)
+    assert "dealt otherwise in training" in command("evaluate", other, folder, "-o", tmp_path / "swapped")[1]
     (tmp_path / "other.csv").unlink()
     assert "cannot be told" in command("evaluate", other, folder, "--split", "test")[1]
     shutil.copytree(folder, tmp_path / "ears")

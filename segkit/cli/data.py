@@ -67,7 +67,8 @@ def run(args) -> int:
         from segkit.sets.exporters import export_dataset
 
         report = export_dataset(args.folder, args.out, args.format)
-        print(f"{report.written} pictures written to {args.out} as {', '.join(args.format)}")
+        pictures = f"{report.written} picture{'s' * (report.written != 1)}"
+        print(f"{pictures} written to {args.out} as {', '.join(args.format)}")
         if report.dropped:
             print(f"note: these formats have no place for {', '.join(report.dropped)}")
         return say_left_out(report.failed)

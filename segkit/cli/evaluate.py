@@ -26,6 +26,7 @@ def run(args) -> int:
     from segkit.evaluate import FILES, evaluate, write_evaluation
     from segkit.predict import Segmenter
     from segkit.sets.groups import find_leaks
+    from segkit.training.runs import fingerprint
 
     person = Segmenter.load(args.checkpoint)
     run = Path(args.checkpoint)
@@ -50,7 +51,10 @@ def run(args) -> int:
             found = find_samples(args.data, labels=labels, splits=dealt)
             learned = {sample.name for sample in found if sample.split == "train"}
             seen = sum(sample.name in learned for sample in result.samples)
-            if seen and split != "train":
+            known = {one.get("which") for one in person.info.trained_on} - {None}
+            if known and not person.info.config.get("limit") and fingerprint(learned) not in known:
+                print(f"{args.data} was dealt otherwise in training: these may be pictures that it has seen")
+            elif seen and split != "train":
                 how = f"--splits {dealt} --split test" if dealt else "--split test"
                 print(f"{seen} of these pictures are of the train split: {how} scores on new ones")
         for leak in find_leaks(args.data, splits=args.splits, labels=labels):

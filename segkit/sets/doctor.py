@@ -101,6 +101,8 @@ class DatasetReport:
             lines += [f"    ... and {len(same) - most} more"] if len(same) > most else []
         mend = f"masks of other names and kinds are read by segkit data import {self.folder} -o NEW"
         end = "no errors: ready to train." if self.healthy else f"errors: mend these before training; {mend}."
+        if self.healthy and (empty := [split for split in ("train", "val") if not counts[split]]):
+            end = f"no errors, and nothing in {' and '.join(empty)}: training needs pictures in both splits."
         lines.append(end)
         return "\n".join(lines)
 

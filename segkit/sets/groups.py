@@ -53,7 +53,8 @@ def deal_folder(folder: str | Path, seed: int = 0, group: str | None = None, ove
     grouped = bool(group) or len(sizes) < len(names)
     path = write_splits(folder, splits, groups if grouped else None, overwrite)
     pictures, whole = Counter(splits.values()), Counter({groups[n]: s for n, s in splits.items()}.values())
-    counts = [f"{pictures[split]} {split}" + f" ({whole[split]} groups)" * grouped for split in SPLITS]
+    of = {split: f" ({whole[split]} group{'s' * (whole[split] != 1)})" * grouped for split in SPLITS}
+    counts = [f"{pictures[split]} {split}{of[split]}" for split in SPLITS]
     parts = [f"{path}: {', '.join(counts)}"]
     if group and (alone := [name for name in names if sizes[groups[name]] == 1]):
         parts.append(f"{len(alone)} pictures stand alone by '{group}': {name_some(alone, 5)}")

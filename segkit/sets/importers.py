@@ -69,8 +69,9 @@ class Report:
         return self.layout.notes
 
     def __str__(self) -> str:
-        pairs, of = f"{len(self.written)} pairs to {self.out}", self.class_name
+        of, count = self.class_name, len(self.written)
         lines = [f"found:    {self.layout}", f"{of + ':':9} {self.used}"]
+        pairs = f"{count} pair{'s' * (count != 1)} to {self.out}"
         lines += [f"written:  {pairs}, {self.empty} of them without {of}"]
         if self.left_out:
             named = f"{len(self.left_out)} without an annotation: {name_some(self.left_out)}"

@@ -58,7 +58,7 @@ def detect_layout(src: Path, only: str | None = None) -> Layout:
     tree.read_lists(layout)
     layout.settle_splits()
     if rest := [path for path in tree.files if path not in layout.read]:
-        layout.tell(f"{len(rest)} files were not read: {name_some([p.name for p in rest], 5)}")
+        layout.tell("not read", *(path.name for path in rest))
     if tree.others:
         layout.tell(f"not taken: {tree.others}")
     return layout

@@ -72,8 +72,9 @@ def find_folders(tree: Tree, loosely: bool = False) -> Layout | None:
         )
     if layout:
         tree.read_table_of_splits(layout)
-        if others := len(tree.images) - len(images) - len(masks):
-            layout.tell(f"{others} pictures stand in neither of the two folders and were not used")
+        rest = (path for path in tree.images if path not in images and path not in masks)
+        if others := [path.name for path in rest if "SegmentationObject" not in path.parts]:
+            layout.tell("in neither of the two folders, so not used", *others)
     return layout
 
 
@@ -175,7 +176,7 @@ def _pair(name: str, tree: Tree, images: dict[Path, tuple], masks: dict[Path, tu
         mask = partial(_read_several, read) if read else None
         layout.examples.append(Example(image, mask, tree.split(image.parent)))
     if several := sum(found[0][1] != "whole" for found in given.values()):
-        layout.tell(f"{several} pictures have one mask per object")
+        layout.tell(f"pictures with one mask per object: {several}")
     return layout if given else None
 
 

@@ -1,11 +1,13 @@
 """The folder of a run: what is written into it, and how a run goes on after an interruption."""
 
+import hashlib
 import json
 import math
 import platform
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Iterable
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +76,8 @@ class ResumeState:
     settings: dict
     made_by: str
     changes: list[dict]
+    learnt: list[str] = field(default_factory=list)
+    """Every picture that was trained on so far."""
 
     @staticmethod
     def path(run: Path) -> Path:
@@ -91,7 +95,7 @@ class ResumeState:
         state = setup.optimizer.state_dict()
         for index, slots in state["state"].items():
             tensors |= {f"adam/{index}/{slot}": value.cpu().contiguous() for slot, value in slots.items()}
-        names = ("history", "precision", "settings", "made_by", "changes")
+        names = ("history", "precision", "settings", "made_by", "changes", "learnt")
         rest = {name: getattr(setup, name) for name in names}
         rest |= {"scheduler": setup.scheduler.state_dict(), "scaler": setup.scaler.state_dict()}
         rest["lrs"] = [group["lr"] for group in state["param_groups"]]
@@ -211,9 +215,16 @@ def write_record(run: Path, setup: "Setup", leaks: list[str]) -> None:
 
 
 def describe_set(dataset: SegmentationDataset) -> tuple[dict, ...]:
-    """The folders by name, each by itself where two share one, and how many pictures of each."""
-    counts = Counter(sample.folder.resolve() for sample in dataset.samples)
-    return tuple({"name": folder.name, "images": count} for folder, count in counts.items())
+    """The folders by name, each by itself where two share one, how many pictures of each, and which."""
+    found = defaultdict(list)
+    for sample in dataset.samples:
+        found[sample.folder.resolve()].append(sample.name)
+    return tuple({"name": at.name, "images": len(n), "which": fingerprint(n)} for at, n in found.items())
+
+
+def fingerprint(names: Iterable[str]) -> str:
+    """A short text that is another one for other names."""
+    return hashlib.sha256("\n".join(sorted(names)).encode(errors="replace")).hexdigest()[:12]
 
 
 def folders_of(dataset: SegmentationDataset) -> list[str]:

@@ -109,6 +109,12 @@ class Setup:
         self.settings, self.made_by = used | {"data": folders_of(train_set)}, "train" if recipe else "fit"
         self.changes = changed_settings(saved, self.settings, self.made_by) if saved else []
         self.history = saved.history if saved else []
+        before = {*saved.learnt} if saved and saved.history else set()
+        self.learnt = sorted(before | {str(sample.image.resolve()) for sample in train_set.samples})
+        if seen := [sample.name for sample in val_set.samples if str(sample.image.resolve()) in before]:
+            many = f"{len(seen)}, such as '{seen[0]}'"
+            said = f"leak: pictures to validate on ({many}) were trained on before the run was resumed"
+            leaks = [*leaks, f"{said}: the splits are others now. The cure: train anew in another folder"]
         set_seed(config.seed)
         self.sampler = EpochSampler(
             len(train_set), batch_size, config.seed, train_set.weights, config.steps_per_epoch

@@ -81,7 +81,7 @@ def test_twins_in_one_split_are_a_warning_and_plain_walls_are_no_twins(make_data
     write_splits(folder, dict.fromkeys(("000", "001", "002", "003", "twin"), "train"))
     report = inspect_dataset(folder)
     assert [(f.level, f.kind) for f in report.findings] == [("warning", "same picture twice")]
-    assert report.healthy
+    assert report.healthy and "nothing in val: training needs" in report.text()
     walls = {str(i): np.full((32, 32), 50.0 * i, np.float32) for i in range(3)}
     assert near_duplicates(walls) == []
 

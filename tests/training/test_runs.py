@@ -21,6 +21,7 @@ from segkit.models import build_model
 from segkit.sets.groups import write_splits
 from segkit.train import TrainConfig, fit
 from segkit.training.multiscale import multi_scale
+from segkit.training.runs import fingerprint
 from segkit.training.sampler import EpochSampler
 
 
@@ -29,14 +30,27 @@ def test_the_run_and_its_checkpoint_tell_how_they_came_about(make_dataset, tmp_p
     run = train([folder, twin], tmp_path / "run", small(num_epochs=2, alpha=0.3))
     recorded = json.loads((run.folder / "config.json").read_text())
     assert recorded["config"]["alpha"] == 0.3
-    learnt = [len(load_dataset(one, split="train", size=32)) for one in (folder, twin)]
-    assert recorded["trained_on"] == [{"name": "drawn", "images": count} for count in learnt]
+    learnt = [[s.name for s in find_samples(one) if s.split == "train"] for one in (folder, twin)]
+    assert recorded["trained_on"] == [
+        {"name": "drawn", "images": len(names), "which": fingerprint(names)} for names in learnt
+    ]
     _, info = load_checkpoint(run.checkpoint)
     assert info.config["alpha"] == 0.3 and info.preprocessing.size == 32
     assert info.scores["val_dice"] == pytest.approx(run.best_dice, abs=1e-4)
     with (run.folder / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [float(r["val_dice"]) for r in rows] == [r["val_dice"] for r in run.history]
+
+
+def test_a_run_that_is_resumed_on_other_splits_says_what_it_has_seen(make_dataset, tmp_path):
+    folder, run = make_dataset(6), tmp_path / "run"
+    names = [sample.name for sample in find_samples(folder)]
+    for epochs, held in enumerate(names[:2], start=1):
+        write_splits(folder, {name: "val" if name == held else "train" for name in names}, overwrite=True)
+        train([folder], run, small(num_epochs=epochs), resume=epochs > 1)
+        leaks = json.loads((run / "config.json").read_text())["leaks"]
+        said = f"(1, such as '{held}') were trained on before the run was resumed"
+        assert any(said in leak for leak in leaks) == (epochs > 1)
 
 
 def broken_off(monkeypatch, at: int, training) -> None:
