@@ -328,6 +328,8 @@ def _watched(answer, call: _Call, keeps: bool):
     def watched(*args):
         call.given, call.running, handed = _inputs(answer, args), True, _copied(args)
         call.result = answer(*handed)
+        if isinstance(call.result, Iterator):  # a generator's own code runs here
+            call.result = list(call.result)
         call.running = False
         if call.result is ...:
             raise Unanswered
@@ -378,10 +380,10 @@ def as_array(value) -> np.ndarray | None:
 def as_numbers(value) -> tuple[float, ...] | None:
     """Numbers however they are written: 3, np.float32(3), a tensor, (1, 2), np.array([1, 2]).
 
-    Returns: a tuple, of one for a single number; None for anything else, such as text or rows of numbers.
+    Returns: a tuple, of one for a single number; None for anything else, such as text or a table of numbers.
     """
     array = as_array(value)
-    if array is None or array.dtype.kind == "b" or (array.ndim > 1 and array.size > 1):
+    if array is None or array.dtype.kind == "b" or max(array.shape, default=1) < array.size:
         return None
     return tuple(array.reshape(-1).tolist())
 

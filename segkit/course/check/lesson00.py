@@ -22,8 +22,7 @@ def mask_from_prob():
     drawn = [(_random_case(seed)[0], 0.1 + 0.2 * seed) for seed in range(5)]
     for prob, threshold in [*drawn, (np.array([[0.2, 0.25, 0.3]], np.float32), 0.25)]:
         mistakes = {
-            "this is the background: person is where the probability is over the threshold": prob
-            <= threshold,
+            "this is the background: person is where the probability is larger": prob <= threshold,
             "you always cut at 0.5: use the threshold that was handed in": prob > 0.5,
             "a pixel exactly on the threshold is not over it: > in place of >=": prob >= threshold,
             "check the scales: both go from 0 to 1": either(prob > 1, prob * 255 > threshold),
@@ -81,9 +80,7 @@ def highest_dice_threshold():
             "this is the highest Dice itself: return the threshold that reaches it": best,
             "this is the place in the list: return the threshold that stands there": place,
             "this is none of 0.05, 0.10, ... 0.95": lambda got: not np.isclose(got, THRESHOLDS).any(),
-            "here Dice is lowest: look for the highest, of 2 * both / (mask + truth)": THRESHOLDS[
-                np.argmin(scores)
-            ],
+            "lowest Dice: find the highest, of 2 * both / (mask + truth)": THRESHOLDS[np.argmin(scores)],
             "0.5 is a good habit, but not the best cut here: try them all": 0.5,
             "this has the highest recall: false alarms count too": THRESHOLDS[np.argmax(recall)],
         }

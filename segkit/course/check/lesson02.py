@@ -23,8 +23,8 @@ def _unpaired(images: list[str], masks: list[str], name_of) -> list[str]:
 def without_mask():
     """File names of pictures and of masks -> sorted names, without ending, of pictures without a mask."""
     for _, rng in draws(5):
-        numbers = ("1", "2", "12", "2_open")  # some are a part of others, some end in letters of an ending
-        stems = [word + number for word in ("tim", "lea.cut", "IMG_") for number in numbers]
+        # Some are a part of others, and some end in letters of an ending.
+        stems = [word + end for word in ("tim", "lea.cut", "IMG_") for end in ("1", "2", "12", "2_open")]
         rng.shuffle(stems)
         images = [stem + str(rng.choice([".jpg", ".png", ".jpeg"])) for stem in stems]
         masks = [f"{stem}.png" for stem in stems[4:]] + ["stranger.png"]

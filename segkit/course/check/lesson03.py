@@ -99,10 +99,8 @@ def double_conv(answer):
         _give_weights(mine, theirs, images, case)
         for training in (False, True):
             got, case.expected = mine.train(training)(images), theirs.train(training)(images)
-            mistakes = {
-                "there are negative numbers: ReLU comes last": (got < 0).any().item(),
-                "right in eval mode only: a block drops nothing while it trains": training,
-            }
+            mistakes = {"there are negative numbers: ReLU comes last": (got < 0).any().item()}
+            mistakes["right in eval mode only: a block drops nothing while it trains"] = training
             case.compare(got, mistakes, "convolution, normalisation, ReLU, and the same again", atol=1e-5)
 
 
@@ -115,9 +113,7 @@ def count_block():
             "that is both convolutions; each normalisation adds a factor and an offset per channel": convs,
             "two normalisations hold a factor and an offset each; half of that is missing": convs + 2 * o,
             "these convolutions have no bias: the normalisation would subtract it": right + 2 * o,
-            "that is the whole state_dict: running mean and variance are kept, not learned": either(
-                right + 4 * o, right + 4 * o + 2
-            ),
+            "running mean and variance are kept, not learned": either(right + 4 * o, right + 4 * o + 2),
             "the second convolution takes out_channels in, not in_channels": 2 * 9 * i * o + norms,
             "that is one convolution with its normalisation; a block has two": 9 * i * o + 2 * o,
             "each pair of an old and a new channel has 3 × 3 numbers": convs / 9 + norms,

@@ -74,9 +74,9 @@ def paired_transform(answer) -> None:
     for _, moved in drawn:
         _refuse_new_labels(moved, {0, 30, *labels}, hint)
     overlap = np.mean([_overlap(*pair) for pair in drawn])
-    if overlap < 0.85:
+    if overlap < 0.93:  # a mask one pixel off has 0.89, blur and noise leave 0.95
         hint = "image and mask, one shape in two paints, have parted: draw once, use the numbers for both."
-        Case("above 0.85").wrong(hint, f"a mean overlap (IoU) of {overlap:.2f} over 60 seeds")
+        Case("above 0.93").wrong(hint, f"a mean overlap (IoU) of {overlap:.2f} over 60 seeds")
     still = [np.array_equal(m, mask) or np.array_equal(m, mask[:, ::-1]) for _, m in drawn]
     if np.mean(still) > 0.5:
         Case().wrong("the mask hardly ever turns, grows or shrinks.", f"{sum(still)} of 60 as before")
@@ -117,7 +117,7 @@ def _refuse_new_labels(got: np.ndarray, known: set, hint: str) -> None:
 
 def _changes_the_light(answer, mask: np.ndarray, seeds: range) -> None:
     changed = [_one_draw(answer, _flat(mask, 235), mask, seed)[0] for seed in seeds]
-    middle = [image[mask.shape[0] // 2, mask.shape[1] // 2].mean() for image in changed]
+    middle = [image[16:32, 24:40].mean() for image in changed]  # many pixels: noise is no light
     if np.std(middle) < 2:
         Case().wrong("the light never changes: make the image (not the mask) darker or lighter.")
     if min(middle) < 60:

@@ -150,9 +150,7 @@ class _Predict:
     def __call__(self, picture) -> np.ndarray:
         wanted = (self.size, self.size, 3)
         if np.shape(picture) != wanted:
-            Case(wanted).wrong(
-                "predict takes a square: put the small photograph into one.", np.shape(picture)
-            )
+            Case(wanted).wrong("predict takes a square: put the small picture into one.", np.shape(picture))
         brightest = np.asarray(picture).max(2)
         *_, boxes, _ = cv2.connectedComponentsWithStats((brightest > 180).astype(np.uint8))
         _, _, wide, tall, _ = max(boxes[1:].tolist(), key=itemgetter(cv2.CC_STAT_AREA), default=[0] * 5)

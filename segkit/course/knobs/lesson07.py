@@ -1,7 +1,5 @@
 """The knob of notebook 07."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,9 +20,7 @@ class EpochExplorer(Explorer):
     Introduced in notebook 07.
     """
 
-    def __init__(
-        self, history: Sequence[dict], pictures: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
-    ):
+    def __init__(self, history: list[dict], pictures: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]):
         for name, (_, _, probs) in pictures.items():
             if len(probs) != len(history):
                 raise ValueError(f"'{name}' has {len(probs)} maps for {len(history)} epochs.")

@@ -94,9 +94,7 @@ class VolumeExplorer(Explorer):
             axes.axhline(self._scores_at(threshold)["Dice"], color=ORANGE)
 
         pictures = [self._mistakes(number, threshold) for number in slices]
-        return strip(
-            pictures, [f"slice {number}: {dice[number]:.2f}" for number in slices], draw_curve, slices
-        )
+        return strip(pictures, [f"slice {i}: {dice[i]:.2f}" for i in slices], draw_curve, slices)
 
     def _mistakes(self, number: int, threshold: float) -> np.ndarray:
         pred, image = self.prob[number] > threshold, cv2.cvtColor(self.images[number], cv2.COLOR_GRAY2RGB)

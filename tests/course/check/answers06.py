@@ -79,11 +79,13 @@ WRONG = {
     "paired_transform": [
         (lambda *a: (solution.paired(*a)[0], solution.paired(*a[:2], a[2] + 1000)[1]), "have parted"),
         ("move(mask, *numbers)", "mask", "have parted"),
+        ("move(mask, *numbers)", "move(mask, numbers[0], -numbers[1], numbers[2])", "have parted"),
         (changed("paired", move=smooth_labels), "labels have appeared"),
         ("rng.random() < 0.5", "False", "about half"),
         ("rng.random() < 0.5", "True", "about half"),
         (MOVED, "0, 1", "hardly ever turns"),
         ("rng.uniform(0.7, 1.3)", "1", "light never changes"),
+        ("numbers) * light", "numbers) + rng.normal(0, 5, image.shape)", "light never changes"),
         ("clip(0, 255)", "astype(np.int64)", "white turns black"),
         ("default_rng(seed)", "default_rng()", "another draw"),
         (lambda image, mask, seed: (image, mask), "hardly give different"),

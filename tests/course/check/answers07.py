@@ -110,8 +110,16 @@ RIGHT = {
         pieces_by_slices,
         changed("step_in_pieces", *CLEARED_AFTER, "return total", "return torch.tensor(total)"),
     ],
-    "training_loop": [loop_by_hand, loop_keeping_all],
-    "halve_on_plateau": [lambda *given: np.float32(solution.halve_on_plateau(*given)), plateau_of_torch],
+    "training_loop": [
+        loop_by_hand,
+        loop_keeping_all,
+        changed("training_loop", "return history", "model.load_state_dict(best_weights); return history"),
+    ],
+    "halve_on_plateau": [
+        lambda *given: np.float32(solution.halve_on_plateau(*given)),
+        plateau_of_torch,
+        lambda *given: iter(solution.halve_on_plateau(*given)),
+    ],
     "batch_norm": [norm_of_torch, norm_by_variance],
     "adam_step": [adam_in_torch, lambda *given: np.stack(solution.adam_step(*given))],
 }
@@ -167,6 +175,7 @@ WRONG = {
         (lambda m, o, t, *rest: solution.training_loop(m, o, t[::-1], *rest), "in their order"),
     ],
     "halve_on_plateau": [
+        ("-1, 0", "scores[0], 0", "start below all scores"),
         (lambda s, lr, p: [lr / 2**i for i in range(len(s))], "count > patience"),
     ],
     "batch_norm": [

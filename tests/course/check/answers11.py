@@ -69,6 +69,13 @@ WRONG = {
             "exactly most_ms",
         ),
         ("return None", 'return rows[0]["name"]', "return None"),
+        (
+            "return min(good",
+            "return None if not good else min(good",
+            "<= noise",
+            "< noise",
+            "within its own noise",
+        ),
         (lambda rows, ms, noise: "unet", "of what is fast enough"),
     ],
 }

@@ -22,6 +22,11 @@ def window_by_loop(values, centre, width):
     return out
 
 
+def window_of(values):
+    """The centre and the width of a scan's own range."""
+    return (values.min() + values.max()) / 2, np.ptp(values)
+
+
 def patients_in_turn(names, count):
     of = {}
     for name in names:
@@ -68,6 +73,7 @@ WRONG = {
         ("width / 2", "width // 2", "black at"),
         (".astype(np.uint8)", "", "must be uint8"),
         ("centre -", "centre + 50 -", "black at"),
+        (lambda v, c, w: solution.window(v, *window_of(v.clip(c - w / 2, c + w / 2))), "its own range"),
         (lambda v, c, w: np.where(v > c, np.nan, solution.window(v, c, w)), "no numbers"),
     ],
     "split_patients": [
@@ -88,6 +94,8 @@ WRONG = {
     "hausdorff_in_mm": [
         ("mask & ~binary_erosion(mask)", "mask", "both ways"),
         (lambda p, t, s: 1.5, "both ways"),
+        (lambda p, t, s: surface_distances(p, t, s)[0].max(), "from each to the other"),
+        (lambda p, t, s: surface_distances(p, t, s)[1].max(), "from each to the other"),
     ],
     "lesions_found": [
         (lambda p, t: (99, 99), "the reverse"),

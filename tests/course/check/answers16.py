@@ -44,7 +44,11 @@ def by_hand(prob, mask):
 BLURRED = "blur(image * weight[..., None]) / np.maximum(blur(weight), 1e-6)[..., None]"
 
 RIGHT = {
-    "pure_colour": [unmix_by_index, lambda *given: solution.pure_colour(*given).round().astype(np.uint8)],
+    "pure_colour": [
+        unmix_by_index,
+        lambda *given: solution.pure_colour(*given).astype(np.uint8),
+        lambda *given: solution.pure_colour(*given).round().astype(np.uint8),
+    ],
     "run_lengths": [runs_by_groups, runs_by_numpy],
     "expected_dice": [lambda p, m: np.float32(2 * (p * m).sum() / np.sum(p + m)), by_hand],
     "blur_around_person": [blur_by_channels, fill_then_blur],
@@ -56,6 +60,7 @@ WRONG = {
     ],
     "run_lengths": [
         (lambda m: [1], "all runs together"),
+        (lambda m: [(key, len([*run])) for key, run in itertools.groupby(m.T.flat)], "all runs together"),
     ],
     "expected_dice": [
         (lambda p, m: p.mean(), "share of the picture"),
