@@ -64,6 +64,10 @@ def behind_by_colour(image, alpha, background):
     return np.stack(colours, axis=-1).clip(0, 255).astype(np.uint8)
 
 
+def hidden_colours(path):
+    return np.array(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
+
+
 def file_by_pillow(path, model, size, mean, std, threshold):
     """Written otherwise: Pillow and torch, no OpenCV."""
     picture = ImageOps.exif_transpose(Image.open(path))
@@ -98,8 +102,18 @@ RIGHT = {
     ],
     "file_to_mask": [file_by_pillow, file_by_preprocessing],
     "mirror_average": [mirror_by_cv2, mirror_by_fliplr],
-    "put_behind": [behind_by_difference, behind_by_colour],
-    "keep_shape": [in_the_middle, changed("keep_shape", "predict(square)", f"predict({REFLECTED})")],
+    "put_behind": [
+        behind_by_difference,
+        behind_by_colour,
+        lambda i, a, b: np.uint8(i * a[..., None]) + np.uint8(b * (1 - a[..., None])),
+    ],
+    "keep_shape": [
+        in_the_middle,
+        changed(
+            "keep_shape", "np.zeros((size, size, 3), np.uint8)", "np.full((size, size, 3), 255, np.uint8)"
+        ),
+        changed("keep_shape", "predict(square)", f"predict({REFLECTED})"),
+    ],
 }
 
 
@@ -140,6 +154,7 @@ WRONG = {
     ],
     "file_to_mask": [
         ("INTER_AREA", "INTER_LINEAR", "must average"),
+        (changed("file_to_mask", read_image=hidden_colours), "transparent"),
         (lambda path, *_: np.zeros(read_image(path).shape[:2], bool), "normalise, model, sigmoid"),
         ("return", "return 1 *", "True and False"),
         (
