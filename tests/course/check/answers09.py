@@ -142,6 +142,7 @@ WRONG = {
     "ignore_passers_by": [
         ("range(1, count)", "range(count)", "not sure"),
         ("range(1, count)", "range(2, count)", "exactly `least`"),
+        ("= 255", "= 1", "becomes 255"),
         (lambda t, p, s, k: np.where((p > s) & (t == 0), np.uint8(255), t), "leave all of it"),
         (lambda t, p, s, k: np.where(p > s, np.uint8(255), t), "it stays 1"),
         ("> sure", "> 0.5", "not sure"),
