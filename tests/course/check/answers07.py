@@ -135,7 +135,7 @@ WRONG = {
         ("return loss", "loss", "return the loss"),
         ("model(images)", "model(images).sigmoid()", "takes logits"),
         ("optimizer.step()", "optimizer.step(); optimizer.step()", "once each"),
-        ("loss.item()", "loss.item() + 1", "before the step"),
+        ("loss.item()", "loss.item() + 1", "before the step."),
         ("loss.item()", "str(loss.item())", "as a number"),
         ("optimizer.step()", "optimizer.step(); model.eval()", "mode it was in"),
         ("optimizer.step()", "optimizer.step(); model.train()", "mode it was in"),
