@@ -73,6 +73,7 @@ def paired_transform(answer) -> None:
     hint = "move the mask by cv2.INTER_NEAREST, and leave its values alone."
     for _, moved in drawn:
         _refuse_new_labels(moved, {0, 30, *labels}, hint)
+    _changes_the_light(answer, mask, seeds)
     overlap = np.mean([_overlap(*pair) for pair in drawn])
     if overlap < 0.93:  # a mask one pixel off has 0.89, blur and noise leave 0.95
         hint = "image and mask, one shape in two paints, have parted: draw once, use the numbers for both."
@@ -86,7 +87,6 @@ def paired_transform(answer) -> None:
     share = np.mean([np.linalg.det([b - a, c - a]) > 0 for a, b, c in corners])
     if not 0.15 < share < 0.85:
         Case("half").wrong("mirror about half of the pictures.", f"{share:.0%} of 60 mirrored")
-    _changes_the_light(answer, mask, seeds)
 
 
 def _flat(mask: np.ndarray, level: int) -> np.ndarray:
