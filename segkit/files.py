@@ -450,6 +450,8 @@ def find_images(folder: str | Path, suffixes: Container[str] = IMAGE_SUFFIXES) -
 
     try:
         look(Path(folder), frozenset())
+    except FileNotFoundError:  # one below went away meanwhile
+        return find_images(folder, suffixes)
     except OSError as error:
         raise UserError(f"folder '{error.filename}' may not be read: check its permissions.") from None
     return sorted(taken), ", ".join(f"{count} {suffix}" for suffix, count in others.most_common())

@@ -1,11 +1,13 @@
 import io
 import os
+import shutil
 import struct
 import subprocess
 import sys
 import unicodedata
 import zlib
 from contextlib import ExitStack
+from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
@@ -346,6 +348,19 @@ def test_what_is_hidden_is_left_out_and_links_followed_but_not_in_a_circle(tmp_p
     os.symlink(tmp_path / "nowhere.png", tmp_path / "in" / "c.png")
     assert [p.name for p in list_images(tmp_path / "in")] == ["a.JPG", "b.png"]
     refused("not a folder", list_images, tmp_path / "none")
+
+
+def test_a_folder_that_goes_away_while_all_are_listed_is_no_error(tmp_path, photo, monkeypatch):
+    kept, look = write_image(tmp_path / "a.png", photo), Path.iterdir
+    write_image(tmp_path / "gone" / "b.png", photo)
+
+    def and_now_it_is_gone(path):
+        if path.name == "gone":
+            shutil.rmtree(path)
+        return look(path)
+
+    monkeypatch.setattr(Path, "iterdir", and_now_it_is_gone)
+    assert list_images(tmp_path) == [kept]
 
 
 def test_an_output_is_never_an_input_and_nothing_is_replaced_unasked(tmp_path, photo):

@@ -6,6 +6,7 @@ The network runs once per photograph; every control after that only composes aga
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -58,11 +59,9 @@ class Look:
 
 
 def _share(name: str, text: str | float) -> float:
-    try:
+    with suppress(ValueError):
         if 0 <= float(text) <= 1:
             return float(text)
-    except ValueError:
-        pass
     raise UserError(f"{name} goes from 0 to 1, found '{text}'.")
 
 

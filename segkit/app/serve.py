@@ -75,6 +75,8 @@ def build_api(person: Segmenter, host: str = "127.0.0.1") -> FastAPI:
             raise HTTPException(
                 400, "the picture itself is the body, not a form: curl --data-binary @photo.jpg"
             )
+        if asked.background and "show" in asked.model_fields_set:
+            raise HTTPException(400, "background is shown in place of what show names: ask for one of them")
         file = BytesIO()
 
         def answer() -> bytes:

@@ -29,6 +29,8 @@ def run(args) -> int:
     from segkit.video.smooth import Smoother, compare_smoothing, load_clip, smoothing_table
 
     smoother = Smoother(args.smooth, flow=args.flow)
+    if args.flicker and (args.background or args.out):
+        raise UserError("--flicker measures and writes nothing: leave out --background and --out.")
     if args.flicker:
         clip = load_clip(args.input)
         ways = {

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -245,13 +245,14 @@ class Parts:
         """The first frame of each piece."""
         self.past: Past = None
         self._state = self.folder / "state.npz"
-        if self._state.exists():
-            with np.load(self._state) as state:
-                if state.get("job") == job:
-                    self.times, self.starts = state["times"].tolist(), state["starts"].tolist()
-                    self.past = (state["prob"], state["image"]) if "prob" in state else None
-                else:
-                    shutil.rmtree(self.folder)
+        known = {}
+        with suppress(Exception), np.load(self._state) as state:  # after a power cut it may be empty
+            known = dict(state)
+        if known.get("job") == job:
+            self.times, self.starts = known["times"].tolist(), known["starts"].tolist()
+            self.past = (known["prob"], known["image"]) if "prob" in known else None
+        elif self._state.exists():
+            shutil.rmtree(self.folder)
         elif self.folder.exists() and any(self.folder.iterdir()):
             raise UserError(f"'{self.folder}' is in the way: work files go there. Move it away.")
         self._save()

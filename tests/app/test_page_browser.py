@@ -177,7 +177,10 @@ def test_several_photos_come_as_a_zip(page, astronaut, tmp_path):
 
 
 def test_a_file_that_is_no_picture_gets_a_sentence_and_the_page_goes_on(page, tmp_path):
-    for size, words in ((9, "not a picture"), (26_000_000, "25 MB a picture")):
+    (tmp_path / "notes.txt").touch()
+    page.set_input_files("#files", tmp_path / "notes.txt")
+    expect(page.get_by_role("alert")).to_contain_text("left out: notes.txt")
+    for size, words in ((9, "text.png: the file is not a picture"), (26_000_000, "25 MB a picture")):
         (tmp_path / "text.png").write_bytes(bytes(size))
         changes(page, lambda: page.set_input_files("#files", tmp_path / "text.png"))  # back to the one before
         expect(page.get_by_role("alert")).to_contain_text(words, timeout=20 * SECONDS)

@@ -51,6 +51,8 @@ def test_a_new_background_is_put_behind(address, photo):
     assert (green == (0, 170, 85)).all()
     for word in ("blur", "portrait", "%2300aa55"):
         assert shown(ask(address, f"/cutout?background={word}", as_png(photo))).shape == photo.shape
+    answer = ask(address, "/cutout?background=blur&show=mask", as_png(photo))
+    assert answer.status == 400 and "one of them" in json.loads(answer.data)["detail"]
 
 
 def test_a_name_that_means_nothing_is_refused(address, photo):

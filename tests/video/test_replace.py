@@ -465,7 +465,10 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path
     assert threading.active_count() <= before
 
 
-def test_other_settings_start_afresh_and_foreign_folders_are_left_alone(tmp_path, bright, monkeypatch):
+@pytest.mark.parametrize(("background", "damage"), [("blur", False), (GREEN, True)])
+def test_other_settings_start_afresh_and_foreign_folders_are_left_alone(
+    tmp_path, bright, monkeypatch, background, damage
+):
     source = make_video(tmp_path / "a.mp4")
 
     def fails(*_):
@@ -475,7 +478,9 @@ def test_other_settings_start_afresh_and_foreign_folders_are_left_alone(tmp_path
     with pytest.raises(OSError, match="no space"):
         replace_in_video(bright, source, tmp_path / "b.mp4", GREEN, part_frames=8)
     monkeypatch.undo()
-    report = replace_in_video(bright, source, tmp_path / "b.mp4", "blur", part_frames=8)
+    if damage:
+        (tmp_path / "b.mp4.parts" / "state.npz").write_bytes(b"")  # as a power cut leaves it
+    report = replace_in_video(bright, source, tmp_path / "b.mp4", background, part_frames=8)
     assert report.resumed == 0
     (tmp_path / "b.mp4").unlink()
     (tmp_path / "b.mp4.parts").mkdir()
@@ -627,6 +632,7 @@ def test_the_command_explains_what_is_wrong(tmp_path, command, weights):
     for argv, said in (
         (("none.mp4", "--background", "blur", "-o", "b.mp4"), "does not exist"),
         ((source, "-o", tmp_path / "b.mp4"), "--background"),
+        (("wave", "--flicker", "-o", tmp_path / "b.txt"), "writes nothing"),
         ((source, "--background", "transparent", "-o", tmp_path / "b.mp4"), ".webm"),
         ((source, "--background", "transparent", "-o", "."), "or a folder"),
         ((source, "--background", "blur", "-o", tmp_path / "b.avi"), "should end in one of .mp4"),

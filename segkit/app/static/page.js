@@ -60,7 +60,7 @@ async function keyOf(photo) {  // it is sent when it was not yet, or when anothe
   }
   try { photo.about = await photo.sent; } catch (error) {
     photo.by = null;
-    throw error;
+    throw Object.assign(new Error(`${photo.file.name}: ${error.message}`), { status: error.status });
   }
   return photo.about.key;
 }
@@ -120,6 +120,8 @@ async function show() {  // the newest wish counts; what lies between is left ou
 
 function add(files) {
   const pictures = [...files].filter((file) => file.type.startsWith("image/") || /\.(hei[cf]|avif)$/i.test(file.name));
+  const others = [...files].filter((file) => !pictures.includes(file)).map((file) => file.name);
+  if (others.length) complain(new Error(`No picture, and left out: ${others.join(", ")}`));
   if (!pictures.length) return;
   for (const file of pictures) photos.push({ file, url: URL.createObjectURL(file) });
   choose(photos.at(-pictures.length));
