@@ -200,7 +200,7 @@ class Labelme(Reader):
 
 def _labelme_region(shape: dict) -> Region:
     kind, label, points = shape.get("shape_type") or "polygon", str(shape["label"]), shape["points"]
-    if kind in ("polygon", "oriented_rectangle"):
+    if kind in ("polygon", "oriented_rectangle", "rotation"):  # the last is X-AnyLabeling's
         return outlined(label, points, drawn)
     if kind == "rectangle":
         return Region(label, kind, partial(drawn, points, kind))
@@ -325,7 +325,7 @@ class Yolo(Reader):
 
 
 def _yolo_region(names: dict[int, str] | None, path: str, line: int, key: float, *values: float) -> Region:
-    if names is not None and key not in names:
+    if key % 1 or key < 0 or (names is not None and key not in names):
         raise UserError(f"{path} has the class {key:g} in line {line}, which no list there names.")
     label = names[int(key)] if names else f"{key:g}"
     if len(values) == 4:
@@ -400,6 +400,10 @@ class LabelStudio(Reader):
 
     name = "label-studio"
 
+    def __init__(self, tree: Tree):
+        super().__init__(tree)
+        self.uploaded = {re.sub(r"[^-\w.]", "", p.name.replace(" ", "_")): p.name for p in tree.images}
+
     def knows(self, content: Any) -> bool:
         return isinstance(content, list) and any(map(_is_task, content))
 
@@ -412,7 +416,8 @@ class LabelStudio(Reader):
                 continue
             texts = {k: v for k, v in record.items() if isinstance(v, str) and not k.endswith("_at")}
             empty = {"id": record.get("id"), "data": texts, "annotations": []}
-            task = tasks.setdefault(record.get("id", number), empty)
+            # Of two projects in one file, tasks may share an id.
+            task = tasks.setdefault((record.get("id", number), *_picture_names(texts.values())), empty)
             lists = itertools.chain(*(value for value in record.values() if isinstance(value, list)))
             results = [value | {"value": value} for value in lists if isinstance(value, dict)]
             if record.get("annotation_id", "not said") is not None:  # a task that nobody annotated has None
@@ -420,12 +425,14 @@ class LabelStudio(Reader):
         return [(task, task) for task in tasks.values()]
 
     def picture(self, task: dict, path: Path) -> Path:
-        """A task names a picture by an address; an upload put eight characters before its name."""
+        """A task names a picture by an address; an upload put eight characters before its name, and changed
+        spaces and signs in it.
+        """
         texts = [str(task.get("file_upload") or ""), *map(str, task["data"].values())]
-        names = [Path(unquote(re.split(r"[?&]d=", text)[-1].split("?")[0])).name for text in texts]
         found = set()
-        for name in (name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES):
-            for one in (name, re.sub(r"^[0-9a-f]{8}-", "", name)):
+        for name in _picture_names(texts):
+            bare = re.sub(r"^[0-9a-f]{8}-", "", name)
+            for one in (name, bare, self.uploaded.get(bare, bare)):
                 with contextlib.suppress(UserError):
                     found.add(self.tree.picture(one, path))
                     break
@@ -446,6 +453,12 @@ class LabelStudio(Reader):
         first = results[0] if results else {}
         size = first.get("original_height"), first.get("original_width")
         return [region for result in results for region in _label_studio_regions(result)], size
+
+
+def _picture_names(texts: Iterable[str]) -> list[str]:
+    """The names of the pictures among the texts of a task, which may be addresses."""
+    names = [Path(unquote(re.split(r"[?&]d=", text)[-1].split("?")[0])).name for text in texts]
+    return [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
 
 
 def _is_task(record: Any) -> bool:

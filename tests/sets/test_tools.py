@@ -77,6 +77,7 @@ def test_labelme_polygons_rectangles_circles_and_masks(bare):
     patch = base64.b64encode(png(Image.fromarray(SQUARE[4:12, 6:20]))).decode()
     shapes = {
         "polygon": PERSON,
+        "rotation": PERSON | {"shape_type": "rotation", "direction": 0.0},  # of X-AnyLabeling
         "rectangle": shape("person", "rectangle", [[19, 11], [6, 4]]),  # drawn from the lower right
         "mask": shape("person", "mask", [[6, 4], [19, 11]], mask=patch),
     }
@@ -306,6 +307,8 @@ def test_splits_of_yolo_are_found_by_the_ends_of_paths_of_another_machine(src, e
     ("0 ,1 ,1 ,9 ,1 ,9 ,9", "holds more than numbers"),
 )
 def test_a_wrong_line_of_yolo_fails_by_name(src, line, words):
+    files = {"labels/a.txt": f".5{LINE[1:]}", "labels/b.txt": LINE}
+    check(src, files, {"b": np.any}, failed=["has the class 0.5 in line 1"])
     files = {"labels/a.txt": line, "labels/b.txt": LINE, "data.yaml": "names: {0: person}"}
     check(src, files, {"b": np.any}, failed=[words], empty="keep")
 
@@ -374,6 +377,14 @@ def test_the_short_export_of_label_studio_may_call_its_pictures_data(src):
     said = ["several annotations", "person; not used: dog"]
     report = check(src, {"project-1-min.json": text}, {"a": RING, "b": near(PAINTED)}, said)
     assert "without an area" not in str(report)
+
+
+def test_label_studio_changes_names_and_two_projects_in_one_file_share_ids(bare):
+    drawn = outline_of(QUAD)["value"] | {"original_width": W, "original_height": H}
+    files, about = {"a.jpg": None, "img 2 (1).jpg": None}, {"id": 1, "annotation_id": 1, "tag": [drawn]}
+    addresses = ("/data/upload/1/0a1b2c3d-a.jpg", "/data/upload/2/4e5f6071-img_2_1.jpg")
+    files["project-1-min.json"] = [{"image": address, **about} for address in addresses]
+    assert not check(bare, files, {"a": near(PAINTED), "img 2 (1)": near(PAINTED)}).notes
 
 
 def test_label_studio_leaves_cancelled_work_out_and_says_which_of_several_counts(src):
