@@ -187,8 +187,9 @@ def file_to_mask():
             mistakes = {
                 "on its side: obey the EXIF note; cv2.resize wants (width, height).": right.T,
             } | {hint: _path_to_mask(image, **settings | way) for hint, way in ways.items()}
-            hidden = _path_to_mask(np.asarray(picture.convert("RGB")), **settings)
-            mistakes["what is transparent is white here, as by read_image, not what hides there."] = hidden
+            if picture.mode == "RGBA":
+                hidden = _path_to_mask(np.asarray(picture)[..., :3], **settings)
+                mistakes["what is transparent is white, as by read_image, not what hides there."] = hidden
             given = f"a {kind}, {', '.join(f'{name} {value}' for name, value in settings.items())}"
             yield (path, _Probe(settings["size"]), *settings.values()), right, mistakes, given
 
