@@ -98,7 +98,7 @@ def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
     everywhere means nothing; where all that can be seen is of one colour, the alpha is the mask; otherwise
     what is transparent is 0.
 
-    Returns: uint8 (H, W), or, where a colour is no grey, int64 (H, W): COLOUR + 0xRRGGBB, and 0 for black.
+    Returns: uint8 (H, W), or, where a colour is no grey, int32 (H, W): COLOUR + 0xRRGGBB, and 0 for black.
     Raises: UserError when the file is unreadable or ambiguous, or holds colours and `colours` is False.
     """
     two = (
@@ -114,27 +114,37 @@ def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
             if 255 < values.max(initial=0) < 32_768:  # scaled to 8 bits, the first of them would be nobody
                 raise UserError(f"mask '{path}' holds {_span(values)}: save it in 8 bits, marked as 255.")
             return _eight_bits(values, _named(path))
-        rgba = np.array(picture.convert("RGBA"))
-    alpha, code = rgba[..., 3], rgba[..., :3].astype(np.int64) @ (1 << 16, 1 << 8, 1)
-    grey = bool((rgba[..., :3] == rgba[..., :1]).all())
-    if alpha.min() != alpha.max():
-        shades = len(np.unique(code[alpha > 0]))
-        # Black on a white that is called transparent: a black figure, or a white one.
-        key = picture.mode in ("P", "RGB") and shades == 1 and (code == np.where(alpha, 0, 0xFFFFFF)).all()
-        if key or (grey and shades > 32):
+        low, high, shades, key, grey, grey_seen = 255, 0, set(), picture.mode in ("P", "RGB"), True, True
+        for _, code, alpha, is_grey in _colours(picture):
+            low, high = min(low, alpha.min()), max(high, alpha.max())
+            shades |= {*np.unique(code[alpha > 0])[:33].tolist()}  # over 32 are many
+            # Black on a white that is called transparent: a black figure, or a white one.
+            key = key and (code == np.where(alpha, 0, 0xFFFFFF)).all()
+            grey, grey_seen = grey and is_grey.all(), grey_seen and is_grey[alpha > 127].all()
+        hidden = low != high
+        if hidden and ((key and len(shades) == 1) or (grey and len(shades) > 32)):
             raise UserError(two)
-        if shades == 1 or shades > 32:  # one colour says nothing; very many are a cut-out photograph
-            return alpha.copy()
-        code[alpha <= 127] = 0
-        grey = bool((rgba[alpha > 127, :3] == rgba[alpha > 127, :1]).all())
-    if grey:
-        return (code & 255).astype(np.uint8)
-    if not colours:
-        raise UserError(
-            f"mask '{path}' is a colour picture: a mask holds one number per pixel. "
-            "Save it as 8-bit grey PNG."
-        )
-    return np.where(code == 0, 0, code + COLOUR)
+        # One colour says nothing; very many are a cut-out photograph.
+        alone = hidden and not 1 < len(shades) <= 32
+        grey = grey_seen if hidden else grey
+        if not (alone or grey or colours):
+            raise UserError(
+                f"mask '{path}' is a colour picture: a mask holds one number per pixel. "
+                "Save it as 8-bit grey PNG."
+            )
+        values = np.empty((picture.height, picture.width), np.uint8 if alone or grey else np.int32)
+        for rows, code, alpha, _ in _colours(picture):
+            code[hidden & (alpha <= 127)] = 0
+            values[rows] = alpha if alone else code & 255 if grey else np.where(code == 0, 0, code + COLOUR)
+        return values
+
+
+def _colours(picture: Image.Image) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
+    """Of some rows after the other: which, 0xRRGGBB int32 (H, W), alpha uint8 (H, W), what is grey (H, W)."""
+    for rows, band in _bands(picture):
+        rgba = np.array(band.convert("RGBA"))
+        code = (rgba.view(">u4")[..., 0] >> 8).astype(np.int32)
+        yield rows, code, rgba[..., 3], code == (code & 255) * 0x010101
 
 
 def read_labels(path: str | Path, bits: bool = True) -> np.ndarray:
@@ -202,14 +212,12 @@ def _eight_bits(values: np.ndarray, name: str) -> np.ndarray:
 
     Many cameras put 12 bits into 16. Taken as 16, they would be nearly black.
     """
-    low, high = values.min(), values.max()
-    if values.dtype.kind == "f" and low >= 0 and high <= 1:
-        return (values * 255).round().astype(np.uint8)
-    if low >= 0 and high <= 255:
-        return values.round().astype(np.uint8)
-    if values.dtype.kind != "f" and low >= 0 and high <= 65535:
-        return (values / (4095 if high < 4096 else 65535) * 255).round().astype(np.uint8)
-    raise UserError(f"{name} holds {_span(values)}: expected 0 to 1, 0 to 255, or 16 bits.")
+    low, high, real = values.min(), values.max(), values.dtype.kind == "f"
+    if not 0 <= low <= high <= (255 if real else 65535):
+        raise UserError(f"{name} holds {_span(values)}: expected 0 to 1, 0 to 255, or 16 bits.")
+    scale = 255 if real and high <= 1 else 1 if high <= 255 else 255 / (4095 if high < 4096 else 65535)
+    pieces = np.array_split(values, 1 + len(values) // 1024)
+    return np.concatenate([(piece * scale).round().astype(np.uint8) for piece in pieces])
 
 
 def _span(values: np.ndarray) -> str:

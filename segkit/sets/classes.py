@@ -211,8 +211,13 @@ def voc_colours() -> list[int]:
 
 
 def rgb_codes(path: Path) -> np.ndarray:
-    """COLOUR + 0xRRGGBB of each pixel, greys too: int64 (H, W)."""
-    return COLOUR + read_image(path).astype(np.int64) @ (1 << 16, 1 << 8, 1)
+    """COLOUR + 0xRRGGBB of each pixel, greys too: int32 (H, W)."""
+    image = read_image(path)
+    codes = np.full(image.shape[:2], COLOUR >> 24, np.int32)
+    for colour in np.moveaxis(image, 2, 0):  # in place: a large picture of 64-bit numbers fills the memory
+        codes <<= 8
+        codes |= colour
+    return codes
 
 
 def value_name(value: int) -> str:
