@@ -93,7 +93,7 @@ def evaluate(
     split: str | None = None,
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
-    batch_size: int = 16,
+    batch_size: int = 8,
     splits: str | Path | None = None,
 ) -> Evaluation:
     """Score a network on one split of a folder, or on all of it.
