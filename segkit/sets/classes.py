@@ -145,13 +145,23 @@ def _entries(data: Any, path: Path) -> list[tuple[int | None, str]]:
             return [(int(key), name) for key, name in data.items()]
         if all(isinstance(k, str) and str(v).isdecimal() for k, v in data.items()):
             return [(int(value), name) for name, value in data.items()]
+        if all(isinstance(k, str) and _colour(v) for k, v in data.items()):
+            return [(_colour(value), name) for name, value in data.items()]
     if isinstance(data, list) and all(isinstance(entry, str) for entry in data):
         return [(None, name) for name in data]
     if isinstance(data, list) and all(isinstance(entry, dict) and "name" in entry for entry in data):
         keys = ("id", "value", "index", "trainId")
         ids = [next((int(e[k]) for k in keys if str(e.get(k)).isdecimal()), None) for e in data]
-        return [(key, str(entry["name"])) for key, entry in zip(ids, data, strict=True)]
+        values = [_colour(e.get("color")) for e in data] if None in ids else ids
+        return [(value, str(entry["name"])) for value, entry in zip(values, data, strict=True)]
     return []
+
+
+def _colour(said: Any) -> int | None:
+    """COLOUR + 0xRRGGBB of "#ff0000" or of [255, 0, 0]; None for anything else."""
+    if isinstance(said, list) and len(said) == 3 and all(str(part).isdecimal() for part in said):
+        said = "#" + "".join(f"{int(part):02x}" for part in said)
+    return COLOUR + int(said[1:], 16) if re.fullmatch("#[0-9a-fA-F]{6}", str(said)) else None
 
 
 def read_by_list(path: Path, known: dict[int, str] | list[str], wanted: set[str]) -> np.ndarray:

@@ -116,7 +116,8 @@ def import_folder(
     if isinstance(classes, str):
         classes = [classes] if classes in found.classes else [text.strip() for text in classes.split(",")]
     wanted, used = _choose(found, classes)
-    class_name = class_name or _name_of(wanted & found.classes.keys())
+    names = wanted & found.classes.keys()
+    class_name = class_name or (_name_of(names) if names else found.class_name)
     report, taken, shares = Report(found, out, used, class_name), {}, []
     # Each class that was named must have a pixel somewhere; without names, what was taken for person.
     unseen = {name: {name} for name in wanted} if classes else {used.split("; not used")[0]: wanted}

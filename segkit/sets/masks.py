@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from segkit.data import read_class_name
 from segkit.files import (
     UserError,
     mask_values,
@@ -72,6 +73,9 @@ def find_folders(tree: Tree, loosely: bool = False) -> Layout | None:
         )
     if layout:
         tree.read_table_of_splits(layout)
+        with contextlib.suppress(UserError):  # a dataset.yaml may be another tool's
+            layout.class_name = read_class_name(tree.root)
+            layout.read.add(tree.root / "dataset.yaml")
         rest = (path for path in tree.images if path not in images and path not in masks)
         if others := [path.name for path in rest if "SegmentationObject" not in path.parts]:
             layout.tell("in neither of the two folders, so not used", *others)

@@ -87,6 +87,7 @@ class Layout:
 
     name: str
     root: Path
+    class_name: str = "person"  # what a data set of ours says that its masks show
     examples: list[Example] = field(default_factory=list)
     classes: Counter[str] = field(default_factory=Counter)
     value_files: list[Path] = field(default_factory=list)  # masks that say nothing of what their values mean

@@ -240,7 +240,9 @@ def test_the_folder_format_keeps_its_groups_and_the_names_below_folders(src):
     files["splits.csv"] = "\n".join(["name,split,group", *table])
     assert rows(take(src, files)) == ["a,train,g", "b,train,g", "c,test,h"]
     files["splits.csv"] = "\n".join(["name,split,group", *table[:2], ""])
-    check(src, files, said=["the source gives these no split, so its splits are not kept: c"])
+    files["dataset.yaml"] = "class: ear\n"
+    said = ["the source gives these no split, so its splits are not kept: c", "0 of them without ear"]
+    check(src, files, said=said)
 
 
 def test_out_must_be_new_and_outside(src):

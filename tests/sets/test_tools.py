@@ -471,6 +471,7 @@ LISTS = {
     "class_names.txt": "__ignore__\n_background_\ndog\nperson\n",
     "labels.txt": "background\ndog\nperson\n",
     "label_map.json": '{"background": 0, "dog": 1, "person": 2}',
+    "colors.json": '{"background": [0, 0, 0], "dog": "#010101", "person": [2, 2, 2]}',
     "categories.json": '[{"id": 1, "name": "dog"}, {"id": 2, "name": "person"}]',
     "data.yaml": "names: {0: background, 1: dog, 2: person}\n",
 }
@@ -500,6 +501,11 @@ def test_a_list_that_does_not_fit_is_refused_by_name(src, text, words):
     ("_classes.csv", 'Pixel Value, Class\n0, background\n1, "dog, big"\n2, person 1\n3, 2 people\n'),
     ("labelmap.txt", "background:0,0,0::\ndog, big:9,9,9::\nperson 1:0,0,200::\n2 people:0,200,0::\n"),
     ("class_dict.csv", 'name,r,g,b\n"dog, big",9,9,9\nperson 1,0,0,200\n2 people,0,200,0\n'),
+    (
+        "classes.json",
+        '[{"name": "dog, big", "color": "#090909"}, {"name": "person 1", "color": [0, 0, 200]}, '
+        '{"name": "2 people", "color": "#00C800"}]',
+    ),
 )
 def test_digits_and_commas_may_be_part_of_a_class_name(src, name, text):
     numbers = np.where(RING, 2, np.where(BLOCK, 3, 0)).astype(np.uint8)
