@@ -72,8 +72,7 @@ def _try_steps(answer, start, batches, case, ways, otherwise, *pieces) -> tuple[
         got = case.number(result, "the loss as a number, such as loss.item()")
     made = {hint: _weights(_steps(start, batches, pieces, **way)[0]) for hint, way in ways.items()}
     Case(_weights(right), case.given).compare(_weights(model), made, otherwise, shown=(), atol=1e-5)
-    hint = f"the loss of the whole batch, before the step{': the mean over pieces' * len(pieces)}."
-    case.compare(got, {}, hint, atol=1e-4)
+    case.compare(got, {}, f"the loss before the step{': the mean over pieces' * len(pieces)}.", atol=1e-4)
     return model, sizes
 
 

@@ -152,8 +152,8 @@ class _Predict:
         if np.shape(picture) != wanted:
             Case(wanted).wrong("predict takes a square: put the small picture into one.", np.shape(picture))
         brightest = np.asarray(picture).max(2)
-        between = cv2.inRange(np.float32(brightest), 180, 250)  # the padding may be white
-        *_, boxes, _ = cv2.connectedComponentsWithStats(between)
+        # The padding may be white, whiter than the square.
+        *_, boxes, _ = cv2.connectedComponentsWithStats(cv2.inRange(np.float32(brightest), 180, 250))
         _, _, wide, tall, _ = max(boxes[1:].tolist(), key=itemgetter(cv2.CC_STAT_AREA), default=[0] * 5)
         if abs(tall - wide) > 2:
             hint = "the photograph is squeezed: use one scale, size / max(height, width), for both sides."
