@@ -15,7 +15,7 @@ studies = embedded_path("studies")
 arrays = np.load(studies / "05_alpha.npz")
 alphas = sorted(pd.read_csv(studies / "05_alpha.csv")["alpha"].unique())
 cuts = np.linspace(0.05, 0.95, 19)
-pictures = load_dataset(embedded_path("people"), split="val", size=96)
+pictures = load_dataset(embedded_path("people"), split="val", size=128)
 rows = [[sample.name for sample in pictures.samples].index(name) for name in arrays["names"]]
 images, masks = (array[rows] for array in pictures.arrays)
 dice = dict(zip(alphas, arrays["dice"], strict=True))

@@ -1,9 +1,9 @@
-"""Alpha at 96 pixels: the table and the probabilities that lesson 05 reads.
+"""Alpha at 256 pixels: the table and the probabilities that lesson 05 reads.
 
     python notebooks/studies/05_alpha.py
 
-Five alphas, five seeds, a sweep of notebooks/sweeps/train_once.ipynb: about half an hour on one quiet
-core. It goes on where it was stopped. Writes 05_alpha.csv (a line for each run) and 05_alpha.npz (Dice of
+Five alphas, five seeds, a sweep of notebooks/sweeps/train_once.ipynb: an hour and a quarter on two quiet
+cores. It goes on where it was stopped. Writes 05_alpha.csv (a line for each run) and 05_alpha.npz (Dice of
 each run at every threshold, and the probabilities of some validation pictures).
 """
 
@@ -15,14 +15,16 @@ import torch
 
 from segkit import load_dataset
 from segkit.course.sweep import grid, run_sweep
+from segkit.data import resize_smoothly
 from segkit.files import embedded_path
 from segkit.metrics import dice_score
 
 HERE = Path(__file__).parent
 ALPHAS, SEEDS = (0.0, 0.25, 0.5, 0.75, 1.0), range(5)
-FIXED = {"size": 96, "num_epochs": 8, "limit": 419, "keep_probs": True}  # all 419 training pictures
+FIXED = {"size": 256, "num_epochs": 16, "limit": 419, "precision": "bf16", "keep_probs": True}  # all 419
 CUTS = np.linspace(0.05, 0.95, 19)
 PICTURES = 8
+SHOWN = 128  # side of the probabilities that the lesson shows
 COARSE = 8  # probabilities are stored in steps of 8 / 255: a small file
 
 
@@ -47,9 +49,9 @@ def gather(runs: Path) -> None:
             dice[a, s] = [dice_score(soft > cut, masks > 0).mean().item() for cut in CUTS]
             area = ((soft > 0.5).sum() / masks.sum()).item()
             lines.append({"alpha": alpha, "seed": seed, "val_dice": table.loc[seed, alpha], "area": area})
-            some.append(whole[chosen] // COARSE * COARSE)
+            some += [resize_smoothly(one, SHOWN, SHOWN) // COARSE * COARSE for one in whole[chosen]]
     pd.DataFrame(lines).round(5).to_csv(HERE / "05_alpha.csv", index=False)
-    some = np.stack(some).reshape(len(ALPHAS), len(seeds), *some[0].shape)
+    some = np.stack(some).reshape(len(ALPHAS), len(seeds), PICTURES, SHOWN, SHOWN)
     names = [pictures.samples[i].name for i in chosen]
     mean_mask = dice_of_mean_mask(masks)
     np.savez_compressed(HERE / "05_alpha.npz", dice=dice, probs=some, names=names, mean_mask=mean_mask)
@@ -65,8 +67,8 @@ def dice_of_mean_mask(masks: torch.Tensor) -> float:
 
 
 def main() -> None:
-    runs = Path("runs", "alpha96")
-    sweep = run_sweep(grid(seed=SEEDS, alpha=ALPHAS), runs, fixed=FIXED, workers=1)
+    runs = Path("runs", "alpha256")
+    sweep = run_sweep(grid(seed=SEEDS, alpha=ALPHAS), runs, fixed=FIXED, workers=2)
     if not sweep.failed:
         gather(runs)
 
