@@ -237,7 +237,7 @@ def calibration_pictures(preprocessing: Preprocessing, folder: str | Path | None
     samples = [sample for sample in find_samples(folder) if sample.split == "val"]
     if not samples:
         raise UserError(f"'{folder}' has no validation pictures to calibrate an int8 file on.")
+    size, count = preprocessing.size, min(len(samples), CALIBRATION_PICTURES)
     # Spread over the set, because neighbours in it are alike.
-    chosen = samples[:: max(1, len(samples) // CALIBRATION_PICTURES)][:CALIBRATION_PICTURES]
-    size = preprocessing.size
+    chosen = [samples[i * len(samples) // count] for i in range(count)]
     return [preprocessing.resize(read_image(sample.image, size)) for sample in chosen]

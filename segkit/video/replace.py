@@ -168,8 +168,6 @@ def replace_in_video(
 def _make_room(out: Path, encoding: Encoding, inputs: list[Path], overwrite: bool) -> None:
     """Before the work: only what may go stands where the result goes.   Raises: UserError."""
     if encoding.codec != "png":
-        if out.is_dir():
-            raise UserError(f"'{out}' is a folder: give -o the name of a file.")
         check_outputs([out], inputs, overwrite)
     elif os.path.lexists(out):
         try:

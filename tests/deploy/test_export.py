@@ -121,6 +121,15 @@ def test_int8_calculates_in_whole_numbers_but_at_the_ends(whole, checkpoint, dra
     assert read_info(path) == read_info(whole)
 
 
+def test_pictures_to_calibrate_with_come_from_all_over_the_set(make_dataset, monkeypatch):
+    folder, seen = make_dataset(5), {}
+    (folder / "splits.csv").write_text("name,split\n" + "".join(f"00{i},val\n" for i in range(5)))
+    for most in (3, 5):
+        monkeypatch.setattr("segkit.deploy.engines.CALIBRATION_PICTURES", most)
+        seen[most] = [image.tobytes() for image in calibration_pictures(Preprocessing(size=32), folder)]
+    assert [seen[5].index(image) for image in seen[3]] == [0, 1, 3]
+
+
 def test_a_set_without_validation_pictures_cannot_calibrate(make_dataset):
     folder = make_dataset(3)
     (folder / "splits.csv").write_text("name,split\n000,train\n001,train\n002,test\n")
