@@ -128,10 +128,8 @@ def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
         alone = hidden and not 1 < len(shades) <= 32
         grey = grey_seen if hidden else grey
         if not (alone or grey or colours):
-            raise UserError(
-                f"mask '{path}' is a colour picture: a mask holds one number per pixel. "
-                "Save it as 8-bit grey PNG."
-            )
+            said = "is a colour picture: a mask holds one number per pixel"
+            raise UserError(f"mask '{path}' {said}. Save it as 8-bit grey PNG.")
         values = np.empty((picture.height, picture.width), np.uint8 if alone or grey else np.int32)
         for rows, code, alpha, _ in _colours(picture):
             code[hidden & (alpha <= 127)] = 0
