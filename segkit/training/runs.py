@@ -78,6 +78,7 @@ class ResumeState:
     changes: list[dict]
     learnt: list[str] = field(default_factory=list)
     """Every picture that was trained on so far."""
+    trained_on: list[dict] = field(default_factory=list)
 
     @staticmethod
     def path(run: Path) -> Path:
@@ -95,7 +96,7 @@ class ResumeState:
         state = setup.optimizer.state_dict()
         for index, slots in state["state"].items():
             tensors |= {f"adam/{index}/{slot}": value.cpu().contiguous() for slot, value in slots.items()}
-        names = ("history", "precision", "settings", "made_by", "changes", "learnt")
+        names = ("history", "precision", "settings", "made_by", "changes", "learnt", "trained_on")
         rest = {name: getattr(setup, name) for name in names}
         rest |= {"scheduler": setup.scheduler.state_dict(), "scaler": setup.scaler.state_dict()}
         rest["lrs"] = [group["lr"] for group in state["param_groups"]]

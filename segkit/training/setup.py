@@ -111,6 +111,9 @@ class Setup:
         self.history = saved.history if saved else []
         before = {*saved.learnt} if saved and saved.history else set()
         self.learnt = sorted(before | {str(sample.image.resolve()) for sample in train_set.samples})
+        self.trained_on, kept = describe_set(train_set), saved.trained_on if before else ()
+        now = {one["name"] for one in self.trained_on}
+        self.trained_on = (*(one for one in kept if one["name"] not in now), *self.trained_on)
         if seen := [sample.name for sample in val_set.samples if str(sample.image.resolve()) in before]:
             many = f"{len(seen)}, such as '{seen[0]}'"
             said = f"leak: pictures to validate on ({many}) were trained on before the run was resumed"
@@ -154,7 +157,7 @@ class Setup:
             model=self.bare_model.built_as,
             preprocessing=train_set.preprocessing,
             classes=train_set.classes,
-            trained_on=describe_set(train_set),
+            trained_on=self.trained_on,
             config=used | {"precision": self.precision},
         )
         for leak in leaks:

@@ -83,7 +83,7 @@ def test_every_picture_gets_one_score_of_a_network_that_was_not_shown_it(grouped
 def test_what_cannot_be_cross_validated_is_a_sentence(grouped, tmp_path):
     with pytest.raises(UserError, match="one data set, found 2"):
         cross_validate([grouped, grouped], tmp_path / "a", 3, RECIPE, CONFIG)
-    with pytest.raises(UserError, match="6 groups cannot fill 7 parts"):
+    with pytest.raises(UserError, match="7 parts need as many groups, found 6: add pictures"):
         cross_validate([grouped], tmp_path / "b", 7, RECIPE, CONFIG)
     refused("three folds or more", cross_validate, [grouped], tmp_path / "c", 2, RECIPE, CONFIG)
     (tmp_path / "run").mkdir()

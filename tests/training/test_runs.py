@@ -51,6 +51,9 @@ def test_a_run_that_is_resumed_on_other_splits_says_what_it_has_seen(make_datase
         leaks = json.loads((run / "config.json").read_text())["leaks"]
         said = f"(1, such as '{held}') were trained on before the run was resumed"
         assert any(said in leak for leak in leaks) == (epochs > 1)
+    train([make_dataset(6, name="other")], run, small(num_epochs=3), resume=True)
+    recorded = json.loads((run / "config.json").read_text())["trained_on"]
+    assert [one["name"] for one in recorded] == ["drawn", "other"]
 
 
 def broken_off(monkeypatch, at: int, training) -> None:
