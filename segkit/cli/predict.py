@@ -3,7 +3,6 @@
 import os
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -86,7 +85,7 @@ def _watch(args, cut_out: Callable, kinds: list[str]) -> int:
     cut_out([], args.out, progress=False)  # says now what is wrong with the settings
     if others := find_images(args.input[0])[1]:
         print(f"note: {args.input[0]}: not taken from there: {others}", file=sys.stderr)
-    out, count, owners = Path(args.out), Counter(), {}
+    out, failed, owners = Path(args.out), {}, {}
 
     def place_of(path: Path) -> Path:  # the folders below are kept
         return out / path.relative_to(args.input[0]).parent
@@ -110,13 +109,13 @@ def _watch(args, cut_out: Callable, kinds: list[str]) -> int:
 
     with suppress(KeyboardInterrupt):
         for path, report in watch_folder(args.input[0], out, work, finished):
-            count["cut out"] += bool(report.written)
-            count["left out"] += len(report.failed)
+            failed[path] = bool(report.failed)  # the last time: it may have come slowly
             for file in report.written:
                 print(f"{path} -> {file}", flush=True)
             for why in report.failed.values():
                 print(f"left out {path}, until it changes: {why}", file=sys.stderr)
             for what in report.notes.values():
                 print(f"note: {path}: {what}", file=sys.stderr)
-    print(f"\nstopped watching {args.input[0]}: {count['cut out']} cut out, {count['left out']} left out")
-    return 1 if count["left out"] else 0
+    left = sum(failed.values())
+    print(f"\nstopped watching {args.input[0]}: {len(failed) - left} cut out, {left} left out")
+    return 1 if left else 0

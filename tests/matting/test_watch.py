@@ -81,7 +81,10 @@ def test_the_command_names_each_picture_and_sums_up(inbox, tmp_path, weights, co
     coming = [
         lambda: write_image(inbox / "below" / "new.png", np.zeros((8, 8, 3), np.uint8)),
         lambda: (inbox / "text.jpg").write_text("hello"),
+        lambda: (inbox / "slow.png").write_bytes((inbox / "old.png").read_bytes()[:60]),
         lambda: (inbox / "old.jpg").write_bytes((inbox / "old.png").read_bytes()),
+        None,
+        lambda: (inbox / "slow.png").write_bytes((inbox / "old.png").read_bytes()),
         None,
         None,
     ]
@@ -94,7 +97,7 @@ def test_the_command_names_each_picture_and_sums_up(inbox, tmp_path, weights, co
 
     monkeypatch.setattr(watch_folder, "__defaults__", (*watch_folder.__defaults__[:-1], step))
     options = "-m", weights, "-o", tmp_path / "out"
-    told = ("2 cut out, 2 left out", "its results would replace those of"), ("0 cut out, 0 left out", "")
+    told = ("3 cut out, 2 left out", "its results would replace those of"), ("0 cut out, 0 left out", "")
     for wanted, why in told:
         code, out, err = command("predict", "--watch", inbox, *options)
         assert f"stopped watching {inbox}: {wanted}" in out
@@ -107,7 +110,7 @@ def test_the_command_names_each_picture_and_sums_up(inbox, tmp_path, weights, co
     code, out, err = command("predict", "--watch", inbox, *options)
     assert code == 1 and "0 cut out, 1 left out" in out and "exists already" in err
     written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")}
-    assert written == {"below/new_cutout.png", "old_cutout.png"}
+    assert written == {"below/new_cutout.png", "old_cutout.png", "slow_cutout.png"}
     assert "--watch takes one folder" in command("predict", "--watch", inbox / "old.png", *options)[2]
 
 
