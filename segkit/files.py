@@ -352,8 +352,6 @@ def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path] = (), overwrit
         raise UserError(f"'{blocked[0]}' is a file: results go into a folder, choose another name.")
     there = [path for path in outputs if os.path.exists(path)]  # not of Path: that fails for a long name
     for path in there:
-        if path.is_dir():
-            raise UserError(f"'{path}' is a folder: give -o the name of a file.")
         if (path.stat().st_dev, path.stat().st_ino) in sources:
             raise UserError(f"'{path}' is to be read, and its result would replace it: choose another place.")
     if there and not overwrite:

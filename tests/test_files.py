@@ -371,7 +371,6 @@ def test_an_output_is_never_an_input_and_nothing_is_replaced_unasked(tmp_path, p
     os.symlink(old, link)
     check_outputs([tmp_path / "new.png"], [old])
     check_outputs([old], [], overwrite=True)
-    refused("is a folder", check_outputs, [tmp_path], overwrite=True)  # not after the film was made
     check_outputs([tmp_path / f"{'n' * 300}.png"])  # it fails when it is written, and others do not
     refused("--overwrite", check_outputs, [old])
     for overwrite in (False, True):

@@ -5,7 +5,7 @@ from itertools import chain, takewhile
 from pathlib import Path
 
 from segkit.cli.common import Parser, add_segmenter, load_segmenter, read_background
-from segkit.files import UserError, check_outputs
+from segkit.files import UserError
 
 EXAMPLE = "segkit live --background beach.jpg"
 
@@ -22,15 +22,17 @@ def add_arguments(command: Parser) -> None:
 
 
 def run(args) -> int:
+    from segkit.video.files import choose_encoding
     from segkit.video.live import Stage, Window, follow, open_stream, recorder, virtual_camera
-    from segkit.video.replace import painter
+    from segkit.video.replace import make_room, painter
     from segkit.video.smooth import Smoother
 
     if args.seconds is not None and not args.seconds > 0:
         raise UserError(f"--seconds is above 0, found {args.seconds:g}.")
     paint, smoother = painter(read_background(args.background)), Smoother(args.smooth)
     if args.out:
-        check_outputs([Path(args.out)], [Path(args.camera), Path(args.background)], args.overwrite)
+        out, sources = Path(args.out), [Path(args.camera), Path(args.background)]
+        make_room(out, choose_encoding(out, False), sources, args.overwrite)
     window = None if args.out or args.virtual_camera else Window("segkit live")
     person = load_segmenter(args)
     person.look_closer = False  # at a camera's pace there is time for one look

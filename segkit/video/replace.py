@@ -132,7 +132,7 @@ def replace_in_video(
     if not 0 <= crf <= 51:
         raise UserError(f"the quality crf goes from 0 (finest) to 51 (smallest), found {crf}.")
     with VideoReader(source) as reader, _alone(out):
-        _make_room(out, encoding, [Path(source), *also_read], overwrite)
+        make_room(out, encoding, [Path(source), *also_read], overwrite)
         info = reader.info
         parts = Parts(out, encoding, reader, _job(person, source, background, smoother, crf, part_frames))
         smoother.past, done = parts.past, len(parts.times)
@@ -165,9 +165,11 @@ def replace_in_video(
     return report
 
 
-def _make_room(out: Path, encoding: Encoding, inputs: list[Path], overwrite: bool) -> None:
+def make_room(out: Path, encoding: Encoding, inputs: list[Path], overwrite: bool) -> None:
     """Before the work: only what may go stands where the result goes.   Raises: UserError."""
     if encoding.codec != "png":
+        if out.is_dir():
+            raise UserError(f"'{out}' is a folder: give -o the name of a file.")
         check_outputs([out], inputs, overwrite)
     elif os.path.lexists(out):
         try:

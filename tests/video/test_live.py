@@ -155,6 +155,10 @@ def test_live_writes_what_a_window_would_show(live, film, tmp_path):
     assert frames[-1][:40].min(2).max() > 150  # and the figures in white
     code, said = live("-o", out)
     assert code == 1 and "exists already" in said
+    (tmp_path / "folder.mp4").mkdir()
+    for place, why in (("folder.mp4", "is a folder"), ("seen.txt", "should end in one of")):
+        code, said = live("-o", tmp_path / place, "--overwrite")
+        assert code == 1 and why in said and "latency" not in said  # before anything is filmed
     film.write_bytes(film.read_bytes()[:-20])
     code, said = live("-o", out, "--overwrite")
     assert code == 1 and "latency" in said and "is cut off" in said and out.exists()
