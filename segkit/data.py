@@ -241,8 +241,7 @@ class Preprocessing:
 
     def resize(self, image: np.ndarray, size: int | None = None) -> np.ndarray:
         """uint8 RGB (H, W, 3) -> uint8 (size, size, 3). Shrinking averages, so thin things do not flicker."""
-        size = size or self.size
-        return resize_smoothly(image, size, size)
+        return resize_smoothly(image, size or self.size, size or self.size)
 
     def resize_mask(self, mask: np.ndarray) -> np.ndarray:
         """Labels (H, W) -> (size, size). Nearest neighbour, so that no label appears that was not there."""
