@@ -136,7 +136,7 @@ def predict_files(
     out, report = Path(out), FolderReport()
     if out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir():
         raise UserError(f"results go into a folder, which gets files such as NAME_mask.png; found '{out}'.")
-    paths, names = _found(paths, report)
+    paths, names = _found(paths, out, report)
     kinds = dict.fromkeys(wanted)
     targets = [{kind: out / f"{name}_{ENDINGS[kind]}" for kind in kinds} for name in unique_names(names)]
     check_outputs([file for files in targets for file in files.values()], [*paths, *also_read], overwrite)
@@ -181,8 +181,11 @@ def predict_files(
     return report
 
 
-def _found(given: Iterable[str | Path], report: FolderReport) -> tuple[list[Path], list[str]]:
-    """The pictures that are meant, each once, and the names of their results."""
+def _found(given: Iterable[str | Path], out: Path, report: FolderReport) -> tuple[list[Path], list[str]]:
+    """The pictures that are meant, each once, and the names of their results.
+
+    Results of an earlier run into the same place are no pictures to work on.
+    """
     named: dict[str, tuple[Path, str]] = {}
     for item in map(Path, given):
         if not item.is_dir():
@@ -192,10 +195,16 @@ def _found(given: Iterable[str | Path], report: FolderReport) -> tuple[list[Path
         found, others = find_images(item)
         if not found:
             raise UserError(f"folder '{item}' holds no pictures{others and f', but {others}'}.")
+        own = {path: path.relative_to(item).with_suffix("").as_posix() for path in found}
+        names = unique_names([*own.values()])
+        results = {abspath(out / f"{name}_{ending}") for name in names for ending in ENDINGS.values()}
+        before = [path for path in found if abspath(path) in results]
+        others = [others] * bool(others) + [f"results of a run before: {len(before)}"] * bool(before)
         if others:
-            report.notes[item] = f"not taken from there: {others}"
+            report.notes[item] = f"not taken from there: {', '.join(others)}"
         for path in found:
-            named.setdefault(abspath(path), (path, path.relative_to(item).with_suffix("").as_posix()))
+            if path not in before:
+                named.setdefault(abspath(path), (path, own[path]))
     return [path for path, _ in named.values()], [name for _, name in named.values()]
 
 

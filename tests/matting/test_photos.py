@@ -157,6 +157,17 @@ def test_whatever_goes_wrong_with_one_picture_is_that_pictures(bright, tmp_path,
     assert sorted(p.name for p in report.written) == ["64_mask.png", "67_mask.png", "68_mask.png"]
 
 
+@pytest.mark.parametrize("place", ["in", "in/out"])
+def test_results_of_a_run_before_are_no_photographs(bright, tmp_path, place):
+    for name in ("a.png", "a.jpg", "b_mask.png"):  # the last is one: there is no b
+        write_image(tmp_path / "in" / name, np.zeros((8, 8, 3), np.uint8))
+    for kinds in (("cutout",), ("mask",)):
+        report = predict_files(bright, [tmp_path / "in"], tmp_path / place, kinds, progress=False)
+        assert not report.failed and len(report.written) == 3, report
+    assert "results of a run before: 3" in report.notes[tmp_path / "in"]
+    assert len([path for path in (tmp_path / "in").rglob("*") if path.is_file()]) == 9
+
+
 def test_a_name_of_dots_stays_in_the_folder(bright, tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "..png", "PNG")
     (written,) = predict_files(bright, [tmp_path / "..png"], tmp_path / "out").written
