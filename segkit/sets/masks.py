@@ -77,7 +77,7 @@ def find_folders(tree: Tree, loosely: bool = False) -> Layout | None:
             layout.class_name = read_class_name(tree.root)
             layout.read.add(tree.root / "dataset.yaml")
         rest = (path for path in tree.images if path not in images and path not in masks)
-        if others := [path.name for path in rest if "SegmentationObject" not in path.parts]:
+        if others := [str(p.relative_to(tree.root)) for p in rest if "SegmentationObject" not in p.parts]:
             layout.tell("in neither of the two folders, so not used", *others)
     return layout
 

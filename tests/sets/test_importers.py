@@ -228,7 +228,7 @@ def test_a_table_of_splits_names_the_pictures_of_images_or_of_the_one_other_fold
     files |= {"splits.csv": "name,split,licence\na,train,CC0\nb,test,CC0\n", "images/c.psd": "not known"}
     write(src, files)
     (src / "images").rename(src / folder)
-    said = ["in neither of the two folders, so not used: ", "not taken: 1 .psd"]
+    said = ["in neither of the two folders, so not used: parts/a.png", "not taken: 1 .psd"]
     assert rows(check(src, said=said)) == ["a,train", "b,test"]
 
 
