@@ -264,6 +264,8 @@ def test_training_says_what_helps_where_nothing_is_found_or_masks_are_tiny(ears,
         mask = np.zeros((96, 80), np.uint8)
         mask[5:8, 5:8] = 255
         write_image(path, mask)
+        mask[5:8, 5:8], mask[20:] = 0, 255  # where nothing is asked, there is nobody either
+        write_image(ears / "ignore" / path.name, mask)
     run = train([ears], tmp_path / "run", small(num_epochs=5, lr=1e-6, alpha=1.0, augment=0))
     said = capsys.readouterr().out
     assert "half of them cover" in said and "32 x 32 pixels" in said

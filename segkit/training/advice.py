@@ -8,7 +8,7 @@ import numpy as np
 
 from segkit.checkpoint import CheckpointInfo
 from segkit.data import SegmentationDataset
-from segkit.files import UserError
+from segkit.files import IGNORE, UserError
 from segkit.training.settings import TrainConfig
 
 
@@ -59,7 +59,8 @@ def doubts(dataset: SegmentationDataset, most: int = 100) -> list[str]:
     if several and (absent := [name for i, name in enumerate(dataset.classes) if i not in shown]):
         said = [f"no mask to train on shows {', '.join(absent)}: the network will never find that."]
     chosen = np.linspace(0, len(dataset) - 1, min(most, len(dataset))).astype(int)
-    shares = [share for i in chosen if (share := (dataset.pair(i)[1] > 0).mean()) > 0]
+    masks = (dataset.pair(i)[1] for i in chosen)
+    shares = [share for mask in masks if (share := ((mask > 0) & (mask != IGNORE)).mean()) > 0]
     size, pixels = dataset.preprocessing.size, np.median(shares or [1]) * dataset.preprocessing.size**2
     if pixels >= TINY:
         return said
