@@ -569,10 +569,12 @@ def _via_table(path: Path) -> Iterable[tuple[str, list[dict]]]:
 
 
 def _via_label(attributes: dict) -> str:
-    """The class among the attributes of a region: the one that is called so, else the first."""
-    lower = {name.lower(): value for name, value in attributes.items()}
-    keys = [key for key in ("class", "label", "name", "category", "type", "object") if lower.get(key)]
-    value = lower[keys[0]] if keys else next((v for v in lower.values() if v), "object")
+    """The class among the attributes of a region: the one that is called so, or the only one."""
+    lower = {name.lower(): value for name, value in attributes.items() if value}
+    keys = [key for key in ("class", "label", "name", "category", "type", "object") if key in lower]
+    if len(lower) > 1 and not keys:
+        raise UserError(f"a region has the attributes {', '.join(lower)}: call that of the class 'class'.")
+    value = lower[keys[0]] if keys else next(iter(lower.values()), "object")
     if isinstance(value, dict):  # boxes to tick
         value = next((name for name, ticked in value.items() if ticked), "object")
     return str(value).strip()

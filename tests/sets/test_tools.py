@@ -445,6 +445,15 @@ def test_via_2_is_read_from_its_exports_and_its_project(src, kind):
     assert check(src, files[kind], {"a": near(PAINTED), "b": circle}).layout.name == "via"
 
 
+def test_a_via_region_of_which_no_attribute_is_the_class_fails_by_name(src):
+    xs, ys = np.array(QUAD).T.tolist()
+    shape = {"name": "polygon", "all_points_x": xs, "all_points_y": ys}
+    said = {"a.jpg": {"kind": "person", "quality": ""}, "b.jpg": {"quality": "good", "kind": "person"}}
+    regions = {n: [{"shape_attributes": shape, "region_attributes": said[n]}] for n in said}
+    records = {name: {"filename": name, "regions": regions[name]} for name in said}
+    check(src, {"via.json": records}, {"a": near(PAINTED)}, failed=["the attributes quality, kind"])
+
+
 def test_via_3_is_read_with_its_options_and_a_box_fails_by_name(src):
     names = {"1": "a.jpg", "2": "b.jpg"}
     about = {"flg": 0, "z": [], "av": {"1": "1"}}
