@@ -50,7 +50,6 @@ REFERENCE = {
     "augment": 1.0,
     "paste": 0.25,
     "early_stop": 100,
-    "plateau_patience": 1,
     "cache": "disk",
     "precision": "fp32",  # the same arithmetic on every machine
 }
@@ -97,7 +96,7 @@ ROWS = {
     "size 64": {"size": 64},
     "size 128": {"size": 128},
     "no moving average": {"ema": 0.0},
-    "plateau schedule": {"schedule": "plateau"},
+    "plateau schedule": {"schedule": "plateau", "plateau_patience": 1},
     "small: reference": SMALL,
     "small: with a teacher": SMALL | {"teacher": "person-base"},
     "small: attention gates": SMALL | {"model_settings": SMALL["model_settings"] | {"attention": True}},

@@ -129,6 +129,13 @@ class TrainConfig:
             raise UserError(
                 f"a batch of {self.batch_size} cannot be cut into {self.accumulate} equal pieces."
             )
+        # What nothing uses must not stand in the records.
+        idle = {} if self.loss in ("bce-dice", "deep") else {"alpha": "the losses bce-dice and deep"}
+        idle |= {} if self.teacher else {"teacher_share": "a teacher"}
+        idle |= {} if self.schedule == "plateau" else {"plateau_patience": "the schedule plateau"}
+        for name, partner in idle.items():
+            if (value := getattr(self, name)) != (unused := getattr(TrainConfig, name)):
+                raise UserError(f"{name} {value} would not be used: it goes with {partner}. Take {unused}.")
 
 
 def check_settings(settings, **ranges: tuple[float, float]) -> None:

@@ -15,6 +15,9 @@ from segkit.training.advice import advised_on_memory
 @cases(
     "settings said",
     ({"loss": "deep-dice"}, "loss is one of bce-dice"),
+    ({"loss": "dice", "alpha": 0.3}, "alpha 0.3 would not be used: it goes with the losses"),
+    ({"teacher_share": 0.3}, "teacher_share 0.3 would not be used: it goes with a teacher. Take 0.5"),
+    ({"schedule": "cosine", "plateau_patience": 1}, "plateau_patience 1 would not be used"),
     ({"schedule": "cosinus"}, "schedule is one of plateau, cosine"),
     ({"optimizer": "sgd"}, "optimizer is one of adam, adamw"),
     ({"cache": "ram"}, "cache is one of memory, disk, none"),
