@@ -368,7 +368,8 @@ def same_name(name: str) -> str:
 
 def in_utf8(name: str) -> str:
     """A file's name with accents in one piece (NFC), and � for what is not UTF-8, as in some old zips."""
-    return unicodedata.normalize("NFC", os.fsencode(name).decode(errors="replace"))
+    text = name.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return unicodedata.normalize("NFC", text)
 
 
 def unique_names(wanted: Sequence[str]) -> list[str]:

@@ -25,6 +25,7 @@ from segkit.files import (
     atomic_path,
     check_outputs,
     find_images,
+    in_utf8,
     list_images,
     mask_values,
     open_picture,
@@ -109,6 +110,12 @@ def test_the_exif_rotation_is_applied(tmp_path, photo, ending, orientation, k):
     assert displayed_size(path) == upright.shape[:2]
     for source in (path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes()), Image.open(path)):
         assert (read_image(source) == upright).all()
+
+
+@given(st.text(st.characters(codec=None) | st.sampled_from("\ud83d\udcfc\u0301e")))
+def test_any_name_becomes_one_that_can_be_written(name):
+    written = in_utf8(name).encode()
+    assert in_utf8(written.decode()).encode() == written
 
 
 def test_decoding_small_keeps_both_sides_long_enough(tmp_path, astronaut):

@@ -60,6 +60,9 @@ PARSERS = {".json": json.loads, ".xml": ElementTree.fromstring}
 
 PARSERS |= dict.fromkeys((".yaml", ".yml"), partial(yaml.load, Loader=PlainLoader))
 
+HALF = re.compile(r"\\u[dD][89abAB]\w\w(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]\w\w)\\u[dD][c-fC-F]\w\w")
+"""Half of a pair of escapes, as a text that was cut off has it: no file could be written with that."""
+
 ANNOTATIONS = (*PARSERS, ".csv", ".txt", ".ndjson", ".jsonl", ".names")
 """Endings of files that may hold annotations."""
 
@@ -258,7 +261,8 @@ def load_data(path: Path) -> Any:
     """The content of a JSON, YAML or XML file.   Raises: UserError."""
     try:
         xml = path.suffix.lower() == ".xml"  # which says its own encoding
-        data = PARSERS[path.suffix.lower()](path.read_bytes() if xml else path.read_text("utf-8-sig"))
+        text = path.read_bytes() if xml else HALF.sub(r"\\ufffd", path.read_text("utf-8-sig"))
+        data = PARSERS[path.suffix.lower()](text)
     except (OSError, LookupError, ValueError, RecursionError, SyntaxError, yaml.YAMLError) as error:
         kind, words = path.suffix[1:].upper(), " ".join(str(error).split())
         raise UserError(f"'{path}' is not readable {kind} ({words[:120]}).") from error

@@ -445,6 +445,16 @@ def test_via_2_is_read_from_its_exports_and_its_project(src, kind):
     assert check(src, files[kind], {"a": near(PAINTED), "b": circle}).layout.name == "via"
 
 
+def test_half_a_character_in_a_file_of_annotations_is_no_traceback(src):
+    half = "\ud83d"  # as a text that was cut off in the middle of a pair has it
+    xs, ys = np.array(QUAD).T.tolist()
+    shape = {"name": "polygon", "all_points_x": xs, "all_points_y": ys}
+    regions = [{"shape_attributes": shape, "region_attributes": {"class": f"man{half}"}}]
+    records = {name: {"filename": name, "regions": regions} for name in ("a.jpg", f"{half}.jpg")}
+    report = check(src, {"via.json": records}, {"a": near(PAINTED)}, failed=["\ufffd.jpg"])
+    assert "man\ufffd" in str(report)
+
+
 def test_a_via_region_of_which_no_attribute_is_the_class_fails_by_name(src):
     xs, ys = np.array(QUAD).T.tolist()
     shape = {"name": "polygon", "all_points_x": xs, "all_points_y": ys}
