@@ -198,7 +198,7 @@ def _found(given: Iterable[str | Path], out: Path, report: FolderReport) -> tupl
         own = {path: path.relative_to(item).with_suffix("").as_posix() for path in found}
         names = unique_names([*own.values()])
         results = {abspath(out / f"{name}_{ending}") for name in names for ending in ENDINGS.values()}
-        before = [path for path in found if abspath(path) in results]
+        before = {path for path in found if abspath(path) in results}
         others = [others] * bool(others) + [f"results of a run before: {len(before)}"] * bool(before)
         if others:
             report.notes[item] = f"not taken from there: {', '.join(others)}"
