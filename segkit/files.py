@@ -86,8 +86,7 @@ def read_image(source: Picture, at_least: int | None = None) -> np.ndarray:
 def _bands(picture: Image.Image, height: int = 1024) -> Iterator[tuple[slice, Image.Image]]:
     """A picture in pieces: converted as a whole, the largest would be in memory three times."""
     for top in range(0, picture.height, height):
-        bottom = min(top + height, picture.height)
-        yield slice(top, bottom), picture.crop((0, top, picture.width, bottom))
+        yield slice(top, top + height), picture.crop((0, top, picture.width, min(top + height, picture.height)))
 
 
 def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
@@ -368,8 +367,7 @@ def same_name(name: str) -> str:
 
 def in_utf8(name: str) -> str:
     """A file's name with accents in one piece (NFC), and � for what is not UTF-8, as in some old zips."""
-    text = name.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", name.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def unique_names(wanted: Sequence[str]) -> list[str]:
@@ -491,3 +489,8 @@ def name_some(names: Sequence[str], most: int = 10) -> str:
     """The first names and how many more there are, for a sentence."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """1 picture, 2 pictures: a number and what it counts, for a sentence."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -2,8 +2,8 @@
 
     python notebooks/studies/05_alpha.py
 
-Five alphas, five seeds, a sweep of notebooks/sweeps/train_once.ipynb: an hour and a quarter on two quiet
-cores. It goes on where it was stopped. Writes 05_alpha.csv (a line for each run) and 05_alpha.npz (Dice of
+Five alphas, five seeds, a sweep of notebooks/sweeps/train_once.ipynb: 80 minutes on two cores. It
+goes on where it was stopped. Writes 05_alpha.csv (a line for each run) and 05_alpha.npz (Dice of
 each run at every threshold, and the probabilities of some validation pictures).
 """
 

@@ -2,6 +2,7 @@
 
 from segkit.cli import doctor
 from segkit.cli.common import Parser, add_formats, say_left_out
+from segkit.files import counted
 
 EXAMPLE = "segkit data check data/people"
 
@@ -67,8 +68,7 @@ def run(args) -> int:
         from segkit.sets.exporters import export_dataset
 
         report = export_dataset(args.folder, args.out, args.format)
-        pictures = f"{report.written} picture{'s' * (report.written != 1)}"
-        print(f"{pictures} written to {args.out} as {', '.join(args.format)}")
+        print(f"{counted(report.written, 'picture')} written to {args.out} as {', '.join(args.format)}")
         if report.dropped:
             print(f"note: these formats have no place for {', '.join(report.dropped)}")
         return say_left_out(report.failed)

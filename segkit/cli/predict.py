@@ -10,7 +10,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from segkit.cli.common import add_looks, add_pairs, add_segmenter, load_segmenter, read_background, read_pairs
-from segkit.files import UserError, find_images, same_name
+from segkit.files import UserError, counted, find_images, same_name
 
 EXAMPLE = "segkit predict photos/ -o out --write mask,overlay,cutout --background blur"
 
@@ -69,8 +69,7 @@ def run(args) -> int:
     for line in said:
         print(line.replace(f"'{stdin}'", str(stdin)).replace(str(stdin), "standard input"), file=sys.stderr)
     if not piped:
-        new, lost = len(report.written), len(report.failed)
-        files, pictures = f"{new} file{'s' * (new != 1)}", f"{lost} picture{'s' * (lost != 1)}"
+        files, pictures = counted(len(report.written), "file"), counted(len(report.failed), "picture")
         print(f"{files} written to {args.out}, {pictures} left out")
     return 1 if report.failed else 0
 

@@ -18,7 +18,16 @@ import cv2
 import numpy as np
 
 from segkit.data import shrink
-from segkit.files import UserError, check_choice, in_utf8, list_images, unique_names, write_table, write_text
+from segkit.files import (
+    UserError,
+    check_choice,
+    counted,
+    in_utf8,
+    list_images,
+    unique_names,
+    write_table,
+    write_text,
+)
 from segkit.matting.photos import PicturesReport, kind_of
 from segkit.plots import overlay
 from segkit.predict import Segmenter
@@ -68,11 +77,11 @@ class AnnotateReport(PicturesReport):
     """How many pictures earlier runs had done."""
 
     def __str__(self) -> str:
-        pictures, unsure = len(self.confidence), sum(value < UNSURE for value in self.confidence.values())
+        unsure = sum(value < UNSURE for value in self.confidence.values())
         again = f", {self.resumed} of them from a run before" if self.resumed else ""
         return (
-            f"{pictures} picture{'s' * (pictures != 1)}{again}, "
-            f"{self.annotations} annotation{'s' * (self.annotations != 1)}; "
+            f"{counted(len(self.confidence), 'picture')}{again}, "
+            f"{counted(self.annotations, 'annotation')}; "
             f"{unsure} with a confidence below {UNSURE}\n"
             f"look:     {self.out / 'review.html'}\n"
             f"correct:  labelme {self.out / 'images'}   (in other tools: --format yolo cvat label-studio)\n"
@@ -208,7 +217,7 @@ def _review_page(records: Sequence[Annotated]) -> str:
         f'<a class="{"look" * (r.confidence < UNSURE)}" href="images/{quote(r.file)}">'
         f'<img loading="lazy" alt="{html.escape(r.name, True)} with its mask in blue" '
         f'src="data:image/jpeg;base64,{r.thumbnail}"><b>{r.confidence:.3f}</b> {html.escape(r.name)}<br>'
-        f"<small>{len(r.annotations)} annotation{'s' * (len(r.annotations) != 1)}, "
+        f"<small>{counted(len(r.annotations), 'annotation')}, "
         f"{r.share:.0%} of the picture</small></a>"
         for r in records
     ]

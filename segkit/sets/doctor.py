@@ -21,7 +21,7 @@ from segkit.data import (
     read_table,
     splits_of,
 )
-from segkit.files import IGNORE, UserError, mask_values, name_some, read_image, read_mask
+from segkit.files import IGNORE, UserError, counted, mask_values, name_some, read_image, read_mask
 from segkit.plots import contact_sheet, overlay
 from segkit.sets.groups import near_duplicates, series_leak, thumbnail, torn_groups
 
@@ -109,7 +109,7 @@ class DatasetReport:
 
 def how_sure(pictures: int, groups: int, folder: str | Path) -> str:
     """How far a mean Dice on so many test pictures may be off, in a sentence, before there is a score."""
-    of = f"{pictures} test picture{'s' * (pictures != 1)}" + f" in {groups} groups" * (groups != pictures)
+    of = counted(pictures, "test picture") + f" in {counted(groups, 'group')}" * (groups != pictures)
     off = 1.96 * SPREAD / groups**0.5
     cure = f"; every picture is scored by segkit train {folder} --folds 5" if groups < FEW else ""
     return f"a mean Dice on {of} will be off by up to {off:.2f} (95 %, where {SPREAD} is the spread){cure}"

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from segkit.data import SPLIT_SHARES, SPLITS, assign_splits, find_samples, pictures_by_name, read_table
-from segkit.files import UserError, mask_values, name_some, read_image, write_table
+from segkit.files import UserError, counted, mask_values, name_some, read_image, write_table
 
 ALIKE = 0.985
 """Pictures whose grey thumbnails correlate by more are nearly one picture."""
@@ -53,7 +53,7 @@ def deal_folder(folder: str | Path, seed: int = 0, group: str | None = None, ove
     grouped = bool(group) or len(sizes) < len(names)
     path = write_splits(folder, splits, groups if grouped else None, overwrite)
     pictures, whole = Counter(splits.values()), Counter({groups[n]: s for n, s in splits.items()}.values())
-    of = {split: f" ({whole[split]} group{'s' * (whole[split] != 1)})" * grouped for split in SPLITS}
+    of = {split: f" ({counted(whole[split], 'group')})" * grouped for split in SPLITS}
     counts = [f"{pictures[split]} {split}{of[split]}" for split in SPLITS]
     parts = [f"{path}: {', '.join(counts)}"]
     if group and (alone := [name for name in names if sizes[groups[name]] == 1]):

@@ -24,6 +24,7 @@ from segkit.files import (
     UserError,
     atomic_path,
     check_choice,
+    counted,
     in_utf8,
     mask_values,
     name_some,
@@ -69,9 +70,9 @@ class Report:
         return self.layout.notes
 
     def __str__(self) -> str:
-        of, count = self.class_name, len(self.written)
+        of = self.class_name
         lines = [f"found:    {self.layout}", f"{of + ':':9} {self.used}"]
-        pairs = f"{count} pair{'s' * (count != 1)} to {self.out}"
+        pairs = f"{counted(len(self.written), 'pair')} to {self.out}"
         lines += [f"written:  {pairs}, {self.empty} of them without {of}"]
         if self.left_out:
             named = f"{len(self.left_out)} without an annotation: {name_some(self.left_out)}"

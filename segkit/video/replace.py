@@ -21,7 +21,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
-from segkit.files import UserError, atomic_path, check_choice, check_outputs
+from segkit.files import UserError, atomic_path, check_choice, check_outputs, counted
 from segkit.matting.compose import cover, cutout, replace_background, soft_alpha
 from segkit.predict import Segmenter
 from segkit.video.files import (
@@ -92,10 +92,9 @@ class VideoReport:
 
     def __str__(self) -> str:
         again = f", {self.resumed:,} of them from the run before" if self.resumed else ""
-        frames = f"{self.frames:,} frame{'s' * (self.frames != 1)}"
         return (
-            f"{self.path}: {frames} of {self.width}x{self.height}{again}, {self.audio}; "
-            f"{self.seconds:.1f} s, {self.fps:.1f} frames per second"
+            f"{self.path}: {counted(self.frames, 'frame')} of {self.width}x{self.height}{again}, "
+            f"{self.audio}; {self.seconds:.1f} s, {self.fps:.1f} frames per second"
         )
 
 
