@@ -83,10 +83,10 @@ def read_image(source: Picture, at_least: int | None = None) -> np.ndarray:
         return pixels
 
 
-def _bands(picture: Image.Image, height: int = 1024) -> Iterator[tuple[slice, Image.Image]]:
+def _bands(whole: Image.Image, height: int = 1024) -> Iterator[tuple[slice, Image.Image]]:
     """A picture in pieces: converted as a whole, the largest would be in memory three times."""
-    for top in range(0, picture.height, height):
-        yield slice(top, top + height), picture.crop((0, top, picture.width, min(top + height, picture.height)))
+    for top in range(0, whole.height, height):
+        yield slice(top, top + height), whole.crop((0, top, whole.width, min(top + height, whole.height)))
 
 
 def mask_values(path: str | Path, colours: bool = True) -> np.ndarray:
