@@ -153,7 +153,7 @@ class VideoReader:
                 "frames there are missing or patched."
             )
         # A film may hide some of its frames by a list, as when its start was cut off, but hardly this many.
-        if self.count < 0.75 * self._stream.frames:
+        if self.count < 0.75 * self._stream.frames and not self._is_avi:  # which counts the dropped ones, too
             found.append(
                 f"'{self.path}' should hold {self._stream.frames} frames, and {self.count} could be read."
             )
@@ -170,7 +170,7 @@ class VideoReader:
 
     def _open(self) -> None:
         self._container, self._pictures = _open_video(self.path)
-        self._stream = self._pictures[0]
+        self._stream, self._is_avi = self._pictures[0], self._container.format.name == "avi"
         self._stream.thread_type = "AUTO"
         self._decoder = self._stream.codec_context
         tags = {name.lower(): text for name, text in self._stream.metadata.items()}
@@ -191,10 +191,11 @@ class VideoReader:
                 self.damaged += 1
 
     def _time(self, raw, last: Fraction | None) -> Fraction:
-        if raw.pts is None:  # a bare stream without times
+        units = raw.dts if self._is_avi else raw.pts  # AVI says when to decode a frame, never when to show it
+        if units is None:  # a bare stream without times
             step = Fraction(self._stream.time_base)
             return Fraction(0) if last is None else round((last + 1 / self.info.fps) / step) * step
-        return raw.pts * Fraction(raw.time_base) - self.origin
+        return units * Fraction(raw.time_base) - self.origin
 
     def _upright(self, raw) -> np.ndarray:
         # Files that do not say which colours they hold mean the HD ones when they are HD, as players do.

@@ -415,6 +415,16 @@ def test_sound_that_lasts_longer_and_a_late_start_are_no_damage(tmp_path, name, 
     assert read(source)[2] == []
 
 
+def test_frames_that_an_avi_drops_or_stores_out_of_order_are_no_damage(tmp_path):
+    kept = [i for i in range(60) if i % 4 < 2]
+    _, frames, problems = read(make_video(tmp_path / "a.avi", times=kept, codec="mpeg4"))
+    assert [round(float(frame.time) * 10) for frame in frames] == kept and problems == []
+    _, frames, problems = read(make_video(tmp_path / "b.avi", count=40))  # libx264 looks ahead: B-frames
+    assert len(frames) == 40 and problems == []
+    centres = [np.argwhere(frame.image[32, :, 0] > 128).mean() for frame in frames[:20]]
+    assert np.allclose(np.diff(centres), 2, atol=1)
+
+
 def test_damage_in_the_middle_does_not_stop_the_rest(tmp_path, bright):
     source = make_video(tmp_path / "a.ts", count=200)
     data = bytearray(source.read_bytes())
@@ -465,7 +475,9 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path
     assert threading.active_count() <= before
 
 
-@pytest.mark.parametrize(("background", "damage"), [("blur", False), (GREEN, True)])
+@pytest.mark.parametrize(
+    ("background", "damage"), [("blur", None), (GREEN, "state.npz"), (GREEN, "00001.mp4")]
+)
 def test_other_settings_start_afresh_and_foreign_folders_are_left_alone(
     tmp_path, bright, monkeypatch, background, damage
 ):
@@ -479,7 +491,7 @@ def test_other_settings_start_afresh_and_foreign_folders_are_left_alone(
         replace_in_video(bright, source, tmp_path / "b.mp4", GREEN, part_frames=8)
     monkeypatch.undo()
     if damage:
-        (tmp_path / "b.mp4.parts" / "state.npz").write_bytes(b"")  # as a power cut leaves it
+        (tmp_path / "b.mp4.parts" / damage).write_bytes(b"")  # as a power cut leaves it
     report = replace_in_video(bright, source, tmp_path / "b.mp4", background, part_frames=8)
     assert report.resumed == 0
     (tmp_path / "b.mp4").unlink()
