@@ -217,10 +217,12 @@ def export(checkpoint: Path, out: Path, precision: str, data: str | Path | None 
     """Write the network of a checkpoint as an ONNX file of one of PRECISIONS.
 
     data: the set whose validation pictures calibrate int8; None takes the embedded one.
-    Returns: out.   Raises: UserError.
+    Returns: out.   Raises: UserError, also for a data set that fp32 would not look at.
     """
     check_choice("precision", precision, PRECISIONS)
     if precision == "fp32":
+        if data is not None:
+            raise UserError("fp32 looks at no pictures: leave --data out, or ask for half or int8 as well.")
         return export_onnx(checkpoint, out)
     whole = exported(checkpoint)
     if precision == "half":

@@ -321,7 +321,8 @@ def test_segkit_works_without_the_extras():
 @pytest.mark.parametrize("precision", ["fp32", "half", "int8"])
 def test_export_prints_difference_and_cost(cached, checkpoint, drawn, tmp_path, command, precision):
     out = tmp_path / "person.onnx"
-    code, said, _ = command("export", checkpoint, "-o", out, "--precision", precision, "--data", drawn)
+    looked_at = () if precision == "fp32" else ("--data", drawn)
+    code, said, _ = command("export", checkpoint, "-o", out, "--precision", precision, *looked_at)
     assert code == 0
     assert said.count("largest difference from torch at") == 3
     assert read_metadata(out)["precision"] == precision
@@ -331,6 +332,9 @@ def test_export_prints_difference_and_cost(cached, checkpoint, drawn, tmp_path, 
 def test_segkit_export_makes_an_onnx_file_of_a_checkpoint(whole, tmp_path, command):
     assert "ends in .onnx" in command("export", "person-small", "-o", tmp_path / "x.pt")[2]
     assert "is an ONNX file: name the" in command("export", whole, "-o", tmp_path / "x.onnx")[2]
+    out = tmp_path / "x.onnx"
+    assert "leave --data out" in command("export", "person-small", "-o", out, "--data", tmp_path)[2]
+    assert not out.exists()
 
 
 def test_segkit_predict_takes_an_engine(cached, checkpoint, drawn, tmp_path, command):
