@@ -35,8 +35,8 @@ class Evaluation:
     classes: tuple[str, ...] = ("person",)
     """With several, counts are (N, C) and every score of an image is its mean over the classes it holds."""
 
-    of_all: bool = False
-    """Whether every picture of the data set was scored."""
+    no_folds: bool = False
+    """Whether folds would help no more: every picture was scored, or they are in fewer than five groups."""
 
     def scores(self, name: str) -> np.ndarray:
         """One of SCORES for every image: (N,)."""
@@ -54,7 +54,7 @@ class Evaluation:
         if count < 2:
             return f"mean Dice of {count} {kind}: too few for an interval"
         low, high = interval(resampled_means(self.scores("dice"), self.groups))
-        advice = "" if self.of_all else ": segkit train DATA --folds 5 scores every picture"
+        advice = "" if self.no_folds else ": segkit train DATA --folds 5 scores every picture"
         caution = f"; of so few it is too narrow{advice}" if count < 10 else ""
         return f"mean Dice, 95 % interval: {low:.4f} to {high:.4f}, from {count} {kind}{caution}"
 
@@ -131,7 +131,8 @@ def evaluate(
     if not scored:
         where = f"the {len(samples)} of {len(found)} pictures of '{folder}' in the split {split or 'all'}"
         raise UserError(f"there is nothing to score in {where}.")
-    return Evaluation(scored, Counts.cat(counts), np.array(edges), person.classes, split is None)
+    no_folds = split is None or len({sample.group or sample.name for sample in found}) < 5
+    return Evaluation(scored, Counts.cat(counts), np.array(edges), person.classes, no_folds)
 
 
 def write_evaluation(
@@ -143,8 +144,7 @@ def write_evaluation(
     """
     out, rows = Path(out), result.rows()
     write_table(out / "per_image.csv", rows)
-    samples = {sample.name: sample for sample in result.samples}
-    pictures = []
+    samples, pictures = {sample.name: sample for sample in result.samples}, []
     for row in rows[:worst]:
         used = person[row["name"]] if isinstance(person, Mapping) else person
         image, mask = load_pair_full(samples[row["name"]], classes=used.classes)

@@ -10,6 +10,7 @@ from segkit.checkpoint import CheckpointInfo
 from segkit.data import Preprocessing
 from segkit.evaluate import evaluate, write_evaluation
 from segkit.predict import Segmenter
+from segkit.sets.doctor import inspect_dataset
 
 
 class Constant(torch.nn.Module):
@@ -61,3 +62,13 @@ def test_one_split_is_scored_alone(nobody, make_dataset):
     (folder / "splits.csv").write_text("name,split\n000,train\n001,test\n002,train\n003,test\n004,val\n")
     assert [s.name for s in evaluate(nobody, folder, "test").samples] == ["001", "003"]
     refused("split is one of train, val, test", evaluate, nobody, folder, "dev")
+
+
+@pytest.mark.parametrize("last", ["c", "d"])
+def test_five_folds_are_advised_where_there_are_groups_for_them(nobody, make_dataset, last):
+    folder, groups = make_dataset(5), ["x", "a", "b", "c", last]
+    splits = ["train", "test", "train", "test", "val"]
+    rows = [f"{i:03d},{split},{group}\n" for i, (split, group) in enumerate(zip(splits, groups, strict=True))]
+    (folder / "splits.csv").write_text("name,split,group\n" + "".join(rows))
+    said = evaluate(nobody, folder, "test").certainty(), inspect_dataset(folder).text()
+    assert [("--folds 5" in text) for text in said] == [last == "d"] * 2

@@ -93,7 +93,9 @@ class DatasetReport:
             spread = f"{low:.0%} to {high:.0%} in nine of ten"
             lines.append(f"{self.class_name} pixels: {middle:.0%} in the middle picture, {spread}")
         if tested := [self.groups.get(name, name) for name, split in self.splits.items() if split == "test"]:
-            lines.append(how_sure(len(tested), len(set(tested)), self.folder))
+            few = len(set(tested)) < FEW and len({self.groups.get(name, name) for name in self.splits}) >= 5
+            cure = f"; every picture is scored by segkit train {self.folder} --folds 5" if few else ""
+            lines.append(how_sure(len(tested), len(set(tested))) + cure)
         for level, kind in sorted(dict.fromkeys((f.level, f.kind) for f in self.findings), key=itemgetter(0)):
             same = [f for f in self.findings if (f.level, f.kind) == (level, kind)]
             lines.append(f"[{level.upper()}] {kind}: {len(same)}")
@@ -107,12 +109,11 @@ class DatasetReport:
         return "\n".join(lines)
 
 
-def how_sure(pictures: int, groups: int, folder: str | Path) -> str:
-    """How far a mean Dice on so many test pictures may be off, in a sentence, before there is a score."""
+def how_sure(pictures: int, groups: int) -> str:
+    """How far a mean Dice on so many test pictures may be off, in words, before there is a score."""
     of = counted(pictures, "test picture") + f" in {counted(groups, 'group')}" * (groups != pictures)
     off = 1.96 * SPREAD / groups**0.5
-    cure = f"; every picture is scored by segkit train {folder} --folds 5" if groups < FEW else ""
-    return f"a mean Dice on {of} will be off by up to {off:.2f} (95 %, where {SPREAD} is the spread){cure}"
+    return f"a mean Dice on {of} will be off by up to {off:.2f} (95 %, where {SPREAD} is the spread)"
 
 
 def inspect_dataset(folder: str | Path) -> DatasetReport:

@@ -129,7 +129,7 @@ def cross_validate(
         Counts.cat([result.counts for result in results]),
         torch.cat([torch.as_tensor(result.boundary_f) for result in results]).numpy(),
         results[0].classes,
-        of_all=True,
+        no_folds=True,
     )
     _write_mean(out, [out / fold for fold in recipes], result)
     return CrossValidation(out, result, write_evaluation(result, persons, out))

@@ -199,7 +199,7 @@ def test_an_interval_speaks_of_groups_and_is_wider_by_them(make_dataset):
     grouped = Evaluation(of, counts, np.ones(12))
     assert alone.certainty().endswith("from 12 pictures")
     assert "from 4 groups of 12 pictures; of so few it is too narrow: segkit train" in grouped.certainty()
-    assert replace(grouped, of_all=True).certainty().endswith("too narrow")
+    assert replace(grouped, no_folds=True).certainty().endswith("too narrow")
     width = lambda e: -np.subtract(*map(float, re.findall(r"0\.\d+|1\.0+", e.certainty())[:2]))  # noqa: E731
     assert width(grouped) > 1.3 * width(alone)
     one = [type(s)(s.name, s.image, s.mask, s.split, group="only") for s in samples]
