@@ -23,6 +23,6 @@ ENV PATH=/opt/segkit/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1
 USER 10001:10001
 EXPOSE 7860
 HEALTHCHECK --start-period=60s --timeout=5s \
-    CMD ["python", "-c", "import urllib.request as web; web.urlopen('http://localhost:7860/')"]
+    CMD ["python", "-c", "from http.client import *; c = HTTPConnection('localhost', 7860); c.request('GET', '/'); c.getresponse()"]
 ENTRYPOINT ["segkit"]
 CMD ["demo", "--host", "0.0.0.0", "--port", "7860"]

@@ -49,9 +49,11 @@ def test_what_the_image_runs_is_understood_and_its_health_is_asked_of_both(tmp_p
         assert (args.host, args.port) == ("0.0.0.0", 7860)
     check = json.loads(re.search(r"HEALTHCHECK.*?CMD (\[.*?\])$", TEXT, re.M | re.S)[1])[1:]
     monkeypatch.setenv("SEGKIT_DATA", str(tmp_path))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # Docker may hand on its own
     with page_app(["person-small"], "0.0.0.0", ["torch"]) as app:
         for served in (app, build_api(Segmenter.load("person-small"), "0.0.0.0")):
             with running(served) as address:
-                here = [part.replace("http://localhost:7860", address) for part in check]
+                port = address.rpartition(":")[2]
+                here = [part.replace("'localhost', 7860", f"'localhost', {port}") for part in check]
                 assert subprocess.run([sys.executable, *here]).returncode == 0
     assert subprocess.run([sys.executable, *here], capture_output=True).returncode != 0, "it has ended"
