@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from explorers import corner, one_of_each, people
+from matplotlib.axes import Axes
 
 from segkit.augment import Augmentation
 from segkit.course import knobs
@@ -317,23 +318,19 @@ def test_the_drawing_of_a_unet_has_one_orange_box_lower_than_every_blue_one():
     assert columns.sum() == len(stages) - 1
 
 
-def test_a_chart_puts_points_where_matplotlib_would():
-    def frame(axes):
-        axes.set(xlim=(0, 10), ylim=(-1, 1))
-        axes.plot([7], [0.5], "s", color="#ff0000", ms=4)
-
-    chart = Chart(300, frame)
-    reds = np.argwhere((chart.canvas == (255, 0, 0)).all(-1))
-    row, column = reds.mean(0)
-    assert chart.pixels([7], [0.5])[0] == pytest.approx([column, row], abs=1)
-    copy = chart.copy()
-    copy.line([0, 10], [-5, 5], "#0000ff")
-    copy.dot(2, 0, "#00ff00")
-    blue = np.argwhere((copy.canvas == (0, 0, 255)).all(-1))
-    (left, top), (right, bottom) = chart.pixels([0, 10], [1, -1])
-    assert top - 2 <= blue[:, 0].min() and blue[:, 0].max() <= bottom + 2, "the line leaves the axes"
-    assert left <= blue[:, 1].min() and blue[:, 1].max() <= right
-    assert not (chart.canvas == (0, 0, 255)).all(-1).any(), "the original was drawn on"
+def test_marks_lie_where_the_axes_of_a_chart_say_and_are_wiped_away():
+    chart = Chart(300, lambda axes: axes.set(xlim=(0, 10), ylim=(-1, 1)))
+    plain, dots = chart.canvas, []
+    for x, y in ((0, -1), (5, 0), (10, 1)):
+        chart.wipe().mark(Axes.plot, [0, 30], [-1, 5], color="#0000ff")  # leaves the axes, and moves them not
+        chart.dot(x, y, "#00ff00")
+        dots.append(np.argwhere((chart.canvas == (0, 255, 0)).all(-1)))
+    assert len(dots[0]) == len(dots[1]) == len(dots[2]) > 50, "in a corner, too, a dot is whole"
+    (bottom, left), middle, (top, right) = (dot.mean(0) for dot in dots)
+    assert middle == pytest.approx([(bottom + top) / 2, (left + right) / 2], abs=1)
+    blue = np.argwhere((chart.canvas == (0, 0, 255)).all(-1))
+    assert (blue >= (top - 1, left - 1)).all() and (blue <= (bottom + 1, right + 1)).all() and len(blue) > 99
+    assert np.array_equal(chart.wipe().canvas, plain)
 
 
 def test_mistakes_have_three_colours():

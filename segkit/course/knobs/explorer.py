@@ -52,11 +52,11 @@ class Explorer(ipywidgets.VBox):
         """From left to right, for the present settings: titles with pictures, and charts without a title."""
 
     def chart(self, width: int, frame: Callable[..., None], *given: object) -> Chart:
-        """A copy, to put marks on, of the axes as frame(axes, *given) draws them once."""
+        """The axes as frame(axes, *given) draws them once, without the marks of before."""
         key = frame.__name__, given
         if key not in self._charts:
             self._charts[key] = Chart(width, lambda axes: frame(axes, *given))
-        return self._charts[key].copy()
+        return self._charts[key].wipe()
 
     def draw(self) -> np.ndarray:
         """All of it in one row: uint8 RGB (H, W, 3)."""

@@ -50,7 +50,7 @@ class ThresholdExplorer(Explorer):
     def shown(self) -> list:
         threshold = self.threshold.value
         chart = self.chart(420, self._draw_curves)
-        chart.line([threshold, threshold], [0, 1], GREY, 1)
+        chart.mark(Axes.axvline, threshold, color=GREY, lw=0.8)
         scores = self.scores
         for name, (colour, _) in self._styles().items():
             chart.dot(threshold, scores[name], colour, 6 if name == "Dice" else 4)

@@ -86,12 +86,10 @@ class AlphaExplorer(Explorer):
     def shown(self) -> list:
         alpha, step = self.alpha.value, self.step.value
         pull, landscape = self.chart(330, self._draw_pull_frame), self.chart(330, self._draw_map_frame)
-        for curve, colour, width in self._pull_curves(alpha, step):
-            pull.line(self.logits, curve, colour, width)
-        pull.dot(*self._pull_now(alpha, step), BLUE, 6)
-        landscape.image(self._landscape(alpha), self._extent)
-        landscape.line(*self.path(alpha)[: step + 1].T, ORANGE, 2)
-        landscape.dot(*self.path(alpha)[step], ORANGE, 6)
+        pull.mark(self._mark_pull, alpha, step)
+        pull.dot(*self._pull_now(alpha, step), BLUE)
+        landscape.mark(self._mark_way, alpha, step)
+        landscape.dot(*self.path(alpha)[step], ORANGE)
         title = f"alpha {alpha:g}, step {step}: Dice {self._dice_at(alpha, step):.2f}"
         given = [("picture", grey(self.brightness)), ("truth", grey(self.mask))]
         return [pull.canvas, landscape.canvas, (title, self._answer(alpha, step)), *given]
@@ -106,15 +104,9 @@ class AlphaExplorer(Explorer):
         figure = Picture(figsize=(7.5, 7.2), layout="constrained")
         for (pull, landscape, answer), alpha in zip(figure.subplots(3, 3), (1, 0.5, 0), strict=True):
             self._draw_pull_frame(pull)
-            for curve, colour, width in self._pull_curves(alpha, step):
-                pull.plot(self.logits, curve, color=colour, lw=width / 1.5)
-            pull.plot(*self._pull_now(alpha, step), "o", color=BLUE)
+            self._mark_pull(pull, alpha, step)
             self._draw_map_frame(landscape)
-            landscape.pcolormesh(
-                *self._places, self._landscape(alpha), cmap="gray", vmin=0, vmax=1, shading="gouraud"
-            )
-            landscape.plot(*self.path(alpha)[: step + 1].T, color=ORANGE)
-            landscape.plot(*self.path(alpha)[step], "o", color=ORANGE)
+            self._mark_way(landscape, alpha, step)
             hang(answer, self._answer(alpha, step), f"alpha {alpha:g}: Dice {self._dice_at(alpha, step):.2f}")
         return figure
 
@@ -156,6 +148,17 @@ class AlphaExplorer(Explorer):
         axes.set(xlabel="logit of one person pixel", ylabel="pull", xlim=(-8, 8), ylim=(-0.3, 7))
         axes.set_title("how strongly is it pulled up?", fontsize=10)
         axes.legend(frameon=False, fontsize=8, loc="upper right")
+
+    def _mark_pull(self, axes: Axes, alpha: float, step: int) -> None:
+        for curve, colour, width in self._pull_curves(alpha, step):
+            axes.plot(self.logits, curve, color=colour, lw=width / 1.5)
+        axes.plot(*self._pull_now(alpha, step), "o", color=BLUE)
+
+    def _mark_way(self, axes: Axes, alpha: float, step: int) -> None:
+        shades = {"cmap": "gray", "vmin": 0, "vmax": 1, "shading": "gouraud"}
+        axes.pcolormesh(*self._places, self._landscape(alpha), **shades)
+        axes.plot(*self.path(alpha)[: step + 1].T, color=ORANGE)
+        axes.plot(*self.path(alpha)[step], "o", color=ORANGE)
 
     def _draw_map_frame(self, axes: Axes) -> None:
         axes.set(xlabel="w", ylabel="b", xlim=self._extent[:2], ylim=self._extent[2:])
@@ -214,11 +217,10 @@ class NetworkExplorer(Explorer):
         image, mask = self.images[number], self.masks[number]
         chart = self.chart(380, self._draw_frame)
         curves = self.dice[self.alpha.value]
-        for curve in curves:
-            chart.line(self.cuts, curve, PALE, 2)
-        chart.line(self.cuts, curves[self.seed.value], BLUE, 3)
+        chart.mark(Axes.plot, self.cuts, curves.T, color=PALE, lw=2)
+        chart.mark(Axes.plot, self.cuts, curves[self.seed.value], color=BLUE, lw=3)
         threshold = self.threshold.value
-        chart.line([threshold, threshold], [0, 1], GREY, 1)
+        chart.mark(Axes.axvline, threshold, color=GREY, lw=0.8)
         chart.dot(threshold, self.scores["Dice of all"], BLUE, 6)
         truth = outlined(shrink(image), shrink(mask.astype(np.uint8)))
         found = "blue right, orange too much, yellow missed", show_mistakes(image, self.predicted(), mask)

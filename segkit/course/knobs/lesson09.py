@@ -86,9 +86,9 @@ class WorstFirst(Explorer):
     def shown(self) -> list:
         image, prob, mask = (of[self.chosen] for of in (self.images, self.probs, self.masks))
         chart, scores = self.chart(330, self._draw_frame), self.dice[self.ranking]
-        for place, score in enumerate(scores):
-            chart.dot(place / max(1, len(scores) - 1), score, GREY, 2)
-        chart.dot(self._place / max(1, len(scores) - 1), self.dice[self.chosen], ORANGE)
+        places = np.arange(len(scores)) / max(1, len(scores) - 1)
+        chart.mark(Axes.plot, places, scores, "o", color=GREY, ms=4)
+        chart.dot(places[self._place], self.dice[self.chosen], ORANGE)
         small = shrink(prob.astype(np.float32))
         cut = "probability, and where it is cut", outlined(grey(small), small > self.cut)
         found = "blue found, orange wrong, yellow missed", show_mistakes(image, prob > self.cut, mask)
@@ -151,11 +151,8 @@ class TemperatureExplorer(Explorer):
         return self.at(self.temperature.value)
 
     def shown(self) -> list:
-        chart, curve = self.chart(324, self._draw_frame), self.curve
-        held = curve.count > 0
-        chart.line(curve.said[held], curve.true[held], BLUE, 2)
-        for said, true in zip(curve.said[held], curve.true[held], strict=True):
-            chart.dot(said, true, BLUE, 4)
+        chart = self.chart(324, self._draw_frame)
+        chart.mark(self._mark_curve, self.curve)
         prob = shrink(temper(self.prob, self.temperature.value).astype(np.float32))
         return [chart.canvas, ("probability; the line is at 0.5", outlined(grey(prob), prob > 0.5))]
 
@@ -169,8 +166,7 @@ class TemperatureExplorer(Explorer):
         for axes, temperature in zip(curves, (0.5, 1.0, 2.0, 4.0), strict=True):
             self._draw_frame(axes)
             curve = self.at(temperature)
-            held = curve.count > 0
-            axes.plot(curve.said[held], curve.true[held], "o-", color=BLUE, ms=4)
+            self._mark_curve(axes, curve)
             axes.set_title(f"temperature {temperature:g}\nECE {curve.ece:.3f}", fontsize=10)
         steps = np.geomspace(0.25, 4, 25)
         errors.plot(steps, [self.at(step).ece for step in steps], color=BLUE)
@@ -182,6 +178,10 @@ class TemperatureExplorer(Explorer):
     def _draw_frame(self, axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1)
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="said", ylabel="true")
+
+    def _mark_curve(self, axes: Axes, curve: Reliability) -> None:
+        held = curve.count > 0
+        axes.plot(curve.said[held], curve.true[held], "o-", color=BLUE, ms=4)
 
 
 class SeedExplorer(Explorer):
@@ -223,10 +223,9 @@ class SeedExplorer(Explorer):
         chart, drawn = self.chart(440, self._draw_frame), self.drawn(self.seeds.value, self.draw_number.value)
         means = [scores.mean() for scores in drawn.values()]
         for place, scores in enumerate(drawn.values()):
-            for score in scores:
-                chart.dot(place, score, GREY, 4)
+            chart.mark(Axes.plot, [place] * len(scores), scores, "o", color=GREY, mec="white")
             colour = ORANGE if place == int(np.argmax(means)) else BLUE
-            chart.line([place - 0.25, place + 0.25], [means[place]] * 2, colour, 4)
+            chart.mark(Axes.hlines, means[place], place - 0.25, place + 0.25, color=colour, lw=3)
         return [chart.canvas]
 
     def describe(self) -> str:

@@ -63,9 +63,7 @@ class VolumeExplorer(Explorer):
     def shown(self) -> list:
         number, threshold = self.slice.value, round(self.threshold.value, 2)
         dice, chart = self.slice_dice(threshold), self.chart(400, self._frame)
-        whole = self._scores_at(threshold)["Dice"]
-        chart.line([0, len(dice) - 1], [whole, whole], ORANGE, 2)
-        chart.line(range(len(dice)), dice, BLUE, 2)
+        chart.mark(self._mark_dice, dice, threshold)
         chart.dot(number, dice[number], BLUE, 6)
         found = "blue found, orange too much, yellow missed", self._mistakes(number, threshold)
         image = cv2.cvtColor(self.images[number], cv2.COLOR_GRAY2RGB)
@@ -77,6 +75,10 @@ class VolumeExplorer(Explorer):
         axes.set(xlabel="slice, from below upwards", xlim=(-0.5, len(self.images) - 0.5), ylim=(-0.03, 1.03))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize=9, loc="lower center", framealpha=1, edgecolor="white")
+
+    def _mark_dice(self, axes: Axes, dice: np.ndarray, threshold: float) -> None:
+        axes.plot(dice, "o-", color=BLUE, ms=3)
+        axes.axhline(self._scores_at(threshold)["Dice"], color=ORANGE)
 
     def describe(self) -> str:
         values = " · ".join(f"{name} {value:.2f}" for name, value in self.scores.items())
@@ -90,8 +92,7 @@ class VolumeExplorer(Explorer):
 
         def draw_curve(axes: Axes) -> None:
             self._frame(axes)
-            axes.plot(dice, "o-", color=BLUE, ms=3)
-            axes.axhline(self._scores_at(threshold)["Dice"], color=ORANGE)
+            self._mark_dice(axes, dice, threshold)
 
         pictures = [self._mistakes(number, threshold) for number in slices]
         return strip(pictures, [f"slice {i}: {dice[i]:.2f}" for i in slices], draw_curve, slices)

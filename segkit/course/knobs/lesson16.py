@@ -163,8 +163,7 @@ class ReviewExplorer(Explorer):
 
     def shown(self) -> list:
         chart, count = self.chart(560, self._frame), self.count.value
-        low = min(curve[0] for curve in self.curves.values())
-        chart.line([count, count], [low - 1, 1.1], GREY, 1)
+        chart.mark(Axes.axvline, count, color=GREY, lw=0.8)
         for name, (colour, _) in self.styles.items():
             chart.dot(count, self.curves[name][count], colour)
         return [chart.canvas]
