@@ -1,33 +1,16 @@
 """The scripts that measure run at their smallest setting, and what they write is what they measured."""
 
 import functools
-import importlib
 import re
 import sys
-from pathlib import Path
 
+import bench
+import gpu_epoch
 import pytest
 import torch
 
 from segkit.data import find_samples
 from segkit.files import read_mask
-
-
-@pytest.fixture
-def load(monkeypatch):
-    """Returns a function: the name of a script, to its module."""
-    monkeypatch.syspath_prepend(Path(__file__).parent / "bench")
-    return importlib.import_module
-
-
-@pytest.fixture
-def bench(load):
-    return load("bench")
-
-
-@pytest.fixture
-def gpu_epoch(load):
-    return load("gpu_epoch")
 
 
 def call(script, monkeypatch, *arguments) -> None:
@@ -41,7 +24,7 @@ def rows(text: str) -> list[list[str]]:
 
 
 @pytest.mark.slow
-def test_every_section_runs_at_its_smallest_and_is_written(bench, tmp_path, monkeypatch):
+def test_every_section_runs_at_its_smallest_and_is_written(tmp_path, monkeypatch):
     monkeypatch.setenv("SEGKIT_DATA", str(tmp_path))
     monkeypatch.setattr(bench, "in_own_process", lambda job, threads, given: job(given))  # quicker
     out = tmp_path / "RESULTS.md"
@@ -57,7 +40,7 @@ def test_every_section_runs_at_its_smallest_and_is_written(bench, tmp_path, monk
     assert "MediaPipe was not measured" in text
 
 
-def test_a_section_measured_again_leaves_the_others(bench, tmp_path):
+def test_a_section_measured_again_leaves_the_others(tmp_path):
     path = tmp_path / "RESULTS.md"
     for name, text in (("peers", "first"), ("training", "second"), ("peers", "third")):
         bench.write_section(path, name, text)
@@ -65,7 +48,7 @@ def test_a_section_measured_again_leaves_the_others(bench, tmp_path):
     assert "first" not in text and text.index("second") < text.index("third")
 
 
-def test_scores_of_the_benchmark_are_those_of_the_metrics(bench, make_dataset):
+def test_scores_of_the_benchmark_are_those_of_the_metrics(make_dataset):
     samples = find_samples(make_dataset(4))
     pairs = [["a" if i < 2 else "b", str(s.image), str(s.mask)] for i, s in enumerate(samples)]
     masks = [read_mask(sample.mask).astype(bool) for sample in samples]
@@ -73,7 +56,7 @@ def test_scores_of_the_benchmark_are_those_of_the_metrics(bench, make_dataset):
     assert bench.score(pairs, masks) == {"a": (1, 1), "b": (0.5, 0.5)}
 
 
-def test_photographs_by_kind_are_found(bench, make_dataset, tmp_path):
+def test_photographs_by_kind_are_found(make_dataset, tmp_path):
     for kind in ("kinds/street", "kinds/portrait"):
         make_dataset(3, kind)
     found = bench.find_photos(str(tmp_path / "kinds"), 2)
@@ -84,14 +67,14 @@ def test_photographs_by_kind_are_found(bench, make_dataset, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_task_in_a_process_of_its_own_brings_back_what_it_measured(bench):
+def test_a_task_in_a_process_of_its_own_brings_back_what_it_measured():
     train = functools.partial(bench.task_train, images=9, epochs=1, model="unet", size=32, batch=4)
     found = bench.in_own_process(train, 1, "segkit")
     assert set(found) == {"images_per_s", "loss", "precision", "peak_mb"}
     assert found["images_per_s"] > 0 and found["peak_mb"] > 50
 
 
-def test_the_gpu_script_runs_dry_on_the_processor(gpu_epoch, monkeypatch, capsys):
+def test_the_gpu_script_runs_dry_on_the_processor(monkeypatch, capsys):
     small = ("--device", "cpu", "--images", 8, "--size", 32, "--batch", 4, "--epochs", 1, "--model", "unet")
     call(gpu_epoch, monkeypatch, *small)
     said = capsys.readouterr().out
@@ -101,7 +84,7 @@ def test_the_gpu_script_runs_dry_on_the_processor(gpu_epoch, monkeypatch, capsys
         call(gpu_epoch, monkeypatch)
 
 
-def test_operations_are_counted_and_peaks_are_found_by_name(gpu_epoch):
+def test_operations_are_counted_and_peaks_are_found_by_name():
     conv = torch.nn.Conv2d(3, 8, 3, padding=1, bias=False)
     forward = 2 * 3 * 8 * 9 * 16 * 16
     # Backward costs once more for the weights; nobody needs the gradient of the picture.
@@ -111,7 +94,7 @@ def test_operations_are_counted_and_peaks_are_found_by_name(gpu_epoch):
     assert gpu_epoch.peak_of("A card of tomorrow") is None
 
 
-def test_mirroring_on_the_device_moves_masks_with_pictures(gpu_epoch):
+def test_mirroring_on_the_device_moves_masks_with_pictures():
     torch.manual_seed(0)
     images = torch.randint(0, 256, (16, 3, 4, 5), dtype=torch.uint8)
     turned, masks = gpu_epoch.flipped(images, images[:, :1])

@@ -15,8 +15,7 @@ import torch
 from accelerate.utils import set_seed
 from PIL import Image
 
-from segkit.data import Preprocessing, Sample, SegmentationDataset, find_samples
-from segkit.files import embedded_path
+from segkit.data import Preprocessing, Sample, SegmentationDataset
 from segkit.losses import BCEDiceLoss
 from segkit.metrics import dice_score
 from segkit.models import build_model
@@ -81,10 +80,4 @@ def through_segkit(samples: list[Sample], model: str, size: int, batch: int, epo
     return {"seconds": seconds, "loss": history[-1]["train_loss"], "precision": record["precision"]}
 
 
-def measure(way: str, images: int, epochs: int, model: str, size: int, batch: int) -> dict:
-    """way: "plain" or "segkit".   Returns: images_per_s, loss (mean of the last epoch), precision."""
-    samples = find_samples(embedded_path("people"))[:images]
-    recipe = {"plain": plain_recipe, "segkit": through_segkit}[way]
-    found = recipe(samples, model, size, batch, epochs)
-    count = len(samples) // batch * batch * epochs
-    return found | {"images_per_s": count / found.pop("seconds")}
+RECIPES = {"plain": plain_recipe, "segkit": through_segkit}
