@@ -44,12 +44,16 @@ def test_a_row_of_pictures_keeps_their_shapes_and_its_scale():
     assert narrow.images[0].get_array().shape == (10, 5, 3)
 
 
+def titles_are_apart(figure) -> bool:
+    FigureCanvasAgg(figure).draw()
+    boxes = [axes.title.get_window_extent() for axes in figure.axes]
+    return all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
 def test_a_row_is_no_wider_than_a_page_and_its_titles_do_not_meet():
     figure = show_row([np.zeros((10, 15))] * 5, ["a title of some length"] * 5)
     assert figure.get_figwidth() == pytest.approx(7.5)
-    FigureCanvasAgg(figure).draw()
-    boxes = [axes.title.get_window_extent() for axes in figure.axes]
-    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    assert titles_are_apart(figure)
 
 
 def test_captions_of_a_sheet_are_as_large_as_fits_and_do_not_meet():
@@ -57,9 +61,7 @@ def test_captions_of_a_sheet_are_as_large_as_fits_and_do_not_meet():
         contact_sheet([np.zeros((9, 9))] * 4, [words] * 4, 4) for words in ("Dice 0.90", "Dice " * 6)
     )
     assert short.axes[0].title.get_fontsize() == 10
-    FigureCanvasAgg(long).draw()
-    boxes = [axes.title.get_window_extent() for axes in long.axes]
-    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    assert titles_are_apart(long)
 
 
 def test_a_row_of_classes_keeps_a_white_page_and_the_colours_of_its_legend():

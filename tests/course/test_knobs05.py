@@ -13,8 +13,9 @@ def networks() -> NetworkExplorer:
     return build()
 
 
-def test_the_slider_starts_at_the_nearest_alpha(networks):
+def test_it_starts_at_the_nearest_alpha_and_fits_a_narrow_window(networks):
     assert networks.alpha.value == 0.5
+    assert networks.draw().shape[1] <= 960  # a narrow window
 
 
 def test_scores_are_those_of_the_mask_that_is_shown(networks):
@@ -29,10 +30,6 @@ def test_scores_are_those_of_the_mask_that_is_shown(networks):
         cut = round(threshold / 0.05) - 1
         assert networks.scores["Dice of all"] == pytest.approx(networks.dice[alpha][seed][cut])
         assert f"Dice {networks.scores['Dice']:.3f}" in networks.words.value
-
-
-def test_it_fits_a_narrow_window(networks):
-    assert networks.draw().shape[1] <= 960
 
 
 def test_its_figure_shows_every_alpha_and_every_second_picture(networks):
