@@ -2,17 +2,17 @@
 
 from functools import cache
 
-import cv2
 import numpy as np
 import torch
 from ipywidgets import SelectionSlider
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image, ImageDraw
 from torch import nn
 
-from segkit.course.knobs.explorer import FONT, HEIGHT, TITLE, Explorer, slider
+from segkit.course.knobs.chart import HEIGHT, TITLE, Chart
+from segkit.course.knobs.explorer import Explorer, slider
 from segkit.models import build_model, count_parameters
-from segkit.plots import BLUE, ORANGE, Picture, rgb
+from segkit.plots import BLUE, ORANGE, Picture
 from segkit.unet import UNet
 
 Stage = tuple[str, int, int, int]
@@ -49,28 +49,23 @@ def draw_unet(stages: list[Stage]) -> np.ndarray:
     depth = (len(stages) - 2) // 2
     column, gap = 66, 22
     full = (HEIGHT + TITLE - (depth + 2) * gap) / (2 - 0.5**depth)  # pixels that the highest box has
-    canvas = np.full((HEIGHT + TITLE, column * len(stages) + 20, 3), 255, np.uint8)
-    boxes = []
-    for place, (name, channels, height, _) in enumerate(stages):
-        level = min(place, max(0, 2 * depth - place)) if name != "head" else 0
-        top = round(sum(full / 2**i + gap for i in range(level)) + gap)
-        high, wide = max(3, round(full * height / stages[0][2])), round(6 + 3.5 * np.log2(channels))
-        middle = 10 + column * place + column // 2
-        boxes.append((middle - wide // 2, top, middle + wide // 2, top + high))
-    for down in range(depth):
-        _, top, start, bottom = boxes[down]
-        end, row = boxes[2 * depth - down][0], (top + bottom) // 2
-        grey, tip = (170, 170, 170), 8 / (end - start)
-        cv2.arrowedLine(canvas, (start + 2, row), (end - 2, row), grey, 1, cv2.LINE_AA, 0, tip)
-    for (left, top, right, bottom), (name, *_) in zip(boxes, stages, strict=True):
-        canvas[top:bottom, left:right] = rgb(ORANGE if name == "bottom" else BLUE)
-    image = Image.fromarray(canvas)
-    draw = ImageDraw.Draw(image)
-    for (left, top, right, bottom), (_, channels, height, width) in zip(boxes, stages, strict=True):
-        middle = (left + right) // 2
-        for text, row in ((str(channels), top - 17), (f"{height}×{width}", bottom + 2)):
-            draw.text((middle - FONT.getlength(text) / 2, row), text, fill="black", font=FONT)
-    return np.asarray(image)
+
+    def boxes(axes: Axes) -> None:
+        axes.set_position((0, 0, 1, 1))
+        axes.set(xlim=(-0.6, len(stages) - 0.4), ylim=(HEIGHT + TITLE, 0))
+        axes.axis("off")
+        for place, (name, channels, height, width) in enumerate(stages):
+            level = min(place, max(0, 2 * depth - place)) if name != "head" else 0
+            top, high = sum(full / 2**i + gap for i in range(level)) + gap, full * height / stages[0][2]
+            wide = (6 + 3.5 * np.log2(channels)) / column
+            axes.bar(place, max(3, high), wide, top, color=ORANGE if name == "bottom" else BLUE)
+            axes.text(place, top - 3, channels, ha="center", va="bottom", size=9)
+            axes.text(place, top + high + 3, f"{height}×{width}", ha="center", va="top", size=9)
+            if place < depth:
+                ends = (2 * depth - place - wide / 2, top + high / 2), (place + wide / 2, top + high / 2)
+                axes.annotate("", *ends, arrowprops={"arrowstyle": "->", "color": "#aaaaaa"})
+
+    return Chart(column * len(stages) + 20, boxes).canvas
 
 
 class UNetExplorer(Explorer):
