@@ -237,7 +237,8 @@ def _write_cvat(out: Path, pictures: Sequence[Annotated], tolerance: float, of: 
     name = escape(of)
     lines += [f"<meta><task><labels><label><name>{name}</name></label></labels></task></meta>"]
     for number, picture in enumerate(pictures):
-        head = f'<image id="{number}" name={quoteattr(picture.file)} subset="{picture.split}"'
+        subset = f' subset="{picture.split}"' * bool(picture.split)  # datumaro reads no subset that is ""
+        head = f'<image id="{number}" name={quoteattr(picture.file)}{subset}'
         lines.append(f'{head} width="{picture.width}" height="{picture.height}">')
         for mask in picture.masks():
             left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))

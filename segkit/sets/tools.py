@@ -522,6 +522,7 @@ def _bitmask(address: str, *, shape: tuple[int, int]) -> np.ndarray:
 VIA_3 = (
     *((), ("point", "cx", "cy"), ("rect", "x", "y", "width", "height"), ("circle", "cx", "cy", "r")),
     *(("ellipse", "cx", "cy", "rx", "ry"), ("line",), ("polyline",), ("polygon",), ("rect",)),
+    ("circle of three points",),
 )
 """What version 3 means by the number that begins a shape: what version 2 calls it, and the numbers after."""
 
@@ -571,7 +572,8 @@ def _via_table(path: Path) -> Iterable[tuple[str, list[dict]]]:
 def _via_label(attributes: dict) -> str:
     """The class among the attributes of a region: the one that is called so, or the only one."""
     lower = {name.lower(): value for name, value in attributes.items() if value}
-    keys = [key for key in ("class", "label", "name", "category", "type", "object") if key in lower]
+    # A name may be one's own, as in VIA's demonstration: Swan, whose type is bird.
+    keys = [key for key in ("class", "label", "category", "type", "object", "name") if key in lower]
     if len(lower) > 1 and not keys:
         raise UserError(f"a region has the attributes {', '.join(lower)}: call that of the class 'class'.")
     value = lower[keys[0]] if keys else next(iter(lower.values()), "object")

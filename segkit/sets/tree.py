@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 import numpy as np
 import yaml
 
-from segkit.data import read_table
+from segkit.data import read_table, splits_of
 from segkit.files import IMAGE_SUFFIXES, UserError, find_images, list_images, name_some, same_name
 from segkit.sets.regions import NO_AREA, Region, paint_regions
 
@@ -198,9 +198,10 @@ class Tree:
                 meant[normalize("NFC", name)] = example
         with layout.noting(path):
             table = read_table(path, names=meant)
+            dealt = splits_of(path, table, meant.keys() & table.keys())
             for name, example in meant.items():
-                row = table.get(name, {})
-                example.split, example.group = row.get("split", example.split), row.get("group", name)
+                example.split = dealt.get(name, example.split)
+                example.group = table[name]["group"] if name in table else name
 
     def listed(self, path: Path, known: Set[Path] = frozenset()) -> set[Path]:
         """The pictures, of those that are known, that the lines of a list name; a part of a set is fine."""

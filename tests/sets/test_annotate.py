@@ -63,11 +63,14 @@ def test_pycocotools_gives_the_very_same_masks_back(bright, photos, tmp_path, pe
 
 
 @pytest.mark.parametrize(
-    ("layout", "tolerance", "least"), [("labelme", 0, 1.0), ("labelme", 1, 0.95), ("coco", 1, 1.0)]
+    ("layout", "tolerance", "least"),
+    [("labelme", 0, 1.0), ("labelme", 1, 0.95), ("coco", 1, 1.0), ("cvat", 1, 1.0)],
 )
 def test_what_was_annotated_comes_back_through_import(bright, photos, tmp_path, layout, tolerance, least):
     out, back = tmp_path / "out", tmp_path / "back"
-    annotate_folder(bright, photos, out, AnnotateConfig(tolerance=tolerance), progress=False)
+    config = AnnotateConfig(tolerance=tolerance, format=("coco", "labelme", "cvat"))
+    annotate_folder(bright, photos, out, config, progress=False)
+    assert "subset=" not in (out / "annotations.xml").read_text(), "an empty one hides all from datumaro"
     report = import_folder(out, back, layout=layout, empty="keep", progress=False)
     assert len(report.written) == 5 and not report.failed
     for sample in find_samples(back):

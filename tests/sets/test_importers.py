@@ -55,7 +55,7 @@ LABEL_IDS |= {CITY.format("instanceIds"): SQUARE * np.uint8(7)}
     ("image", "mask"),
     [("images/a.jpg", "masks/a-seg0.png"), ("a.jpg", "a-seg0.png"), ("a.jpg", "mask_a.png"),
      ("images/img_1.jpg", "masks/mask_1.png"), ("images/a_0000.png", "masks/a.png"),
-     ("a/image.jpg", "a/mask.png"), ("a.jpg", "a alpha.png"),
+     ("a/image.jpg", "a/mask.png"), ("a.jpg", "a alpha.png"), ("a/images/a.png", "a/masks/f0.png"),
      ("leftImg8bit/train/a/a_1_leftImg8bit.png", LABEL_IDS),
      ("leftImg8bit/train/a/a_1_leftImg8bit.png", {CITY.format("labelTrainIds"): SQUARE * np.uint8(11)}),
      ("701_StillsRaw_full/1_6.png", "LabeledApproved_full/1_6_L.png"), ("images/1.jpg", "masks/1_L.png")],
@@ -243,6 +243,8 @@ def test_the_folder_format_keeps_its_groups_and_the_names_below_folders(src):
     files["dataset.yaml"] = "class: ear\n"
     said = ["the source gives these no split, so its splits are not kept: c", "0 of them without ear"]
     check(src, files, said=said)
+    files["splits.csv"] = "\n".join(["name,split", *(f"{name},holdout" for name in names)])
+    check(src, files, failed=["names the split 'holdout': the splits are train, val, test"])
 
 
 def test_out_must_be_new_and_outside(src):

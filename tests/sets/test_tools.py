@@ -192,6 +192,8 @@ def test_a_bitmap_that_reaches_over_the_edge_is_cut_and_a_broken_one_fails_alone
     ("folders", "segmentation_mask", {"a": RING | BLOCK, "b": NOBODY}, 2),
     ("folders", "segmentation_mask_coloured", {"a": RING | BLOCK, "b": NOBODY}, 2),
     ("label-studio", "label_studio_min.json", {"a": RING, "b": near(PAINTED)}, 0),
+    ("label-studio", "label_studio.json", {"a": near(PAINTED | BLOCK), "b": near(PAINTED)}, 2),
+    ("via", "via.json", {"a": near(PAINTED | BLOCK), "b": near(PAINTED)}, 2),
 )
 def test_what_other_programs_wrote_is_read_as_meant(src, layout, written, expected, count):
     """Who wrote it: written_elsewhere/README.md."""
@@ -199,6 +201,13 @@ def test_what_other_programs_wrote_is_read_as_meant(src, layout, written, expect
     shutil.copytree(path, src, dirs_exist_ok=True) if path.is_dir() else shutil.copy(path, src)
     report = check(src, {}, expected, ["person"])
     assert report.layout.name == layout and len(people(report, "a")) == count
+
+
+def test_roboflow_masks_number_their_classes_anew_in_each_split(bare):
+    shutil.copytree(small_sets.ELSEWHERE / "roboflow_masks", bare, dirs_exist_ok=True)
+    expected = {"0": RING | BLOCK, "1": RING}
+    report = check(bare, {"train/0.jpg": None, "valid/1.jpg": None}, expected, ["person; not used: dog"])
+    assert small_sets.rows(report) == ["0,train", "1,val"]
 
 
 def test_every_layout_has_a_reader():
@@ -422,27 +431,28 @@ def test_our_brush_strokes_are_those_of_label_studio():
     assert theirs[: len(ours)] == ours and not any(theirs[len(ours) :])
 
 
-# VGG Image Annotator: the structure of the files that its versions save
+# VGG Image Annotator: names and numbers as in the samples and the source of its repository
 
 
-@pytest.mark.parametrize("kind", ["export", "project", "table"])
-def test_via_2_is_read_from_its_exports_and_its_project(src, kind):
-    xs, ys = np.array(QUAD).T.tolist()
-    shapes = {"a.jpg": {"name": "polygon", "all_points_x": xs, "all_points_y": ys}}
-    shapes["b.jpg"] = {"name": "circle", "cx": 24, "cy": 18, "r": 9}
+@cases("kind", "export", "project", "version 1", "table")
+def test_via_is_read_from_its_exports_and_its_project(src, kind):
+    shapes = {"a.jpg": {"name": "circle", "cx": 24, "cy": 18, "r": 9}}
+    shapes["b.jpg"] = {"name": "ellipse", "cx": 24, "cy": 18, "rx": 16, "ry": 8, "theta": np.pi / 2}
     records, table = {}, io.StringIO()
     rows = csv.writer(table)
     rows.writerow(["filename", "file_size", "region_id", "region_shape_attributes", "region_attributes"])
     for name, one in shapes.items():
-        regions = [{"shape_attributes": one, "region_attributes": {"class": "person"}}]
-        about = {"filename": name, "size": 1234, "regions": regions, "file_attributes": {}}
-        records[f"{name}1234"] = about
+        ticked = {"class": {"dog": False, "person": True}}
+        region = {"shape_attributes": one, "region_attributes": ticked}
+        about = {"filename": name, "size": 1234, "file_attributes": {}}
+        records[f"{name}1234"] = about | {"regions": {"0": region} if kind == "version 1" else [region]}
         rows.writerow([name, 1234, 0, json.dumps(one), '{"class":"person"}'])
     project = {"_via_settings": {}, "_via_img_metadata": records, "_via_attributes": {}}
-    files = {"export": {"via.json": records}, "project": {"via.json": project}}
-    files["table"] = {"via_csv.csv": table.getvalue()}
-    circle = np.hypot(small_sets.ROWS - 18, small_sets.COLUMNS - 24) <= 9
-    assert check(src, files[kind], {"a": near(PAINTED), "b": circle}).layout.name == "via"
+    written = {"project": {"via.json": project}, "table": {"via_csv.csv": table.getvalue()}}
+    y, x = small_sets.ROWS - 18, small_sets.COLUMNS - 24
+    expected = {"a": np.hypot(y, x) <= 9, "b": np.hypot(y / 16, x / 8) <= 1}
+    report = check(src, written.get(kind, {"via.json": records}), expected)
+    assert report.layout.name == "via"
 
 
 def test_half_a_character_in_a_file_of_annotations_is_no_traceback(src):
@@ -464,7 +474,8 @@ def test_a_via_region_of_which_no_attribute_is_the_class_fails_by_name(src):
     check(src, {"via.json": records}, {"a": near(PAINTED)}, failed=["the attributes quality, kind"])
 
 
-def test_via_3_is_read_with_its_options_and_a_box_fails_by_name(src):
+@cases("xy words", ([2, 1, 1, 9, 9], "a box"), ([9, 1, 1, 9, 1, 5, 9], "a circle of three points"))
+def test_via_3_is_read_with_its_options_and_what_has_no_outline_fails_by_name(src, xy, words):
     names = {"1": "a.jpg", "2": "b.jpg"}
     about = {"flg": 0, "z": [], "av": {"1": "1"}}
     data = {
@@ -474,11 +485,12 @@ def test_via_3_is_read_with_its_options_and_a_box_fails_by_name(src):
         "file": {k: {"fid": k, "fname": name, "type": 2, "loc": 1} for k, name in names.items()},
         "metadata": {
             "1_x": {"vid": "1", "xy": [7, *np.array(QUAD).ravel().tolist()]} | about,
-            "2_y": {"vid": "2", "xy": [2, 1, 1, 9, 9]} | about,
+            "1_y": {"vid": "1", "xy": []} | about,  # of the whole picture
+            "2_z": {"vid": "2", "xy": xy} | about,
         },
         "view": {k: {"fid_list": [k]} for k in names},
     }
-    check(src, {"via3.json": data}, {"a": near(PAINTED)}, failed=["class person has a box"])
+    check(src, {"via3.json": data}, {"a": near(PAINTED)}, failed=[f"class person has {words} but no outline"])
 
 
 # Masks with a list of classes beside them, and one mask for each object
