@@ -84,9 +84,12 @@ def paired_transform(answer) -> None:
     # The labels run clockwise; in a mirror they run the other way, however turned.
     spots = [[np.argwhere(moved == label) for label in labels] for _, moved in drawn]
     corners = [[spot.mean(0) for spot in three] for three in spots if all(map(len, three))]
-    share = np.mean([np.linalg.det([b - a, c - a]) > 0 for a, b, c in corners])
+    mirrored = [(a, b) for a, b, c in corners if np.linalg.det([b - a, c - a]) > 0]
+    share = len(mirrored) / len(corners)
     if not 0.15 < share < 0.85:
         Case("half").wrong("mirror about half of the pictures.", f"{share:.0%} of 60 mirrored")
+    if all(head[0] > foot[0] for head, foot in mirrored):
+        Case().wrong("what is mirrored stands on its head: mirror the columns, array[:, ::-1].")
 
 
 def _flat(mask: np.ndarray, level: int) -> np.ndarray:
@@ -105,7 +108,8 @@ def _one_draw(answer, image: np.ndarray, mask: np.ndarray, seed: int) -> tuple[n
     changed, moved = _moved_pair(answer, image, mask, seed)
     for got, was, name in ((changed, image, "image"), (moved, mask, "mask")):
         if got.shape != was.shape:
-            Case(was.shape).wrong(f"the {name} has another shape: OpenCV takes (width, height).", got.shape)
+            hint = f"the {name} has another shape than before; OpenCV takes (width, height)."
+            Case(was.shape).wrong(hint, got.shape)
         Case().dtype(got, "uint8")
     return changed, moved
 

@@ -68,7 +68,7 @@ def full_size_mask():
             "these are still probabilities: prob > threshold.": lambda got: len(np.unique(got)) > 2,
             "this cuts at 0.5: use the threshold that was given.": enlarged(prob, 0.5),
             "background and person have changed places.": ~right,
-            "cut first, resized after: the edge has stairs. Resize prob, cut last.": either(*stairs),
+            "the edge has stairs: resize prob smoothly, by cv2.INTER_LINEAR, and cut last.": either(*stairs),
         }
         yield (prob, height, width, threshold), right, mistakes
 
@@ -172,7 +172,7 @@ def file_to_mask():
         "logits were cut: the sigmoid comes first, then the threshold.": {"logits": True},
         "red and blue have changed places: cv2.imread gives blue first.": {"bgr": True},
         "the colours are not normalised: divide by 255, minus mean, over std.": {"raw": True},
-        "cut first, resized after: the edge has stairs.": {"stairs": True},
+        "the edge has stairs: resize the probabilities smoothly, and cut last.": {"stairs": True},
         "shrinking must average, or thin things flicker: cv2.INTER_AREA.": {"shrink": cv2.INTER_LINEAR},
         "background and person have changed places.": {"flip": True},
     }

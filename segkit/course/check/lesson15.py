@@ -13,7 +13,7 @@ def window():
     windows = (40, 400), (-600, 1500), (50, 75), (0, 4000)  # the last is wider than what the scan holds
     for (_, rng), (centre, width) in zip(draws(4), windows, strict=True):
         values = rng.uniform(-1000, 1500, (3, 4)).round()
-        values[0, :3] = centre + np.array([0, -width, width]) * (width < 4000)
+        values[0] = centre + np.array([0, -width, width, -0.4 * width]) * (width < 4000)
         share = (values - (centre - width / 2)) / width
         grey = share.clip(0, 1) * 255
         own_range = (values - values.min()) / np.ptp(values)
@@ -93,7 +93,7 @@ def hausdorff_in_mm():
         pred, target = np.zeros((2, 40, 48), np.uint8)
         for mask in (pred, target):
             cv2.circle(mask, rng.integers(14, 27, 2).tolist(), int(rng.integers(4, 9)), 1, -1)
-        pred[36, 3 + 4 * seed] = 1  # one stray pixel
+        (pred, target)[seed % 2][36, 3 + 4 * seed] = 1  # one stray pixel
         if seed == 3:  # a hole has a surface too
             pred = np.pad(np.ones((9, 9), np.uint8), ((12, 19), (14, 25)))
             target, pred[16, 18] = pred.copy(), 0
@@ -120,16 +120,16 @@ def lesions_found():
     for seed, rng in draws(4):
         target, pred = np.zeros((40, 40), bool), np.zeros((40, 40), bool)
         cells = rng.permutation(16)
-        for i, cell in enumerate(cells[:9]):
+        for i, cell in enumerate(cells[:10]):
             y, x = 10 * (cell // 4) + 2, 10 * (cell % 4) + 2
-            if i < 6:
+            if i < 7:
                 target[y : y + 3, x : x + 3] = True
                 target[y + 3, x + 3] = True  # hangs on by a corner
             if i < 3:
                 pred[y + 1 : y + 5, x + 2 : x + 5] = True
             if i in (1, 2):
                 pred[y, x] = True  # a second piece on the same lesion
-            if i >= 6:
+            if i > 6:
                 pred[y : y + 2, x : x + 2] = True
                 pred[y + 2, x + 2] = seed % 2
         pred[-1, -1] = seed == 3
@@ -139,6 +139,7 @@ def lesions_found():
         in_four, in_both = len(set(_pieces(target, connectivity=4)[1][pred]) - {0}), _pieces(pred & target)[0]
         mistakes = {
             "the two numbers are exchanged.": (alarms, found),
+            "these are all true lesions: count those with a predicted pixel.": (trues, alarms),
             "two predicted pieces may touch one lesion: it is found once.": (in_both, alarms),
             "these are pixels: count pieces.": (int((pred & target).sum()), int((pred & ~target).sum())),
             "two predicted pieces may touch one lesion: count those that touch none.": (found, calls - found),

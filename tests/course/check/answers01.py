@@ -76,6 +76,7 @@ WRONG = {
         ("columns.min()", "columns.min() + 0.5", "fractions"),
         ("len(rows) == 0", "False", "return None"),
         ("None", "0, 0, 0, 0", "no box"),
+        ("len(rows) == 0", "not rows.any()", "returns nothing"),
     ],
     "dice_of_all_person": [
         (lambda share: 1 - share, "orange is 1 - share"),

@@ -154,6 +154,7 @@ WRONG = {
     ],
     "training_loop": [
         ("len(losses)", "len(val_batches)", "mean over the batches"),
+        ("len(losses)", "len(val_batches[-1][0])", "mean over the batches"),
         (lambda *a: loop_keeping_all(*a, last=-1), "weights of another epoch"),
         (lambda *a: solution.training_loop(*a)[::-1], "for each epoch, a dict"),
         ("return history, best_weights", "return history", "history, best_weights"),
@@ -176,6 +177,7 @@ WRONG = {
     ],
     "halve_on_plateau": [
         ("-1, 0", "scores[0], 0", "start below all scores"),
+        ("-1, 0", "0, 0", "start below all scores"),
         (lambda s, lr, p: [lr / 2**i for i in range(len(s))], "count > patience"),
     ],
     "batch_norm": [

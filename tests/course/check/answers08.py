@@ -126,6 +126,7 @@ WRONG = {
         (lambda p, h, w, t: p > t, "network's size"),
         ("(width, height)", "(height, width)", "on its side"),
         (" > threshold", "", "still probabilities"),
+        ("LINEAR", "NEAREST", "resize prob smoothly"),
         (lambda *given: 1 * solution.full_size_mask(*given), "True and False"),
         ("> threshold", "> 0.5", "cuts at 0.5"),
         ("> threshold", "< threshold", "changed places"),

@@ -161,6 +161,7 @@ WRONG = {
     "find_mirrored": [
         ("mirrored > as", "mirrored >= as", "overlaps more than it does"),
         ("mirrored > as", "mirrored < as", "wrong way round"),
+        (lambda p, t: solution.find_mirrored(p[:-1], t[:-1]), "overlaps more than it does"),
         (lambda p, t: range(8), "picture by picture"),
         ("mirrored > as_it_is", "as_it_is < 0.4 * labels.sum((1, 2))", "its mirror image overlaps"),
         ("[:, :, ::-1]", "[:, ::-1]", "upside down"),

@@ -71,6 +71,7 @@ RIGHT = {
 WRONG = {
     "window": [
         ("width / 2", "width // 2", "black at"),
+        (lambda v, c, w: np.uint8(np.interp(v, [c - w // 2, c + w // 2], [0, 255])), "black at"),
         (".astype(np.uint8)", "", "must be uint8"),
         ("centre -", "centre + 50 -", "black at"),
         (lambda v, c, w: solution.window(v, *window_of(v.clip(c - w / 2, c + w / 2))), "its own range"),
