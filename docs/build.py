@@ -44,8 +44,8 @@ def gather() -> None:
         copy = SOURCE / page.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         if page.suffix in (".md", ".ipynb"):
-            text = relink(page.read_text(encoding="utf-8"), page, known)
-            copy.write_text(fold(text) if page.suffix == ".ipynb" else text, encoding="utf-8")
+            written = lesson if page.suffix == ".ipynb" else relink
+            copy.write_text(written(page.read_text(encoding="utf-8"), page, known), encoding="utf-8")
         else:
             shutil.copyfile(page, copy)
     (SOURCE / "README.md").rename(SOURCE / "index.md")
@@ -57,13 +57,16 @@ def gather() -> None:
         page.write_text(describe(room, title), encoding="utf-8")
 
 
-def fold(text: str) -> str:
-    """What JupyterLab folds is folded on the page as well: answers to a prediction, code that tells them.
+def lesson(text: str, page: Path, known: set[str]) -> str:
+    """A notebook with the links of its prose made those of the site; in code, `x["a"](b)` is no link.
 
+    What JupyterLab folds is folded on the page as well: answers to a prediction, code that tells them.
     So are the imports: a screen or two of a phone before the lesson begins.
     """
     notebook = json.loads(text)
     for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = relink("".join(cell["source"]), page, known)
         tags, folded = cell["metadata"].setdefault("tags", []), cell["metadata"].get("jupyter", {})
         if folded.get("outputs_hidden"):
             tags.append("hide-output")

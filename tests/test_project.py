@@ -1,6 +1,8 @@
 """The project's own files agree with each other, and the README is true."""
 
+import json
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -89,6 +92,15 @@ def test_make_lab_opens_copies_of_the_lessons_in_which_git_sees_no_change(tmp_pa
 def test_the_links_and_pictures_of_the_readme_exist():
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_site_relinks_the_prose_of_a_lesson_and_leaves_its_code_alone():
+    build = runpy.run_path(str(ROOT / "docs" / "build.py"))
+    path = ROOT / "notebooks" / "02_data.ipynb"
+    code = 'again = study["known"](*study["load"](), seed=0)'
+    cells = [new_code_cell(code), new_markdown_cell("[the loss](../segkit/losses.py), [a house](nowhere.md)")]
+    page = json.loads(build["lesson"](json.dumps(new_notebook(cells=cells)), path, set()))
+    assert [cell["source"] for cell in page["cells"]] == [code, "[the loss](../api/segkit.md), a house"]
 
 
 def test_imports_run_one_way():
