@@ -393,7 +393,10 @@ def asks_before_the_middle(notebook: NotebookNode, path: Path) -> Faults:
 
 
 def folds_the_answer_to_predict(notebook: NotebookNode, path: Path) -> Faults:
-    """From a prompt to predict to the next words, all is folded in JupyterLab until the reader opens it."""
+    """From a prompt to predict to the next words, all is folded in JupyterLab until the reader opens it.
+
+    But not a knob, which tells nothing until it is turned, and would have to be looked for.
+    """
     for i, cell in enumerate(notebook.cells):
         if cell.cell_type != "markdown" or "**Predict" not in cell.source:
             continue
@@ -401,7 +404,7 @@ def folds_the_answer_to_predict(notebook: NotebookNode, path: Path) -> Faults:
         if not answers:
             yield f"'{cell.source[cell.source.index('**Predict') :][:60]}' has no code cell right after it"
         for after in answers:
-            if not after.metadata.get("jupyter", {}).get("outputs_hidden"):
+            if not shows(after, WIDGET) and not after.metadata.get("jupyter", {}).get("outputs_hidden"):
                 yield f"{name_of(after)} answers a prediction: jupyter.outputs_hidden must be true"
 
 
