@@ -77,10 +77,9 @@ class AtrousExplorer(Explorer):
             photo[line] = photo[:, line] = (0.6 * photo[line] + 100).astype(np.uint8)
         canvas = np.full((side + 2 * margin, side + 2 * margin, 3), 225, np.uint8)
         canvas[margin : margin + side, margin : margin + side] = photo
-        for x, y in self.landing(rate, size):
-            inside = 0 < x < 1 and 0 < y < 1
-            spot = np.clip([margin + x * side, margin + y * side], 14, side + 2 * margin - 14)
-            spot = tuple(spot.round().astype(int).tolist())
+        for place in self.landing(rate, size):
+            inside = ((place > 0) & (place < 1)).all()
+            spot = (margin + side * place).clip(14, side + 2 * margin - 14).round().astype(int).tolist()
             cv2.circle(canvas, spot, 17, (255, 255, 255), -1, cv2.LINE_AA)
             cv2.circle(canvas, spot, 13, rgb(BLUE if inside else ORANGE), -1, cv2.LINE_AA)
         return cv2.resize(canvas, (HEIGHT, HEIGHT), interpolation=cv2.INTER_AREA)

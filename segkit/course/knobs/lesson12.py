@@ -102,7 +102,7 @@ class SpeedExplorer(Explorer):
         most = max(max(by_size.values()) for by_size in self.times.values())
         if self.budget <= 1.3 * most:
             axes.axvline(self.budget, color=GREY, lw=1)
-        axes.set(xlabel="ms for one picture", ylabel="mean Dice", xlim=(0, 1.1 * most))
+        axes.set(xlabel="ms for one picture", ylabel="mean Dice", xlim=(-0.03 * most, 1.1 * most))
         axes.margins(y=0.12)
         axes.autoscale_view()
         last = -np.inf
@@ -110,6 +110,7 @@ class SpeedExplorer(Explorer):
             place = min(by_size[size] for by_size in self.times.values()), score
             here = axes.transData.transform(place)
             if np.hypot(*(here - last)) > 28:  # pixels: labels do not overlap
-                axes.annotate(str(size), place, (-4, 4), textcoords="offset points", fontsize=9, ha="right")
+                beside = (-4, 4) if place[0] < self.budget else (9, -12)  # off the line and other engines
+                axes.annotate(str(size), place, beside, textcoords="offset points", fontsize=9, ha="right")
                 last = here
         axes.legend(frameon=False, fontsize=8, loc="lower right")
