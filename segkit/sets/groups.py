@@ -68,7 +68,8 @@ def read_groups(folder: Path, names: list[str], group: str) -> dict[str, str]:
     if group.lower().endswith(".csv"):
         table = read_table(Path(group), ("name", "group"), names)
         if missing := sorted(set(names) - table.keys()):
-            raise UserError(f"'{group}' has no line for {len(missing)} pictures, such as {missing[0]}.")
+            lost = counted(len(missing), "picture")
+            raise UserError(f"'{group}' has no line for {lost}, such as {missing[0]}.")
         groups = {name: table[name]["group"] for name in names}
     else:
         try:
@@ -213,7 +214,8 @@ def series_pattern(names: list[str]) -> str | None:
 
     A series is three names or more that differ in their last number alone. One series alone is a film where
     it is called frame, slice or the like: numbered photographs are no film. One or two make no three splits,
-    so they are cut into stretches.
+    so they are cut into stretches. What Roboflow makes of one picture, by turning and brightening, ends in
+    .rf. and signs.
     """
     # What all names end in does not count; Roboflow adds another ending to each.
     letters = zip(*(name[::-1] for name in names), strict=False)
@@ -223,10 +225,10 @@ def series_pattern(names: list[str]) -> str | None:
     found = [m[1] for name in names if (m := re.fullmatch(rf"(.*\D)\d+{ending}", name))]
     counts = Counter(found)
     long = [start for start, count in counts.items() if count >= 3]
-    if 2 * sum(counts[start] for start in long) < len(names):
-        return None
-    if len(long) == 1 and not re.search(FILM, long[0]):
-        return None
+    photographs = len(long) == 1 and not re.search(FILM, long[0])
+    if photographs or 2 * sum(counts[start] for start in long) < len(names):
+        pictures = {name.partition(".rf.")[0] for name in names}
+        return r"(.+)\.rf\." if len(pictures) < len(names) else None
     films, stretches = r"(.*\D)\d+" + ending, r"(.*)\d" + r"\d" * (len(found) >= 300) + ending
     enough = len(SPLITS) <= len(set(group_by_pattern(names, stretches).values())) < len(names)
     return stretches if len(long) < 3 and enough else films

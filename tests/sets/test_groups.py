@@ -136,6 +136,8 @@ def test_a_group_that_is_torn_by_hand_is_said(make_dataset):
     ([f"frame{i}" for i in range(30)], r"(.*)\d"),
     ([f"a_mp4-{i:03}_jpg.rf.{i}c{i:x}" for i in range(30)], r"(.*)\d_[a-z]+\.rf\.\w+"),
     ([f"{a}_mov-{i}_jpg.rf.{i}c0" for i in range(9) for a in "ab"], r"(.*\D)\d+_[a-z]+\.rf\.\w+"),
+    ([f"IMG_{i:04}_jpg.rf.{i:x}{c}" for i in range(9) for c in "ab"], r"(.+)\.rf\."),  # turned and so on
+    ([f"IMG_{i:04}_jpg.rf.{i:x}" for i in range(9)], None),
     ([f"p{p}_{i:06}_leftImg8bit" for p in (7, 9) for i in range(5)], r"(.*\D)\d+_leftImg8bit"),
     ([f"{film}_{i:04}" for i in range(20) for film in "ab"], r"(.*)\d"),
     ([f"frame_{i:04}" for i in range(150)], r"(.*)\d"),
@@ -176,6 +178,8 @@ def test_a_table_of_groups_may_spell_accents_in_two_pieces_and_leave_groups_open
     table = tmp_path / "groups.csv"
     table.write_text("name,group\nJose\u0301,g\nb,\nc,\nd,g\n", encoding="utf-8")
     assert read_groups(tmp_path, names, str(table)) == {"Jos\u00e9": "g", "b": "b", "c": "c", "d": "g"}
+    table.write_text("name,group\nb,g\nc,g\nd,h\n")
+    refused("has no line for 1 picture, such as Jos", read_groups, tmp_path, names, str(table))
     table.write_text("name,group\nb,g\nb,h\n")
     refused("puts 'b' into g and h", read_groups, tmp_path, names, str(table))
 

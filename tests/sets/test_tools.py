@@ -240,6 +240,8 @@ def test_subsets_of_cvat_are_splits_and_two_files_of_one_picture_are_refused(src
     files = cvat(("a.jpg", polygon, 'subset="Train"'), ("b.jpg", polygon, 'subset="Validation"'))
     assert [example.split for example in take(src, files).layout.examples] == ["train", "val"]
     refuse(src, {"job2.xml": files["annotations.xml"]}, "annotate the same pictures")
+    film = {"annotations.xml": '<annotations><track id="0" label="person"/></annotations>', "job2.xml": ""}
+    refuse(src, film, "annotates a video")
 
 
 def test_cvat_draws_in_the_order_of_depth_and_an_ellipse_is_one(src):
@@ -363,7 +365,10 @@ def test_label_studio_brush_strokes_polygons_and_addresses(src):
     addresses = {"/data/upload/1/0a1b2c3d-a.jpg": stroke}
     addresses["s3://x/y/b.jpg?v=1"] = outline_of(QUAD) | {"image_rotation": 90}
     tasks = [{"data": {"img": at}, "annotations": [{"result": [one]}]} for at, one in addresses.items()]
-    report = check(src, {"project-1.json": tasks}, {"a": RING, "b": near(PAINTED)})
+    ellipse = result(x=80, y=50, radiusX=12.5, radiusY=25, rotation=90, ellipselabels=["person"])
+    tasks[1]["annotations"][0]["result"].append(ellipse)
+    turned = ((small_sets.COLUMNS - 38.4) / 9) ** 2 + ((small_sets.ROWS - 18) / 6) ** 2 <= 1
+    report = check(src, {"project-1.json": tasks}, {"a": RING, "b": near(PAINTED | turned)})
     assert report.layout.name == "label-studio"
 
 
@@ -422,7 +427,10 @@ def test_a_label_studio_task_without_one_picture_fails_alone(src, pictures):
 @settings(max_examples=100, deadline=None)
 @given(arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))))
 def test_brush_strokes_come_back(mask):
-    assert np.array_equal(brush_decode(brush_encode(mask), shape=mask.shape), mask)
+    strokes, (height, width) = brush_encode(mask), mask.shape
+    assert np.array_equal(brush_decode(strokes, shape=mask.shape), mask)
+    refused(f"cover {mask.size} pixels", brush_decode, strokes, shape=(height + 1, width))
+    refused("end before the picture does", brush_decode, strokes[:6], shape=mask.shape)
 
 
 def test_our_brush_strokes_are_those_of_label_studio():
@@ -546,6 +554,14 @@ def test_digits_and_commas_may_be_part_of_a_class_name(src, name, text):
     check(src, {}, {"a": RING & (numbers == 2)}, classes=["person 1"])
 
 
+def test_lists_that_disagree_or_are_not_in_utf_8_are_refused(src):
+    lists = {"classes.txt": "0 background\n2 cat\n", "labels.txt": "0 background\n2 person\n"}
+    refuse(src, lists | {"masks/a.png": RING * np.uint8(2)}, "disagree about the classes: keep one")
+    refuse(
+        src, {"labels.txt": b"0 background\n2 caf\xe9\n"}, "labels.txt' names the classes, and is not text"
+    )
+
+
 def test_a_class_that_nobody_has_a_pixel_of_fails(src, command):
     write(src, {"classes.txt": "0 background\n1 dog\n2 person\n", "masks/a.png": RING * np.uint8(1)})
     code, out, _ = command("data", "import", src, "-o", src.parent / "out")
@@ -561,6 +577,8 @@ def test_a_class_that_nobody_has_a_pixel_of_fails(src, command):
 def test_one_mask_for_each_object(src, found):
     report = check(src, {f"masks/{name}.png": mask for name, mask in found.items()}, {"a": RING | BLOCK})
     assert len(people(report, "a")) == 2
+    smaller = next(f"masks/{name}.png" for name, mask in reversed(found.items()) if mask is BLOCK)
+    refuse(src, {smaller: BLOCK[1:]}, "belong to one picture and differ in size")
 
 
 # COCO
@@ -775,8 +793,8 @@ def test_a_mask_of_another_size_is_not_exported_and_the_rest_is(exported, tmp_pa
     code, _, err = command("data", "export", folder, "-o", tmp_path / "rest", "--format", "coco")
     assert code == 1 and "they must agree" in err
     assert take(tmp_path / "rest").written == ["ring"]
-    small_sets.save(folder / "masks" / "ring.png", RING[1:])
-    with pytest.raises(UserError, match=r"nothing of .* could be exported: .*they must agree"):
+    small_sets.save(folder / "instances" / "ring.png", BLOCK)
+    with pytest.raises(UserError, match=r"nothing of .* could be exported: .*show different people"):
         export_dataset(folder, tmp_path / "none", ["coco"], progress=False)
 
 
