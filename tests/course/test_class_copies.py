@@ -74,11 +74,6 @@ def shell(monkeypatch):
     return run
 
 
-def test_outside_of_colab_the_first_cell_installs_nothing(copies, shell):
-    _, _, found = copies("--only", "04", "--colab")
-    assert shell(install_cell(found["04"])) == []
-
-
 @pytest.mark.parametrize(
     ("where", "gpu", "asked"),
     [
@@ -86,15 +81,18 @@ def test_outside_of_colab_the_first_cell_installs_nothing(copies, shell):
         (["git+file:course"], "/bin/true", f'install --quiet  "{PACKAGE} @ git+file:course"'),
     ],
 )
-def test_in_colab_the_first_cell_installs_what_fits(copies, shell, monkeypatch, where, gpu, asked):
-    widgets = []
+def test_in_colab_alone_the_first_cell_installs_and_takes_what_fits(
+    copies, shell, monkeypatch, where, gpu, asked
+):
+    _, _, found = copies("--only", "04", "--colab", *where)
+    cell, widgets = install_cell(found["04"]), []
+    assert shell(cell) == []
     output = SimpleNamespace(enable_custom_widget_manager=lambda: widgets.append("on"))
     monkeypatch.setitem(sys.modules, "google", SimpleNamespace())
     monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace(output=output))
     monkeypatch.setattr("shutil.which", lambda name: gpu)
-    _, _, found = copies("--only", "04", "--colab", *where)
-    assert shell(install_cell(found["04"])) == [asked]
+    assert shell(cell) == [asked]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # pip failed
     with pytest.raises(SystemExit, match="not installed: pip says why"):
-        shell(install_cell(found["04"]))
+        shell(cell)
     assert widgets == ["on"]
