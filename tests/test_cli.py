@@ -188,10 +188,8 @@ def test_a_settings_file_that_cannot_be_meant_is_one_sentence(tmp_path, command,
 
 def test_a_setting_of_another_name_is_guessed(tmp_path, command):
     (tmp_path / "c.yaml").write_text("epochs: 1")
-    assert (
-        "'epochs' is not accepted (did you mean --num_epochs?)"
-        in command("train", "x", "--config", tmp_path / "c.yaml")[2]
-    )
+    said = command("train", "x", "--config", tmp_path / "c.yaml")[2]
+    assert "'epochs' is not accepted (did you mean --num_epochs?)" in said
 
 
 def test_data_sets_that_are_not_there_are_named_and_left_out(make_dataset, tmp_path, command):

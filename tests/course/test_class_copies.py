@@ -54,12 +54,6 @@ def test_what_copies_would_leave_out_is_refused(copies, argv):
     assert code == 1 and "as they are" in said and not found
 
 
-def install_cell(notebook):
-    cell = notebook.cells[1]
-    assert cell.id == "install"
-    return cell.source
-
-
 @pytest.fixture
 def shell(monkeypatch):
     """A function that runs a cell: what it asked pip for."""
@@ -85,14 +79,14 @@ def test_in_colab_alone_the_first_cell_installs_and_takes_what_fits(
     copies, shell, monkeypatch, where, gpu, asked
 ):
     _, _, found = copies("--only", "04", "--colab", *where)
-    cell, widgets = install_cell(found["04"]), []
-    assert shell(cell) == []
+    cell, widgets = found["04"].cells[1], []
+    assert cell.id == "install" and shell(cell.source) == []
     output = SimpleNamespace(enable_custom_widget_manager=lambda: widgets.append("on"))
     monkeypatch.setitem(sys.modules, "google", SimpleNamespace())
     monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace(output=output))
     monkeypatch.setattr("shutil.which", lambda name: gpu)
-    assert shell(cell) == [asked]
+    assert shell(cell.source) == [asked]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # pip failed
     with pytest.raises(SystemExit, match="not installed: pip says why"):
-        shell(cell)
+        shell(cell.source)
     assert widgets == ["on"]

@@ -86,7 +86,7 @@ class WorstFirst(Explorer):
     def shown(self) -> list:
         image, prob, mask = (of[self.chosen] for of in (self.images, self.probs, self.masks))
         chart, scores = self.chart(330, self._draw_frame), self.dice[self.ranking]
-        places = np.arange(len(scores)) / max(1, len(scores) - 1)
+        places = np.linspace(0, 1, len(scores))
         chart.mark(Axes.plot, places, scores, "o", color=GREY, ms=4)
         chart.dot(places[self._place], self.dice[self.chosen], ORANGE)
         small = shrink(prob.astype(np.float32))
