@@ -67,6 +67,14 @@ class DatasetReport:
     def note(self, level: str, kind: str, name: str, message: str) -> None:
         self.findings.append(Finding(level, kind, name, message))
 
+    def compare(self, name: str, what: str, found: tuple[int, int]) -> None:
+        """Note where a picture, if it could be read, and its mask, (H, W), differ in size."""
+        picture = self.sizes.get(name, found)
+        if picture != found:
+            turn = f" It fits the picture before its EXIF rotation: turn the {what}."
+            words = f"picture {picture[1]}x{picture[0]}, {what} {found[1]}x{found[0]}."
+            self.note("error", "sizes differ", name, words + turn * (found == picture[::-1]))
+
     @contextmanager
     def noting(self, kind: str, name: str) -> Iterator[None]:
         """What cannot be read inside the block is an error of this kind."""
@@ -189,10 +197,10 @@ def _look_at(
     name: str, image: Path, mask: Path | None, parts: Path | None, unasked: Path | None, look: DatasetReport
 ) -> DatasetReport:
     """Note of one picture what cannot be read or does not fit, its size, share and thumbnail."""
-    size, of = None, look.class_name
+    of = look.class_name
     with look.noting("unreadable picture", name):
         look.thumbnails[name] = thumbnail(read_image(image, at_least=64))
-        look.sizes[name] = size = displayed_size(image)
+        look.sizes[name] = displayed_size(image)
     if parts and look.classes:
         with look.noting("parts do not fit", name):
             labels = read_classes(parts, look.classes)
@@ -202,16 +210,14 @@ def _look_at(
             if not share:
                 words = f"parts/ holds no class but {look.classes[0]}; {IGNORE} is what is left out"
                 look.note("warning", "empty mask", name, words)
-            if size and labels.shape != size:
-                look.note("error", "sizes differ", name, _sizes("parts", size, labels.shape))
+            look.compare(name, "parts", labels.shape)
     if mask is None:
         return look
     with look.noting("unreadable mask", name):
         labels = mask_values(mask, colours=False)
         if unasked and read_mask(unasked).shape != labels.shape:
             look.note("error", "sizes differ", name, f"the mask and '{unasked}'")
-        if size and labels.shape != size:
-            look.note("error", "sizes differ", name, _sizes("mask", size, labels.shape))
+        look.compare(name, "mask", labels.shape)
         values = np.unique(labels)
         look.shares[name] = share = float((labels > 127).mean())
         if 0 < values[-1] <= 127:
@@ -233,11 +239,6 @@ def _look_at(
 def _is_marked(labels: np.ndarray) -> np.ndarray:
     """Where class ids name a class other than the background."""
     return (labels > 0) & (labels != IGNORE)
-
-
-def _sizes(what: str, picture: tuple[int, int], found: tuple[int, int]) -> str:
-    turn = f" It fits the picture before its EXIF rotation: turn the {what}." * (found == picture[::-1])
-    return f"picture {picture[1]}x{picture[0]}, {what} {found[1]}x{found[0]}.{turn}"
 
 
 def picture_of_dataset(report: DatasetReport, images: int = 18):

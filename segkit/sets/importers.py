@@ -11,6 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -40,7 +41,7 @@ from segkit.files import (
 from segkit.sets.classes import BACKGROUND, OVER_127, value_name
 from segkit.sets.groups import torn_groups, write_splits
 from segkit.sets.layouts import detect_layout
-from segkit.sets.masks import read_cutout, turned
+from segkit.sets.masks import turned
 from segkit.sets.regions import check_size
 from segkit.sets.tree import IMAGE_FOLDERS, LIST, TITLES, Example, Layout
 
@@ -61,13 +62,8 @@ class Report:
     left_out: list[str] = field(default_factory=list)
     empty: int = 0
 
-    @property
-    def failed(self) -> list[str]:
-        return self.layout.failed
-
-    @property
-    def notes(self) -> list[str]:
-        return self.layout.notes
+    failed = property(attrgetter("layout.failed"))
+    notes = property(attrgetter("layout.notes"))
 
     def __str__(self) -> str:
         of = self.class_name
@@ -191,7 +187,7 @@ def _keep_splits(folder: Path, taken: dict[str, Example], report: Report) -> Non
 def _read_pair(layout: Layout, example: Example, wanted: set[str]) -> tuple[np.ndarray, np.ndarray]:
     """The picture as displayed, uint8 RGB (H, W, 3), and its objects by number, (H, W). Raises: UserError."""
     if layout.name == "cutouts" and example.mask:
-        pixels, mask = read_cutout(example.image)
+        pixels, mask = example.mask()
         hidden = pixels[~mask]
         if len(hidden) and (hidden == hidden[0]).all():
             remark = "no background is left under the transparency, so put one back before training"

@@ -234,15 +234,10 @@ def find_cutouts(tree: Tree) -> Layout | None:
     layout = Layout("cutouts", tree.root)
     for path in tree.images:
         alpha = _least_alpha(path)
-        cut = partial(_cut_out, path) if alpha < 255 else None
-        layout.examples.append(Example(path, cut))
+        layout.examples.append(Example(path, partial(read_cutout, path) if alpha < 255 else None))
         if alpha == 255:
             layout.tell("opaque everywhere, so no cut-outs", path.name)
     return layout if any(example.mask for example in layout.examples) else None
-
-
-def _cut_out(path: Path, _: set[str]) -> np.ndarray:
-    return read_cutout(path)[1]
 
 
 def _least_alpha(path: Path) -> int:

@@ -588,9 +588,8 @@ def _via_region(shape_attributes: dict, region_attributes: dict | None = None, *
     if name == "polygon":
         return outlined(label, np.stack([shape["all_points_x"], shape["all_points_y"]], axis=1))
     if name in ("circle", "ellipse"):
-        radii = (shape["r"], shape["r"]) if name == "circle" else (shape["rx"], shape["ry"])
-        turn = np.rad2deg(shape.get("theta", 0))
-        return Region(label, name, partial(ellipse, shape["cx"], shape["cy"], *radii, turn))
+        numbers = (shape.get(key, shape.get("r")) for key in ("cx", "cy", "rx", "ry"))
+        return Region(label, name, partial(ellipse, *numbers, np.rad2deg(shape.get("theta", 0))))
     return Region(label, {"rect": "box"}.get(name, name))
 
 

@@ -17,7 +17,6 @@ from unicodedata import normalize
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-import numpy as np
 import yaml
 
 from segkit.data import read_table, splits_of
@@ -74,11 +73,12 @@ LIST = re.compile(r"(train|val|test)(ing|id|idation)?([_-]?(list|ids?|names|file
 class Example:
     """One picture and the way to its mask, which is None when nobody annotated the picture.
 
-    mask: the names of what means person -> (H, W), 0 for nobody, 1, 2, ... the objects.
+    mask: the names of what means person -> (H, W), 0 for nobody, 1, 2, ... the objects. That of a cut-out
+        is asked nothing, and gives the colours as well.
     """
 
     image: Path
-    mask: Callable[[set[str]], np.ndarray] | None
+    mask: Callable | None
     split: str = ""
     group: str = ""
     crowds: frozenset[str] = frozenset()  # the classes that have COCO crowd regions in it
