@@ -18,13 +18,13 @@ TITLE = 24
 class Chart:
     """Axes drawn once by matplotlib; marks are put on top of them, and wiped away, in milliseconds.
 
-    width: in pixels; it is as high as a panel.   frame: draws whatever never changes onto the axes it gets.
+    width: in pixels; it is as high as a panel.   frame: frame(axes, *given) draws whatever never changes.
     """
 
-    def __init__(self, width: int, frame: Callable[[Axes], None]):
+    def __init__(self, width: int, frame: Callable[..., None], *given: object):
         figure = Picture(figsize=(width / 100, (HEIGHT + TITLE) / 100), dpi=100, layout="constrained")
         self._canvas, self._axes = FigureCanvasAgg(figure), figure.subplots()
-        frame(self._axes)
+        frame(self._axes, *given)
         self._canvas.draw()
         self._axes.autoscale(False)  # marks do not move the axes
         self._frame = self._canvas.copy_from_bbox(figure.bbox)

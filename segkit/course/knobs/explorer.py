@@ -8,6 +8,7 @@ milliseconds: what does not change is drawn once, by matplotlib, and kept.
 import html
 import io
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -37,7 +38,7 @@ class Explorer(ipywidgets.VBox):
     height = HEIGHT
 
     def __init__(self, **controls: ipywidgets.ValueWidget):
-        vars(self).update(controls, _charts={})
+        vars(self).update(controls, _chart=cache(Chart))
         self.picture = ipywidgets.Image(
             format="jpeg", layout={"max_width": "100%", "align_self": "flex-start"}
         )
@@ -53,10 +54,7 @@ class Explorer(ipywidgets.VBox):
 
     def chart(self, width: int, frame: Callable[..., None], *given: object) -> Chart:
         """The axes as frame(axes, *given) draws them once, without the marks of before."""
-        key = frame.__name__, given
-        if key not in self._charts:
-            self._charts[key] = Chart(width, lambda axes: frame(axes, *given))
-        return self._charts[key].wipe()
+        return self._chart(width, frame, *given).wipe()
 
     def draw(self) -> np.ndarray:
         """All of it in one row: uint8 RGB (H, W, 3)."""
