@@ -2,6 +2,7 @@ import io
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -57,18 +58,14 @@ def test_a_picture_of_nobody_is_said_to_be_one(bright, tmp_path):
 
 
 def test_a_very_large_picture_is_looked_at_in_small_and_its_results_are_large(bright, tmp_path, monkeypatch):
-    seen, real = [], bright.predict_batch
+    bright.predict_batch = Mock(wraps=bright.predict_batch)
     monkeypatch.setattr(photos_module, "ANSWER", 128)
-    monkeypatch.setattr(
-        bright,
-        "predict_batch",
-        lambda images, *how: seen.extend(im.shape for im in images) or real(images, *how),
-    )
     image = np.zeros((300, 400, 3), np.uint8)
     image[50:250, 100:300] = 255
     photo = write_image(tmp_path / "a.png", image)
     predict_files(bright, [photo], tmp_path, photos_module.OUTPUTS, "blur")
-    assert seen == [(96, 128, 3)]
+    looks = bright.predict_batch.call_args_list
+    assert [image.shape for look in looks for image in look.args[0]] == [(96, 128, 3)]
     person = np.asarray(Image.open(tmp_path / "a_cutout.png"))[..., 3] > 127
     for found in (person, read_mask(tmp_path / "a_mask.png") > 0):
         assert found.shape == (300, 400) and (found != (image[..., 0] > 0)).mean() < 0.03
@@ -175,15 +172,12 @@ def test_a_name_of_dots_stays_in_the_folder(bright, tmp_path):
 
 
 def test_large_pictures_go_through_alone(bright, tmp_path, monkeypatch):
-    together = []
+    bright.predict_batch = Mock(wraps=bright.predict_batch)
     monkeypatch.setattr(photos_module, "BATCH_PIXELS", 1000)
-    real = bright.predict_batch
-    monkeypatch.setattr(
-        bright, "predict_batch", lambda images, *how: together.append(len(images)) or real(images, *how)
-    )
     paths = [write_image(tmp_path / f"{i}.png", np.zeros((10, 40, 3), np.uint8)) for i in range(4)]
     paths.append(write_image(tmp_path / "large.png", np.zeros((60, 40, 3), np.uint8)))
     predict_files(bright, paths, tmp_path / "out")
+    together = [len(look.args[0]) for look in bright.predict_batch.call_args_list]
     assert together[1:] == [2, 2, 1]  # the first one, of none, checks the scales
     refused("8 to 4096 pixels", predict_files, bright, paths, tmp_path / "nothing", scales=[0])
 
