@@ -4,6 +4,7 @@ import inspect
 import pkgutil
 import time
 from importlib import import_module
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -103,16 +104,12 @@ def test_a_large_photograph_answers_nearly_as_quickly(kind):
     assert time.process_time() - start < 0.2
 
 
-def test_an_error_in_a_callback_is_raised_and_shown_and_the_next_turn_recovers(monkeypatch):
+def test_an_error_in_a_callback_is_raised_and_shown_and_the_next_turn_recovers():
     explorer = UNetExplorer()
-
-    def broken():
-        raise RuntimeError("<the> knob broke")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(explorer, "draw", broken)
-        with pytest.raises(RuntimeError, match="knob broke"):
-            explorer.depth.value = 2
+    explorer.draw = Mock(side_effect=RuntimeError("<the> knob broke"))
+    with pytest.raises(RuntimeError, match="knob broke"):
+        explorer.depth.value = 2
+    del explorer.draw
     assert "RuntimeError: &lt;the&gt; knob broke" in explorer.words.value
     explorer.depth.value = 3
     assert "knob broke" not in explorer.words.value

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from unittest.mock import Mock
 
 import nbformat
 import numpy as np
@@ -311,10 +312,7 @@ def test_the_command_trains_for_real_and_writes_a_report(make_dataset, tmp_path,
 
 
 def test_an_interrupted_sweep_says_what_to_type(tmp_path, command, monkeypatch):
-    def stop(*args, **kwargs):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("segkit.course.sweep.run_sweep", stop)
+    monkeypatch.setattr("segkit.course.sweep.run_sweep", Mock(side_effect=KeyboardInterrupt))
     code, _, err = command("sweep", "-g", "alpha=0,1", "-o", tmp_path / "sweep")
     assert code == 130
     assert "the same segkit sweep command goes on" in err

@@ -183,9 +183,7 @@ def test_without_a_virtual_camera_live_says_how_to_get_one(live, monkeypatch):
     code, said = live("--virtual-camera")
     assert code == 1 and "pip install 'segkit-course[camera]'" in said
 
-    def none_there(*_):
-        raise RuntimeError("v4l2loopback backend: no device\nfound")
-
+    none_there = Mock(side_effect=RuntimeError("v4l2loopback backend: no device\nfound"))
     monkeypatch.setitem(sys.modules, "pyvirtualcam", SimpleNamespace(Camera=none_there, __spec__=1))
     code, said = live("--virtual-camera")
     assert code == 1 and "no virtual camera was found" in said and len(said.splitlines()) == 1
