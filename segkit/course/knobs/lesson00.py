@@ -38,10 +38,6 @@ class ThresholdExplorer(Explorer):
         self._small_mask = shrink(truth.astype(np.float32)) > 0.5
         super().__init__(threshold=slider("threshold", threshold, 0, 1, 0.01))
 
-    def predicted(self) -> np.ndarray:
-        """The mask at the present threshold: bool (H, W)."""
-        return self.prob > self.threshold.value
-
     @property
     def scores(self) -> dict[str, float]:
         """What the mask at the present threshold scores."""
