@@ -56,16 +56,14 @@ class AlphaExplorer(Explorer):
         overlap = (2 * (probs * self._y).sum() + 1) / (probs.sum() + self._y.sum() + 1)
         return float(bce), float(1 - overlap)
 
-    def pulls(self, weight: float, bias: float) -> tuple[np.ndarray, np.ndarray]:
-        """-(d loss / d logit) of every pixel for BCE and for the Dice loss: two arrays (H * W,)."""
-        probs = expit(weight * self._x + bias)
-        return (self._y - probs) / len(probs), self._dice_pull(probs, self._y, probs)
-
     def path(self, alpha: float) -> np.ndarray:
         """(weight, bias) after every step of gradient descent: (num_steps + 1, 2)."""
         way = [np.zeros(2)]
         for _ in range(self.num_steps):
-            bce, dice = self.pulls(*way[-1])
+            weight, bias = way[-1]
+            probs = expit(weight * self._x + bias)
+            # -(d loss / d logit) of every pixel
+            bce, dice = (self._y - probs) / len(probs), self._dice_pull(probs, self._y, probs)
             pull = alpha * bce + (1 - alpha) * dice
             way.append(way[-1] + self.lr * np.array([(pull * self._x).sum(), pull.sum()]))
         return np.array(way)
