@@ -16,13 +16,16 @@ mistakes that are known, each with its hint. `cases` tries the answer on every c
 What cannot be said in this way is a function under `exercise`: it gets the answer, asks it, and compares by
 means of a Case what came out.
 
-Every message shows the input, what came out, what should have and the hint of the first mistake that fits.
+Every message shows the input, what came out, what should have and a hint: that of the mistake that fits best
+in all cases that came out wrong, and in at least half of them, for one number may be that of a mistake by
+luck. A mistake that is False is none of this case.
 An answer gets copies of its inputs: it cannot change what the check compares with. It is refused if it
 changes what it got, unless the task is such, as a step of an optimiser.
 """
 
 import functools
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
@@ -68,12 +71,12 @@ class Wrong(Exception):
     """Raised inside a check for a wrong answer; the reader sees it as text, never as a traceback.
 
     hint: one sentence that fits this failure.   given: what went into the answer.
-    got, expected: what came out, and what should have.
+    got, expected: what came out, and what should have.   fitting: the hints of all mistakes that fit.
     """
 
-    def __init__(self, hint: str, given=None, got=None, expected=None):
+    def __init__(self, hint: str, given=None, got=None, expected=None, fitting: tuple[str, ...] = ()):
         super().__init__(hint)
-        self.hint, self.given, self.got, self.expected = hint, given, got, expected
+        self.hint, self.given, self.got, self.expected, self.fitting = hint, given, got, expected, fitting
 
 
 class Unanswered(Exception):
@@ -90,10 +93,10 @@ class Case:
     expected: object = None
     given: object = None
 
-    def wrong(self, hint: str, *shown) -> NoReturn:
+    def wrong(self, hint: str, *shown, fitting: tuple[str, ...] = ()) -> NoReturn:
         """shown: what came out; and what should have, where that is not `expected`; or nothing."""
         got, expected = (*shown, self.expected)[:2] if shown else (None, None)
-        raise Wrong(hint, self.given, "None" if shown and got is None else got, expected)
+        raise Wrong(hint, self.given, "None" if shown and got is None else got, expected, fitting)
 
     def refuse(self, result, what: str) -> NoReturn:
         """For a result of another kind than `what`."""
@@ -142,7 +145,7 @@ class Case:
             if not any(map(np.ndim, self.expected)):
                 return self.numbers(result, len(self.expected), what)
             parts = zip(self.items(result, len(self.expected), what), self.expected, strict=True)
-            return tuple(Case(expected, self.given).array(part, what) for part, expected in parts)
+            return tuple(Case(expected, self.given).read(part, what, {}) for part, expected in parts)
         if isinstance(self.expected, list):
             return self.listed(result, what)
         return self.array(result, what, mistakes) if np.ndim(self.expected) else self.number(result, what)
@@ -190,11 +193,17 @@ class Case:
         if same(got, self.expected, **tolerance):
             return
         shown = _where_apart(got, self.expected) if shown is None else shown
-        for hint, value in mistakes.items():
-            value = value(got) if callable(value) else value
-            if value if isinstance(value, bool | np.bool_) else same(got, value, **tolerance):
-                self.wrong(hint, *shown)
-        self.wrong(otherwise, *shown)
+        fitting = tuple(hint for hint, value in mistakes.items() if _fits(got, value, **tolerance))
+        self.wrong((*fitting, otherwise)[0], *shown, fitting=fitting)
+
+
+def _fits(got, value, **tolerance) -> bool:
+    """Whether what came out is that of a mistake: a value, a question to it, or True."""
+    try:
+        value = value(got) if callable(value) else value
+    except (TypeError, ValueError):  # a question to numbers, and these are none
+        return False
+    return bool(value) if isinstance(value, bool | np.bool_) else same(got, value, **tolerance)
 
 
 def either(*values, **tolerance) -> Callable:
@@ -289,15 +298,32 @@ def cases(otherwise: str, what: str = "", dtype: str = "", keeps: bool = True, *
     def decorate(function: Callable) -> Callable:
         @functools.wraps(function)
         def check(answer) -> None:
+            first, fits, offered = None, Counter(), Counter()
             for inputs, expected, mistakes, *given in function():
-                case = Case(expected, *given)
-                got = case.read(result := answer(*inputs), what, mistakes)
-                case.compare(got, mistakes, otherwise, **tolerance)
-                for part in (got if isinstance(got, tuple) else (got,)) if dtype else ():
-                    if np.ndim(part):
-                        case.dtype(part, dtype)
-                if leaves := [one for one in inputs if getattr(one, "requires_grad", False)]:
-                    case.slopes(result, leaves)
+                case = Case(expected, *(given or [_inputs(answer, inputs)]))
+                try:
+                    got = case.read(result := answer(*inputs), what, mistakes)
+                    case.compare(got, mistakes, otherwise, **tolerance)
+                    for part in (got if isinstance(got, tuple) else (got,)) if dtype else ():
+                        if np.ndim(part):
+                            case.dtype(part, dtype)
+                    if leaves := [one for one in inputs if getattr(one, "requires_grad", False)]:
+                        case.slopes(result, leaves)
+                except Wrong as wrong:
+                    first = first or wrong
+                    if not first.fitting:
+                        raise
+                    fits.update(wrong.fitting)
+                    offered.update(hint for hint, value in mistakes.items() if value is not False)
+                except Exception:
+                    if not first:
+                        raise
+                    break
+            if first:
+                shares = {hint: fits[hint] / offered[hint] for hint in first.fitting}
+                best = max(shares, key=shares.get)
+                first.hint = best if shares[best] >= 0.5 else otherwise
+                raise first
 
         return exercise(check, keeps)
 
@@ -325,6 +351,7 @@ def _watched(answer, call: _Call, keeps: bool):
         call.result = answer
         return answer
 
+    @functools.wraps(answer, updated=())
     def watched(*args):
         call.given, call.running, handed = _inputs(answer, args), True, _copied(args)
         call.result = answer(*handed)

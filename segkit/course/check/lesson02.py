@@ -101,6 +101,7 @@ def clean_mask():
         for labels, right in (*of_truth, (nobody, nobody), (everybody, everybody)):
             at_largest = np.uint8(labels == max(1, labels.max()))
             mistakes = {
+                "twice 255 is 254 in uint8: halve the largest.": np.uint8(labels * 2 > labels.max()),
                 "0 and 1 are asked for, not 0 and 255.": right * 255,
                 "> 0 makes a person of all the dirt: cut in the middle.": np.uint8(labels > 0),
                 "a person pixel of a JPEG need not be exactly 255: cut in the middle.": at_largest,

@@ -108,8 +108,7 @@ def _one_draw(answer, image: np.ndarray, mask: np.ndarray, seed: int) -> tuple[n
     changed, moved = _moved_pair(answer, image, mask, seed)
     for got, was, name in ((changed, image, "image"), (moved, mask, "mask")):
         if got.shape != was.shape:
-            hint = f"the {name} has another shape than before; OpenCV takes (width, height)."
-            Case(was.shape).wrong(hint, got.shape)
+            Case(was.shape).wrong(f"the {name} has another shape (OpenCV takes width, height).", got.shape)
         Case().dtype(got, "uint8")
     return changed, moved
 

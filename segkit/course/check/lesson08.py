@@ -135,7 +135,7 @@ def keep_shape(answer):
         if got.dtype.kind != "f" or not np.isfinite(got).all():
             case.wrong("a probability for every pixel: floats, none of them NaN.", got)
         if (apart := np.abs(got - case.expected).mean()) > 0.06:
-            hint = "this is not predict's answer in its place: cut the padding off before you resize back."
+            hint = "this is not predict's answer in its place: the whole photograph in, no padding out."
             if np.array_equal(got, got.round()):
                 hint = "this is a mask: return the probabilities, uncut."
             case.wrong(hint, f"{apart:.2f} away on average", "below 0.06")

@@ -18,7 +18,7 @@ def grid_points():
         mistakes = {
             "these are bare tuples: zip the names to them, dict(zip(settings, point))": bare,
             "each point is a dictionary {name: value}": lambda got: not all(isinstance(p, dict) for p in got),
-            "all lists at once leave most out: use a product": lambda got, count=longest: len(got) == count,
+            "all lists at once leave most out: use a product": lambda got, count=longest: len(got) <= count,
             "one setting at a time misses how settings act together: combine them": one_by_one,
             "all points are there; the last name varies fastest, as a counter's digits do": reordered(points),
         }

@@ -96,7 +96,7 @@ def _mixed(probs, strength) -> np.ndarray:
     return np.stack(belief)
 
 
-@cases("after one second the past weighs strength ** fps: keep that.")
+@cases("after one second the past weighs strength ** fps: keep that.", atol=1e-9)
 def same_memory():
     """answer(strength, fps, new_fps): the strength that forgets as fast in seconds."""
     drawn = [(round(rng.uniform(0.3, 0.95), 2), 29.97, float(rng.integers(31, 90))) for _, rng in draws(2)]

@@ -119,7 +119,8 @@ def mean_iou():
             preds[2, 5, 2:4], targets[2, 5, 2:4] = 0, classes - 1  # true, and never called
         each = confusion_matrix(preds, targets, classes)
         pooled, counts = _ious(each.sum(0)), each.sum(0).double()
-        as_ground = _ious(confusion_matrix(preds, np.where(targets == IGNORE, 0, targets), classes).sum(0))
+        kept = [np.where(targets == IGNORE, other, targets) for other in (0, classes)]
+        of_255 = [_ious(confusion_matrix(preds, ids, classes + 1).sum(0))[:classes].nanmean() for ids in kept]
         tp, true, called = counts.diagonal(), counts.sum(1), counts.sum(0)
         of_both, of_pictures = pooled[(true > 0) & (called > 0)].mean(), _ious(each).nanmean(1).mean()
         counted = [pooled.nan_to_num(score).mean() for score in (0, 1)]
@@ -129,7 +130,7 @@ def mean_iou():
             "classes that nobody names count as 0 or 1: leave them out of the mean.": either(*counted),
             "a class that only one of the two names was left out: it scores 0.": of_both,
             "this is the mean over pictures: add up the counts of all pictures first.": of_pictures,
-            "pixels of 255 are taken for background: leave them out.": as_ground.nanmean(),
+            "pixels of 255 are taken for background, or counted as wrong: leave them out.": either(*of_255),
             "this is one IoU over all classes together. Each class has its own; then the mean.": together,
             "this is mean Dice: for IoU the right pixels count once.": (2 * tp / (true + called)).nanmean(),
             "background is left out. Here it is a class like the others.": pooled[1:].nanmean(),

@@ -160,14 +160,13 @@ def _enough(counts, means, allowed) -> int:
     return int(counts[means >= means.max() - allowed - 1e-9].min())
 
 
-@exercise
-def enough_pictures(answer) -> None:
+@cases("means over seeds; the best mean minus its deviation; the smallest count at or above.")
+def enough_pictures():
     """The smallest count that is as good as the best, within noise: answer(counts, dice).
 
     counts: (K,), growing.   dice: (K, S), one column per seed.   Wanted: the smallest count whose mean lies
     at most one standard deviation of the best count's seeds below the best mean.
     """
-    found, wrong = {}, None
     for seed, rng in draws(60):
         counts = np.sort(rng.choice(np.arange(2, 90), 6, replace=False))
         curve = 0.9 - 0.4 * np.exp(-np.arange(6) / rng.uniform(0.8, 2.5))
@@ -194,13 +193,4 @@ def enough_pictures(answer) -> None:
             "this is the largest count that is good enough.": counts[means >= means[best] - spread].max(),
         }
         given = f"counts {counts.tolist()}, means {means.round(3).tolist()}, spread of the best {spread:.3f}"
-        case = Case(right, given)
-        got = case.number(answer(counts, dice))
-        if got != right and wrong is None:
-            wrong = case, got
-        # One curve fits several mistakes: the one that fits them all is meant.
-        found = {hint: found.get(hint, True) and got == value for hint, value in mistakes.items()}
-    if wrong:
-        otherwise = "means over seeds; the best mean minus its deviation; the smallest count at or above."
-        case, got = wrong
-        case.compare(got, found, otherwise)
+        yield (counts, dice), right, mistakes, given

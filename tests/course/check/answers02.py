@@ -130,6 +130,7 @@ WRONG = {
         ("/ 2", "* 0.2", "half of the largest"),
         ("/ 2", "* 0.84", "half of the largest"),
         (lambda labels: labels / 255, "fractions"),
+        ("labels > labels.max() / 2", "2 * labels > labels.max()", "twice 255"),
         ("return", "labels[labels < 128] = 0\n    return", "changed"),
     ],
     "make_batch": [

@@ -84,7 +84,6 @@ WRONG = {
         ("rng.random() < 0.5", "False", "about half"),
         ("rng.random() < 0.5", "True", "about half"),
         (changed("paired", move=changed("move", "[:, ::-1]", "[::-1]")), "on its head"),
-        ("move(image,", "move(image[..., 0],", "another shape than before"),
         (MOVED, "0, 1", "hardly ever turns"),
         ("rng.uniform(0.7, 1.3)", "1", "light never changes"),
         ("numbers) * light", "numbers) + rng.normal(0, 5, image.shape)", "light never changes"),

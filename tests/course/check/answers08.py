@@ -145,7 +145,7 @@ WRONG = {
     "keep_shape": [
         (squeeze, "squeezed"),
         (crop, "no crop"),
-        ("predict(square)[:h, :w]", "predict(square)", "cut the padding off"),
+        ("predict(square)[:h, :w]", "predict(square)", "no padding out"),
         ("predict(square)[:h, :w]", "predict(square[:h, :w])", "takes a square"),
         (RESIZED, "predict(square)", "of shape (60, 120)"),
         (lambda f, i, s: np.full(i.shape[:2], 0.4), "not predict's answer"),

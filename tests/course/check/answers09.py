@@ -122,6 +122,7 @@ WRONG = {
         ("[:count]", "[:1]", "keep the first `count`"),
     ],
     "calibration_error": [
+        ("abs(probs[inside].mean() - truth[inside].mean())", "(probs - truth)[inside].mean()", "cancel out"),
         ("if inside", "error += 0 / inside.sum()\n        if inside", "skip it"),
         ("np.minimum((probs * bins).astype(int), bins - 1)", "(probs * bins).astype(int)", "exactly 1"),
         (lambda p, t, b: solution.calibration_error(p[p < 1], t[p < 1], b), "exactly 1"),
@@ -136,6 +137,7 @@ WRONG = {
         ("(4000, len(scores))", "(4000, 4)", "drawn anew"),
         ("[2.5, 97.5]", "[15.9, 84.1]", "holds 68 %"),
         ("[2.5, 97.5]", "[5, 95]", "90 %"),
+        ("[2.5, 97.5]", "[0.025, 0.975]", "in percent"),
         ("[2.5, 97.5]", "[2.5, 95]", "one end is right"),
         (lambda s, r: s.mean(), "two numbers"),
     ],
@@ -155,7 +157,7 @@ WRONG = {
         ("label.copy()", "label", "work on a copy"),
     ],
     "honest_threshold": [
-        ("val.mean", "val[:-1].mean", "the mean over the pictures"),
+        ("val.mean", "val[:-1].mean", "look that column up"),
         ("thresholds[best]", "np.linspace(0.1, 0.9, len(thresholds))[best]", "look that column up"),
     ],
     "find_mirrored": [

@@ -46,6 +46,10 @@ WRONG = {
     "grid_points": [
         (lambda s: [list(s)], "each point is a dictionary"),
         (along, "use a product"),
+        (
+            lambda s: [dict(zip(s, point, strict=False)) for point in zip(*s.values(), strict=False)],
+            "a product",
+        ),
         (lambda s: sorted(solution.grid_points(s), key=lambda point: point["seed"]), "varies fastest"),
     ],
     "mean_and_spread": [

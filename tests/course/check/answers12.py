@@ -72,7 +72,7 @@ SHARE = "gamma / np.sqrt(var + eps)"
 
 RIGHT = {
     "steady_time": [lambda times, warm_up: statistics.median(times[warm_up:]), sorted_median],
-    "to_int8": [rounds_by_floor, lambda w: [np.int8(np.rint(w / to_int8(w)[1])), np.abs(w).max() / 127]],
+    "to_int8": [rounds_by_floor, lambda w: [np.int8(np.rint(w / to_int8(w)[1])), [np.abs(w).max() / 127]]],
     "fold_norm": [one_by_one, in_torch],
     "frames_kept": [floor_of_times, kept_by_segkit],
 }

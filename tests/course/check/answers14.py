@@ -65,7 +65,8 @@ WRONG = {
     ],
     "mean_iou": [
         ("if either", "if True", "not a number"),
-        (lambda *given: np.mean(solution.mean_iou(*given)) * 4 / 7, "count as 0 or 1"),
+        ("preds[asked], targets[asked]", "preds, targets", "pixels of 255"),
+        ("if either", "if True", ".sum() / either", ".sum() / max(1, either)", "count as 0 or 1"),
         (lambda *given: 0.123, "both name it"),
     ],
 }

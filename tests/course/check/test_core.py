@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from segkit.course.check.core import CHECKS, Wrong, as_numbers, exercise
+from segkit.course.check.core import CHECKS, Wrong, as_numbers, cases, exercise
 
 
 @pytest.fixture
@@ -81,6 +81,20 @@ def test_an_error_within_a_class_is_the_readers_and_one_about_it_is_not(built):
 
     assert "your code stopped with AttributeError" in built(written_in_a_cell("count.size")).message
     assert "your code stopped" not in built(written_in_a_cell("pass")).message
+
+
+def test_a_hint_that_fits_one_case_by_luck_is_not_given():
+    @cases("twice as much")
+    def doubled_in_cases():
+        for value in (2, 3, 5):
+            yield (value,), 2 * value, {"that is one more": value + 1}
+
+    try:
+        assert "hint     that is one more" in doubled_in_cases(lambda value: value + 1).message
+        message = doubled_in_cases(lambda value: 3).message  # one more than the first
+    finally:
+        del CHECKS["doubled_in_cases"]
+    assert "input    value = 2" in message and "hint     twice as much" in message
 
 
 def test_a_long_value_is_cut_short(doubled):
