@@ -81,7 +81,7 @@ class SmoothingExplorer(Explorer):
 
     def figure(self) -> Figure:
         """Time slices at several strengths: on the left with the gate, on the right without."""
-        figure = Picture(figsize=(6.4, 7), layout="constrained")
+        figure = Picture(figsize=(5, 7), layout="constrained")
         for line, strength in zip(figure.subplots(3, 2), (0, 0.7, 0.96), strict=True):
             for axes, gate in zip(line, (True, False), strict=True):
                 masks, scores = self._result(strength, gate, False)
