@@ -171,21 +171,19 @@ def read_by_list(path: Path, known: dict[int, str] | list[str], wanted: set[str]
     """
     with open_picture(path) as picture:
         mode = picture.mode
-    if isinstance(known, dict) and max(known) >= COLOUR:
-        painted = mode in ("P", "PA", "RGB", "RGBA", "CMYK")
-        values = rgb_codes(path) if painted else read_labels(path)
-        if not painted:  # numbers in the order of the list, or greys that are its colours
-            numbers = dict(enumerate(known.values()))
-            greys = {v & 255: n for v, n in known.items() if v - COLOUR == (v & 255) * 0x10101}
-            known = numbers if set(np.unique(values).tolist()) <= numbers.keys() | {255} else greys
+    colours = isinstance(known, dict) and max(known) >= COLOUR
+    if colours and mode in ("P", "PA", "RGB", "RGBA", "CMYK"):
+        values = rgb_codes(path)
     else:
-        values = read_labels(path) if mode in ("P", "L") else mask_values(path)
-        if values.max(initial=0) >= COLOUR:  # painted, and the list gives numbers: VOC's colours count them
-            numbers = {code: number for number, code in enumerate(voc_colours())}
-            codes, places = np.unique(values, return_inverse=True)
-            codes = np.array([numbers.get(code, code) for code in codes.tolist()])
-            values = codes[places].reshape(values.shape)
-    there = set(np.unique(values).tolist())
+        values = read_labels(path) if colours or mode in ("P", "L") else mask_values(path)
+    # Where a mask is painted and the list gives numbers, VOC's colours count them.
+    numbered = {} if colours else VOC_COLOURS
+    said = {value: numbered.get(value, value) for value in np.unique(values).tolist()}
+    there = set(said.values())
+    if colours and max(there) < COLOUR:  # numbers in the order of the list, or greys that are its colours
+        numbers = dict(enumerate(known.values()))
+        greys = {v & 255: n for v, n in known.items() if v - COLOUR == (v & 255) * 0x10101}
+        known = numbers if there <= numbers.keys() | {255} else greys
     if isinstance(known, list):
         known = _number(known, there - VOID, path)
     named = [name for name in known.values() if not BACKGROUND.fullmatch(name)]
@@ -195,7 +193,7 @@ def read_by_list(path: Path, known: dict[int, str] | list[str], wanted: set[str]
         listed = name_some([value_name(value) for value in sorted(unknown)])
         bits = ": a 1-bit picture reads as 0 and 255, save it as 8-bit grey or palette PNG" * (mode == "1")
         raise UserError(f"mask '{path}' holds {listed}, which is no class of this set{bits}.")
-    return np.isin(values, [value for value, name in known.items() if name in wanted])
+    return np.isin(values, [value for value, number in said.items() if known.get(number) in wanted])
 
 
 def _number(names: list[str], there: set[int], path: Path) -> dict[int, str]:
@@ -211,13 +209,13 @@ def _number(names: list[str], there: set[int], path: Path) -> dict[int, str]:
     return dict(enumerate(names, start=1))
 
 
-def voc_colours() -> list[int]:
-    """The colours of classes 0 to 255 as Pascal VOC numbers them: COLOUR + 0xRRGGBB, and 0 for black."""
-    codes = []
-    for number in range(256):
-        rgb = [sum((number >> (3 * j + k) & 1) << (7 - j) for j in range(8)) for k in range(3)]
-        codes.append(COLOUR + (rgb[0] << 16 | rgb[1] << 8 | rgb[2]) if number else 0)
-    return codes
+def _voc_colour(number: int) -> int:
+    """The colour of a class as Pascal VOC numbers them: COLOUR + 0xRRGGBB, and 0 for black."""
+    red, green, blue = (sum((number >> (3 * j + k) & 1) << (7 - j) for j in range(8)) for k in range(3))
+    return COLOUR + (red << 16 | green << 8 | blue) if number else 0
+
+
+VOC_COLOURS = {_voc_colour(number): number for number in range(256)}
 
 
 def rgb_codes(path: Path) -> np.ndarray:
