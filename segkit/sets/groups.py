@@ -57,7 +57,8 @@ def deal_folder(folder: str | Path, seed: int = 0, group: str | None = None, ove
     counts = [f"{pictures[split]} {split}{of[split]}" for split in SPLITS]
     parts = [f"{path}: {', '.join(counts)}"]
     if group and (alone := [name for name in names if sizes[groups[name]] == 1]):
-        parts.append(f"{len(alone)} pictures stand alone by '{group}': {name_some(alone, 5)}")
+        stand = f"{counted(len(alone), 'picture')} stand{'s' * (len(alone) == 1)}"
+        parts.append(f"{stand} alone by '{group}': {name_some(alone, 5)}")
     if not group and (said := series_leak(splits, f"segkit data split {folder} --overwrite")):
         parts.append(said)
     return "\n".join(parts)
@@ -196,7 +197,7 @@ def series_leak(splits: dict[str, str], command: str) -> str | None:
         return None
     cure = f"One command cures it: {command} --group '{pattern}'"
     if (count := len(set(groups.values()))) < len(SPLITS):
-        cure = f"{count} of them fill no {len(SPLITS)} splits: add pictures of other ones"
+        cure = f"{count} of them fill{'s' * (count == 1)} no {len(SPLITS)} splits: add pictures of other ones"
     return f"the names look like a film or a series, whose pictures lie in more than one split. {cure}"
 
 

@@ -25,6 +25,7 @@ from segkit.sets.groups import (
     join_groups,
     near_duplicates,
     read_groups,
+    series_leak,
     series_pattern,
 )
 
@@ -88,6 +89,7 @@ def test_two_films_too_short_for_three_splits_are_said_without_a_command(make_da
     folder = make_dataset(14)
     rename(folder, lambda i: f"film{i // 7}_{i % 7:04}")
     assert "2 of them fill no 3 splits" in deal_folder(folder) and "fill no 3" in find_leaks(folder)[0]
+    assert "1 of them fills no 3" in series_leak({f"frame{i}": "val" if i else "test" for i in range(9)}, "")
 
 
 def test_the_same_picture_under_two_names_is_one_group(make_dataset):
