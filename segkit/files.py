@@ -347,7 +347,7 @@ def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path] = (), overwrit
     overwrite: what is there already may be replaced; an input never.   Raises: UserError.
     """
     sources = {(s.st_dev, s.st_ino) for s in (path.stat() for path in map(Path, inputs) if path.exists())}
-    if blocked := [path.parent for path in outputs if os.path.isfile(path.parent)]:
+    if blocked := [place for path in outputs for place in path.parents if os.path.isfile(place)]:
         raise UserError(f"'{blocked[0]}' is a file: results go into a folder, choose another name.")
     there = [path for path in outputs if os.path.exists(path)]  # not of Path: that fails for a long name
     for path in there:

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import os
 import shlex
 import shutil
 import signal
@@ -257,19 +258,37 @@ def test_data_commands_reach_their_rooms(make_dataset, command):
     ("doctor {none}", "none' is not a folder"),
     ("predict {none} -m person-small -o {file}", "is a file: results go into a folder"),
     ("sweep -g seed=0,1 -o {file}", "is a file: results go into a folder"),
-    ("predict {none} -m person-small -o ''", "say where the results go"),
+    ("predict {none} -m person-small", "say where the results go"),
+    ("predict '' -m person-small -o {out}", "is empty: is a variable of your shell not set?"),
+    ("demo --host ''", "is empty: is a variable of your shell not set?"),
+    ("predict {none} -m person-small -o {file}/x/y", "file' is a file: results go into a folder"),
+    ("predict --watch {none} -m person-small -o {out}", "one folder that is there, found {none}"),
+    ("train {none} --config {pipe}", "pipe' is not a file: --config names a YAML file"),
+    ("doctor --picture look.png", "--picture shows a data set: name its folder"),
+    ("data check", "which data set? Name its folder"),
+    ("course --only 00 --table {latin}", "latin' has no place for the table"),
+    ("export person-small -o x.onnx --precision half --data {none}", "none' is not a folder"),
     ("predict {none} -m person-small -o {out} --background reed", "such as #00aa55 or red, or a picture"),
     ("predict {none} -m person-small -o {out} --background beach.jpg", "'beach.jpg' does not exist"),
     ("predict {none} -m person-small -o {out} --background red", "none' does not exist"),
 )
 def test_a_users_mistake_is_one_sentence_and_exit_code_1(tmp_path, command, monkeypatch, typed, said):
-    places = {name: str(tmp_path / name) for name in ("none", "out", "file")}
+    places = {name: str(tmp_path / name) for name in ("none", "out", "file", "pipe", "latin")}
     (tmp_path / "file").touch()
+    (tmp_path / "latin").write_bytes(b"\xe9")
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "red").mkdir()  # a folder is no background, and hides no colour
     monkeypatch.chdir(tmp_path)
     code, _, err = command(*shlex.split(typed.format(**places)))
-    assert code == 1 and said in err
+    assert code == 1 and said.format(**places) in err
+    assert not (tmp_path / "x.onnx").exists()
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+
+def test_a_place_that_may_not_be_written_is_said_before_the_work(tmp_path, command, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, how: str(path) != str(tmp_path))
+    code, _, err = command("predict", "a.jpg", "-m", "none", "-o", tmp_path / "new" / "out")
+    assert code == 1 and f"'{tmp_path}' may not be written" in err
 
 
 @cases(
@@ -282,6 +301,8 @@ def test_a_users_mistake_is_one_sentence_and_exit_code_1(tmp_path, command, monk
     ("train x --batch-size 4", "--batch-size 4 (did you mean --batch_size?)"),
     ("predict x --treshold=.4", "--treshold=.4 (did you mean --threshold?)"),
     ("data import x -o y --layuot coco", "(did you mean --layout?)"),
+    ("train --resum -o x", "--resum (did you mean --resume?)"),
+    ("annotate photos -o a --min_share 2", "unrecognized arguments: --min_share 2"),
     ("train x --lr fast", "--lr takes a number, found 'fast'"),
     ("train x --width wide", "--width takes a whole number, found 'wide'"),
     ("train x --precision fp8", "one of 'auto', 'fp32', 'bf16', 'fp16', found 'fp8'"),

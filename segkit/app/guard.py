@@ -7,6 +7,7 @@ import signal
 import socket
 from asyncio import CancelledError
 from contextlib import suppress
+from errno import EADDRINUSE
 
 import psutil
 import uvicorn
@@ -101,7 +102,9 @@ def listen(host: str, port: int | None) -> socket.socket:
                 (host, number), family=socket.AF_INET6 if ":" in host else socket.AF_INET
             )
         except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = str(getattr(error, "strerror", None) or error).partition(" (while")[0].strip(".")
+            if getattr(error, "errno", None) != EADDRINUSE:
+                break
     raise UserError(
         f"port {number} of '{host}' cannot be used ({reason}): choose another with --port or --host."
     )

@@ -87,7 +87,9 @@ def build_api(person: Segmenter, host: str = "127.0.0.1") -> FastAPI:
             await receive(request, file)
             return Response(await run_in_threadpool(answer), media_type="image/png")
         except UserError as error:
-            raise HTTPException(400, str(error)) from None
+            form = "form-urlencoded" in request.headers.get("content-type", "")
+            hint = " (curl -d leaves bytes out: curl --data-binary @photo.jpg)" if form else ""
+            raise HTTPException(400, f"{error}{hint}") from None
 
     @app.get("/", include_in_schema=False)
     async def home() -> RedirectResponse:

@@ -118,6 +118,8 @@ def main(argv: list[str] | None = None) -> None:
         if name == "--completion":
             print(completion(" ".join(rest)))
             sys.exit(0)
+        if "" in rest:  # a path of no letters would be the folder we are in, and such a host every network
+            raise UserError("one of the arguments is empty: is a variable of your shell not set?")
         command, args = parse(name, rest)
         sys.exit(command.run(args))
     except UserError as error:

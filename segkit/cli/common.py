@@ -2,7 +2,7 @@
 
 import re
 import sys
-from argparse import Action
+from argparse import SUPPRESS, Action
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -34,7 +34,7 @@ class Parser(ArgumentParser):
     """jsonargparse's, but a wrong call is one sentence, with each option as it is typed."""
 
     def __init__(self, **how):
-        super().__init__(formatter_class=Help, **how)
+        super().__init__(formatter_class=Help, allow_abbrev=False, **how)
 
     def error(self, message: str, ex: Exception | None = None):
         start, missing, names = message.partition("arguments are required: ")
@@ -45,7 +45,8 @@ class Parser(ArgumentParser):
         elif message.startswith('expected "action"'):
             message = f"{self.prog} needs one of {', '.join(self._subcommands_action.choices)}"
         elif unknown:
-            options = [option for action in self.known() for option in action.option_strings]
+            shown = [action for action in self.known() if action.help != SUPPRESS]
+            options = [option for action in shown for option in action.option_strings]
             near = [get_close_matches(word.split("=")[0], options, 1) for word in unknown.split()]
             message += "".join(f" (did you mean {found[0]}?)" for found in near if found)
         elif wrong:

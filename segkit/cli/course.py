@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from segkit.cli.common import Parser, add_pairs, read_pairs
-from segkit.files import UserError, require
+from segkit.files import UserError, counted, require
 
 EXAMPLE = "segkit course --only 03 05 --profile fast -p seed=1"
 
@@ -42,7 +42,7 @@ def run(args) -> int:
         if parameters or table or args.profile != "default":
             raise UserError("--for-class copies lessons as they are: leave out -p, --profile and --table.")
         copies = copy_for_class(choose_notebooks(folder, args.only or []), Path(args.for_class), args.colab)
-        print(f"{len(copies)} lessons for a class, without outputs: {args.for_class}")
+        print(f"{counted(len(copies), 'lesson')} for a class, without outputs: {args.for_class}")
         return 0
     if args.colab is not None:
         raise UserError("--colab says how copies for a class begin: name their folder by --for-class.")

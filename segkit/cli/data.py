@@ -2,7 +2,7 @@
 
 from segkit.cli import doctor
 from segkit.cli.common import Parser, add_formats, say_left_out
-from segkit.files import counted
+from segkit.files import UserError, counted
 
 EXAMPLE = "segkit data check data/people"
 
@@ -56,6 +56,8 @@ def add_arguments(command: Parser) -> None:
 def run(args) -> int:
     action, args = args.action, args[args.action]
     if action == "check":
+        if args.folder is None:
+            raise UserError("which data set? Name its folder; segkit doctor alone looks at this machine.")
         return doctor.run(args)
     if action == "import":
         from segkit.sets.importers import import_folder

@@ -20,6 +20,8 @@ def run(args) -> int:
     from segkit.plots import save_figure
     from segkit.sets.doctor import inspect_dataset, picture_of_dataset
 
+    if args.folder is None and args.picture:
+        raise UserError("--picture shows a data set: name its folder, such as data/people.")
     if args.folder is None:
         text, healthy = check_environment()
         print(text)

@@ -20,6 +20,7 @@ def add_arguments(command: Parser) -> None:
 
 def run(args) -> int:
     from segkit.checkpoint import find_checkpoint
+    from segkit.data import find_samples
     from segkit.deploy.engines import export, exported
     from segkit.deploy.export import TOLERANCE, differences
     from segkit.files import check_outputs, embedded_path
@@ -28,6 +29,8 @@ def run(args) -> int:
     if out.suffix != ".onnx":
         raise UserError(f"an ONNX file ends in .onnx: -o {out.with_suffix('.onnx')}")
     check_outputs([out], [checkpoint], args.overwrite)
+    if args.data:
+        find_samples(args.data)  # says now what is wrong with it
     export(checkpoint, out, args.precision, args.data)
     print(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {args.precision}; the checkpoint is "
           f"{checkpoint.stat().st_size / 1e6:.2f} MB")  # fmt: skip

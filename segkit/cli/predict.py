@@ -10,7 +10,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from segkit.cli.common import add_looks, add_pairs, add_segmenter, load_segmenter, read_background, read_pairs
-from segkit.files import UserError, counted, find_images, same_name
+from segkit.files import UserError, counted, find_images, name_some, same_name
 
 EXAMPLE = "segkit predict photos/ -o out --write mask,overlay,cutout --background blur"
 
@@ -37,6 +37,11 @@ def run(args) -> int:
         raise UserError("say where the results go, such as -o out; only `segkit predict -` does without.")
     if piped and getattr(sys.stdout, "name", "") == os.devnull:
         raise UserError("standard output is closed: give it a file, or say -o out.")
+    if not piped:
+        out = Path(args.out).absolute()
+        place = next(path for path in (out, *out.parents) if os.path.exists(path))
+        if not os.access(place, os.W_OK):  # or every picture would say so, after its time
+            raise UserError(f"'{place}' may not be written: choose another place by -o.")
     pairs = read_pairs(args.recolour, "--recolour takes part=#RRGGBB, such as upper=#aa2222")
     recolour = {part: parse_colour(colour) for part, colour in pairs.items()} or None
     write = [word.strip() for word in (args.write or "").split(",") if word.strip()]
@@ -80,7 +85,7 @@ def _watch(args, cut_out: Callable, kinds: list[str]) -> int:
     from segkit.matting.watch import watch_folder
 
     if len(args.input) != 1 or not Path(args.input[0]).is_dir():
-        raise UserError("--watch takes one folder: segkit predict --watch inbox -o out")
+        raise UserError(f"--watch takes one folder that is there, found {name_some(args.input)}.")
     cut_out([], args.out, progress=False)  # says now what is wrong with the settings
     if others := find_images(args.input[0])[1]:
         print(f"note: {args.input[0]}: not taken from there: {others}", file=sys.stderr)

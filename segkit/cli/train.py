@@ -23,6 +23,8 @@ class SettingsFile(ActionConfigFile):
     """Without YAML's aliases, which may stand for more than memory holds."""
 
     def __call__(self, parser, found, path, option=None):
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise UserError(f"'{path}' is not a file: --config names a YAML file.")
         try:
             with suppress(OSError, yaml.YAMLError):  # the parser says what is wrong
                 self._check(path, Path(path).read_text())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from string import Template
+from warnings import catch_warnings
 
 import nbformat
 import papermill
@@ -251,7 +252,8 @@ def settings_for(notebooks: dict[str, Path], profile: dict[str, dict], given: di
 def _parameters(path: Path) -> dict[str, str]:
     """{parameter: declared type} of one notebook."""
     try:
-        return {n: p["inferred_type_name"] for n, p in papermill.inspect_notebook(str(path)).items()}
+        with catch_warnings(action="ignore"):  # of another ending
+            return {n: p["inferred_type_name"] for n, p in papermill.inspect_notebook(str(path)).items()}
     except Exception as error:
         raise UserError(f"'{path}' is not a notebook that can be read ({error}).") from None
 
@@ -341,7 +343,9 @@ TABLE = r"(?s)<!-- times -->.*<!-- /times -->"
 
 
 def _text_with_place(path: Path) -> str:
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    text = ""
+    with suppress(UnicodeDecodeError):
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
     if not re.search(TABLE, text):
         raise UserError(f"'{path}' has no place for the table: add <!-- times --> and <!-- /times -->.")
     return text

@@ -133,7 +133,7 @@ def deal_folds(groups: dict[str, str], shares: dict[str, float], count: int, see
     if count < 3:
         raise UserError(f"cross-validation needs three folds or more, found {count}: try --folds 5.")
     if count > held:
-        cure = "add pictures, give smaller groups, or take fewer folds"
+        cure = "add pictures, or give smaller groups" + ", or take fewer folds" * (count > 3)
         raise UserError(f"{count} parts need as many groups, found {held}: {cure}.")
     share = np.array([shares.get(name, 0.0) for name in names])
     kind = np.digitize(share, np.quantile(share, [1 / 3, 2 / 3]))  # small, middling and large people

@@ -15,7 +15,7 @@ from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
-from segkit.files import UserError, require
+from segkit.files import UserError, counted, require
 
 PATIENCE = 10
 """Seconds to wait for the scheduler of a cluster."""
@@ -41,7 +41,7 @@ def run_members(
     """
     skipped = [name for name in members if is_finished(name)]
     to_do = {name: given for name, given in members.items() if name not in skipped}
-    print(f"{len(members)} runs: {len(skipped)} finished before, {len(to_do)} to do")
+    print(f"{counted(len(members), 'run')}: {len(skipped)} finished before, {len(to_do)} to do")
     failed = {}
     with closing(_outcomes(to_do, job, workers, cluster)) as outcomes:
         for number, (name, outcome) in enumerate(outcomes, start=1):

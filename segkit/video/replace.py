@@ -181,6 +181,7 @@ def make_room(out: Path, encoding: Encoding, inputs: list[Path], overwrite: bool
 def _alone(out: Path) -> Iterator[None]:
     """No other run makes this video meanwhile.   Raises: UserError."""
     lock = FileLock(place := out.with_name(f".{out.name}.lock"), timeout=0)
+    check_outputs([out], overwrite=True)
     try:
         lock.acquire()
     except Timeout:

@@ -69,8 +69,9 @@ def test_a_background_names_no_file_of_this_machine(address, photo):
 def test_what_is_no_picture_is_one_sentence(address):
     answer = ask(address, "/cutout", b"hello")
     assert answer.status == 400 and "it holds text" in json.loads(answer.data)["detail"]
-    answer = ask(address, "/cutout", b"hello", headers={"Content-Type": "multipart/form-data; boundary=x"})
-    assert answer.status == 400 and "curl --data-binary" in json.loads(answer.data)["detail"]
+    for kind in ("multipart/form-data; boundary=x", "application/x-www-form-urlencoded"):
+        answer = ask(address, "/cutout", b"hello", headers={"Content-Type": kind})
+        assert answer.status == 400 and "curl --data-binary" in json.loads(answer.data)["detail"]
 
 
 def test_the_limits_are_those_of_the_page(address):

@@ -167,7 +167,7 @@ def test_pairs_join_groups_and_a_pattern_may_find_one_anywhere_in_a_name():
     (r"(.+)", "stands alone"),
     ("folder", "stands alone"),
     ("no.CSV", "no.CSV' is not a table"),
-    (r"(\d)", "3 parts need as many groups, found"),
+    (r"(\d)", "found [12]: add pictures, or give smaller groups\\.$"),
 )
 def test_what_deals_nothing_is_a_sentence(make_dataset, group, said):
     folder = make_dataset(9)

@@ -671,6 +671,7 @@ def test_a_video_never_becomes_its_own_result_and_others_stay_unless_asked(tmp_p
     with pytest.raises(UserError, match="to be read"):  # such as the background
         replace_in_video(bright, source, other, GREEN, overwrite=True, also_read=[other])
     refused("--overwrite", replace_in_video, bright, source, other, GREEN)
+    refused("b.mp4' is a file: results go into", replace_in_video, bright, source, other / "c.mp4", GREEN)
     assert (source.read_bytes(), other.read_bytes()) == before
     replace_in_video(bright, source, other, GREEN, overwrite=True)
     assert other.read_bytes() != before[1]
