@@ -193,6 +193,8 @@ class Case:
         if same(got, self.expected, **tolerance):
             return
         shown = _where_apart(got, self.expected) if shown is None else shown
+        if same(got, self.expected, rtol=5e-3, atol=0):
+            otherwise = f"{otherwise.rstrip('.')}. It is nearly right: is something rounded, or in 16 bits?"
         fitting = tuple(hint for hint, value in mistakes.items() if _fits(got, value, **tolerance))
         self.wrong((*fitting, otherwise)[0], *shown, fitting=fitting)
 
@@ -396,7 +398,7 @@ def _unchanged(now, was) -> bool:
 def as_array(value) -> np.ndarray | None:
     """Numbers, True and False as an array, whatever holds them; None for anything else, such as text."""
     if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
+        value = value.detach().cpu().to(torch.float32 if value.dtype == torch.bfloat16 else value.dtype)
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError):  # rows of different length; a list of tensors with slopes
@@ -436,7 +438,7 @@ def show(value) -> str:
     The rows of a small mask stand between slashes, 1 for True.
     """
     if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
+        value = repr(value) if as_array(value) is None else as_array(value)
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         value = value.item()
     if isinstance(value, np.ndarray):

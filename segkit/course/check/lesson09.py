@@ -177,14 +177,13 @@ def honest_threshold():
         )  # fmt: skip
         # One picture that all but decides: means, not medians or votes.
         val[rng.integers(len(val))] += np.where(np.arange(columns) == rng.integers(columns), 0.3, -0.3)
-        right, of_test, both = int(val.mean(0).argmax()), test.mean(0), np.concatenate([val, test])
+        threshold, of_test = thresholds[right := int(val.mean(0).argmax())], test.mean(0)
         ways = {
             "the test split chose: it can no longer judge": of_test,
-            "val and test chose together: only validation may choose": both.mean(0),
+            "val and test chose together: only validation may choose": np.concatenate([val, test]).mean(0),
             "the mean over the pictures decides, no median": np.median(val, 0),
             "the mean over the pictures decides, no single one": val.max(0),
         }
-        threshold = thresholds[right]
         mistakes = {hint: (thresholds[at := scores.argmax()], of_test[at]) for hint, scores in ways.items()}
         mistakes |= {
             "the Dice to report is that of the test pictures": (threshold, val.mean(0).max()),

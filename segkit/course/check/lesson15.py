@@ -175,8 +175,7 @@ def enough_pictures():
         if seed == 0:
             dice[:] = dice[:, :1]  # all seeds agree: nothing but the best is good enough
         means, spreads = dice.mean(1), dice.std(1)
-        best = int(means.argmax())
-        spread = spreads[best]
+        spread = spreads[best := int(means.argmax())]
         right = _enough(counts, means, spread)
         if _enough(counts, means, dice.std(1, ddof=1)[best]) != right:
             continue  # either form of the standard deviation is right

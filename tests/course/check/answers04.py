@@ -95,6 +95,7 @@ WRONG = {
         (lambda d: d / (1 + d), "a sign is lost"),
         (lambda d: d**0.5, "never larger"),
         (lambda d: d**2, "solve for IoU"),
+        ("dice / (2 - dice)", "round(dice / (2 - dice), 2)", "is something rounded"),
         (lambda d: d / (2 + d), "a sign is lost"),
     ],
     "mean_and_pooled": [

@@ -48,6 +48,7 @@ WRONG = {
         (lambda x: x.exp() / x.exp().sum(0), "too large"),
         (lambda x: x.clamp(-20, 20).softmax(0), "do not cut them off"),
         (lambda x: x.softmax(0) / 2, "exp of every logit"),
+        (lambda x: x.softmax(0).bfloat16(), "in 16 bits"),
     ],
     "class_dice": [
         (lambda m: np.diag(m) / m.sum(), "the diagonal"),
