@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,25 +15,31 @@ from segkit.matting.photos import FolderReport
 from segkit.matting.watch import watch_folder
 
 
-def watched(folder, *steps, finished=lambda path: False):
+def stepping(steps: list):
+    """In place of each pause, the next step, where it is one; after the last, Ctrl-C."""
+
+    def pause(_):
+        if not steps:
+            raise KeyboardInterrupt
+        if step := steps.pop(0):
+            step()
+
+    return pause
+
+
+def watched(folder, *written, finished=lambda path: False):
     """(name, size when it was taken, again) of every picture that is taken meanwhile.
 
-    steps: what comes before each look: (path, text) to be written, or None.
+    written: before each look: (name, text), or None.
     """
-    taken, left = [], list(steps)
+    taken, steps = [], [one and partial((folder / one[0]).write_text, one[1]) for one in written]
 
     def work(path, again):
         taken.append((path.name, path.stat().st_size, again))
         return FolderReport(written=[path] if path.stat().st_size > 2 else [])
 
-    def sleep(_):
-        if not left:
-            raise KeyboardInterrupt
-        if step := left.pop(0):
-            step[0].write_text(step[1])
-
     with pytest.raises(KeyboardInterrupt):
-        list(watch_folder(folder, folder.with_name("out"), work, finished, sleep=sleep))
+        list(watch_folder(folder, folder.with_name("out"), work, finished, sleep=stepping(steps)))
     return taken
 
 
@@ -59,7 +66,7 @@ def inbox(tmp_path):
 def test_a_picture_is_taken_when_it_rests_and_again_when_it_changed(inbox, written, taken):
     inbox.with_name("out").mkdir()
     (inbox / "results").symlink_to(inbox.with_name("out"))
-    assert watched(inbox, *(step and (inbox / step[0], step[1]) for step in written)) == taken
+    assert watched(inbox, *written) == taken
 
 
 def test_what_is_there_already_is_taken_unless_it_has_results(inbox):
@@ -89,13 +96,7 @@ def test_the_command_names_each_picture_and_sums_up(inbox, tmp_path, weights, co
         None,
     ]
 
-    def step(_):
-        if not coming:
-            raise KeyboardInterrupt
-        if work := coming.pop(0):
-            work()
-
-    monkeypatch.setattr(watch_folder, "__defaults__", (*watch_folder.__defaults__[:-1], step))
+    monkeypatch.setattr(watch_folder, "__defaults__", (*watch_folder.__defaults__[:-1], stepping(coming)))
     options = "-m", weights, "-o", tmp_path / "out"
     told = ("3 cut out, 2 left out", "its results would replace those of"), ("0 cut out, 0 left out", "")
     for wanted, why in told:
