@@ -224,9 +224,19 @@ def join_rings(rings: Sequence[np.ndarray]) -> np.ndarray:
         k = min(range(len(rest)), key=lambda i: found[i][0].min())
         to = found[k][0].argmin()
         at, ring = int(found[k][1, to]), rest.pop(k)
-        around = np.concatenate([ring[to:], ring[: to + 1]])
-        joined = np.concatenate([joined[: at + 1], around, joined[at:]])
+        way = _steps(joined[at], ring[to])
+        around = [way, ring[to + 1 :], ring[:to], way[::-1]]
+        joined = np.concatenate([joined[:at], *around, joined[at + 1 :]])
     return joined
+
+
+def _steps(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """The corners of a line in steps to the eight neighbours: along a flat one, walked to and fro, Pillow
+    loses pixels.
+    """
+    points = np.linspace(start, end, 1 + np.abs(end - start).max()).round().astype(int)
+    turns = 1 + np.flatnonzero(np.diff(points, 2, axis=0).any(axis=1))
+    return points[[0, *turns, -1]]
 
 
 # Run lengths in a box, and brush strokes: CVAT and Label Studio

@@ -25,7 +25,7 @@ from small_sets import BLOCK, NOBODY, RING, SQUARE, H, W, check, masks, near, pe
 
 from segkit.data import read_table
 from segkit.files import UserError
-from segkit.sets.exporters import FORMATS, export_dataset
+from segkit.sets.exporters import FORMATS, export_dataset, outline
 from segkit.sets.groups import write_splits
 from segkit.sets.importers import import_folder
 from segkit.sets.regions import brush_decode, brush_encode, runs
@@ -740,6 +740,16 @@ def test_pillow_draws_our_labelme_polygons_to_the_same_masks(exported):
             ImageDraw.Draw(picture).polygon([*map(tuple, shape["points"])], fill=1, outline=1)
             one = np.asarray(picture)
             assert near(other)(one) and one[18, 16] == other[18, 16], "the hole is kept"
+
+
+@pytest.mark.parametrize("hole", [(14, 18), (14, 14)])
+def test_pillow_loses_no_row_along_the_way_to_a_hole(hole):
+    """Between two rings a polygon walks to and fro, and of a flat line Pillow left out a dozen pixels."""
+    mask = cv2.ellipse(np.zeros((H, W), np.uint8), (24, 18), (21, 15), 20, 0, 360, 1, -1)
+    mask = cv2.circle(mask, hole, 3, 0, -1) > 0
+    picture = Image.new("1", (W, H))
+    ImageDraw.Draw(picture).polygon([*map(tuple, outline(mask, 0.5).tolist())], fill=1, outline=1)
+    assert near(mask)(np.asarray(picture))
 
 
 def test_our_cvat_file_holds_the_same_masks(exported):
