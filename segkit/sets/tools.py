@@ -102,11 +102,9 @@ class Coco(Reader):
         (data, notes), pictures = content, defaultdict(dict)
         # Roboflow puts a class above the others that nothing belongs to.
         used = {label for found in notes.values() for label, _ in found}
-        above = {one.get("supercategory") for one in data["categories"]} - {
-            one["name"] for one in data["categories"] if one.get("supercategory") == one["name"]
-        }
-        names = [one["name"] for one in data["categories"] if one["name"] in used or one["name"] not in above]
-        self.layout.classes.update(dict.fromkeys(names, 0))
+        kinds = {one["name"]: one.get("supercategory") for one in data["categories"]}
+        above = set(kinds.values()) - {name for name, kind in kinds.items() if name == kind}
+        self.layout.classes.update({name: 0 for name in kinds if name in used or name not in above})
         for record in data["images"]:
             with self.layout.noting(path):
                 image = self.tree.picture(record["file_name"], near=path)

@@ -463,23 +463,23 @@ def test_via_is_read_from_its_exports_and_its_project(src, kind):
     assert report.layout.name == "via"
 
 
-def test_half_a_character_in_a_file_of_annotations_is_no_traceback(src):
-    half = "\ud83d"  # as a text that was cut off in the middle of a pair has it
+def via(said: dict[str, dict]) -> dict:
+    """The quad in each picture, of which this is said."""
     xs, ys = np.array(QUAD).T.tolist()
     shape = {"name": "polygon", "all_points_x": xs, "all_points_y": ys}
-    regions = [{"shape_attributes": shape, "region_attributes": {"class": f"man{half}"}}]
-    records = {name: {"filename": name, "regions": regions} for name in ("a.jpg", f"{half}.jpg")}
-    report = check(src, {"via.json": records}, {"a": near(PAINTED)}, failed=["\ufffd.jpg"])
-    assert "man\ufffd" in str(report)
+    regions = {name: [{"shape_attributes": shape, "region_attributes": one}] for name, one in said.items()}
+    return {"via.json": {name: {"filename": name, "regions": one} for name, one in regions.items()}}
+
+
+def test_half_a_character_in_a_file_of_annotations_is_no_traceback(src):
+    half = "\ud83d"  # as a text that was cut off in the middle of a pair has it
+    files = via({name: {"class": f"man{half}"} for name in ("a.jpg", f"{half}.jpg")})
+    assert "man\ufffd" in str(check(src, files, {"a": near(PAINTED)}, failed=["\ufffd.jpg"]))
 
 
 def test_a_via_region_of_which_no_attribute_is_the_class_fails_by_name(src):
-    xs, ys = np.array(QUAD).T.tolist()
-    shape = {"name": "polygon", "all_points_x": xs, "all_points_y": ys}
     said = {"a.jpg": {"kind": "person", "quality": ""}, "b.jpg": {"quality": "good", "kind": "person"}}
-    regions = {n: [{"shape_attributes": shape, "region_attributes": said[n]}] for n in said}
-    records = {name: {"filename": name, "regions": regions[name]} for name in said}
-    check(src, {"via.json": records}, {"a": near(PAINTED)}, failed=["the attributes quality, kind"])
+    check(src, via(said), {"a": near(PAINTED)}, failed=["the attributes quality, kind"])
 
 
 @cases("xy words", ([2, 1, 1, 9, 9], "a box"), ([9, 1, 1, 9, 1, 5, 9], "a circle of three points"))
