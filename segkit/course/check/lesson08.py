@@ -47,7 +47,7 @@ def _normalised(image, mean, std):
 
 
 # Any smooth way to enlarge is right: on so few pixels they differ, where stairs differ on more.
-@cases("cv2.INTER_LINEAR to (width, height), then > threshold.", dtype="bool", share=0.01)
+@cases("cv2.INTER_LINEAR to (width, height), then > threshold.", dtype="bool", share=0.015)
 def full_size_mask():
     """answer(prob, height, width, threshold): float32 (h, w) -> bool (height, width)."""
     for _, rng in draws(4):

@@ -121,6 +121,7 @@ WRONG = {
         (changed("split_by_scene", PLACE, "helper(name[:-1])", helper=hash_in_a_helper), "hash()"),
         ("name[:-1]", "name", "hash the scene"),
         ("name[:-1]", "name[:-2]", "ten scenes"),
+        ("0.7", "1.0", "0.7 train"),
         (shuffled, "its own name alone"),
         (by_luck, "no luck"),
         ("0.7", "0.8", "0.85", "0.9", "0.7 train"),
