@@ -51,6 +51,7 @@ WRONG = {
         (lambda p, t: 0.333, "none of 0.05"),
         ("(0.05,", "(0.1,", "try every"),
         ("(0.05,", "(0.0,", "none of 0.05"),
+        ("mask.sum() + truth.sum()", "mask.sum() + prob.sum()", "try every"),
         ("0.96", "0.91", "try every"),
         ("2 * (mask & truth)", "2 * (mask == truth)", "2 * both / (mask + truth)"),
     ],

@@ -46,10 +46,7 @@ WRONG = {
     "grid_points": [
         (lambda s: [list(s)], "each point is a dictionary"),
         (along, "use a product"),
-        (
-            lambda s: [dict(zip(s, point, strict=False)) for point in zip(*s.values(), strict=False)],
-            "a product",
-        ),
+        ("itertools.product(*settings.values())", "zip(*settings.values(), strict=False)", "use a product"),
         (lambda s: sorted(solution.grid_points(s), key=lambda point: point["seed"]), "varies fastest"),
     ],
     "mean_and_spread": [
