@@ -178,6 +178,9 @@ def test_settings_come_from_yaml_and_flags_go_before(make_dataset, tmp_path, com
     ("a: &a [1]\nb: [*a]", "write each setting out"),
     ("resume: true", "cannot say resume"),
     ("config: x", "cannot say config"),
+    ("data: data/people", "data is a list, such as [data/people]"),
+    ("size: 32\nsize: 64", "says size twice"),
+    ("model_settings: null", "'x' is not a folder"),
     ("my notes", "holds no settings"),
     ("# nothing yet", "holds no settings"),
 )
@@ -191,6 +194,8 @@ def test_a_setting_of_another_name_is_guessed(tmp_path, command):
     (tmp_path / "c.yaml").write_text("epochs: 1")
     said = command("train", "x", "--config", tmp_path / "c.yaml")[2]
     assert "'epochs' is not accepted (did you mean --num_epochs?)" in said
+    (tmp_path / "c.yaml").write_text("data: [5]")
+    assert "data takes a text, found '5'" in command("train", "--config", tmp_path / "c.yaml")[2]
 
 
 def test_data_sets_that_are_not_there_are_named_and_left_out(make_dataset, tmp_path, command):
@@ -265,7 +270,6 @@ def test_data_commands_reach_their_rooms(make_dataset, command):
     ("predict --watch {none} -m person-small -o {out}", "one folder that is there, found {none}"),
     ("train {none} --config {pipe}", "pipe' is not a file: --config names a YAML file"),
     ("doctor --picture look.png", "--picture shows a data set: name its folder"),
-    ("data check", "which data set? Name its folder"),
     ("course --only 00 --table {latin}", "latin' has no place for the table"),
     ("export person-small -o x.onnx --precision half --data {none}", "none' is not a folder"),
     ("predict {none} -m person-small -o {out} --background reed", "such as #00aa55 or red, or a picture"),
@@ -296,6 +300,7 @@ def test_a_place_that_may_not_be_written_is_said_before_the_work(tmp_path, comma
     ("annotate photos", "are required: -o/--out"),
     ("sweep", "are required: -g/--grid, -o/--out"),
     ("data import x", "are required: -o/--out"),
+    ("data check", "are required: folder"),
     ("predict -o out", "are required: input"),
     ("data", "segkit data needs one of check, list, get, import, export, split"),
     ("train x --batch-size 4", "--batch-size 4 (did you mean --batch_size?)"),

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from conftest import refused
 from small_runs import SMALL, same, small, train, weights
 
 from segkit.checkpoint import load_checkpoint, read_tensors
@@ -102,13 +103,16 @@ def test_early_stop_ends_a_run_that_gets_no_better(make_dataset, tmp_path, monke
     assert len(run.history) - run.best_epoch == 2
 
 
-def test_tensorboard_logs_are_written_when_asked_for(make_dataset, tmp_path):
+def test_tensorboard_logs_are_written_when_asked_for(make_dataset, tmp_path, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run = train([make_dataset(12)], tmp_path / "run", small(num_epochs=2, tensorboard=True))
     (events,) = {path.parent for path in run.folder.rglob("events.out.tfevents*")}
     log = EventAccumulator(str(events)).Reload()
     assert [e.value for e in log.Scalars("val_dice")] == pytest.approx([r["val_dice"] for r in run.history])
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    wanted = small(num_epochs=1, tensorboard=True)
+    refused("tensorboard is not installed", train, [make_dataset(12)], tmp_path / "other", wanted)
 
 
 def test_mixed_precision_trains_to_about_the_same_loss(make_dataset, tmp_path):

@@ -4,7 +4,7 @@ import sys
 from dataclasses import fields
 
 from segkit.cli.common import Parser, add_formats, add_model, say_left_out
-from segkit.files import find_images
+from segkit.files import find_images, require
 
 EXAMPLE = "segkit annotate photos/ -o mine --per person"
 
@@ -24,6 +24,7 @@ def run(args) -> int:
     from segkit.predict import Segmenter
     from segkit.sets.annotate import AnnotateConfig, annotate_folder
 
+    require("pycocotools", extra="data")  # or each picture would say so, after its time
     config = AnnotateConfig(**{f.name: args[f.name] for f in fields(AnnotateConfig)})
     if others := find_images(args.folder)[1]:
         print(f"not taken from {args.folder}: {others}", file=sys.stderr)

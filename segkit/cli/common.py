@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from segkit.files import IMAGE_SUFFIXES, UserError, read_image
 
-KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
 KINDS |= {"dict": "one value by each of its names: {name}.NAME VALUE"}
 """What an option takes, by its type."""
 
@@ -45,8 +45,7 @@ class Parser(ArgumentParser):
         elif message.startswith('expected "action"'):
             message = f"{self.prog} needs one of {', '.join(self._subcommands_action.choices)}"
         elif unknown:
-            shown = [action for action in self.known() if action.help != SUPPRESS]
-            options = [option for action in shown for option in action.option_strings]
+            options = [o for action in self.known() if action.help != SUPPRESS for o in action.option_strings]
             near = [get_close_matches(word.split("=")[0], options, 1) for word in unknown.split()]
             message += "".join(f" (did you mean {found[0]}?)" for found in near if found)
         elif wrong:

@@ -2,7 +2,7 @@
 
 from segkit.cli import doctor
 from segkit.cli.common import Parser, add_formats, say_left_out
-from segkit.files import UserError, counted
+from segkit.files import counted
 
 EXAMPLE = "segkit data check data/people"
 
@@ -15,9 +15,9 @@ def add_arguments(command: Parser) -> None:
         actions.add_subcommand(name, action, help=does)
         return action
 
-    doctor.add_arguments(
-        add("check", "say what a data set holds and what is wrong with it", "check data/people")
-    )
+    check = add("check", "say what a data set holds and what is wrong with it", "check data/people")
+    check.add_argument("folder", help="the data set to look at")
+    doctor.add_picture(check)
     add("list", "list the real data sets that one command fetches", "list")
     example = "get coco-person --split val --limit 500 -o coco"
     get = add("get", "fetch a real data set into the folder format", example)
@@ -56,8 +56,6 @@ def add_arguments(command: Parser) -> None:
 def run(args) -> int:
     action, args = args.action, args[args.action]
     if action == "check":
-        if args.folder is None:
-            raise UserError("which data set? Name its folder; segkit doctor alone looks at this machine.")
         return doctor.run(args)
     if action == "import":
         from segkit.sets.importers import import_folder

@@ -11,6 +11,10 @@ EXAMPLE = "segkit doctor data/people --picture people.png"
 
 def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("folder", nargs="?", help="the data set to look at; without it, this machine")
+    add_picture(command)
+
+
+def add_picture(command: ArgumentParser) -> None:
     command.add_argument("--picture", help="also write a picture of the data set to this file (.png)")
     command.add_argument("--overwrite", action="store_true", help="replace a picture that is there already")
 

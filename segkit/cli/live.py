@@ -40,11 +40,12 @@ def run(args) -> int:
     stage = Stage(paint, person.threshold, smoother)
     with ExitStack() as opened, suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end
         first = next(frames)
-        size = getattr(first, "image", first).shape[:2]
         if args.out:
             stage.seen_by = opened.enter_context(recorder(args.out, fps))
         if args.virtual_camera:
-            stage.sent_to = opened.enter_context(virtual_camera(size, fps))
+            stage.sent_to = opened.enter_context(
+                virtual_camera(getattr(first, "image", first).shape[:2], fps)
+            )
         if window:
             opened.callback(window.close)
             stage.seen_by = window.show

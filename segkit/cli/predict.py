@@ -38,8 +38,7 @@ def run(args) -> int:
     if piped and getattr(sys.stdout, "name", "") == os.devnull:
         raise UserError("standard output is closed: give it a file, or say -o out.")
     if not piped:
-        out = Path(args.out).absolute()
-        place = next(path for path in (out, *out.parents) if os.path.exists(path))
+        place = next(path for path in Path(args.out, "x").absolute().parents if os.path.exists(path))
         if not os.access(place, os.W_OK):  # or every picture would say so, after its time
             raise UserError(f"'{place}' may not be written: choose another place by -o.")
     pairs = read_pairs(args.recolour, "--recolour takes part=#RRGGBB, such as upper=#aa2222")

@@ -38,10 +38,15 @@ class SettingsFile(ActionConfigFile):
             raise UserError(f"'{path}' refers to itself by *: write each setting out.")
         if not isinstance(settings, yaml.MappingNode):
             raise UserError(f"'{path}' holds no settings: expected lines such as num_epochs: 20")
-        for key, _ in settings.value:
-            if key.value in ("resume", "config"):  # the recorded settings are read before this file
+        keys = [key.value for key, _ in settings.value]
+        for key, (_, value) in zip(keys, settings.value, strict=True):
+            if key in ("resume", "config"):  # the recorded settings are read before this file
                 how = f"segkit train --resume -o RUN --config {path}"
-                raise UserError(f"'{path}' cannot say {key.value}: {how}")
+                raise UserError(f"'{path}' cannot say {key}: {how}")
+            if keys.count(key) > 1:
+                raise UserError(f"'{path}' says {key} twice.")
+            if key == "data" and not isinstance(value, yaml.SequenceNode):
+                raise UserError(f"'{path}': data is a list, such as [data/people].")
 
 
 def add_arguments(command: Parser) -> None:
@@ -66,6 +71,7 @@ def run(args) -> int:
     names = [f.name for kind in (Recipe, TrainConfig) for f in fields(kind)]
     given = {name: args[name] for name in names}
     for several in ("model_settings", "shares"):  # --shares.selfie 0.3 comes as text
+        given[several] = given[several] or {}  # null in a file of settings
         texts = {key: value for key, value in given[several].items() if isinstance(value, str)}
         given[several] |= {key: _meant(f"--{several}.{key}", text) for key, text in texts.items()}
     recipe, config = split_settings(given)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from string import Template
-from warnings import catch_warnings
 
 import nbformat
 import papermill
@@ -252,8 +251,7 @@ def settings_for(notebooks: dict[str, Path], profile: dict[str, dict], given: di
 def _parameters(path: Path) -> dict[str, str]:
     """{parameter: declared type} of one notebook."""
     try:
-        with catch_warnings(action="ignore"):  # of another ending
-            return {n: p["inferred_type_name"] for n, p in papermill.inspect_notebook(str(path)).items()}
+        return {n: p["inferred_type_name"] for n, p in papermill.inspect_notebook(str(path)).items()}
     except Exception as error:
         raise UserError(f"'{path}' is not a notebook that can be read ({error}).") from None
 

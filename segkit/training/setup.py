@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from segkit.checkpoint import CheckpointInfo, find_checkpoint, load_checkpoint
 from segkit.data import Preprocessing, SegmentationDataset, find_samples
 from segkit.device import best_device
-from segkit.files import UserError
+from segkit.files import UserError, require
 from segkit.losses import build_loss
 from segkit.models import IMAGENET, NORMALISATION, build_model
 from segkit.training.optim import build_optimizer, build_schedule, moving_average
@@ -163,6 +163,7 @@ class Setup:
         for leak in leaks:
             accelerator.print(leak)
         if config.tensorboard:
+            require("tensorboard", extra="tensorboard")  # or accelerate would go on without
             accelerator.init_trackers("tensorboard")
         if saved:
             saved.restore_generators()

@@ -247,10 +247,8 @@ class Parts:
         self._state = self.folder / "state.npz"
         known = {}
         with suppress(Exception), np.load(self._state) as state:  # after a power cut files may be empty
-            files = [self._piece(i) for i in range(len(state["starts"]))]
-            if encoding.codec == "png":
-                files = [self._piece(0) / f"{i:06d}.png" for i in range(len(state["times"]))]
-            known = dict(state) if all(file.stat().st_size for file in files) else {}
+            if all(file.stat().st_size for file in self.folder.rglob("[!.]*")):
+                known = dict(state)
         if known.get("job") == job:
             self.times, self.starts = known["times"].tolist(), known["starts"].tolist()
             self.past = (known["prob"], known["image"]) if "prob" in known else None

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import sys
 
 import cv2
 import numpy as np
@@ -200,7 +201,7 @@ def test_pieces_are_cut_where_people_do_not_touch():
     assert cut_pieces(np.zeros((9, 9), bool), "image") == []
 
 
-def test_the_command_says_what_to_do_next(command, weights, photos, tmp_path):
+def test_the_command_says_what_to_do_next(command, weights, photos, tmp_path, monkeypatch):
     assert str(AnnotateReport(tmp_path, {"a": 1.0}, 1)).startswith("1 picture, 1 annotation; ")
     arguments = ["annotate", photos, "-o", tmp_path / "out", "-m", weights, "--per", "image"]
     code, said, _ = command(*arguments)
@@ -209,3 +210,5 @@ def test_the_command_says_what_to_do_next(command, weights, photos, tmp_path):
     (photos / "layers.psd").write_bytes(b"")
     code, _, said = command(*arguments)
     assert code == 1 and "broken.jpg" in said and "not taken" in said and "1 .psd" in said
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    assert command(*arguments)[2].startswith("segkit: pycocotools is not installed")  # before any work
