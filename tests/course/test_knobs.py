@@ -179,6 +179,7 @@ def test_move_mask_moves_by_whole_pixels_and_grows_by_a_disc():
 def test_augmentation_explorer_shows_what_segkit_augment_does_and_without_the_tick_they_part(together):
     image, _, mask = people()
     explorer = AugmentationExplorer(image, mask)
+    assert explorer.together.value  # at first
     explorer.strength.value, explorer.together.value = 1.5, together
     for explorer.seed.value in range(5):
         changed, moved = Augmentation(1.5)(image, mask, seed=explorer.seed.value)
