@@ -8,6 +8,7 @@ import socket
 from asyncio import CancelledError
 from contextlib import suppress
 from errno import EADDRINUSE
+from types import FrameType
 
 import psutil
 import uvicorn
@@ -123,7 +124,15 @@ def run(app: Starlette, place: socket.socket) -> None:
     serving.run(sockets=[place])
 
 
-def server(app: Starlette) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """A second Ctrl-C would cut off what the first has begun, with a traceback."""
+
+    def handle_exit(self, number: int, frame: FrameType | None) -> None:
+        if not self.should_exit:
+            super().handle_exit(number, frame)
+
+
+def server(app: Starlette) -> Server:
     """It believes no header about who asks, and does not say what it is."""
     settings = {"log_level": "warning", "proxy_headers": False, "server_header": False, "ws": "none"}
-    return uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=3, **settings))
+    return Server(uvicorn.Config(app, timeout_graceful_shutdown=3, **settings))

@@ -1,6 +1,7 @@
 """Who may ask a server on this machine, and how much."""
 
 import asyncio
+import signal
 import socket
 from urllib.parse import urlsplit
 
@@ -93,3 +94,10 @@ def test_a_port_in_use_is_said_and_the_next_free_one_is_found(address):
     for host, port in (("nowhere.invalid", 0), ("127.0.0.1", -1), ("127.0.0.1", 70000)):
         refused(r"cannot be used \([^()]*(bind\(\))?[^()]*\): choose", guard.listen, host, port)
     refused("port 7860 of 'nowhere.invalid'", guard.listen, "nowhere.invalid", None)  # not a hundred times
+
+
+def test_a_second_ctrl_c_does_not_cut_off_what_the_first_has_begun():
+    server = guard.server(None)
+    server.handle_exit(signal.SIGINT, None)
+    server.handle_exit(signal.SIGINT, None)
+    assert server.should_exit and not server.force_exit
