@@ -153,7 +153,10 @@ class VideoReader:
                 "frames there are missing or patched."
             )
         # A film may hide some of its frames by a list, as when its start was cut off, but hardly this many.
-        if self.count < 0.75 * self._stream.frames and not self._is_avi:  # which counts the dropped ones, too
+        shown = (
+            round(self.last * self.info.fps) + 1 if self._is_avi else self.count
+        )  # AVI counts what it drops
+        if shown < 0.75 * self._stream.frames:
             found.append(
                 f"'{self.path}' should hold {self._stream.frames} frames, and {self.count} could be read."
             )

@@ -423,6 +423,11 @@ def test_frames_that_an_avi_drops_or_stores_out_of_order_are_no_damage(tmp_path)
     assert len(frames) == 40 and problems == []
     centres = [np.argwhere(frame.image[32, :, 0] > 128).mean() for frame in frames[:20]]
     assert np.allclose(np.diff(centres), 2, atol=1)
+    data = bytearray((tmp_path / "b.avi").read_bytes())
+    length = data.index(b"strh") + 40
+    data[length : length + 4] = (60).to_bytes(4, "little")
+    (tmp_path / "b.avi").write_bytes(data)
+    assert "should hold 60 frames, and 40 could be read" in read(tmp_path / "b.avi")[2][0]
 
 
 def test_damage_in_the_middle_does_not_stop_the_rest(tmp_path, bright):
