@@ -203,10 +203,7 @@ def assign_splits(names: list[str], seed: int = 0) -> dict[str, str]:
     """
     places = {name: _place(name, seed) for name in names}
     train_end, val_end = SPLIT_SHARES[0], SPLIT_SHARES[0] + SPLIT_SHARES[1]
-    splits = {
-        name: "train" if place < train_end else "val" if place < val_end else "test"
-        for name, place in places.items()
-    }
+    splits = {name: SPLITS[(place >= train_end) + (place >= val_end)] for name, place in places.items()}
     by_place = sorted(names, key=places.get)
     if len(names) >= 3 and len(set(splits.values())) < 3:
         splits |= {by_place[0]: "train", by_place[-2]: "val", by_place[-1]: "test"}
@@ -250,8 +247,7 @@ class Preprocessing:
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 (N, 3, H, W) -> float32 (N, 3, H, W): each colour minus its mean, over its spread."""
-        mean = torch.tensor(self.mean, device=images.device).view(1, 3, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(1, 3, 1, 1)
+        mean, std = (torch.tensor(c, device=images.device).view(1, 3, 1, 1) for c in (self.mean, self.std))
         return (images.float() / 255 - mean) / std
 
 
@@ -407,15 +403,15 @@ def load_pair_full(
     Raises: UserError when a file is unreadable or the sizes of image and mask differ.
     """
     mask = read_mask(sample.mask) if len(classes) == 1 else read_classes(sample.mask, classes)
-    unasked = read_mask(sample.unasked) if len(classes) == 1 and sample.unasked else mask == IGNORE
+    aside = read_mask(sample.unasked) if len(classes) == 1 and sample.unasked else np.zeros(mask.shape, bool)
     height, width = displayed_size(sample.image)
-    for what, found in (("mask", mask.shape), ("ignore/", unasked.shape)):
+    for what, found in (("mask", mask.shape), ("ignore/", aside.shape)):
         if found != (height, width):
             raise UserError(
                 f"image '{sample.image}' is {width}x{height} but its {what} is {found[1]}x{found[0]}: "
                 "they must be of one size."
             )
-    mask[unasked > 0] = IGNORE
+    mask[aside > 0] = IGNORE
     return read_image(sample.image, at_least), mask
 
 

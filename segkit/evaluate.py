@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
-from segkit.data import SPLITS, Sample, find_samples, load_pair_full, read_class_names, shrink
+from segkit.data import SPLITS, Sample, displayed_size, find_samples, load_pair_full, read_class_names, shrink
 from segkit.files import IGNORE, UNNAMED, UserError, check_choice, write_table
 from segkit.metrics import Counts, boundary_f, count_labels, interval, resampled_means
 from segkit.plots import colour_classes, contact_sheet, outlined, overlay, save_figure
-from segkit.predict import Segmenter
+from segkit.predict import ANSWER, Segmenter
 
 SCORES = ("dice", "iou", "pixel_accuracy", "precision", "recall")
 
@@ -60,11 +60,10 @@ class Evaluation:
 
     def rows(self) -> list[dict]:
         """One dictionary per image, worst Dice first."""
-        scores = {name: self.scores(name) for name in SCORES}
+        scores = {name: self.scores(name) for name in SCORES} | {"boundary_f": self.boundary_f}
         rows = [
             {"name": sample.name, "split": sample.split, "group": self.groups[i]}
             | {name: round(float(values[i]), 4) for name, values in scores.items()}
-            | {"boundary_f": round(float(self.boundary_f[i]), 4)}
             for i, sample in enumerate(self.samples)
         ]
         return sorted(rows, key=lambda row: row["dice"])
@@ -113,18 +112,24 @@ def evaluate(
     found = find_samples(folder, labels="parts" if several else "masks", splits=splits)
     samples = [sample for sample in found if split in (None, sample.split)]
     counts, edges, scored = [], [], []
+    # Large pictures go through alone, and of the photograph its answer needs no more than this.
+    batch_size = min([batch_size, *(1 + 36_000_000 // math.prod(displayed_size(s.image)) for s in samples)])
     with ThreadPoolExecutor() as pool, tqdm(total=len(samples), unit="img", desc="evaluating") as bar:
         for start in range(0, len(samples), batch_size):
             batch = samples[start : start + batch_size]
-            pairs = list(pool.map(lambda sample: load_pair_full(sample, classes=person.classes), batch))
+            read = pool.map(lambda sample: load_pair_full(sample, classes=person.classes), batch)
+            pairs = [(shrink(image, math.inf if several else ANSWER), mask) for image, mask in read]
             probs = person.predict_batch([image for image, _ in pairs], flip, scales)
             for sample, (_, mask), prob in zip(batch, pairs, probs, strict=True):
                 if mask.min() >= UNNAMED:
                     bar.write(f"left out '{sample.image}': none of its pixels is asked for", sys.stderr)
                     continue
                 scored.append(sample)
-                pred, true, asked = person.labels(prob)[None], mask[None], mask[None] != IGNORE
-                counts.append(count_labels(pred, true, len(person.classes)))
+                pred, true, asked = person.labels(prob, mask.shape)[None], mask[None], mask[None] != IGNORE
+                # Counted in parts: of a large picture, the counts of all pixels would fill the memory.
+                bands = (np.array_split(one, 1 + mask.size // 40_000_000, axis=1) for one in (pred, true))
+                parts = [count_labels(*two, len(person.classes)) for two in zip(*bands, strict=True)]
+                counts.append(Counts.cat(parts).pooled())
                 # One outline: the whole person's.
                 edges.append(boundary_f(pred > 0, (true > 0) & asked, asked=asked).item())
             bar.update(len(pairs))
@@ -148,7 +153,7 @@ def write_evaluation(
     for row in rows[:worst]:
         used = person[row["name"]] if isinstance(person, Mapping) else person
         image, mask = load_pair_full(samples[row["name"]], classes=used.classes)
-        small, labels = shrink(image, 320), used.labels(used(image))
+        small, labels = shrink(image, 320), used.labels(used(shrink(image, ANSWER)))
         size, way = small.shape[1::-1], cv2.INTER_NEAREST
         pred, true = (cv2.resize(one, size, interpolation=way) for one in (labels, mask))
         tinted = overlay(small, pred) if len(used.classes) == 1 else colour_classes(small, pred)

@@ -259,12 +259,15 @@ class Segmenter:
         """("person",), or the names of the classes by their ids, "background" first."""
         return self.info.classes
 
-    def labels(self, prob: np.ndarray) -> np.ndarray:
+    def labels(self, prob: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
         """Which class every pixel is, from what this segmenter returned: uint8 (H, W).
 
         One class: 1 where the probability is above the threshold. Several: the most probable.   Notebook 14.
+        size: the photograph's (H, W), where one class was looked for in a smaller copy.
         """
-        return (prob > self.threshold if prob.ndim == 2 else prob.argmax(0)).astype(np.uint8)
+        if prob.ndim == 3:
+            return prob.argmax(0).astype(np.uint8)
+        return (resize_smoothly(prob, *(size or prob.shape)) > self.threshold).astype(np.uint8)
 
     def foreground(self, prob: np.ndarray) -> np.ndarray:
         """The probability that a pixel is no background, from what this segmenter returned: (H, W)."""
@@ -299,8 +302,7 @@ def part_with_person(prob: np.ndarray) -> tuple[slice, slice] | None:
     boxes = boxes[boxes[:, 4] * 10 >= boxes[:, 4].max(initial=1)]  # specks beside a person do not count
     if not len(boxes):
         return None
-    low = boxes[:, :2].min(0)
-    high = (boxes[:, :2] + boxes[:, 2:4]).max(0)
+    low, high = boxes[:, :2].min(0), (boxes[:, :2] + boxes[:, 2:4]).max(0)
     half = (high - low).max() * (0.5 + MARGIN)
     left, top = np.maximum((low + high) / 2 - half, 0) / scale
     right, bottom = np.minimum(((low + high) / 2 + half) / scale, (width, height))

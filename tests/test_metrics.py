@@ -75,7 +75,11 @@ def slow_boundary_f(pred, target, tolerance):
 
 
 @settings(max_examples=40)
-@given(arrays(np.bool_, (12, 14)), arrays(np.bool_, (12, 14)), st.sampled_from([1.0, 2.0, 3.0]))
+@given(
+    arrays(np.bool_, (12, 14)),
+    arrays(np.bool_, (12, 14)),
+    st.sampled_from([0.0, 1.0, 2.0, 5**0.5, 3.0, 50.0]),
+)
 def test_boundary_f_agrees_with_all_distances_computed_one_by_one(pred, target, tolerance):
     expected = slow_boundary_f(pred, target, tolerance)
     assert boundary_f(pred[None], target[None], tolerance).item() == pytest.approx(expected)
