@@ -63,20 +63,23 @@ class PicturesReport:
             self.failed[path] = str(error) if isinstance(error, UserError) else odd
 
     def segment(
-        self, jobs: Sequence[Job], look: Callable, finish: Callable, batch_size: int, progress: bool
+        self, jobs: list[Job], look: Callable, finish: Callable, batch: int, progress: bool, side=math.inf
     ) -> None:
         """Read pictures, look at some together, and finish each; all that is not `look` runs in threads.
 
+        batch: how many together, at most.   side: no picture is kept larger than so many pixels.
         look: list of uint8 (H, W, 3) -> list of what was seen.   finish: of (*job, image, what was seen).
         """
         bar = tqdm(total=len(jobs), unit="img", desc="segmenting", disable=not progress)
         with ThreadPoolExecutor() as pool, bar:
-            for batch in _batches(jobs, batch_size):
-                self._segment_batch(pool, batch, look, finish)
-                bar.update(len(batch))
+            for some in _batches(jobs, batch):
+                self._segment_batch(pool, some, look, finish, lambda path: shrink(read_image(path), side))
+                bar.update(len(some))
 
-    def _segment_batch(self, pool: Executor, batch: list[Job], look: Callable, finish: Callable) -> None:
-        reading = [(path, pool.submit(read_image, path)) for path, _ in batch]
+    def _segment_batch(
+        self, pool: Executor, batch: list[Job], look: Callable, finish: Callable, read: Callable
+    ) -> None:
+        reading = [(path, pool.submit(read, path)) for path, _ in batch]
         images = [self.attempt(path, job.result) for path, job in reading]
         good = [(*job, image) for job, image in zip(batch, images, strict=True) if image is not None]
         try:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
-from segkit.data import shrink
+from segkit.data import displayed_size, resize_smoothly, shrink
 from segkit.files import (
     UserError,
     check_choice,
@@ -25,14 +25,15 @@ from segkit.files import (
     in_utf8,
     list_images,
     unique_names,
+    write_image,
     write_table,
     write_text,
 )
 from segkit.matting.photos import PicturesReport, kind_of
 from segkit.plots import overlay
-from segkit.predict import Segmenter
+from segkit.predict import ANSWER, Segmenter
 from segkit.sets.exporters import Annotated, check_formats, coco_shape, cut_pieces, write_formats
-from segkit.sets.importers import check_new, write_class_name, write_pair
+from segkit.sets.importers import check_new, write_class_name, write_picture
 
 THUMBNAIL = 240
 """Longer side of the pictures on the review page."""
@@ -130,27 +131,35 @@ def annotate_folder(
     report, before = AnnotateReport(out), _records(out)
     report.resumed = len(before)
     stamps = {path: report.attempt(path, _stamp, folder, path) for path in paths}
-    todo = _names({path: stamp for path, stamp in stamps.items() if stamp}, before, out, report)
+    jobs = _names({path: stamp for path, stamp in stamps.items() if stamp}, before, out, report)
 
     def write(path: Path, name: str, image: np.ndarray, prob: np.ndarray) -> None:
-        prob = person.foreground(prob)
-        pieces = cut_pieces(prob > threshold, config.per, config.least)
-        mask = np.any(pieces, axis=0) if pieces else np.zeros(prob.shape, bool)
-        scores = [{"score": round(float(prob[piece].mean()), 4)} for piece in pieces]
+        prob, size, people = person.foreground(prob), displayed_size(path), []
+        # First, since a large picture is read anew for it.
+        file = write_picture(out, name, path, image if image.shape[:2] == size else None).name
+        mask = np.zeros(size, bool)
+
+        def seen(mask: np.ndarray) -> np.ndarray:  # at the size of the answer
+            return cv2.resize(mask.view(np.uint8), prob.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+
+        for piece in cut_pieces(resize_smoothly(prob, *size) > threshold, config.per, config.least):
+            mask |= piece
+            people.append(coco_shape(piece) | {"score": round(float(prob[seen(piece)].mean()), 4)})
+        write_image(out / "masks" / f"{name}.png", mask.view(np.uint8) * 255)
         record = Annotated(
             name,
-            write_pair(out, name, path, image, mask).name,
-            *mask.shape,
-            [coco_shape(piece) | score for piece, score in zip(pieces, scores, strict=True)],
-            confidence=round(confidence(prob, mask), 4),
+            file,
+            *size,
+            people,
+            confidence=round(confidence(prob, seen(mask)), 4),
             source=stamps[path],
             share=round(float(mask.mean()), 4),
-            thumbnail=_thumbnail(image, mask),
+            thumbnail=_thumbnail(image, seen(mask)),
         )
         # The record comes last: a picture counts as done once everything else of it is on disk.
         write_text(out / "records" / f"{name}.json", json.dumps(asdict(record)))
 
-    report.segment(list(todo.items()), person.predict_batch, write, batch_size, progress)
+    report.segment(list(jobs.items()), person.predict_batch, write, batch_size, progress, ANSWER)
     records = sorted(_records(out), key=lambda record: (record.confidence, record.name))
     if not records:
         why = next(iter(report.failed.values()))

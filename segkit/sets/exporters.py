@@ -4,7 +4,7 @@ Run lengths where the tool reads them, so that masks come back exactly; polygons
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -42,10 +42,10 @@ class Annotated:
     thumbnail: str = ""
     """The overlay as a small JPEG, in base64."""
 
-    def masks(self) -> list[np.ndarray]:
-        """One mask for each of the people: bool (H, W)."""
-        size = self.height, self.width
-        return [runs(person["segmentation"]["counts"], shape=size) for person in self.annotations]
+    def masks(self) -> Iterator[np.ndarray]:
+        """One mask for each of the people, one after the other: bool (H, W)."""
+        for person in self.annotations:
+            yield runs(person["segmentation"]["counts"], shape=(self.height, self.width))
 
 
 @dataclass
@@ -95,7 +95,7 @@ def _annotated(folder: Path, out: Path, sample: Sample, name: str) -> Annotated:
             labels = np.array(picture)  # 16 bits where there are many
         if not np.array_equal(labels > 0, mask):
             raise UserError(f"'{numbered}' and '{sample.mask}' show different people: remove one.")
-        people = [labels == number for number in np.unique(labels[mask])]
+        people = (labels == number for number in np.unique(labels[mask]))
     image = write_picture(out, name, sample.image, pixels)
     shapes = [coco_shape(person) for person in people]
     return Annotated(name, f"{name}{image.suffix}", *mask.shape, shapes, split=sample.split)
@@ -122,18 +122,20 @@ def write_formats(
         FORMATS[name](out, pictures, tolerance, of)
 
 
-def cut_pieces(mask: np.ndarray, per: str = "person", least: float = 0.0) -> list[np.ndarray]:
+def cut_pieces(mask: np.ndarray, per: str = "person", least: float = 0.0) -> Iterator[np.ndarray]:
     """The connected pieces of a mask, largest first, or all of it in one; pixels touch at corners too.
 
     mask: bool (H, W).   per: "person" or "image".   least: smaller pieces, as a share of the picture, go.
-    Returns: bool (H, W) each; for "image" one, or none where nothing is left.
+    Returns: bool (H, W), one after the other; for "image" one, or none where nothing is left.
     """
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA]
     kept = [i for i in range(1, count) if areas[i] >= least * mask.size]
-    if per == "image":
-        return [np.isin(labels, kept)] if kept else []
-    return [labels == i for i in sorted(kept, key=lambda i: -areas[i])]
+    if per == "image" and kept:
+        bands = np.array_split(labels, 1 + len(labels) // 256)
+        yield np.concatenate([np.isin(band, kept) for band in bands])
+    elif per == "person":
+        yield from (labels == i for i in sorted(kept, key=lambda i: -areas[i]))
 
 
 # COCO
@@ -141,7 +143,7 @@ def cut_pieces(mask: np.ndarray, per: str = "person", least: float = 0.0) -> lis
 
 def coco_shape(mask: np.ndarray) -> dict:
     """One COCO annotation of a mask, bool (H, W): segmentation as run lengths, area, bbox, iscrowd."""
-    rle = codec().encode(np.asfortranarray(mask.astype(np.uint8)))
+    rle = codec().encode(np.asfortranarray(mask).view(np.uint8))
     shape = {"size": list(mask.shape), "counts": rle["counts"].decode("ascii")}
     box = [float(part) for part in codec().toBbox(rle)]
     return {"segmentation": shape, "area": int(mask.sum()), "bbox": box, "iscrowd": 0}
@@ -167,7 +169,7 @@ def outline(mask: np.ndarray, tolerance: float) -> np.ndarray:
 
     mask: bool (H, W), not empty.   Returns: at least three points (N, 2), x and y.
     """
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    contours, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if tolerance > 0:
         fewer = [cv2.approxPolyDP(ring, tolerance, True) for ring in contours]
         # What is thinner than the tolerance keeps its points, or nothing of it would be left.
@@ -183,10 +185,10 @@ def _write_labelme(out: Path, pictures: Sequence[Annotated], tolerance: float, o
         if path.exists():  # it may have been corrected by hand
             continue
         for number, person in enumerate(picture.masks()):
-            pieces = cut_pieces(person)
-            about = {"label": of, "group_id": number if len(pieces) > 1 else None, "description": ""}
+            rings = [outline(piece, tolerance).tolist() for piece in cut_pieces(person)]
+            about = {"label": of, "group_id": number if len(rings) > 1 else None, "description": ""}
             about |= {"shape_type": "polygon", "flags": {}}
-            shapes += [about | {"points": outline(piece, tolerance).tolist()} for piece in pieces]
+            shapes += [about | {"points": ring} for ring in rings]
         about = {"imagePath": Path(picture.file).name, "imageData": None}
         about |= {"imageHeight": picture.height, "imageWidth": picture.width}
         write_text(path, json.dumps({"version": "5.5.0", "flags": {}, "shapes": shapes, **about}))
@@ -196,9 +198,11 @@ def _write_yolo(out: Path, pictures: Sequence[Annotated], tolerance: float, of: 
     listed: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     for picture in pictures:
         size = np.array([picture.width, picture.height])
-        # At twice the size, the outermost pixels tell where the corners between pixels are.
-        doubled = [mask.repeat(2, 0).repeat(2, 1) for mask in picture.masks()]
-        rings = [(outline(mask, 2 * tolerance) + 1) // 2 / size for mask in doubled]
+        rings = []
+        for corner, box in map(_in_its_box, picture.masks()):
+            # At twice the size, the outermost pixels tell where the corners between pixels are.
+            ring = outline(box.repeat(2, 0).repeat(2, 1), 2 * tolerance)
+            rings.append(((ring + 1) // 2 + corner) / size)
         lines = [" ".join(["0", *(f"{number:.6f}" for number in ring.ravel())]) for ring in rings]
         write_text(out / "labels" / f"{picture.name}.txt", "".join(f"{line}\n" for line in lines))
         listed.setdefault(picture.split or "train", []).append(f"./images/{picture.file}\n")
@@ -207,6 +211,12 @@ def _write_yolo(out: Path, pictures: Sequence[Annotated], tolerance: float, of: 
     lists = "".join(f"{split}: {split}.txt\n" for split in listed)
     name = json.dumps(of, ensure_ascii=False)
     write_text(out / "data.yaml", f"path: .\n{lists}names:\n  0: {name}\n")
+
+
+def _in_its_box(mask: np.ndarray) -> tuple[tuple[int, int], np.ndarray]:
+    """Left and top of what a mask shows, and the part of the mask that holds it, bool (h, w)."""
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return (left, top), mask[top : top + height, left : left + width]
 
 
 def join_rings(rings: Sequence[np.ndarray]) -> np.ndarray:
@@ -251,8 +261,8 @@ def _write_cvat(out: Path, pictures: Sequence[Annotated], tolerance: float, of: 
         head = f'<image id="{number}" name={quoteattr(picture.file)}{subset}'
         lines.append(f'{head} width="{picture.width}" height="{picture.height}">')
         for mask in picture.masks():
-            left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
-            box = mask[top : top + height, left : left + width].ravel()
+            (left, top), box = _in_its_box(mask)
+            (height, width), box = box.shape, box.ravel()
             edges = np.flatnonzero(np.diff(box)) + 1
             counts = [*([0] if box[0] else []), *np.diff([0, *edges, box.size])]
             lines.append(

@@ -237,14 +237,17 @@ def write_pair(folder: Path, name: str, source: Path, pixels: np.ndarray, mask: 
     return image
 
 
-def write_picture(folder: Path, name: str, source: Path, pixels: np.ndarray) -> Path:
-    """Write images/NAME.jpg|png: the source file itself where it is upright, opaque and of that kind."""
+def write_picture(folder: Path, name: str, source: Path, pixels: np.ndarray | None) -> Path:
+    """Write images/NAME.jpg|png: the source file itself where it is upright, opaque and of that kind.
+
+    pixels: None reads them, where they are needed.
+    """
     jpeg = source.suffix.lower() in (".jpg", ".jpeg")
     target = folder / "images" / f"{name}{'.jpg' if jpeg else '.png'}"
     with open_picture(source) as picture:
         differs = picture.has_transparency_data or orientation(picture) > 1
     if differs or not (jpeg or source.suffix.lower() == ".png"):
-        return write_image(target, pixels, quality=95)
+        return write_image(target, read_image(source) if pixels is None else pixels, quality=95)
     with atomic_path(target) as temporary:
         shutil.copyfile(source, temporary)
     return target

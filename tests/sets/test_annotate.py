@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import sys
 
 import cv2
 import numpy as np
@@ -87,7 +86,7 @@ def test_a_correction_made_in_labelme_arrives(bright, photos, tmp_path):
     del content["shapes"][1]
     path.write_text(json.dumps(content))
     import_folder(out, back, layout="labelme", empty="keep", progress=False)
-    assert len(cut_pieces(read_mask(back / "masks" / "two.png") > 0)) == 1
+    assert len([*cut_pieces(read_mask(back / "masks" / "two.png") > 0)]) == 1
     annotate_folder(bright, photos, out, progress=False)  # a second run leaves the correction alone
     assert len(json.loads(path.read_text())["shapes"]) == 1
 
@@ -195,13 +194,13 @@ def test_pieces_are_cut_where_people_do_not_touch():
     mask[39, 0] = True
     assert [piece.sum() for piece in cut_pieces(mask)] == [600, 225, 1]
     assert [piece.sum() for piece in cut_pieces(mask, least=0.01)] == [600, 225]
-    assert len(outline(cut_pieces(mask)[-1], 1.0)) >= 3, "a speck is a polygon for labelme as well"
+    assert len(outline([*cut_pieces(mask)][-1], 1.0)) >= 3, "a speck is a polygon for labelme as well"
     (one,) = cut_pieces(mask, "image", 0.01)
     assert one.sum() == 825
-    assert cut_pieces(np.zeros((9, 9), bool), "image") == []
+    assert [*cut_pieces(np.zeros((9, 9), bool), "image")] == []
 
 
-def test_the_command_says_what_to_do_next(command, weights, photos, tmp_path, monkeypatch):
+def test_the_command_says_what_to_do_next(command, weights, photos, tmp_path):
     assert str(AnnotateReport(tmp_path, {"a": 1.0}, 1)).startswith("1 picture, 1 annotation; ")
     arguments = ["annotate", photos, "-o", tmp_path / "out", "-m", weights, "--per", "image"]
     code, said, _ = command(*arguments)
@@ -210,5 +209,18 @@ def test_the_command_says_what_to_do_next(command, weights, photos, tmp_path, mo
     (photos / "layers.psd").write_bytes(b"")
     code, _, said = command(*arguments)
     assert code == 1 and "broken.jpg" in said and "not taken" in said and "1 .psd" in said
-    monkeypatch.setitem(sys.modules, "pycocotools", None)
-    assert command(*arguments)[2].startswith("segkit: pycocotools is not installed")  # before any work
+
+
+def test_a_large_picture_is_answered_in_a_smaller_copy_and_written_whole(
+    bright, photos, tmp_path, monkeypatch
+):
+    Image.open(photos / "two.png").convert("RGBA").save(photos / "two.png")  # is no longer copied as it is
+    Image.new("L", (96, 64)).save(photos / "grey.png")
+    annotate_folder(bright, photos, tmp_path / "whole", progress=False)
+    monkeypatch.setattr("segkit.sets.annotate.ANSWER", 64)
+    annotate_folder(bright, photos, tmp_path / "small", progress=False)
+    for path in sorted((tmp_path / "whole" / "images").glob("*.*g")):
+        whole, small = (tmp_path / part / "images" / path.name for part in ("whole", "small"))
+        assert np.array_equal(read_image(whole), read_image(small))
+        one, other = (read_mask(tmp_path / p / "masks" / f"{path.stem}.png") for p in ("whole", "small"))
+        assert one.shape == other.shape and (one != other).mean() < 0.03
