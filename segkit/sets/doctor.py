@@ -19,6 +19,7 @@ from segkit.data import (
     read_class_names,
     read_classes,
     read_table,
+    shrink,
     splits_of,
 )
 from segkit.files import IGNORE, UserError, counted, mask_values, name_some, read_image, read_mask
@@ -253,7 +254,7 @@ def picture_of_dataset(report: DatasetReport, images: int = 18):
     chosen += [healthy[int(i)] for i in steps]
     pictures, titles = [], []
     for name in chosen:
-        image = read_image(paths[name])
+        image = shrink(read_image(paths[name]), 1024)  # four times what is shown of it
         if name in masks:
             marked = mask_values(masks[name], colours=False) > 127
         else:

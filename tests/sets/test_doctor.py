@@ -92,6 +92,16 @@ def test_the_picture_shows_the_faulty_ones_first(planted):
     assert "! values other than two" in titles[0] and any("% person" in title for title in titles)
 
 
+def test_of_a_large_picture_the_sheet_holds_a_small_copy(make_dataset):
+    folder = make_dataset(1)
+    for path in [*folder.glob("images/*"), *folder.glob("masks/*")]:  # 150 megapixels took 8.7 GB
+        with Image.open(path) as picture:
+            large = picture.resize((2048, 1536), Image.Resampling.NEAREST)
+        large.save(path)
+    (drawn,) = picture_of_dataset(inspect_dataset(folder)).axes[0].images
+    assert drawn.get_size() == (768, 1024)
+
+
 @pytest.mark.parametrize("with_masks", [True, False])
 def test_parts_are_looked_at_with_and_without_masks(make_dataset, with_masks):
     folder = make_dataset(6)
