@@ -29,7 +29,7 @@ def run(args) -> int:
     if out.suffix != ".onnx":
         raise UserError(f"an ONNX file ends in .onnx: -o {out.with_suffix('.onnx')}")
     check_outputs([out], [checkpoint], args.overwrite)
-    if args.data:
+    if args.data and args.precision != "fp32":  # which would not look at it, and says so
         find_samples(args.data)  # says now what is wrong with it
     export(checkpoint, out, args.precision, args.data)
     print(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {args.precision}; the checkpoint is "

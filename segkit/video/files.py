@@ -153,9 +153,8 @@ class VideoReader:
                 "frames there are missing or patched."
             )
         # A film may hide some of its frames by a list, as when its start was cut off, but hardly this many.
-        shown = (
-            round(self.last * self.info.fps) + 1 if self._is_avi else self.count
-        )  # AVI counts what it drops
+        # AVI counts what it drops.
+        shown = round(self.last * self.info.fps) + 1 if self._is_avi else self.count
         if shown < 0.75 * self._stream.frames:
             found.append(
                 f"'{self.path}' should hold {self._stream.frames} frames, and {self.count} could be read."
