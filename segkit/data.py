@@ -203,6 +203,7 @@ def assign_splits(names: list[str], seed: int = 0) -> dict[str, str]:
     """
     places = {name: _place(name, seed) for name in names}
     train_end, val_end = SPLIT_SHARES[0], SPLIT_SHARES[0] + SPLIT_SHARES[1]
+    # How many of the two ends a place has passed says which split is its own.
     splits = {name: SPLITS[(place >= train_end) + (place >= val_end)] for name, place in places.items()}
     by_place = sorted(names, key=places.get)
     if len(names) >= 3 and len(set(splits.values())) < 3:

@@ -15,7 +15,7 @@ from segkit.data import SPLITS, Sample, displayed_size, find_samples, load_pair_
 from segkit.files import IGNORE, UNNAMED, UserError, check_choice, write_table
 from segkit.metrics import Counts, boundary_f, count_labels, interval, resampled_means
 from segkit.plots import colour_classes, contact_sheet, outlined, overlay, save_figure
-from segkit.predict import ANSWER, Segmenter
+from segkit.predict import ANSWER, BATCH_PIXELS, Segmenter
 
 SCORES = ("dice", "iou", "pixel_accuracy", "precision", "recall")
 
@@ -113,7 +113,7 @@ def evaluate(
     samples = [sample for sample in found if split in (None, sample.split)]
     counts, edges, scored = [], [], []
     # Large pictures go through alone, and of the photograph its answer needs no more than this.
-    batch_size = min([batch_size, *(1 + 36_000_000 // math.prod(displayed_size(s.image)) for s in samples)])
+    batch_size = min([batch_size, *(1 + BATCH_PIXELS // math.prod(displayed_size(s.image)) for s in samples)])
     with ThreadPoolExecutor() as pool, tqdm(total=len(samples), unit="img", desc="evaluating") as bar:
         for start in range(0, len(samples), batch_size):
             batch = samples[start : start + batch_size]
@@ -127,7 +127,7 @@ def evaluate(
                 scored.append(sample)
                 pred, true, asked = person.labels(prob, mask.shape)[None], mask[None], mask[None] != IGNORE
                 # Counted in parts: of a large picture, the counts of all pixels would fill the memory.
-                bands = (np.array_split(one, 1 + mask.size // 40_000_000, axis=1) for one in (pred, true))
+                bands = (np.array_split(one, 1 + mask.size // BATCH_PIXELS, axis=1) for one in (pred, true))
                 parts = [count_labels(*two, len(person.classes)) for two in zip(*bands, strict=True)]
                 counts.append(Counts.cat(parts).pooled())
                 # One outline: the whole person's.

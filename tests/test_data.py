@@ -1,4 +1,5 @@
 import os
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -62,7 +63,10 @@ def test_any_name_pairs_a_picture_with_its_mask_and_with_its_line_of_splits_csv(
     folder = make_dataset(3)
     (folder / "images" / "001.jpg").rename(folder / "images" / f"{image}.jpg")
     (folder / "masks" / "001.png").rename(folder / "masks" / f"{mask}.png")
-    write_splits(folder, {s.name: "val" if s.name == name else "test" for s in find_samples(folder)})
+    rows = [
+        f"{normalize('NFD', s.name)},{'val' if s.name == name else 'test'}\n" for s in find_samples(folder)
+    ]
+    (folder / "splits.csv").write_text("name,split\n" + "".join(rows))  # as one system spells accents
     assert {s.name: s.split for s in find_samples(folder)} == {"000": "test", "002": "test", name: "val"}
 
 

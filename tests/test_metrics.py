@@ -22,6 +22,13 @@ def test_counts_and_scores_by_hand_on_4x4():
     assert [score.item() for score in scores] == pytest.approx([6 / 12, 3 / 9, 10 / 16, 0.5, 0.5])
 
 
+@given(masks, masks)
+def test_dice_and_iou_are_tied_symmetric_and_bounded(a, b):
+    dice, iou = dice_score(a, b), iou_score(a, b)
+    assert torch.allclose(dice, 2 * iou / (1 + iou)) and torch.equal(dice, dice_score(b, a))
+    assert ((iou >= 0) & (iou <= dice) & (dice <= 1)).all()
+
+
 def test_two_empty_masks_score_one_and_a_false_alarm_scores_zero():
     empty, one = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
     one[0, 0, 3:5, 3:5] = 1

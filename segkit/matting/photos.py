@@ -28,7 +28,7 @@ from segkit.files import (
 from segkit.matting.compose import cutout, on_its_own, replace_background
 from segkit.matting.effects import recolour_classes
 from segkit.plots import colour_classes, overlay
-from segkit.predict import ANSWER, Segmenter
+from segkit.predict import ANSWER, BATCH_PIXELS, Segmenter
 
 OUTPUTS = ("mask", "overlay", "cutout")
 
@@ -37,11 +37,6 @@ ENDINGS |= {"background": "background.jpg", "recoloured": "recoloured.jpg"}
 
 DESCRIBING = {270, 271, 272, 305, 306, 315, 33432, 0x8769, 0x8825}
 """The tags of a TIFF that tell of the photograph: words, camera, program, day, author, rights, EXIF, GPS."""
-
-BATCH_PIXELS = 36_000_000
-"""So many pixels are in memory together, or one picture that has more. With all results a process takes
-1.4 GB for 50 megapixels, 2.3 for 100, and 2.9 for 150, which are the most; with the mask alone, or of
-nobody, 1.9."""
 
 Job = tuple[Path, Any]
 """A picture, and what its results need to know."""

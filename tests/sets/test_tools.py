@@ -806,6 +806,9 @@ def test_a_mask_of_another_size_is_not_exported_and_the_rest_is(exported, tmp_pa
     small_sets.save(folder / "instances" / "ring.png", BLOCK)
     with pytest.raises(UserError, match=r"nothing of .* could be exported: .*show different people"):
         export_dataset(folder, tmp_path / "none", ["coco"], progress=False)
+    small_sets.save(folder / "masks" / "ring.png", RING[1:])
+    with pytest.raises(UserError, match=r"nothing of .* could be exported: .*they must agree"):
+        export_dataset(folder, tmp_path / "none", ["coco"], progress=False)
 
 
 def test_an_unknown_format_is_a_sentence(tmp_path):
