@@ -39,6 +39,7 @@ my-lessons:
 outputs: .venv/ready ## run a lesson with its own parameters and store what it shows, without progress bars: make outputs LESSON=04
 	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.store_widget_state=False \
 		--ExecutePreprocessor.record_timing=False notebooks/$(LESSON)*.ipynb
+	$(BIN)/jupyter nbconvert --to notebook --inplace --coalesce-streams notebooks/$(LESSON)*.ipynb # what one cell prints in pieces
 
 site: .venv/ready ## build build/site from the stored notebooks, the README and the docstrings
 	$(BIN)/python docs/build.py
