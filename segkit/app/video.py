@@ -85,7 +85,7 @@ class Job(Thing):
                 self.watched.check()
             try:
                 began = time.monotonic()
-                report = replace_in_video(person, source, self.out, background, self.watched)
+                report = replace_in_video(person, source, self.out, background, self.watched, progress=False)
             finally:
                 ONE_AT_A_TIME.release()
             frames, took = self.watched.seen, time.monotonic() - began

@@ -21,7 +21,7 @@ def soft_alpha(prob: np.ndarray, threshold: float = 0.5, softness: float = 0.4) 
     prob: float (H, W) in [0, 1].   softness: 0 is a hard mask, 1 keeps the most haze.
     Returns: float32 (H, W) in [0, 1].
     """
-    if softness <= 0:
+    if softness < 1e-6:
         return (prob > threshold).astype(np.float32)
     return ((prob - threshold) / softness + 0.5).clip(0, 1).astype(np.float32)
 

@@ -216,6 +216,7 @@ class Tree:
         """The one picture that an annotation file names, if possible of those known.   Raises: UserError."""
         if not isinstance(name, str):
             raise UserError(f"'{near}' names the picture {name!r}: expected the name of a file.")
+        name = name.partition("?")[0] if "://" in name else name  # a signed address goes on behind it
         parts = Path(name.replace("\\", "/")).parts
         last = same_name(parts[-1]) if parts else ""
         found = self.by_name.get(last) or self.by_name.get(same_name(unquote(last)))

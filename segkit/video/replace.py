@@ -108,6 +108,7 @@ def replace_in_video(
     part_frames: int = PART_FRAMES,
     overwrite: bool = False,
     also_read: Iterable[Path] = (),
+    progress: bool = True,
 ) -> VideoReport:
     """Put another background behind the people of a video.
 
@@ -116,7 +117,7 @@ def replace_in_video(
         alpha, .mov is ProRes 4444, and a name without ending becomes a folder of PNG files with
         times.csv (and no sound).
     smoother: None takes Smoother(); Smoother(0) leaves every frame to itself.
-    crf: quality of H.264 and VP9; lower is better and larger.
+    crf: quality of H.264 and VP9; lower is better and larger.   progress: show a bar.
     part_frames: so many frames make a work file in OUT.parts, where an interrupted run goes on.
     overwrite: replace a file `out` that is there already; the source is never replaced.
     also_read: more files that are never replaced, such as the background.
@@ -136,7 +137,8 @@ def replace_in_video(
         parts = Parts(out, encoding, reader, _job(person, source, background, smoother, crf, part_frames))
         smoother.past, done = parts.past, len(parts.times)
         report = VideoReport(out, info.width, info.height, resumed=done)
-        bar = tqdm(total=info.frames, initial=done, unit=" frames", desc=Path(source).name)
+        about = {"desc": Path(source).name, "unit": " frames", "disable": not progress}
+        bar = tqdm(total=info.frames, initial=done, **about)
         frames = reader.frames(after=parts.times[-1] * info.time_base if done else None)
         small = ((frame, person.preprocessing.resize(frame.image)) for frame in frames)
         if np.ndim(background) == 3:  # as narrow as the frames are stored
@@ -246,8 +248,11 @@ class Parts:
         self.past: Past = None
         self._state = self.folder / "state.npz"
         known = {}
-        with suppress(Exception), np.load(self._state) as state:  # after a power cut files may be empty
-            if all(file.stat().st_size for file in self.folder.rglob("[!.]*")):
+        with suppress(Exception), np.load(self._state) as state:
+            # After a power cut files may be empty or gone.
+            files = {*self.folder.rglob("[!.]*")}
+            pieces = {self._piece(number) for number in range(len(state["starts"]))}
+            if pieces <= files and all(file.stat().st_size for file in files):
                 known = dict(state)
         if known.get("job") == job:
             self.times, self.starts = known["times"].tolist(), known["starts"].tolist()

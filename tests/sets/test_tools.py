@@ -643,11 +643,11 @@ def test_coco_files_of_one_split_each_name_the_pictures_of_theirs(bare):
     refuse(bare, {"panoptic.json": panoptic}, "Panoptic")
 
 
-@pytest.mark.parametrize("nested", [False, True])
-def test_coco_corners_may_be_pairs_or_one_flat_list_and_names_percent_encoded(src, nested):
+@pytest.mark.parametrize(("nested", "name"), [(False, "%61"), (True, "https://there/b/%61.jpg?key=1&type=")])
+def test_coco_corners_may_be_pairs_or_one_flat_list_and_names_encoded_or_signed(src, nested, name):
     ring = [30, 4, 44, 4, 44, 20, 30, 20]
     shape = [np.reshape(ring, (-1, 2)).tolist()] if nested else ring
-    check(src, {"a.json": coco(["%61"], annotations=[note(segmentation=shape)])}, {"a": BLOCK})
+    check(src, {"a.json": coco([name], annotations=[note(segmentation=shape)])}, {"a": BLOCK})
 
 
 def test_records_that_name_one_picture_count_together(src):
