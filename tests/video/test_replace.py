@@ -480,12 +480,21 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path
     assert threading.active_count() <= before
 
 
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
 @pytest.mark.parametrize(
-    ("background", "damage"),
-    [("blur", None), (GREEN, "state.npz"), (GREEN, "00001.mp4"), (GREEN, "-00001.mp4")],
+    ("background", "damage", "file"),
+    [
+        ("blur", None, ""),
+        (GREEN, empty, "state.npz"),
+        (GREEN, empty, "00001.mp4"),
+        (GREEN, Path.unlink, "00001.mp4"),
+    ],
 )
 def test_other_settings_start_afresh_and_foreign_folders_are_left_alone(
-    tmp_path, bright, monkeypatch, background, damage
+    tmp_path, bright, monkeypatch, background, damage, file
 ):
     source = make_video(tmp_path / "a.mp4")
 
@@ -496,10 +505,8 @@ def test_other_settings_start_afresh_and_foreign_folders_are_left_alone(
     with pytest.raises(OSError, match="no space"):
         replace_in_video(bright, source, tmp_path / "b.mp4", GREEN, part_frames=8)
     monkeypatch.undo()
-    if damage:  # as a power cut leaves it: empty, or gone
-        (place := tmp_path / "b.mp4.parts" / damage.lstrip("-")).write_bytes(b"")
-        if damage[0] == "-":
-            place.unlink()
+    if damage:  # as a power cut may do
+        damage(tmp_path / "b.mp4.parts" / file)
     report = replace_in_video(bright, source, tmp_path / "b.mp4", background, part_frames=8)
     assert report.resumed == 0
     (tmp_path / "b.mp4").unlink()
