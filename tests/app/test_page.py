@@ -344,12 +344,13 @@ def finished(address, key) -> dict:
     return now
 
 
-def test_a_video_is_converted_and_says_how_far_it_is(address, clip, home):
+def test_a_video_is_converted_and_says_how_far_it_is(address, clip, home, capfd):
     key, seen = send(address, clip, "walk.mp4", "/videos"), []
     while not (now := state(address, key))["words"]:
         seen.append(now["done"])
         time.sleep(0.05)
     assert now["done"] == now["total"] == 30 and now["ready"] and seen == sorted(seen)
+    assert "frames" not in capfd.readouterr().err  # no bar in the server's log
     made = ask(address, f"/videos/{key}/file")
     assert 'filename="walk_blur.mp4"' in made.headers["Content-Disposition"]
     with av.open(io.BytesIO(made.data)) as video:
